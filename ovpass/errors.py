@@ -1,0 +1,29 @@
+"""What ovpass raises: every message names the file, layer or setting, what was wrong, and the way out."""
+
+
+class OvpassError(Exception):
+    """Anything ovpass refuses to do. The command line prints the message and exits with 2."""
+
+
+class ModelError(OvpassError):
+    """A model file or folder that cannot be read, or that is not what a command needs."""
+
+
+class SettingsError(OvpassError):
+    """A setting, rule or pattern that is invalid or that the lowering or target cannot carry out."""
+
+
+class PlanError(OvpassError):
+    """A plan that does not fit the model it is applied to."""
+
+
+class PassError(OvpassError):
+    """A pass that could not do its work; the pass is named, the cause is chained."""
+
+
+class OutputError(OvpassError):
+    """Output that could not be written; nothing is left behind and no input is harmed."""
+
+
+class CheckFailedError(OvpassError):
+    """A check the user asked for failed. The command line exits with 1."""

@@ -1,0 +1,105 @@
+"""A model as it lies on disk: a single IR, or a folder of OpenVINO GenAI or optimum-intel."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+import openvino as ov
+
+from ovpass.errors import ModelError
+
+# Graphs of string operations that need an extension to be read, and that have no MatMul.
+_TOKENIZERS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
+_SHOWN = 300
+
+
+@dataclass(frozen=True)
+class IrFile:
+    """An .xml and its .bin. `key` is its path within the model folder, "" for a single file."""
+
+    xml: Path
+    key: str = ""
+
+    @property
+    def bin(self) -> Path:
+        """The weights beside the .xml."""
+        return self.xml.with_suffix(".bin")
+
+    def read(self) -> ov.Model:
+        """The model, its weights mapped into memory and not read.
+
+        Raises:
+            ModelError: where the pair is incomplete, damaged or no IR.
+        """
+        if not self.bin.is_file():
+            raise ModelError(f"{self.xml}: its weights {self.bin.name} are not beside it")
+        if not _is_ir(self.xml):
+            raise ModelError(f"{self.xml}: is not an OpenVINO IR, or is cut short")
+        try:
+            return ov.Core().read_model(self.xml)
+        except RuntimeError as error:
+            raise ModelError(f"{self.xml}: OpenVINO cannot read it: {_last_lines(error)}") from error
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """What the user named: `root` is the .xml or the folder, `models` the IRs in it that can hold sites."""
+
+    root: Path
+    models: tuple[IrFile, ...]
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether a whole model folder was named."""
+        return self.root.is_dir()
+
+    def other_files(self) -> list[Path]:
+        """Files of the folder that are carried along as they are, relative to it."""
+        own = {path for ir in self.models for path in (ir.xml, ir.bin)}
+        files = (path for path in sorted(self.root.rglob("*")) if path.is_file())
+        return [path.relative_to(self.root) for path in files if path not in own]
+
+
+def open_source(path: Path | str) -> ModelSource:
+    """Find the IRs at `path`.
+
+    Raises:
+        ModelError: where nothing is there, or nothing that is a model.
+    """
+    root = Path(path)
+    if root.is_file():
+        if root.suffix != ".xml":
+            raise ModelError(f"{root}: is neither an .xml nor a model folder")
+        return ModelSource(root, (IrFile(root),))
+    if not root.is_dir():
+        raise ModelError(f"{root}: no such file or folder")
+    found = [
+        IrFile(xml, xml.relative_to(root).as_posix())
+        for xml in sorted(root.rglob("*.xml"))
+        if xml.name not in _TOKENIZERS and (xml.with_suffix(".bin").exists() or _is_ir(xml))
+    ]
+    if not found:
+        raise ModelError(f"{root}: holds no OpenVINO model (an .xml with its .bin)")
+    return ModelSource(root, tuple(found))
+
+
+def _is_ir(xml: Path) -> bool:
+    """Whether the text is complete XML with the root of an IR."""
+    try:
+        with xml.open("rb") as stream:
+            root = None
+            for _, element in ElementTree.iterparse(stream, events=("start",)):
+                root = element if root is None else root
+                if root.tag != "net":
+                    return False
+    except (OSError, ElementTree.ParseError):
+        return False
+    return root is not None
+
+
+def _last_lines(error: Exception) -> str:
+    """What OpenVINO says, without the places in its sources."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else "no reason given")[:_SHOWN]

@@ -1,0 +1,75 @@
+"""Where the constants of an IR lie in its .bin, read from the .xml without touching any weights."""
+
+from __future__ import annotations
+
+import mmap
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from html import unescape
+from pathlib import Path
+
+_CONSTANT = re.compile(
+    r'<layer((?:\s+[\w:]+="[^"]*")+)\s*>\s*<data((?:\s+[\w:]+="[^"]*")+)\s*/?>',
+)
+_ATTRIBUTE = re.compile(r'([\w:]+)="([^"]*)"')
+_SMALL = 64
+
+
+@dataclass(frozen=True)
+class Slot:
+    """`size` bytes at `offset` of a .bin, read as `shape` elements of `element_type`."""
+
+    offset: int
+    size: int
+    element_type: str
+    shape: tuple[int, ...]
+
+
+class SlotTable:
+    """The constants of one IR by name, and the small ones by content.
+
+    A constant that the table misses is only written once more: nothing depends on its being complete.
+    """
+
+    def __init__(self, xml: Path, weights: Path) -> None:
+        with weights.open("rb") as stream:
+            self._weights = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if weights.stat().st_size else b""
+        self._by_name: dict[str, list[Slot]] = defaultdict(list)
+        self._by_content: dict[bytes, int] | None = None
+        for layer, data in _CONSTANT.findall(xml.read_text(encoding="utf-8")):
+            if 'type="Const"' in layer:
+                attributes = dict(_ATTRIBUTE.findall(layer))
+                self.add(unescape(attributes["name"]), _slot(dict(_ATTRIBUTE.findall(data))))
+
+    def add(self, name: str, slot: Slot) -> None:
+        """Make a further constant known under `name`."""
+        self._by_name[name].append(slot)
+
+    def unique(self, name: str) -> Slot | None:
+        """The slot of a constant whose name occurs once."""
+        slots = self._by_name.get(name, [])
+        return slots[0] if len(slots) == 1 else None
+
+    def holding(self, name: str, content: bytes) -> int | None:
+        """The offset of these very bytes: under that name, or, for a few bytes, anywhere."""
+        for slot in self._by_name.get(name, []):
+            if slot.size == len(content) and self._read(slot.offset, slot.size) == content:
+                return slot.offset
+        if len(content) > _SMALL:
+            return None
+        if self._by_content is None:
+            self._by_content = self._index_small()
+        return self._by_content.get(content)
+
+    def _index_small(self) -> dict[bytes, int]:
+        slots = {slot.offset: slot for slots in self._by_name.values() for slot in slots if slot.size <= _SMALL}
+        return {self._read(slot.offset, slot.size): slot.offset for slot in slots.values()}
+
+    def _read(self, offset: int, size: int) -> bytes:
+        return self._weights[offset : offset + size]
+
+
+def _slot(data: dict[str, str]) -> Slot:
+    shape = tuple(int(dimension) for dimension in data.get("shape", "").split(",") if dimension.strip())
+    return Slot(int(data["offset"]), int(data["size"]), data["element_type"], shape)

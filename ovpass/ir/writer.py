@@ -1,0 +1,150 @@
+"""Save a changed model next to the weights it came with.
+
+OpenVINO's serializer writes every constant again. Here it only ever sees the new ones: constants that come
+unchanged from the source IR are replaced by placeholders while the .xml is written, and then point at where they
+already lie. A .bin to which nothing is added is hard-linked; otherwise the new constants go to its end.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from html import unescape
+from pathlib import Path
+
+import openvino as ov
+from openvino import opset13 as op
+
+from ovpass.ir.files import IrFile
+from ovpass.ir.output import place
+from ovpass.ir.slots import Slot, SlotTable
+
+_PLACEHOLDER = "ovpass-placeholder:"
+_STUB = re.compile(
+    rf'name="{_PLACEHOLDER}(\d+):([^"]*)" type="Parameter" version="[^"]*">\s*'
+    r'<data shape="([^"]*)" element_type="([^"]*)" />'
+)
+_WRITTEN = re.compile(
+    r'(name="([^"]*)" type="Const" version="[^"]*">\s*<data [^>]*?)offset="(\d+)" size="(\d+)"'
+)
+_ALIGNMENT = 64
+_SHAPE_BYTES = 1024
+
+
+@dataclass
+class _NewBytes:
+    """Constants to append, each content once; offsets count from the start of the .bin."""
+
+    start: int
+    chunks: list[bytes]
+    end: int
+    known: dict[bytes, int]
+
+    @classmethod
+    def after(cls, size: int) -> _NewBytes:
+        return cls(size, [], size, {})
+
+    def add(self, content: bytes) -> int:
+        if content not in self.known:
+            padding = -self.end % _ALIGNMENT
+            self.chunks.append(bytes(padding) + content)
+            self.known[content] = self.end + padding
+            self.end += padding + len(content)
+        return self.known[content]
+
+
+def write_beside_weights(
+    model: ov.Model, source: IrFile, folder: Path, *, copy_weights: bool, original_size: int | None = None,
+    extra_slots: dict[str, Slot] | None = None,
+) -> tuple[Path, Path]:
+    """Write `model`, which was read from `source` and changed, into `folder` under the source's file names.
+
+    `model` is used up: its constants are placeholders afterwards. `extra_slots` are constants of the .bin that
+    the source's .xml no longer mentions; `original_size` is the length to which the .bin can be cut when nothing
+    beyond is used. Returns the .xml and the .bin.
+    """
+    table = SlotTable(source.xml, source.bin)
+    for name, slot in (extra_slots or {}).items():
+        table.add(name, slot)
+    slots = _replace_known(model, table)
+    xml, scratch = folder / source.xml.name, folder / "new-constants"
+    ov.serialize(model, xml, scratch)
+    size = source.bin.stat().st_size
+    new = _NewBytes.after(size)
+    written = scratch.read_bytes()
+    scratch.unlink()
+    text = _WRITTEN.sub(lambda match: _relocated(match, written, table, new), xml.read_text(encoding="utf-8"))
+    text = _STUB.sub(lambda match: _constant_layer(match, slots), text)
+    xml.write_text(text, encoding="utf-8")
+    weights = folder / source.bin.name
+    used = max((int(o) + int(s) for _, _, o, s in _WRITTEN.findall(text)), default=0)
+    if new.chunks:
+        _append(source.bin, weights, new)
+    elif original_size is not None and used <= original_size < size:
+        _copy_head(source.bin, weights, original_size)
+    else:
+        place(source.bin, weights, copy=copy_weights)
+    return xml, weights
+
+
+def _replace_known(model: ov.Model, table: SlotTable) -> list[Slot]:
+    """Put a placeholder for every large constant of the main graph that lies unchanged in the source's .bin.
+
+    Small ones stay: shapes are inferred from their values.
+    """
+    slots: list[Slot] = []
+    placeholders = []
+    for node in model.get_ops():
+        if node.get_type_name() != "Constant" or node.get_byte_size() <= _SHAPE_BYTES:
+            continue
+        slot = table.unique(node.get_friendly_name())
+        output = node.output(0)
+        if slot is None or not _same(output, slot):
+            continue
+        stub = op.parameter(output.get_partial_shape(), output.get_element_type())
+        stub.set_friendly_name(f"{_PLACEHOLDER}{len(slots)}:{node.get_friendly_name()}")
+        stub.output(0).set_names(output.get_names())
+        for key, value in node.get_rt_info().items():
+            stub.set_rt_info(value, key)
+        for consumer in output.get_target_inputs():
+            consumer.replace_source_output(stub.output(0))
+        slots.append(slot)
+        placeholders.append(stub)
+    model.add_parameters(placeholders)
+    return slots
+
+
+def _same(output: ov.Output, slot: Slot) -> bool:
+    return (
+        str(output.get_element_type().to_string()) == slot.element_type and tuple(output.get_shape()) == slot.shape
+    )
+
+
+def _constant_layer(match: re.Match[str], slots: list[Slot]) -> str:
+    slot = slots[int(match[1])]
+    return (
+        f'name="{match[2]}" type="Const" version="opset1">\n\t\t\t'
+        f'<data element_type="{match[4]}" shape="{match[3]}" offset="{slot.offset}" size="{slot.size}" />'
+    )
+
+
+def _relocated(match: re.Match[str], written: bytes, table: SlotTable, new: _NewBytes) -> str:
+    offset, size = int(match[3]), int(match[4])
+    content = written[offset : offset + size]
+    place_of_it = table.holding(unescape(match[2]), content)
+    if place_of_it is None:
+        place_of_it = new.add(content)
+    return f'{match[1]}offset="{place_of_it}" size="{size}"'
+
+
+def _append(source: Path, destination: Path, new: _NewBytes) -> None:
+    shutil.copyfile(source, destination)
+    with destination.open("ab") as stream:
+        stream.writelines(new.chunks)
+
+
+def _copy_head(source: Path, destination: Path, size: int) -> None:
+    shutil.copyfile(source, destination)
+    os.truncate(destination, size)

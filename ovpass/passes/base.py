@@ -1,0 +1,36 @@
+"""What a pass is: a frozen dataclass whose fields are its options, and what running one reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+import openvino as ov
+
+
+class Pass(Protocol):
+    """One rewriting of a model.
+
+    `run` edits the model in place and returns how many of what it changed; all zero means nothing. Undoing is
+    `Strip`'s work, which needs no more than the names of inserted nodes and the note in the model.
+    """
+
+    name: ClassVar[str]
+
+    def run(self, model: ov.Model) -> Mapping[str, int]:
+        """Edit `model`, leave it valid, and count the changes."""
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """What one pass did: `counts` by what was changed, and the wall time in seconds."""
+
+    name: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def changed(self) -> bool:
+        """Whether the model differs from before."""
+        return any(self.counts.values())

@@ -1,0 +1,61 @@
+"""Small edits of a graph that passes share: marking, splicing, and finding what was inserted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import openvino as ov
+from openvino import opset13 as op
+
+from ovpass.sites import CompressedMatMul
+
+_MARK = "/ovpass."
+
+
+def mark(node: ov.Node, owner: ov.Node, role: str) -> ov.Node:
+    """Name an inserted node after the MatMul it serves."""
+    node.set_friendly_name(f"{owner.get_friendly_name()}{_MARK}{role}")
+    return node
+
+
+def is_inserted(node: ov.Node) -> bool:
+    """Whether ovpass put the node into the model."""
+    return _MARK in node.get_friendly_name()
+
+
+def marker(owner: ov.Node) -> Callable[[ov.Node, str], ov.Node]:
+    """`mark` for the nodes of one MatMul."""
+    return lambda node, role: mark(node, owner, role)
+
+
+def small_constant(value: object, dtype: type[np.generic], owner: ov.Node, role: str) -> ov.Node:
+    """A Constant of a few elements, marked."""
+    return mark(op.constant(np.array(value, dtype=dtype)), owner, role)
+
+
+def feed(site: CompressedMatMul, source: ov.Output) -> None:
+    """Let the site's MatMul read `source` as its activation."""
+    site.matmul.input(1 - site.weights_input).replace_source_output(source)
+
+
+def append(node: ov.Node, build: Callable[[ov.Output], ov.Node]) -> ov.Node:
+    """Put what `build` makes of the node's output between it and all its consumers; tensor names move along."""
+    output = node.output(0)
+    consumers = list(output.get_target_inputs())
+    names = output.get_names()
+    appended = build(output)
+    for consumer in consumers:
+        consumer.replace_source_output(appended.output(0))
+    output.set_names(set())
+    appended.output(0).set_names(names)
+    return appended
+
+
+def bypass(first: ov.Output, last: ov.Output) -> None:
+    """Undo `append`: let all consumers of `last` read `first`, and give it the tensor names."""
+    names = last.get_names()
+    for consumer in list(last.get_target_inputs()):
+        consumer.replace_source_output(first)
+    last.set_names(set())
+    first.set_names(first.get_names() | names)

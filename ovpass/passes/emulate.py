@@ -1,0 +1,106 @@
+"""The emulate lowering: quantize and dequantize each activation in the graph, exactly, on any device."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import openvino as ov
+from openvino import opset13 as op
+
+from ovpass.passes.editing import feed, marker, small_constant
+from ovpass.passes.locate import locate
+from ovpass.passes.quantizers import Quantizer
+from ovpass.sites import CompressedMatMul
+
+
+@dataclass(frozen=True)
+class ActivationQuantizer:
+    """How one activation is quantized: group size and axis as the MatMul reads it, threshold in tokens.
+
+    `half` takes the GPU kernel's half-precision arithmetic instead of the CPU's f32.
+    """
+
+    group_size: int
+    threshold: int
+    axis: int
+    symmetric: bool
+    half: bool
+
+
+@dataclass(frozen=True)
+class Emulate:
+    """Insert a quantizer before each of `sites`; sites of one activation and one quantizer share it."""
+
+    sites: Mapping[str, ActivationQuantizer]
+    name: ClassVar[str] = "emulate"
+
+    def run(self, model: ov.Model) -> Mapping[str, int]:
+        """Insert the quantizers."""
+        shared: dict[tuple[object, ...], list[CompressedMatMul]] = defaultdict(list)
+        for site in locate(model, self.sites):
+            shared[site.group_id, site.transposed_activation, self.sites[site.name]].append(site)
+        for sites in shared.values():
+            output = _quantizer(sites[0], self.sites[sites[0].name])
+            for site in sites:
+                feed(site, output)
+        return {"sites": len(self.sites), "quantizers": len(shared)}
+
+
+def _quantizer(site: CompressedMatMul, options: ActivationQuantizer) -> ov.Output:
+    """The site's activation, quantized and dequantized where there are more tokens than the threshold."""
+    name = marker(site.matmul)
+    original = site.activation
+    x = original
+    if original.get_element_type() != ov.Type.f32:
+        x = name(op.convert(original, ov.Type.f32), "to_f32").output(0)
+    y = _in_groups(site, x, options)
+    if original.get_element_type() != ov.Type.f32:
+        y = name(op.convert(y, original.get_element_type()), "from_f32")
+    if options.threshold:
+        y = name(op.select(_enough_tokens(site, options), y, original), "select")
+    return y.output(0)
+
+
+def _in_groups(site: CompressedMatMul, x: ov.Output, options: ActivationQuantizer) -> ov.Node:
+    """Split the axis into groups, quantize each, and put it together again."""
+    owner, name = site.matmul, marker(site.matmul)
+    axis = site.activation_axis(options.axis)
+    dimension = x.get_partial_shape()[axis]
+    length = site.k if options.axis == -1 else dimension.get_length() if dimension.is_static else None
+    whole = length is None or options.group_size >= length
+    if whole:
+        return _apply(Quantizer(axis, name), x, options)
+    rank = site.activation_rank or 0
+    order = [i for i in range(rank) if i != rank + axis] + [rank + axis]
+    moved = axis != -1
+    if moved:
+        x = name(op.transpose(x, small_constant(order, np.int64, owner, "order")), "to_last").output(0)
+    groups = [0] * (rank - 1) + [length // options.group_size, options.group_size]
+    split = name(op.reshape(x, small_constant(groups, np.int64, owner, "groups"), True), "split")
+    y = _apply(Quantizer(-1, name), split.output(0), options)
+    together = [0] * (rank - 1) + [length]
+    y = name(op.reshape(y, small_constant(together, np.int64, owner, "together"), True), "join")
+    if moved:
+        back = [int(i) for i in np.argsort(order)]
+        y = name(op.transpose(y, small_constant(back, np.int64, owner, "back")), "from_last")
+    return y
+
+
+def _apply(quantizer: Quantizer, x: ov.Output, options: ActivationQuantizer) -> ov.Node:
+    return quantizer.dequantized(quantizer.build(x, symmetric=options.symmetric, half=options.half))
+
+
+def _enough_tokens(site: CompressedMatMul, options: ActivationQuantizer) -> ov.Node:
+    """Whether the activation has more tokens than the threshold, told at run time from its shape."""
+    owner, name = site.matmul, marker(site.matmul)
+    rank = site.activation_rank or 0
+    token_axes = [i for i in range(rank) if i != rank + site.activation_axis(-1)]
+    shape = name(op.shape_of(site.activation, "i64"), "shape")
+    axes = small_constant(token_axes, np.int64, owner, "token_axes")
+    sizes = name(op.gather(shape, axes, small_constant(0, np.int64, owner, "first")), "sizes")
+    tokens = name(op.reduce_prod(sizes, small_constant([0], np.int64, owner, "all")), "tokens")
+    return name(op.greater(tokens, small_constant(options.threshold, np.int64, owner, "threshold")), "enough")

@@ -1,0 +1,64 @@
+"""Run passes one after another, check the model after each, and report what each did."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import openvino as ov
+
+from ovpass.errors import OvpassError, PassError
+from ovpass.passes.base import Pass, PassResult
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A changed model and the report of every pass that ran."""
+
+    model: ov.Model
+    results: tuple[PassResult, ...]
+
+    @property
+    def changed(self) -> bool:
+        """Whether any pass changed anything."""
+        return any(result.changed for result in self.results)
+
+
+@dataclass(frozen=True)
+class PassManager:
+    """A pipeline of passes."""
+
+    passes: Sequence[Pass]
+
+    def run(self, model: ov.Model, *, in_place: bool = False) -> Outcome:
+        """Run all passes on a clone of `model`, or on itself. Weights that no pass changes are shared, not copied.
+
+        Raises:
+            PassError: naming the pass that failed or left the model invalid; the cause is chained.
+        """
+        model = model if in_place else model.clone()
+        return Outcome(model, tuple(_run_one(step, model) for step in self.passes))
+
+
+def _run_one(step: Pass, model: ov.Model) -> PassResult:
+    interface = _interface(model)
+    started = time.perf_counter()
+    try:
+        counts = step.run(model)
+        model.validate_nodes_and_infer_types()
+    except OvpassError:
+        raise
+    except Exception as error:
+        raise PassError(f"pass {step.name} failed: {error}") from error
+    if _interface(model) != interface:
+        raise PassError(f"pass {step.name} changed the model's inputs or outputs; please report this")
+    return PassResult(step.name, dict(counts), time.perf_counter() - started)
+
+
+def _interface(model: ov.Model) -> list[tuple[str, str, frozenset[str]]]:
+    """Element type, rank and tensor names of every input and output."""
+    return [
+        (port.get_element_type().to_string(), str(port.get_partial_shape().rank), frozenset(port.get_names()))
+        for port in (*model.inputs, *model.outputs)
+    ]

@@ -1,0 +1,238 @@
+"""The plan: one decision, with its reason, for every site of a model. Plain data, readable and editable."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ovpass.errors import PlanError, SettingsError
+from ovpass.groups import format_group_size, parse_group_size
+from ovpass.settings import Settings, settings_from_dict, settings_to_dict
+from ovpass.sites import CompressedMatMul
+
+QUANTIZE, EXEMPT, SKIP = "quantize", "exempt", "skip"
+
+_SHOWN_DIFFERENCES = 5
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What happens to one site, and why.
+
+    `group_size` is the one that will really be used. `method` says how it is brought about where the site itself
+    is changed: the kind of exemption, "cap" or "requantize". `weights` identifies the site's weights, so that a
+    plan is not applied to another model.
+    """
+
+    name: str
+    action: str
+    reason: str
+    kind: str
+    layer: int | None
+    weights: str
+    group_size: int | None = None
+    method: str | None = None
+    threshold: int | None = None
+    axis: int | None = None
+    symmetric: bool | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Decisions for all sites of one model, and what the model as a whole needs.
+
+    `model_group_size` is written into the IR for the plugin (0 switches its own quantization off).
+    `run_environment` are environment variables and `run_properties` compile properties to run the model with.
+    """
+
+    settings: Settings
+    decisions: tuple[Decision, ...]
+    model_group_size: int
+    run_environment: dict[str, str] = field(default_factory=dict)
+    run_properties: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def chosen(self, action: str) -> list[Decision]:
+        """The decisions with that action."""
+        return [decision for decision in self.decisions if decision.action == action]
+
+    def counts(self) -> dict[str, int]:
+        """How many sites are quantized, exempt and skipped."""
+        found = Counter(decision.action for decision in self.decisions)
+        return {action: found[action] for action in (QUANTIZE, EXEMPT, SKIP)}
+
+    def check_fits(self, sites: Sequence[CompressedMatMul]) -> None:
+        """Make sure that the plan is for a model with just these sites.
+
+        Raises:
+            PlanError: naming the first differences.
+        """
+        planned = {decision.name: decision.weights for decision in self.decisions}
+        present = {site.name: describe_weights(site) for site in sites}
+        differences = [
+            *(f"{name} is not in the model" for name in planned.keys() - present.keys()),
+            *(f"{name} is not in the plan" for name in present.keys() - planned.keys()),
+            *(
+                f"{name} has {present[name]} weights, planned {weights}"
+                for name, weights in planned.items()
+                if present.get(name, weights) != weights
+            ),
+        ]
+        if differences:
+            shown = "; ".join(sorted(differences)[:_SHOWN_DIFFERENCES])
+            raise PlanError(
+                f"the plan is for another model: {len(differences)} sites differ: {shown}; "
+                "make a new plan with 'ovpass plan'"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for YAML and JSON; `plan_from_dict` reads it back to an equal plan."""
+        return {
+            "settings": settings_to_dict(self.settings),
+            "model_group_size": format_group_size(self.model_group_size),
+            "run_environment": dict(self.run_environment),
+            "run_properties": dict(self.run_properties),
+            "notes": list(self.notes),
+            "decisions": [decision_to_dict(decision) for decision in self.decisions],
+        }
+
+    def save(self, path: Path | str) -> None:
+        """Write the plan as YAML.
+
+        Raises:
+            OutputError: where the file cannot be written.
+        """
+        save_plans({"": self}, path)
+
+    @staticmethod
+    def load(path: Path | str) -> Plan:
+        """Read a plan of one model.
+
+        Raises:
+            PlanError: where the file is no plan, or is one of several models.
+        """
+        plans = load_plans(path)
+        if list(plans) != [""]:
+            raise PlanError(f"{path}: holds the plans of several models: {', '.join(plans)}")
+        return plans[""]
+
+
+def describe_weights(site: CompressedMatMul) -> str:
+    """A site's weights in words: `u4 asymmetric g32 576x1536` (N x K)."""
+    symmetry = "symmetric" if site.symmetric else "asymmetric"
+    group = f"g{site.weight_group_size}" if site.weight_group_size else "per-channel"
+    codebook = "codebook " if site.codebook else ""
+    return f"{codebook}{site.weight_type} {symmetry} {group} {site.n}x{site.k}"
+
+
+def decide(site: CompressedMatMul, action: str, reason: str, **details: Any) -> Decision:
+    """A Decision on `site`; `details` are the remaining fields of Decision."""
+    return Decision(
+        name=site.name,
+        action=action,
+        reason=reason,
+        kind=site.kind,
+        layer=site.layer,
+        weights=describe_weights(site),
+        **details,
+    )
+
+
+def decision_to_dict(decision: Decision) -> dict[str, Any]:
+    """Plain data; what is None is left out, `group_size` apart."""
+    plain = {
+        key: value
+        for key, value in dataclasses.asdict(decision).items()
+        if value is not None or key in ("group_size", "layer")
+    }
+    plain["group_size"] = None if decision.group_size is None else format_group_size(decision.group_size)
+    return plain
+
+
+def plan_from_dict(data: object) -> Plan:
+    """Build a Plan from plain data.
+
+    Raises:
+        PlanError: where keys are missing, unknown or wrong.
+    """
+    try:
+        return _structure(data)
+    except (SettingsError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PlanError(f"not an ovpass plan: {error!s}") from error
+
+
+def save_plans(plans: dict[str, Plan], path: Path | str) -> None:
+    """Write the plans of a folder's models (by relative path) or of one model (under "").
+
+    Raises:
+        OutputError: where the file cannot be written.
+    """
+    import yaml  # noqa: PLC0415
+
+    from ovpass.ir.output import write_text  # noqa: PLC0415
+
+    single = list(plans) == [""]
+    body = plans[""].to_dict() if single else {"models": {key: plan.to_dict() for key, plan in plans.items()}}
+    write_text(Path(path), yaml.safe_dump(body, sort_keys=False, width=110, allow_unicode=True))
+
+
+def load_plans(path: Path | str) -> dict[str, Plan]:
+    """Read what `save_plans` wrote.
+
+    Raises:
+        PlanError: naming the file and what is wrong with it.
+    """
+    import yaml  # noqa: PLC0415
+
+    try:
+        data = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_fastest_loader())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PlanError(f"{path}: cannot be read as a plan: {error}") from error
+    try:
+        if isinstance(data, dict) and "models" in data:
+            return {key: plan_from_dict(value) for key, value in data["models"].items()}
+        return {"": plan_from_dict(data)}
+    except PlanError as error:
+        raise PlanError(f"{path}: {error}") from error
+
+
+def total_counts(plans: Iterable[Plan]) -> dict[str, int]:
+    """The counts of several plans, added up."""
+    total: Counter[str] = Counter({QUANTIZE: 0, EXEMPT: 0, SKIP: 0})
+    for plan in plans:
+        total.update(plan.counts())
+    return dict(total)
+
+
+def _fastest_loader() -> Any:
+    import yaml  # noqa: PLC0415
+
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _structure(data: object) -> Plan:
+    if not isinstance(data, dict) or "decisions" not in data:
+        raise ValueError("it has no decisions")
+    unknown = data.keys() - {field.name for field in dataclasses.fields(Plan)}
+    if unknown:
+        raise ValueError(f"unknown keys {', '.join(sorted(unknown))}")
+    return Plan(
+        settings=settings_from_dict(data.get("settings", {})),
+        decisions=tuple(_decision(entry) for entry in data["decisions"]),
+        model_group_size=parse_group_size(data["model_group_size"]) if data["model_group_size"] else 0,
+        run_environment={str(k): str(v) for k, v in data.get("run_environment", {}).items()},
+        run_properties={str(k): str(v) for k, v in data.get("run_properties", {}).items()},
+        notes=tuple(str(note) for note in data.get("notes", ())),
+    )
+
+
+def _decision(entry: dict[str, Any]) -> Decision:
+    group = entry.get("group_size")
+    decision = Decision(**{**entry, "group_size": None if group is None else parse_group_size(group)})
+    if decision.action not in (QUANTIZE, EXEMPT, SKIP):
+        raise ValueError(f"{decision.name}: action {decision.action!r} is none of quantize, exempt, skip")
+    return decision

@@ -1,0 +1,70 @@
+"""Planning: pure functions from sites and settings to a Plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import openvino as ov
+
+from ovpass.errors import ModelError
+from ovpass.ir.runtime_options import GROUP_SIZE, LARGEST_GROUP_SIZE, read_group_size, read_note
+from ovpass.plan import Plan
+from ovpass.planning.emulate import plan_emulate
+from ovpass.planning.int8 import plan_int8
+from ovpass.planning.native import ModelOptions, in_force, plan_native, verdict_in
+from ovpass.planning.resolve import check_rules
+from ovpass.settings import Settings
+from ovpass.sites import CompressedMatMul, find_compressed_matmuls
+
+
+def make_plan(model: ov.Model, settings: Settings | None = None) -> Plan:
+    """Decide what happens to every site of `model`. The model is only read.
+
+    Raises:
+        SettingsError: for a rule that picks no site, and for what lowering or target cannot do.
+        ModelError: where the model carries an ovpass plan already.
+    """
+    settings = settings or Settings()
+    sites = find_compressed_matmuls(model)
+    check_rules(sites, settings)
+    return plan_sites(sites, settings, model)
+
+
+def plan_sites(sites: Sequence[CompressedMatMul], settings: Settings, model: ov.Model) -> Plan:
+    """`make_plan` for sites that are already found and rules that are already checked."""
+    refuse_processed(model)
+    if settings.lowering == "int8":
+        return plan_int8(sites, settings)
+    if settings.lowering == "emulate":
+        return plan_emulate(sites, settings)
+    return plan_native(sites, settings, read_options(model))
+
+
+def read_options(model: ov.Model) -> ModelOptions:
+    """The runtime options in the IR that bear on dynamic quantization."""
+    return ModelOptions(read_group_size(model, GROUP_SIZE), read_group_size(model, LARGEST_GROUP_SIZE))
+
+
+def refuse_processed(model: ov.Model) -> None:
+    """Make sure that ovpass has not changed the model before.
+
+    Raises:
+        ModelError: where it has.
+    """
+    if read_note(model) is not None:
+        raise ModelError(
+            f"{model.get_friendly_name()}: ovpass has changed this model already; "
+            "undo that first with 'ovpass strip', or start from the original"
+        )
+
+
+__all__ = [
+    "ModelOptions",
+    "check_rules",
+    "in_force",
+    "make_plan",
+    "plan_sites",
+    "read_options",
+    "refuse_processed",
+    "verdict_in",
+]

@@ -1,0 +1,80 @@
+"""Plan the emulate lowering: quantize and dequantize in the graph, exact arithmetic on any device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ovpass.errors import SettingsError
+from ovpass.groups import PER_TOKEN
+from ovpass.plan import EXEMPT, QUANTIZE, SKIP, Decision, Plan, decide
+from ovpass.planning.resolve import Wanted, resolve
+from ovpass.settings import Settings
+from ovpass.sites import CompressedMatMul
+from ovpass.targets import Target, get_target
+
+
+def plan_emulate(sites: Sequence[CompressedMatMul], settings: Settings) -> Plan:
+    """A Plan that carries any group size, threshold, axis and symmetry, for each site its own.
+
+    Raises:
+        SettingsError: where a group size does not divide the axis, naming the site.
+    """
+    target = get_target(settings.target)
+    decisions = [_decide(item, settings, target) for item in resolve(sites, settings)]
+    # The plugin must not quantize again what the graph has already quantized.
+    return Plan(
+        settings=settings,
+        decisions=tuple(decisions),
+        model_group_size=0,
+        run_properties={"INFERENCE_PRECISION_HINT": "f32"},
+    )
+
+
+def _decide(item: Wanted, settings: Settings, target: Target) -> Decision:
+    site, rule = item.site, item.rule
+    if item.exempt:
+        return decide(site, EXEMPT, f"exempt by {item.because}")
+    if site.activation_rank is None:
+        return decide(site, SKIP, "the rank of its activation is dynamic")
+    axis = _first(rule and rule.axis, settings.axis, -1)
+    group = _first(rule and rule.group_size, settings.group_size, target.default_group_size)
+    length = _axis_length(site, axis, item.because)
+    if length is None or group < length:
+        _check_divides(item, group, length, axis)
+    return decide(
+        site,
+        QUANTIZE,
+        f"{item.because}: {target.name} arithmetic",
+        group_size=group,
+        threshold=_first(rule and rule.threshold, settings.threshold, target.default_threshold),
+        axis=axis,
+        symmetric=settings.symmetric if rule is None or rule.symmetric is None else rule.symmetric,
+    )
+
+
+def _first(*values: int | None) -> int:
+    return next(value for value in values if value is not None)
+
+
+def _axis_length(site: CompressedMatMul, axis: int, because: str) -> int | None:
+    """Elements along the axis that is quantized; None where they are only known at run time."""
+    rank = site.activation_rank or 0
+    if not -rank <= axis < rank:
+        raise SettingsError(f"{because}: axis {axis} does not exist; the activation of {site.name} has rank {rank}")
+    if axis in (-1, rank - 1):
+        return site.k
+    dimension = site.activation.get_partial_shape()[site.activation_axis(axis)]
+    return int(dimension.get_length()) if dimension.is_static else None
+
+
+def _check_divides(item: Wanted, group: int, length: int | None, axis: int) -> None:
+    if length is None and group < PER_TOKEN:
+        raise SettingsError(
+            f"{item.because}: {item.site.name}: axis {axis} has a dynamic length, which takes per-token only"
+        )
+    if length is not None and length % group:
+        divisors = [d for d in (32, 48, 64, 96, 128, 192, 256) if length % d == 0]
+        raise SettingsError(
+            f"{item.because}: group size {group} does not divide {length}, the length of axis {axis} of "
+            f"{item.site.name}; {', '.join(map(str, divisors)) or 'per-token'} would"
+        )

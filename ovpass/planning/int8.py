@@ -1,0 +1,87 @@
+"""Plan the int8 lowering: an explicit subgraph that both plugins turn into an int8 MatMul."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ovpass.errors import SettingsError
+from ovpass.groups import PER_TOKEN
+from ovpass.plan import EXEMPT, QUANTIZE, SKIP, Plan, decide
+from ovpass.planning.resolve import resolve
+from ovpass.settings import Settings
+from ovpass.sites import CompressedMatMul
+
+REQUANTIZE = "requantize"
+_LOWERS = re.compile(r"(Transpose>)?Convert>Multiply(>Convert)?(>Transpose)?")
+
+
+def plan_int8(sites: Sequence[CompressedMatMul], settings: Settings) -> Plan:
+    """A Plan for int8 products of activations (quantized per token) and 8-bit per-channel weights.
+
+    Raises:
+        SettingsError: for settings that the subgraph cannot carry, and for weights that would not lower to int8
+            unless re-quantizing them is allowed.
+    """
+    _check(settings)
+    decisions = []
+    refused: list[tuple[str, str]] = []
+    for item in resolve(sites, settings):
+        site = item.site
+        if item.exempt:
+            decisions.append(decide(site, EXEMPT, f"exempt by {item.because}"))
+            continue
+        if obstacle := structural_obstacle(site):
+            decisions.append(decide(site, SKIP, obstacle))
+        elif (obstacle := weights_obstacle(site)) and not settings.requantize:
+            refused.append((site.name, obstacle))
+        else:
+            reason = f"{obstacle}: re-quantized to i8 per channel" if obstacle else "8-bit per-channel weights"
+            method = REQUANTIZE if obstacle else None
+            decisions.append(decide(site, QUANTIZE, reason, group_size=PER_TOKEN, method=method))
+    if refused:
+        name, obstacle = refused[0]
+        raise SettingsError(
+            f"{len(refused)} of {len(sites)} sites do not lower to int8, {name} for one: {obstacle}; "
+            "allow requantize, exempt them, or use lowering native or emulate"
+        )
+    # The plugin must not quantize on its own what this plan leaves alone.
+    return Plan(settings=settings, decisions=tuple(decisions), model_group_size=0)
+
+
+def structural_obstacle(site: CompressedMatMul) -> str | None:
+    """Why no rewriting of the weights would make the MatMul an int8 one, or None."""
+    if site.weights_input != 1 or site.weight_rank != 2:
+        return "its weights are not a matrix on the second input"
+    if site.transposed_activation:
+        return "its activation is transposed"
+    if site.precise:
+        return "it is marked precise"
+    return None
+
+
+def weights_obstacle(site: CompressedMatMul) -> str | None:
+    """Why these weights do not lower to int8 as they are, or None (both plugins, measured)."""
+    if site.codebook or site.weight_type not in ("i8", "u8"):
+        return f"its weights are {'codebook ' if site.codebook else ''}{site.weight_type}"
+    if not site.symmetric:
+        return "its weights are asymmetric"
+    if site.weight_group_size is not None:
+        return f"its weights have a scale for every {site.weight_group_size}"
+    if not _LOWERS.fullmatch(site.chain):
+        return f"its decompression is {site.chain}, with more than a Multiply before the MatMul"
+    return None
+
+
+def _check(settings: Settings) -> None:
+    int8_takes = "lowering int8 takes per-token, symmetric, the last axis and no threshold"
+    for where, group, threshold, axis, symmetric in (
+        ("settings", settings.group_size, settings.threshold, settings.axis, settings.symmetric),
+        *((f"rule {r.match!r}", r.group_size, r.threshold, r.axis, r.symmetric) for r in settings.rules),
+    ):
+        if group not in (None, PER_TOKEN):
+            raise SettingsError(f"{where}: group_size {group}: {int8_takes}; lowering emulate takes groups")
+        if threshold not in (None, 0):
+            raise SettingsError(f"{where}: threshold {threshold}: {int8_takes}; lowering emulate takes one")
+        if axis not in (None, -1) or symmetric is False:
+            raise SettingsError(f"{where}: {int8_takes}; lowering emulate takes other axes and zero points")

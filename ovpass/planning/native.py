@@ -1,0 +1,208 @@
+"""Plan the native lowering: one group size for the model, written into the IR, and what single sites need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ovpass.errors import SettingsError
+from ovpass.groups import PER_TOKEN, PER_TOKEN_UNLESS_CAPPED, format_group_size
+from ovpass.plan import EXEMPT, QUANTIZE, SKIP, Decision, Plan, decide
+from ovpass.planning.exemption import exemption_method
+from ovpass.planning.resolve import Wanted, by_activation, resolve, split_note
+from ovpass.settings import Settings
+from ovpass.sites import CompressedMatMul
+from ovpass.targets import Target, Verdict, get_target
+
+CAP = "cap"
+_THRESHOLD_VARIABLE = "OV_GPU_DYNAMIC_QUANTIZATION_THRESHOLD"
+_ASYMMETRIC_VARIABLE = "OV_GPU_ASYM_DYNAMIC_QUANTIZATION"
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What the IR's own runtime options say; None where they say nothing."""
+
+    group_size: int | None = None
+    largest_group_size: int | None = None
+
+
+def plan_native(sites: Sequence[CompressedMatMul], settings: Settings, options: ModelOptions) -> Plan:
+    """A Plan for the plugin's own quantization.
+
+    Raises:
+        SettingsError: for what the plugins cannot do, naming the setting or rule and what can.
+    """
+    target = get_target(settings.target)
+    _check_native(settings, target)
+    wanted = resolve(sites, settings)
+    base = in_force(settings, options, target)
+    model_group = _model_group(wanted, base, target)
+    groups = by_activation(wanted)
+    decisions = [
+        _decide(item, groups[item.site.group_id], base, model_group, settings, options) for item in wanted
+    ]
+    return Plan(
+        settings=settings,
+        decisions=tuple(decisions),
+        model_group_size=model_group,
+        run_environment=_environment(settings, target, base),
+        run_properties={"INFERENCE_PRECISION_HINT": "f32"} if target.compute == "f32" else {},
+        notes=tuple(_notes(sites, settings, target)),
+    )
+
+
+def in_force(settings: Settings, options: ModelOptions, target: Target) -> int:
+    """The group size in force: the setting's, else the IR's, else the target's default."""
+    if settings.group_size is not None:
+        return settings.group_size
+    return target.default_group_size if options.group_size is None else options.group_size
+
+
+def verdict_in(
+    target: Target, site: CompressedMatMul, group_size: int, options: ModelOptions
+) -> Verdict:
+    """The target's verdict, with the IR's own upper limit taken into account."""
+    limit = options.largest_group_size
+    if limit is not None and group_size > limit:
+        reason = f"GPU_DYNAMIC_QUANTIZATION_GROUP_SIZE_MAX={limit} switches the model off above that group size"
+        return Verdict(False, None, reason, "group-size-max")
+    return target.verdict(site, group_size)
+
+
+def _check_native(settings: Settings, target: Target) -> None:
+    if settings.axis != -1:
+        raise SettingsError(f"axis {settings.axis}: plugins quantize along the last axis; lowering emulate takes any")
+    _check_threshold(settings, target)
+    _check_symmetry(settings, target)
+    for rule in settings.rules:
+        where = f"rule {rule.match!r}"
+        if rule.axis not in (None, -1):
+            raise SettingsError(f"{where}: native takes no axis but the last; lowering emulate does")
+        if rule.threshold is not None or rule.symmetric is not None:
+            raise SettingsError(
+                f"{where}: native has one threshold and symmetry for the process, set by environment variables; "
+                "lowering emulate takes them per site"
+            )
+
+
+def _check_threshold(settings: Settings, target: Target) -> None:
+    if settings.threshold not in (None, target.default_threshold) and target.name != "gpu-xmx":
+        raise SettingsError(
+            f"threshold {settings.threshold}: target {target.name} has none to set; gpu-xmx and lowering emulate have"
+        )
+
+
+def _check_symmetry(settings: Settings, target: Target) -> None:
+    if settings.symmetric:
+        return
+    if target.name != "gpu-xmx":
+        raise SettingsError(f"symmetric: false is not possible on target {target.name}; lowering emulate takes it")
+    if settings.group_size not in (None, PER_TOKEN):
+        raise SettingsError(
+            f"symmetric: false works per token only, not with group size {settings.group_size}; "
+            "lowering emulate takes both"
+        )
+
+
+def _model_group(wanted: Sequence[Wanted], base: int, target: Target) -> int:
+    """One group size for the model: the largest that any site needs; smaller ones are capped by their weights."""
+    ruled = [item.rule.group_size for item in wanted if item.rule and item.rule.group_size is not None]
+    unruled = any(not item.exempt and not (item.rule and item.rule.group_size) for item in wanted)
+    asked = {*ruled, *([base] if unruled else [])} or {base}
+    largest = max(asked)
+    if len(asked) == 1:
+        return largest
+    if not target.per_site_group_size:
+        raise SettingsError(
+            f"rules ask for group sizes {', '.join(str(format_group_size(g)) for g in sorted(asked))}, but target "
+            f"{target.name} has one for the whole model; gpu-xmx and lowering emulate take several"
+        )
+    return PER_TOKEN_UNLESS_CAPPED if largest == PER_TOKEN else largest
+
+
+def _decide(
+    item: Wanted,
+    group: Sequence[Wanted],
+    base: int,
+    model_group: int,
+    settings: Settings,
+    options: ModelOptions,
+) -> Decision:
+    site, target = item.site, get_target(settings.target)
+    verdict = verdict_in(target, site, model_group, options)
+    if item.exempt:
+        reason, method = f"exempt by {item.because}", None
+        if verdict.eligible:
+            method = exemption_method(item, group, target, settings.exempt_with)
+            reason += f": {method}"
+        else:
+            reason += f"; {target.name} would not quantize it anyway: {verdict.reason}"
+        return decide(site, EXEMPT, reason + split_note(group), method=method)
+    asked = item.rule.group_size if item.rule and item.rule.group_size is not None else base
+    if asked < model_group and (verdict.group_size or site.k) > asked:
+        return _capped(item, asked, model_group, target)
+    if not verdict.eligible:
+        if item.rule is not None:
+            raise SettingsError(f"{item.because}: {site.name} would not be quantized: {verdict.reason}")
+        return decide(site, SKIP, verdict.reason)
+    return _granted(item, asked, verdict)
+
+
+def _granted(item: Wanted, asked: int, verdict: Verdict) -> Decision:
+    effective = verdict.group_size or 0
+    if item.rule is not None and effective < min(asked, item.site.k):
+        raise SettingsError(
+            f"{item.because}: {item.site.name} gets group size {effective}, not {format_group_size(asked)}: "
+            f"{verdict.reason}"
+        )
+    whole = PER_TOKEN if effective == PER_TOKEN_UNLESS_CAPPED else effective
+    return decide(item.site, QUANTIZE, verdict.reason, group_size=whole)
+
+
+def _capped(item: Wanted, asked: int, model_group: int, target: Target) -> Decision:
+    """A smaller group than the model's, by giving the weights a zero point and scales for that many elements."""
+    site = item.site
+    obstacle = _cap_obstacle(site, asked)
+    if obstacle:
+        raise SettingsError(f"{item.because}: {site.name} cannot get group size {asked}: {obstacle}")
+    rewritten = replace(
+        site, symmetric=False, zero_point="integer", weight_group_size=asked, zero_point_group_size=asked
+    )
+    verdict = target.verdict(rewritten, model_group)
+    if not verdict.eligible or verdict.group_size != asked:
+        raise SettingsError(f"{item.because}: {site.name} cannot get group size {asked}: {verdict.reason}")
+    reason = f"{item.because}: weights get a zero point for every {asked}, which caps the group"
+    return decide(site, QUANTIZE, reason, group_size=asked, method=CAP)
+
+
+def _cap_obstacle(site: CompressedMatMul, group_size: int) -> str | None:
+    own = site.weight_group_size or site.k
+    if site.weight_type not in ("i4", "u4", "i8", "u8") or site.codebook or site.zero_point == "float":
+        return f"{site.weight_type} weights take no integer zero point"
+    if site.symmetric and site.weight_type.startswith("u"):
+        return f"{site.weight_type} weights without a zero point cannot be given one"
+    if site.weights_input != 1 or site.weight_rank != 2:
+        return "its weights are not a matrix on the second input"
+    if own % group_size:
+        return f"its weights' own group of {own} is not a multiple of {group_size}"
+    return None
+
+
+
+def _environment(settings: Settings, target: Target, base: int) -> dict[str, str]:
+    environment = {}
+    if settings.threshold not in (None, target.default_threshold):
+        environment[_THRESHOLD_VARIABLE] = str(settings.threshold)
+    if not settings.symmetric:
+        if base != PER_TOKEN:
+            raise SettingsError("symmetric: false works per token only; the IR itself asks for another group size")
+        environment[_ASYMMETRIC_VARIABLE] = "1"
+    return environment
+
+
+def _notes(sites: Sequence[CompressedMatMul], settings: Settings, target: Target) -> list[str]:
+    static = sum(site.activation_static for site in sites)
+    if target.name == "gpu-xmx" and static:
+        return [f"{static} sites have static shapes: the plugin quantizes them for any number of tokens"]
+    return []

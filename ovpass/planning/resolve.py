@@ -1,0 +1,70 @@
+"""From general settings and rules to the settings of each site."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ovpass.selection import Selector, select
+from ovpass.settings import Rule, Settings
+from ovpass.sites import CompressedMatMul
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of one site; None where only the general setting or the target's default applies."""
+
+    site: CompressedMatMul
+    rule: Rule | None
+
+    @property
+    def exempt(self) -> bool:
+        """Whether a rule leaves the site out."""
+        return self.rule is not None and self.rule.exempt
+
+    @property
+    def because(self) -> str:
+        """The rule in words, for a reason."""
+        return f"rule {self.rule.match!r}" if self.rule else "general settings"
+
+
+def resolve(sites: Sequence[CompressedMatMul], settings: Settings) -> list[Wanted]:
+    """Pair every site with the first rule that picks it. Rules that pick no site are `check_rules`' concern."""
+    first: dict[str, Rule] = {}
+    for rule in settings.rules:
+        for site in matching(sites, rule):
+            first.setdefault(site.name, rule)
+    return [Wanted(site, first.get(site.name)) for site in sites]
+
+
+def matching(sites: Sequence[CompressedMatMul], rule: Rule) -> list[CompressedMatMul]:
+    """The sites that a rule picks, none allowed."""
+    selector = Selector(rule.match)
+    return [site for site in sites if selector.matches(site)]
+
+
+def check_rules(sites: Sequence[CompressedMatMul], settings: Settings) -> None:
+    """Make sure that every rule picks at least one site.
+
+    Raises:
+        SettingsError: naming the first that does not, with near misses.
+    """
+    for rule in settings.rules:
+        select(sites, rule.match)
+
+
+def by_activation(wanted: Sequence[Wanted]) -> dict[str, list[Wanted]]:
+    """Sites that read one activation, which plugins may fuse."""
+    groups: dict[str, list[Wanted]] = defaultdict(list)
+    for item in wanted:
+        groups[item.site.group_id].append(item)
+    return groups
+
+
+def split_note(group: Sequence[Wanted]) -> str:
+    """Words for a reason where a rule treats members of one group differently, or nothing."""
+    exempt = [item.site.name for item in group if item.exempt]
+    if not exempt or len(exempt) == len(group):
+        return ""
+    return f"; splits the group of {len(group)} sites that read {group[0].site.group_id}"

@@ -1,0 +1,84 @@
+"""The grammar that picks sites, the same in flags, files and Python.
+
+    MatMul_46                       the site of that name
+    re:.*self_attn.*                sites whose whole name the expression matches
+    kind:mlp.down   kind:attn       sites of a kind, or of a family of kinds
+    layer:3         layer:0-5       sites of these blocks
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ovpass.errors import SettingsError
+from ovpass.sites import KINDS, CompressedMatMul
+
+_FAMILIES = {kind.partition(".")[0] for kind in KINDS if "." in kind}
+
+
+@dataclass(frozen=True)
+class Selector:
+    """One pattern of the grammar.
+
+    Raises:
+        SettingsError: for a pattern that cannot be read, with the likeliest correction.
+    """
+
+    pattern: str
+
+    def __post_init__(self) -> None:
+        prefix, _, rest = self.pattern.partition(":")
+        if prefix == "re":
+            try:
+                re.compile(rest)
+            except re.error as error:
+                raise SettingsError(f"pattern {self.pattern!r}: {error}") from error
+        elif prefix == "kind" and rest not in KINDS and rest not in _FAMILIES:
+            raise SettingsError(f"pattern {self.pattern!r}: no such kind; the kinds are {', '.join(KINDS)}")
+        elif prefix == "layer" and not re.fullmatch(r"\d+(-\d+)?", rest):
+            raise SettingsError(f"pattern {self.pattern!r}: write a block as layer:3, several as layer:0-5")
+        elif not self.pattern:
+            raise SettingsError("a pattern is empty; write a site's name, re:..., kind:... or layer:...")
+
+    def matches(self, site: CompressedMatMul) -> bool:
+        """Whether `site` is one of those picked."""
+        prefix, _, rest = self.pattern.partition(":")
+        if prefix == "re":
+            return re.fullmatch(rest, site.name) is not None
+        if prefix == "kind":
+            return site.kind == rest or site.kind.partition(".")[0] == rest
+        if prefix == "layer":
+            first, _, last = rest.partition("-")
+            return site.layer is not None and int(first) <= site.layer <= int(last or first)
+        return site.name == self.pattern
+
+
+def select(sites: Sequence[CompressedMatMul], pattern: str) -> list[CompressedMatMul]:
+    """The sites that `pattern` picks.
+
+    Raises:
+        SettingsError: where it picks none, listing near misses.
+    """
+    selector = Selector(pattern)
+    chosen = [site for site in sites if selector.matches(site)]
+    if not chosen:
+        raise SettingsError(f"pattern {pattern!r} matches no site{_near_misses(sites, pattern)}")
+    return chosen
+
+
+def _near_misses(sites: Iterable[CompressedMatMul], pattern: str) -> str:
+    names = [site.name for site in sites]
+    kinds = sorted({f"kind:{site.kind}" for site in sites})
+    layers = sorted({site.layer for site in sites if site.layer is not None})
+    blocks = [f"layer:{layers[0]}-{layers[-1]}"] if layers else []
+    if pattern.startswith("kind:"):
+        near = kinds
+    elif pattern.startswith("layer:"):
+        near = blocks
+    else:
+        near = difflib.get_close_matches(pattern.removeprefix("re:"), names, n=3, cutoff=0.3)
+    near = near or [*names[:2], *kinds[:2], *blocks]
+    return f"; there are {', '.join(near)}" if near else "; the model has no compressed MatMul"

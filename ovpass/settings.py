@@ -1,0 +1,186 @@
+"""What a user asks for: Settings and Rules, validated, from flags, YAML, JSON or Python."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ovpass.errors import SettingsError
+from ovpass.groups import format_group_size, parse_group_size
+from ovpass.selection import Selector
+
+LOWERINGS = ("native", "int8", "emulate")
+TARGETS = ("gpu-xmx", "gpu", "cpu")
+EXEMPTIONS = ("auto", "rank-4", "precise", "f16-zero-point", "f16-weights")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Settings of the sites that `match` picks; None leaves the general setting. The first match decides."""
+
+    match: str
+    exempt: bool = False
+    group_size: int | None = None
+    threshold: int | None = None
+    axis: int | None = None
+    symmetric: bool | None = None
+
+    def __post_init__(self) -> None:
+        Selector(self.match)
+        where = f"rule {self.match!r}"
+        _check_quantizer(where, self.group_size, self.threshold)
+        quantizer = (self.group_size, self.threshold, self.axis, self.symmetric)
+        if self.exempt and any(value is not None for value in quantizer):
+            raise SettingsError(f"{where}: an exempt site takes no group_size, threshold, axis or symmetric")
+        if not self.exempt and all(value is None for value in quantizer):
+            raise SettingsError(f"{where} changes nothing; give it exempt: true or a setting")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a model's sites are to be treated.
+
+    `group_size` counts elements along the axis (PER_TOKEN: all of it); None takes the target's own default.
+    Activations of more than `threshold` tokens are quantized; None takes the target's own threshold.
+    """
+
+    group_size: int | None = None
+    threshold: int | None = None
+    axis: int = -1
+    symmetric: bool = True
+    lowering: str = "native"
+    target: str = "gpu-xmx"
+    exempt_with: str = "auto"
+    requantize: bool = False
+    rules: tuple[Rule, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_quantizer("settings", self.group_size, self.threshold)
+        _check_choice("lowering", self.lowering, LOWERINGS)
+        _check_choice("target", self.target, TARGETS)
+        _check_choice("exempt_with", self.exempt_with, EXEMPTIONS)
+        if self.requantize and self.lowering != "int8":
+            raise SettingsError("requantize: only the int8 lowering re-quantizes weights")
+
+
+def load_settings(path: Path) -> Settings:
+    """Read Settings from a YAML or JSON file.
+
+    Raises:
+        SettingsError: where the file cannot be read, or a key or value is wrong; the file and key are named.
+    """
+    import yaml  # noqa: PLC0415 - only where a file is read
+
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path}: cannot be read as settings: {error}") from error
+    try:
+        return settings_from_dict(data)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def settings_from_dict(data: object) -> Settings:
+    """Build Settings from plain data, as YAML and JSON give it.
+
+    Raises:
+        SettingsError: for unknown keys and for values of the wrong type or range.
+    """
+    return structure(Settings, data)
+
+
+def settings_to_dict(settings: Settings | Rule) -> dict[str, Any]:
+    """Plain data that `settings_from_dict` reads back; values at their default are left out."""
+    plain: dict[str, Any] = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if value == field.default:
+            continue
+        if field.name == "group_size":
+            value = format_group_size(value)
+        elif field.name == "rules":
+            value = [settings_to_dict(rule) for rule in value]
+        plain[field.name] = value
+    return plain
+
+
+def structure(cls: type[Any], data: object) -> Any:
+    """Build the dataclass `cls` from plain data, strictly.
+
+    Raises:
+        SettingsError: naming each key that is unknown or wrong.
+    """
+    import cattrs  # noqa: PLC0415 - not needed to print help
+    from cattrs.gen import make_dict_structure_fn  # noqa: PLC0415
+
+    if not isinstance(data, dict):
+        raise SettingsError(f"expected keys and values, found {type(data).__name__}")
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    for scalar in (bool, str):
+        converter.register_structure_hook(scalar, _strictly)
+    converter.register_structure_hook(int, _integer)
+    rule_hook = make_dict_structure_fn(Rule, converter, _cattrs_forbid_extra_keys=True)
+    converter.register_structure_hook(Rule, lambda value, _: rule_hook(_with_group_size(value), Rule))
+    try:
+        return converter.structure(_with_group_size(data), cls)
+    except cattrs.BaseValidationError as error:
+        raise SettingsError(_explain(error)) from error
+
+
+def _with_group_size(data: Any) -> Any:
+    if isinstance(data, dict) and data.get("group_size") is not None:
+        return {**data, "group_size": parse_group_size(data["group_size"])}
+    return data
+
+
+def _strictly(value: Any, expected: type[Any]) -> Any:
+    if not isinstance(value, expected):
+        raise ValueError(f"expected {expected.__name__}, found {value!r}")
+    return value
+
+
+def _integer(value: Any, _: type[Any]) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"expected a whole number, found {value!r}")
+    return value
+
+
+def _explain(error: Exception) -> str:
+    """The library's findings as one line, with a near miss for a misspelt key."""
+    import cattrs  # noqa: PLC0415
+
+    settings_errors = _leaves(error, SettingsError)
+    if settings_errors:
+        return "; ".join(str(leaf) for leaf in settings_errors)
+    text = "; ".join(message.removesuffix(" @ $") for message in cattrs.transform_error(error))
+    known = [field.name for cls in (Settings, Rule) for field in dataclasses.fields(cls)]
+    for leaf in _leaves(error, cattrs.ForbiddenExtraKeysError):
+        for key in sorted(leaf.extra_fields):
+            near = difflib.get_close_matches(str(key), known, n=1)
+            text += f"; did you mean {near[0]!r}?" if near else f"; the keys are {', '.join(known)}"
+    return text
+
+
+def _leaves(error: BaseException, kind: type[Any]) -> list[Any]:
+    nested = getattr(error, "exceptions", None)
+    if nested is None or isinstance(error, kind):
+        return [error] if isinstance(error, kind) else []
+    return [leaf for inner in nested for leaf in _leaves(inner, kind)]
+
+
+def _check_quantizer(where: str, group_size: int | None, threshold: int | None) -> None:
+    if group_size is not None:
+        parse_group_size(group_size)
+    if threshold is not None and threshold < 0:
+        raise SettingsError(f"{where}: threshold {threshold} is negative; it counts tokens")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        near = difflib.get_close_matches(str(value), choices, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise SettingsError(f"{name} {value!r} is unknown; it is one of {', '.join(choices)}{hint}")

@@ -1,0 +1,23 @@
+"""Targets: the devices' rules, one module each."""
+
+from ovpass.errors import SettingsError
+from ovpass.targets.base import Refusal, Target, Verdict
+from ovpass.targets.cpu import CPU
+from ovpass.targets.gpu import GPU
+from ovpass.targets.gpu_xmx import GPU_XMX
+
+TARGETS = {target.name: target for target in (GPU_XMX, GPU, CPU)}
+
+
+def get_target(name: str) -> Target:
+    """The target of that name.
+
+    Raises:
+        SettingsError: for a name that is none.
+    """
+    if name not in TARGETS:
+        raise SettingsError(f"target {name!r} is unknown; it is one of {', '.join(TARGETS)}")
+    return TARGETS[name]
+
+
+__all__ = ["CPU", "GPU", "GPU_XMX", "TARGETS", "Refusal", "Target", "Verdict", "get_target"]

@@ -1,0 +1,69 @@
+"""CPUs: quantization inside the FullyConnected kernel, under f32 compute only.
+
+Measured on OpenVINO 2026.4 by comparing outputs with those of group size 0, over 17 weight formats, 3 shapes and
+14 group sizes; the conditions are in openvino/src/plugins/intel_cpu/src/nodes/fullyconnected.cpp and in oneDNN's
+fork, src/cpu/x64/jit_brgemm_inner_product.
+"""
+
+from __future__ import annotations
+
+from ovpass.sites import CompressedMatMul
+from ovpass.targets.base import Refusal, Target
+
+_MEASURED = "measured: bit-identical to group size 0 otherwise"
+_WEIGHTS = ("u8", "i8", "u4", "i4")
+
+
+def _weight_type(site: CompressedMatMul, _: int) -> str | None:
+    if site.codebook:
+        return "codebook weights are not quantized for"
+    if site.weight_type not in _WEIGHTS:
+        return f"{site.weight_type} weights are not quantized for; {', '.join(_WEIGHTS)} are"
+    if site.weight_type == "i4" and not site.symmetric:
+        return "i4 weights with a zero point are not quantized for"
+    return None
+
+
+def _weights_input(site: CompressedMatMul, _: int) -> str | None:
+    return None if site.weights_input == 1 else "the weights are the MatMul's first input"
+
+
+def _zero_point(site: CompressedMatMul, _: int) -> str | None:
+    return "the zero point is stored in floating point" if site.zero_point == "float" else None
+
+
+def _group_alignment(_: CompressedMatMul, group_size: int) -> str | None:
+    return None if group_size % 16 == 0 else f"group size {group_size} is not a multiple of 16"
+
+
+def _group_within_k(site: CompressedMatMul, group_size: int) -> str | None:
+    if group_size <= site.k:
+        return None
+    return f"the group is larger than K={site.k}; the CPU has no per-token mode, name {site.k} or less"
+
+
+def _weight_group(site: CompressedMatMul, group_size: int) -> str | None:
+    own = site.weight_group_size or site.zero_point_group_size
+    if own is None or own % group_size == 0:
+        return None
+    return f"the weights' own group of {own} is not a multiple of group size {group_size}"
+
+
+CPU = Target(
+    name="cpu",
+    title="CPU with f32 compute (INFERENCE_PRECISION_HINT=f32)",
+    default_group_size=32,
+    default_threshold=0,
+    compute="f32",
+    refusals=(
+        Refusal("weight-type", _MEASURED, _weight_type),
+        Refusal("weights-first", _MEASURED, _weights_input),
+        Refusal("float-zero-point", _MEASURED, _zero_point),
+        Refusal("group-multiple-of-16", _MEASURED, _group_alignment),
+        Refusal("group-within-k", _MEASURED, _group_within_k),
+        Refusal("weight-group", _MEASURED, _weight_group),
+    ),
+    adjust=lambda site, group_size: group_size,
+    per_site_group_size=False,
+    exemptions=("f16-zero-point", "f16-weights"),
+)

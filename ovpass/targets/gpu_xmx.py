@@ -1,0 +1,113 @@
+"""Intel GPUs with XMX (Arc, Core Ultra 200V and later): quantization by an op of its own before the MatMul.
+
+Measured by compiling every case on OpenVINO 2026.4's GPU plugin for an Arc A770; the code is in
+openvino/src/plugins/intel_gpu/src/plugin: transformations/dynamic_quantize_fully_connected.cpp (groups),
+transformations_pipeline.cpp (precision, K) and transformations/convert_fc_to_compressed.cpp (weights).
+"""
+
+from __future__ import annotations
+
+import re
+
+from ovpass.groups import PER_TOKEN
+from ovpass.sites import CompressedMatMul
+from ovpass.targets.base import Refusal, Target
+
+_WEIGHTS = ("i8", "u8", "i4", "u4", "u2")
+_CHAIN = re.compile(
+    r"(Reshape>|Transpose>)*Convert(>Subtract)?>Multiply(>Reshape)?(>Convert)?(>Transpose)?(>Convert)?"
+)
+_SMALLEST_GROUP = 32
+NO_KERNEL = "no-kernel"
+"""The one refusal that is a crash: the plugin does not fall back, it throws."""
+_PIPELINE = "transformations_pipeline.cpp, the callback of DynamicQuantizeFullyConnected"
+_PASS = "dynamic_quantize_fully_connected.cpp"
+_COMPRESSED = "convert_fc_to_compressed.cpp"
+
+
+def _codebook(site: CompressedMatMul, _: int) -> str | None:
+    return "codebook weights are decompressed to f16 when the model is compiled" if site.codebook else None
+
+
+def _weight_type(site: CompressedMatMul, _: int) -> str | None:
+    if site.weight_type in _WEIGHTS:
+        return None
+    return f"{site.weight_type} weights are decompressed to f16 when the model is compiled"
+
+
+def _weights_input(site: CompressedMatMul, _: int) -> str | None:
+    return None if site.weights_input == 1 else "the weights are the MatMul's first input: the plugin runs a Gemm"
+
+
+def _chain(site: CompressedMatMul, _: int) -> str | None:
+    if _CHAIN.fullmatch(site.chain):
+        return None
+    return f"the plugin does not recognise the decompression {site.chain}"
+
+
+def _zero_point(site: CompressedMatMul, _: int) -> str | None:
+    return "the zero point is stored in floating point" if site.zero_point == "float" else None
+
+
+def _rank(site: CompressedMatMul, _: int) -> str | None:
+    if site.activation_rank in (2, 3, None):
+        return None
+    return f"the activation has rank {site.activation_rank}; 2 and 3 are quantized"
+
+
+def _precise(site: CompressedMatMul, _: int) -> str | None:
+    return "the MatMul is marked precise and computes in f32" if site.precise else None
+
+
+def _k_alignment(site: CompressedMatMul, _: int) -> str | None:
+    return None if site.k % 32 == 0 else f"K={site.k} is not a multiple of 32"
+
+
+def _group_too_small(_: CompressedMatMul, group_size: int) -> str | None:
+    return None if group_size >= _SMALLEST_GROUP else f"group size {group_size} is below {_SMALLEST_GROUP}"
+
+
+def _group_ragged(site: CompressedMatMul, group_size: int) -> str | None:
+    if group_size >= site.k or site.k % group_size == 0:
+        return None
+    return f"K={site.k} is not a multiple of group size {group_size}"
+
+
+def _no_kernel(site: CompressedMatMul, group_size: int) -> str | None:
+    """A finite group beyond K compiles but has no kernel from some size on: infer throws (measured)."""
+    limit = 4096 if site.k % 128 == 0 else 2048 if site.k % 64 == 0 else 1024
+    if group_size in (PER_TOKEN, site.k) or group_size < site.k or group_size <= limit:
+        return None
+    return f"the plugin has no kernel for group size {group_size} on K={site.k}; write per-token"
+
+
+def _capped(site: CompressedMatMul, group_size: int) -> int:
+    """Zero points cap a finite group at the group of the weights' own scale and zero point."""
+    if group_size == PER_TOKEN or site.symmetric:
+        return group_size
+    return min(group_size, site.weight_group_size or site.k, site.zero_point_group_size or site.k)
+
+
+GPU_XMX = Target(
+    name="gpu-xmx",
+    title="Intel GPU with XMX",
+    default_group_size=PER_TOKEN,
+    default_threshold=64,
+    compute="f16",
+    refusals=(
+        Refusal("codebook", _COMPRESSED, _codebook),
+        Refusal("weight-type", _COMPRESSED, _weight_type),
+        Refusal("weights-first", "convert_matmul_to_fc.cpp", _weights_input),
+        Refusal("chain", _COMPRESSED, _chain),
+        Refusal("float-zero-point", "measured: compiles to an OpenCL kernel without quantization", _zero_point),
+        Refusal("rank", _PIPELINE, _rank),
+        Refusal("precise", _PIPELINE, _precise),
+        Refusal("k-multiple-of-32", _PIPELINE, _k_alignment),
+        Refusal("group-too-small", _PASS, _group_too_small),
+        Refusal("group-ragged", _PASS, _group_ragged),
+        Refusal(NO_KERNEL, "measured: 'Could not find a suitable kernel for dynamicquantize'", _no_kernel),
+    ),
+    adjust=_capped,
+    per_site_group_size=True,
+    exemptions=("rank-4", "precise", "f16-zero-point", "f16-weights"),
+)

