@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from ovpass.errors import SettingsError
 
+_NAME = "per-token"
+
 PER_TOKEN = 2**64 - 1
 """The plugin property's value for one group a token: all of K."""
 
-PER_TOKEN_UNLESS_CAPPED = 2**32 - 1
-"""Also all of K, but on GPUs weights with a zero point still cap it at their own group."""
-
-_NAMES = {PER_TOKEN: "per-token", PER_TOKEN_UNLESS_CAPPED: "per-token-unless-capped"}
-
-
 def parse_group_size(value: object) -> int:
-    """Read `128`, `"128"`, `"per-token"` or `"per-token-unless-capped"`.
+    """Read `128`, `"128"` or `"per-token"`.
 
     Raises:
         SettingsError: for anything else, zero and negative numbers included.
     """
-    for number, name in _NAMES.items():
-        if isinstance(value, str) and value.strip().lower() == name:
-            return number
+    if isinstance(value, str) and value.strip().lower() == _NAME:
+        return PER_TOKEN
     try:
         number = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else 0
     except ValueError:
@@ -36,4 +31,4 @@ def parse_group_size(value: object) -> int:
 
 def format_group_size(group_size: int) -> int | str:
     """The group size as people and files write it."""
-    return _NAMES.get(group_size, group_size)
+    return _NAME if group_size == PER_TOKEN else group_size

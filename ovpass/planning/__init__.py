@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import openvino as ov
 
 from ovpass.errors import ModelError
-from ovpass.ir.runtime_options import GROUP_SIZE, LARGEST_GROUP_SIZE, read_group_size, read_note
+from ovpass.ir.note import read_note
+from ovpass.ir.runtime_options import LARGEST_GROUP_SIZE, read_group_size
 from ovpass.plan import Plan
 from ovpass.planning.emulate import plan_emulate
 from ovpass.planning.int8 import plan_int8
@@ -42,7 +43,7 @@ def plan_sites(sites: Sequence[CompressedMatMul], settings: Settings, model: ov.
 
 def read_options(model: ov.Model) -> ModelOptions:
     """The runtime options in the IR that bear on dynamic quantization."""
-    return ModelOptions(read_group_size(model, GROUP_SIZE), read_group_size(model, LARGEST_GROUP_SIZE))
+    return ModelOptions(read_group_size(model), read_group_size(model, LARGEST_GROUP_SIZE))
 
 
 def refuse_processed(model: ov.Model) -> None:

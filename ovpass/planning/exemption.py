@@ -11,9 +11,10 @@ from ovpass.targets import Target
 
 RANK_4, PRECISE, F16_ZERO_POINT, F16_WEIGHTS = "rank-4", "precise", "f16-zero-point", "f16-weights"
 
-# Layers whose f32 output would turn the whole residual stream to f32 (measured: +60 Reorders on a 30-block model).
-_FEEDS_RESIDUAL = ("attn.out", "mlp.down", "other")
+# Types that have an unsigned form, or are unsigned already.
 _ZERO_POINT_TYPES = ("i4", "u4", "i8", "u8")
+# The GPU plugin fuses MatMuls of one activation when there are just this many, as Q, K and V.
+FUSED = 3
 
 
 def exemption_method(item: Wanted, group: Sequence[Wanted], target: Target, asked: str) -> str:
@@ -24,49 +25,43 @@ def exemption_method(item: Wanted, group: Sequence[Wanted], target: Target, aske
     """
     obstacles = {method: _obstacle(method, item.site, group, target) for method in target.exemptions}
     if asked == "auto":
-        return next(method for method in _preference(item.site, target) if obstacles[method] is None)
+        return next(method for method, obstacle in obstacles.items() if obstacle is None)
     if asked not in obstacles:
         raise SettingsError(
-            f"exempt_with {asked!r} has no effect on target {target.name}; use {', '.join(target.exemptions)} or auto"
+            f"exempt_with {asked!r} has no effect on target {target.name}; use {', '.join(obstacles)} or auto"
         )
     if obstacles[asked] is not None:
         raise SettingsError(f"{item.site.name}: exempt_with {asked!r} does not work: {obstacles[asked]}")
     return asked
 
 
-def _preference(site: CompressedMatMul, target: Target) -> Sequence[str]:
-    if PRECISE in target.exemptions and site.kind in _FEEDS_RESIDUAL:
-        return [*(method for method in target.exemptions if method != PRECISE), PRECISE]
-    return target.exemptions
-
-
-def _obstacle(
-    method: str, site: CompressedMatMul, group: Sequence[Wanted], target: Target
-) -> str | None:
+def _obstacle(method: str, site: CompressedMatMul, group: Sequence[Wanted], target: Target) -> str | None:
     """Why `method` would not keep `site` out, or None where it would."""
-    if method == RANK_4:
-        return _rank_4_obstacle(site)
-    if method == F16_ZERO_POINT:
-        return _zero_point_obstacle(site, group, target)
-    return None
-
-
-def _rank_4_obstacle(site: CompressedMatMul) -> str | None:
-    if site.activation_static:
-        return "the activation's shape is static, so the plugin folds the detour away"
-    if site.activation_rank not in (2, 3):
+    if method == RANK_4 and site.activation_rank not in (2, 3):
         return f"the activation's rank is {site.activation_rank or 'dynamic'}, not 2 or 3"
+    if method == F16_ZERO_POINT:
+        return zero_point_obstacle(site) or (None if target.name == "cpu" else _fusion_obstacle(site, group))
     return None
 
 
-def _zero_point_obstacle(
-    site: CompressedMatMul, group: Sequence[Wanted], target: Target
-) -> str | None:
+def zero_point_obstacle(site: CompressedMatMul) -> str | None:
+    """Why the weights' zero point cannot be rewritten, or None where it can."""
     if site.weight_type not in _ZERO_POINT_TYPES or site.codebook:
         return f"{site.weight_type} weights have no unsigned form with a zero point"
     if site.symmetric and site.weight_type.startswith("u"):
-        return f"a zero point of 0 on {site.weight_type} weights is folded away"
-    fused = len(group) > 2 and target.name != "cpu"
+        return f"{site.weight_type} weights without a zero point cannot be given one"
+    if site.weights_shared:
+        return "its weights are shared with another MatMul"
+    operands = (*site.weights.scales, *site.weights.zero_points)
+    if not site.chain.startswith("Convert>") or not all(operand.direct for operand in operands):
+        return f"its decompression {site.chain} is not one that can be rewritten"
+    return None
+
+
+def _fusion_obstacle(site: CompressedMatMul, group: Sequence[Wanted]) -> str | None:
+    """The plugin fails to compile a fused trio whose zero points differ in type (measured, dynamic shapes)."""
+    alike = all(item.site.weight_type == site.weight_type for item in group)
+    fused = len(group) == FUSED and alike and not site.activation_static and not site.symmetric
     if fused and not all(item.exempt for item in group):
-        return f"{len(group)} sites share its activation and the plugin fuses them; exempt all of them"
+        return "it is one of three that the plugin fuses; exempt all three, or by another method"
     return None

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ovpass.errors import SettingsError
-from ovpass.groups import PER_TOKEN, PER_TOKEN_UNLESS_CAPPED, format_group_size
+from ovpass.groups import PER_TOKEN, format_group_size
 from ovpass.plan import EXEMPT, QUANTIZE, SKIP, Decision, Plan, decide
-from ovpass.planning.exemption import exemption_method
+from ovpass.planning.exemption import FUSED, exemption_method, zero_point_obstacle
 from ovpass.planning.resolve import Wanted, by_activation, resolve, split_note
 from ovpass.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import Target, Verdict, get_target
+from ovpass.targets.gpu_xmx import NO_KERNEL
 
 CAP = "cap"
 _THRESHOLD_VARIABLE = "OV_GPU_DYNAMIC_QUANTIZATION_THRESHOLD"
@@ -107,18 +108,24 @@ def _check_symmetry(settings: Settings, target: Target) -> None:
 
 def _model_group(wanted: Sequence[Wanted], base: int, target: Target) -> int:
     """One group size for the model: the largest that any site needs; smaller ones are capped by their weights."""
-    ruled = [item.rule.group_size for item in wanted if item.rule and item.rule.group_size is not None]
-    unruled = any(not item.exempt and not (item.rule and item.rule.group_size) for item in wanted)
-    asked = {*ruled, *([base] if unruled else [])} or {base}
+    asked = {_asked(item, base) for item in wanted if not item.exempt} or {base}
     largest = max(asked)
     if len(asked) == 1:
         return largest
     if not target.per_site_group_size:
+        sizes = ", ".join(str(format_group_size(size)) for size in sorted(asked))
         raise SettingsError(
-            f"rules ask for group sizes {', '.join(str(format_group_size(g)) for g in sorted(asked))}, but target "
-            f"{target.name} has one for the whole model; gpu-xmx and lowering emulate take several"
+            f"rules ask for group sizes {sizes}, but target {target.name} has one for the whole model; "
+            "gpu-xmx and lowering emulate take several"
         )
-    return PER_TOKEN_UNLESS_CAPPED if largest == PER_TOKEN else largest
+    if largest < PER_TOKEN:
+        return largest
+    # Caps work below PER_TOKEN only: a group that is all of K for the longest layer is per token for each.
+    return max(item.site.k for item in wanted if not item.exempt and _asked(item, base) == PER_TOKEN)
+
+
+def _asked(item: Wanted, base: int) -> int:
+    return base if item.rule is None or item.rule.group_size is None else item.rule.group_size
 
 
 def _decide(
@@ -139,12 +146,12 @@ def _decide(
         else:
             reason += f"; {target.name} would not quantize it anyway: {verdict.reason}"
         return decide(site, EXEMPT, reason + split_note(group), method=method)
-    asked = item.rule.group_size if item.rule and item.rule.group_size is not None else base
+    asked = _asked(item, base)
     if asked < model_group and (verdict.group_size or site.k) > asked:
-        return _capped(item, asked, model_group, target)
+        return _capped(item, group, asked, model_group, target)
+    if verdict.rule == NO_KERNEL or (not verdict.eligible and item.rule is not None):
+        raise SettingsError(f"{item.because}: {site.name} cannot be quantized: {verdict.reason}")
     if not verdict.eligible:
-        if item.rule is not None:
-            raise SettingsError(f"{item.because}: {site.name} would not be quantized: {verdict.reason}")
         return decide(site, SKIP, verdict.reason)
     return _granted(item, asked, verdict)
 
@@ -156,38 +163,45 @@ def _granted(item: Wanted, asked: int, verdict: Verdict) -> Decision:
             f"{item.because}: {item.site.name} gets group size {effective}, not {format_group_size(asked)}: "
             f"{verdict.reason}"
         )
-    whole = PER_TOKEN if effective == PER_TOKEN_UNLESS_CAPPED else effective
+    whole = PER_TOKEN if asked == PER_TOKEN and effective >= item.site.k else effective
     return decide(item.site, QUANTIZE, verdict.reason, group_size=whole)
 
 
-def _capped(item: Wanted, asked: int, model_group: int, target: Target) -> Decision:
+def _capped(item: Wanted, group: Sequence[Wanted], asked: int, model_group: int, target: Target) -> Decision:
     """A smaller group than the model's, by giving the weights a zero point and scales for that many elements."""
     site = item.site
-    obstacle = _cap_obstacle(site, asked)
-    if obstacle:
-        raise SettingsError(f"{item.because}: {site.name} cannot get group size {asked}: {obstacle}")
+    obstacle = _cap_obstacle(site, asked) or _fusion_obstacle(item, group, asked)
     rewritten = replace(
         site, symmetric=False, zero_point="integer", weight_group_size=asked, zero_point_group_size=asked
     )
     verdict = target.verdict(rewritten, model_group)
-    if not verdict.eligible or verdict.group_size != asked:
-        raise SettingsError(f"{item.because}: {site.name} cannot get group size {asked}: {verdict.reason}")
-    reason = f"{item.because}: weights get a zero point for every {asked}, which caps the group"
+    if obstacle or verdict.group_size != asked:
+        raise SettingsError(
+            f"{item.because}: {site.name} cannot get group size {asked}: {obstacle or verdict.reason}"
+        )
+    reason = f"{item.because}: weights get a zero point and a scale for every {asked}, which caps the group"
     return decide(site, QUANTIZE, reason, group_size=asked, method=CAP)
 
 
 def _cap_obstacle(site: CompressedMatMul, group_size: int) -> str | None:
     own = site.weight_group_size or site.k
-    if site.weight_type not in ("i4", "u4", "i8", "u8") or site.codebook or site.zero_point == "float":
-        return f"{site.weight_type} weights take no integer zero point"
-    if site.symmetric and site.weight_type.startswith("u"):
-        return f"{site.weight_type} weights without a zero point cannot be given one"
+    if site.zero_point == "float" or len(site.weights.scales) != 1 or not site.weights.k_axes:
+        return f"its decompression {site.chain} is not one that can be rewritten"
     if site.weights_input != 1 or site.weight_rank != 2:
         return "its weights are not a matrix on the second input"
     if own % group_size:
         return f"its weights' own group of {own} is not a multiple of {group_size}"
-    return None
+    return zero_point_obstacle(site)
 
+
+def _fusion_obstacle(item: Wanted, group: Sequence[Wanted], asked: int) -> str | None:
+    """The plugin fails to compile a fused trio whose scales differ in shape (measured, dynamic shapes)."""
+    sizes = {other.rule.group_size if other.rule else None for other in group if not other.exempt}
+    alike = len({(other.site.weight_type, other.site.symmetric) for other in group}) == 1
+    asymmetric = not item.site.symmetric or all(other.rule and other.rule.group_size for other in group)
+    if len(group) == FUSED and alike and asymmetric and len(sizes) > 1:
+        return f"the plugin fuses it with two others, which need group size {asked} too"
+    return None
 
 
 def _environment(settings: Settings, target: Target, base: int) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -24,6 +25,7 @@ class CompressedMatMul:
     `zero_point_group_size` is the same for the zero point. `zero_point` is None, "integer" (an integer Constant
     with a Convert) or "float" (stored in floating point). `activation_rank` is None where it is dynamic.
     `transposed_activation` tells that K is the last axis but one of the activation. `precise` marks f32 compute.
+    `weights_shared` tells that another site reads the same weights.
     Sites with one `group_id` read the same activation.
     """
 
@@ -45,6 +47,7 @@ class CompressedMatMul:
     activation_static: bool
     compute_type: str
     precise: bool
+    weights_shared: bool
     transposed_activation: bool
     group_id: str
     graph: Graph = field(compare=False, repr=False)
@@ -95,10 +98,12 @@ def _search(model: ov.Model, prefix: str) -> Iterator[CompressedMatMul]:
     graph = Graph.of(model)
     matmuls = {i: chain for i, kind in enumerate(graph.types) if kind == "MatMul" and (chain := _weights(graph, i))}
     by_index = roles(graph) if matmuls else {}
+    readers = Counter(chain.path[0] for _, chain in matmuls.values())
     for index, op in enumerate(graph.ops):
         if index in matmuls:
             port, chain = matmuls[index]
-            yield _site(graph, index, port, chain, by_index[index], prefix)
+            site = _site(graph, index, port, chain, by_index[index], prefix)
+            yield replace(site, weights_shared=True) if readers[chain.path[0]] > 1 else site
         for body_name, body in bodies(op):
             yield from _search(body, f"{prefix}{op.get_friendly_name()}/{body_name}/")
 
@@ -156,6 +161,7 @@ def _site(
         activation_static=data.get_partial_shape().is_static,
         compute_type=op.get_output_element_type(0).to_string(),
         precise=any(key.startswith(PRECISE) for key in op.get_rt_info()),
+        weights_shared=False,
         transposed_activation=op.get_attributes()["transpose_a" if port else "transpose_b"] == bool(port),
         group_id=f"{prefix}{source}" + (f":{data.get_index()}" if data.get_index() else ""),
         graph=graph,

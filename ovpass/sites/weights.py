@@ -33,6 +33,7 @@ class Operand:
     integer: bool
     groups: int | None  # along K; None where a Reshape hides how many
     shape: tuple[int, ...]
+    direct: bool  # a Constant, or one behind a Convert
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class WeightChain:
     pattern: str  # op types after the Constant, for example "Convert>Multiply>Reshape>Convert"
     element_type: str
     codebook: bool
+    k_axes: tuple[int, ...]  # axes of the Constant that make up K; empty where a Reshape hides them
     scales: tuple[Operand, ...]
     zero_points: tuple[Operand, ...]
 
@@ -68,6 +70,7 @@ def trace(graph: Graph, source: int, k_axis: int) -> WeightChain | None:
         pattern=">".join(kinds[1:]),
         element_type=element_type(graph.ops[path[0]]),
         codebook="Gather" in kinds,
+        k_axes=layout.k_axes(),
         scales=tuple(layout.operands("Multiply")),
         zero_points=tuple(layout.operands("Subtract")),
     )
@@ -125,6 +128,12 @@ class _Layout:
                 axes = self._regroup(axes, _shape(graph, index))
         self._k_atoms = set(axes[k_axis]) if len(axes) >= -k_axis else set()
 
+    def k_axes(self) -> tuple[int, ...]:
+        """The axes of the Constant that K consists of."""
+        own = range(len(_shape(self._graph, self._path[0])))
+        whole = self._known and all(self._sizes[a] == _shape(self._graph, self._path[0])[a] for a in own)
+        return tuple(sorted(self._k_atoms)) if whole and self._k_atoms <= set(own) else ()
+
     def operands(self, kind: str) -> list[Operand]:
         found = []
         for step, varying in zip(self._steps, self._varying, strict=True):
@@ -134,8 +143,9 @@ class _Layout:
             stored = self._stored(self._operand(step))
             groups = math.prod(self._sizes[atom] for atom in varying & self._k_atoms)
             shape = _shape(self._graph, self._operand(step))
-            is_integer = stored in _INTEGER
-            found.append(Operand(step, port, stored, is_integer, groups if self._known else None, shape))
+            known = groups if self._known else None
+            direct = self._is_direct(self._operand(step))
+            found.append(Operand(step, port, stored, stored in _INTEGER, known, shape, direct))
         return found
 
     def _operand_port(self, step: int) -> int:
@@ -150,6 +160,11 @@ class _Layout:
         while self._graph.types[index] in _SHAPE_ONLY:
             index = self._graph.inputs[index][0][0]
         return element_type(self._graph.ops[index])
+
+    def _is_direct(self, index: int) -> bool:
+        while self._graph.types[index] == "Convert":
+            index = self._graph.inputs[index][0][0]
+        return self._graph.types[index] == "Constant"
 
     def _constant(self, index: int) -> list[int]:
         return [int(value) for value in self._graph.ops[index].get_data().flatten()]

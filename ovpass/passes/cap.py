@@ -1,0 +1,26 @@
+"""A group size for one layer: weights with a zero point cap the model's group at their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import openvino as ov
+
+from ovpass.passes.chains import ChainEditor
+from ovpass.passes.locate import locate
+
+
+@dataclass(frozen=True)
+class CapGroups:
+    """Let the weights of each of `sites` cap the activation's group at the size given for it."""
+
+    sites: Mapping[str, int]
+    name: ClassVar[str] = "cap-groups"
+
+    def run(self, model: ov.Model) -> Mapping[str, int]:
+        """Rewrite the decompression chains; the weights' values stay the same."""
+        for site in locate(model, self.sites):
+            ChainEditor(model, site).cap(self.sites[site.name])
+        return {"sites": len(self.sites)}

@@ -1,0 +1,29 @@
+"""Write the model's group size into the IR, where CPU and GPU plugins obey it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import openvino as ov
+
+from ovpass.ir.note import extend_note
+from ovpass.ir.runtime_options import GROUP_SIZE, read_option, write_option
+
+
+@dataclass(frozen=True)
+class RuntimeOptions:
+    """Set DYNAMIC_QUANTIZATION_GROUP_SIZE to `group_size`: elements, 0 for off."""
+
+    group_size: int
+    name: ClassVar[str] = "runtime-options"
+
+    def run(self, model: ov.Model) -> Mapping[str, int]:
+        """Set the option, and note what it was."""
+        before, after = read_option(model, GROUP_SIZE), str(self.group_size)
+        if before == after:
+            return {"options": 0}
+        extend_note(model, "options", {GROUP_SIZE: before})
+        write_option(model, GROUP_SIZE, after)
+        return {"options": 1}

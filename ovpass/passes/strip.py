@@ -1,0 +1,113 @@
+"""Undo every pass: the stripped model computes bit for bit what the original did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import openvino as ov
+
+from ovpass.errors import ModelError
+from ovpass.ir.note import read_note, remove_note
+from ovpass.ir.runtime_options import remove_option, write_option
+from ovpass.passes.chains import UNDO, original
+from ovpass.passes.editing import bypass, is_inserted
+from ovpass.sites.find import PRECISE
+from ovpass.sites.graph import bodies
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Take out all that ovpass put into a model."""
+
+    name: ClassVar[str] = "strip"
+
+    def run(self, model: ov.Model) -> Mapping[str, int]:
+        """Remove inserted nodes, restore weights and options, and remove the note.
+
+        Raises:
+            ModelError: for a model that ovpass has not changed, or whose weights it has re-quantized.
+        """
+        note = read_note(model)
+        if note is None:
+            raise ModelError(f"{model.get_friendly_name()}: ovpass has not changed this model; nothing to strip")
+        if note.get("requantized"):
+            raise ModelError(
+                f"{model.get_friendly_name()}: {len(note['requantized'])} weights were re-quantized, which cannot be "
+                "undone; go back to the original model"
+            )
+        counts = {"constants": 0, "nodes": 0, "attributes": 0}
+        marked = {d["name"] for d in note["plan"]["decisions"] if d.get("method") == "precise"}
+        for graph in _graphs(model):
+            counts["constants"] += _restore_constants(graph, note.get(UNDO, {}))
+            counts["nodes"] += _remove_inserted(graph)
+            counts["attributes"] += _remove_precise(graph, marked)
+        _restore_options(model, note.get("options", {}))
+        remove_note(model)
+        return counts
+
+
+def _graphs(model: ov.Model) -> Iterator[ov.Model]:
+    """The model and all bodies in it."""
+    yield model
+    for node in model.get_ops():
+        for _, body in bodies(node):
+            yield from _graphs(body)
+
+
+def _restore_constants(graph: ov.Model, undo: Mapping[str, dict[str, Any]]) -> int:
+    """Put back replaced Constants; one that something else still reads is found, not made again."""
+    present = {node.get_friendly_name(): node for node in graph.get_ops()}
+    replaced = [node for name, node in present.items() if name in undo]
+    for constant in replaced:
+        node = original(constant, undo[constant.get_friendly_name()])
+        kept = present.get(node.get_friendly_name(), node)
+        for consumer in list(constant.output(0).get_target_inputs()):
+            consumer.replace_source_output(kept.output(0))
+    return len(replaced)
+
+
+def _remove_inserted(graph: ov.Model) -> int:
+    """Bypass what was inserted, last first, so that each one reads an original node when its turn comes."""
+    inserted = [node for node in graph.get_ordered_ops() if is_inserted(node)]
+    for node in reversed(inserted):
+        consumers = [port for port in node.output(0).get_target_inputs() if not is_inserted(port.get_node())]
+        if consumers:
+            bypass(_original_source(node), node.output(0))
+    return len(inserted)
+
+
+def _original_source(node: ov.Node) -> ov.Output:
+    """The first output upstream, along data inputs, that ovpass did not make."""
+    frontier, seen = [node], set()
+    while frontier:
+        current = frontier.pop(0)
+        for value in current.input_values():
+            producer = value.get_node()
+            if not is_inserted(producer):
+                return value
+            if producer.get_type_name() != "Constant" and producer.get_name() not in seen:
+                seen.add(producer.get_name())
+                frontier.append(producer)
+    raise AssertionError(f"{node.get_friendly_name()} has no original input")
+
+
+def _remove_precise(graph: ov.Model, marked: set[str]) -> int:
+    removed = 0
+    for node in graph.get_ops():
+        name = node.get_friendly_name()
+        if not any(site == name or site.endswith(f"/{name}") for site in marked):
+            continue
+        for key in [key for key in node.get_rt_info() if key.startswith(PRECISE)]:
+            del node.get_rt_info()[key]
+            removed += 1
+    return removed
+
+
+def _restore_options(model: ov.Model, options: Mapping[str, str | None]) -> None:
+    for name, before in options.items():
+        if before is None:
+            remove_option(model, name)
+        else:
+            write_option(model, name, before)
