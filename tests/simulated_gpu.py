@@ -112,6 +112,11 @@ def compile_on_simulated_gpu(jobs: Sequence[Job], timeout: float | None = None) 
     return [done[index] for index in range(len(jobs))]
 
 
+def require_simulated_gpu() -> None:
+    """Raise NoSimulatedGpuError where there is no driver."""
+    _in_child([], {}, 60)
+
+
 def quantized_groups(
     model: ov.Model | Path, group_size: int | None = None, config: Mapping[str, Any] | None = None
 ) -> dict[str, int | None]:

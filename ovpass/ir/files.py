@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from ovpass.errors import ModelError
 
 # Graphs of string operations that need an extension to be read, and that have no MatMul.
 _TOKENIZERS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
+_HEAD = 4096
 _SHOWN = 300
 
 
@@ -36,7 +37,7 @@ class IrFile:
         if not self.bin.is_file():
             raise ModelError(f"{self.xml}: its weights {self.bin.name} are not beside it")
         if not _is_ir(self.xml):
-            raise ModelError(f"{self.xml}: is not an OpenVINO IR, or is cut short")
+            raise ModelError(f"{self.xml}: is not an OpenVINO IR")
         try:
             return ov.Core().read_model(self.xml)
         except RuntimeError as error:
@@ -55,11 +56,9 @@ class ModelSource:
         """Whether a whole model folder was named."""
         return self.root.is_dir()
 
-    def other_files(self) -> list[Path]:
-        """Files of the folder that are carried along as they are, relative to it."""
-        own = {path for ir in self.models for path in (ir.xml, ir.bin)}
-        files = (path for path in sorted(self.root.rglob("*")) if path.is_file())
-        return [path.relative_to(self.root) for path in files if path not in own]
+    def files(self) -> list[Path]:
+        """All files of the folder."""
+        return [path for path in sorted(self.root.rglob("*")) if path.is_file()]
 
 
 def open_source(path: Path | str) -> ModelSource:
@@ -86,17 +85,10 @@ def open_source(path: Path | str) -> ModelSource:
 
 
 def _is_ir(xml: Path) -> bool:
-    """Whether the text is complete XML with the root of an IR."""
-    try:
-        with xml.open("rb") as stream:
-            root = None
-            for _, element in ElementTree.iterparse(stream, events=("start",)):
-                root = element if root is None else root
-                if root.tag != "net":
-                    return False
-    except (OSError, ElementTree.ParseError):
-        return False
-    return root is not None
+    """Whether the first element is that of an IR."""
+    with xml.open("rb") as stream:
+        head = stream.read(_HEAD)
+    return re.match(rb"\s*(<\?xml[^>]*>)?\s*(<!--.*?-->\s*)*<net\b", head, re.DOTALL) is not None
 
 
 def _last_lines(error: Exception) -> str:

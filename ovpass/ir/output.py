@@ -59,13 +59,17 @@ def write_text(path: Path, text: str) -> None:
         publish(folder / path.name, path)
 
 
-def place(source: Path, destination: Path, *, copy: bool) -> None:
-    """Put a file that is not changed at `destination`: a hard link, or a copy where links are not possible."""
+def place(source: Path, destination: Path, *, copy: bool) -> str:
+    """Put a file that is not changed at `destination`: a hard link, or a copy where links are not possible.
+
+    Returns "linked" or "copied".
+    """
     source = source.resolve()
     if not copy:
         try:
             os.link(source, destination)
-            return
+            return "linked"
         except OSError:
             pass  # another file system, or one without links: the copy below says what is wrong, if anything
     shutil.copyfile(source, destination)
+    return "copied"

@@ -7,9 +7,11 @@ already lie. A .bin to which nothing is added is hard-linked; otherwise the new 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
@@ -55,38 +57,92 @@ class _NewBytes:
         return self.known[content]
 
 
+@dataclass(frozen=True)
+class Written:
+    """Where a model was written, and what became of its weights: "linked", "copied", "extended" or "rewritten"."""
+
+    xml: Path
+    weights: Path
+    how: str
+
+
+@dataclass(frozen=True)
+class EarlierWeights:
+    """What a .bin still holds from before it was extended: constants by name, and its length in bytes then."""
+
+    slots: Mapping[str, Slot]
+    size: int
+
+
+def write_anew(model: ov.Model, source: IrFile, folder: Path) -> Written:
+    """Write `model` and all its weights into `folder` under the source's file names.
+
+    Raises:
+        OSError: where not everything could be written.
+    """
+    xml, weights = folder / source.xml.name, folder / source.bin.name
+    ov.save_model(model, xml, compress_to_fp16=False)
+    _check_complete(xml.read_text(encoding="utf-8"), weights)
+    return Written(xml, weights, "rewritten")
+
+
 def write_beside_weights(
-    model: ov.Model, source: IrFile, folder: Path, *, copy_weights: bool, original_size: int | None = None,
-    extra_slots: dict[str, Slot] | None = None,
-) -> tuple[Path, Path]:
+    model: ov.Model,
+    source: IrFile,
+    folder: Path,
+    *,
+    copy_weights: bool,
+    earlier: EarlierWeights | None = None,
+) -> Written:
     """Write `model`, which was read from `source` and changed, into `folder` under the source's file names.
 
-    `model` is used up: its constants are placeholders afterwards. `extra_slots` are constants of the .bin that
-    the source's .xml no longer mentions; `original_size` is the length to which the .bin can be cut when nothing
-    beyond is used. Returns the .xml and the .bin.
+    `model` is used up: its constants are placeholders afterwards. With `earlier`, constants that the source's .xml
+    no longer mentions are found again, and what was added to the .bin since is cut off where nothing needs it.
+
+    Raises:
+        OSError: where not everything could be written.
     """
     table = SlotTable(source.xml, source.bin)
-    for name, slot in (extra_slots or {}).items():
+    for name, slot in (earlier.slots if earlier else {}).items():
         table.add(name, slot)
     slots = _replace_known(model, table)
-    xml, scratch = folder / source.xml.name, folder / "new-constants"
+    xml, weights, scratch = folder / source.xml.name, folder / source.bin.name, folder / "new-constants"
     ov.serialize(model, xml, scratch)
-    size = source.bin.stat().st_size
-    new = _NewBytes.after(size)
     written = scratch.read_bytes()
     scratch.unlink()
+    size = source.bin.stat().st_size
+    new = _NewBytes.after(size)
     text = _WRITTEN.sub(lambda match: _relocated(match, written, table, new), xml.read_text(encoding="utf-8"))
     text = _STUB.sub(lambda match: _constant_layer(match, slots), text)
     xml.write_text(text, encoding="utf-8")
-    weights = folder / source.bin.name
-    used = max((int(o) + int(s) for _, _, o, s in _WRITTEN.findall(text)), default=0)
     if new.chunks:
         _append(source.bin, weights, new)
-    elif original_size is not None and used <= original_size < size:
-        _copy_head(source.bin, weights, original_size)
+        how = "extended"
+    elif earlier is not None and _used(text) <= earlier.size < size:
+        _copy_head(source.bin, weights, earlier.size)
+        how = "copied"
     else:
-        place(source.bin, weights, copy=copy_weights)
-    return xml, weights
+        how = place(source.bin, weights, copy=copy_weights)
+    _check_complete(text, weights)
+    return Written(xml, weights, how)
+
+
+def earlier_weights(source: IrFile, names: Iterable[str]) -> EarlierWeights:
+    """Remember where the constants of those names lie in the source's .bin."""
+    table = SlotTable(source.xml, source.bin)
+    found = {name: slot for name in names if (slot := table.unique(name)) is not None}
+    return EarlierWeights(found, source.bin.stat().st_size)
+
+
+def _used(text: str) -> int:
+    """How far into the .bin the constants of an .xml reach."""
+    return max((int(offset) + int(size) for _, _, offset, size in _WRITTEN.findall(text)), default=0)
+
+
+def _check_complete(text: str, weights: Path) -> None:
+    """OpenVINO's serializer does not tell when the disk is full; its output does."""
+    if not text.rstrip().endswith("</net>") or _used(text) > weights.stat().st_size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _replace_known(model: ov.Model, table: SlotTable) -> list[Slot]:

@@ -16,6 +16,9 @@ from ovpass.passes.locate import locate
 from ovpass.passes.packing import evaluate
 from ovpass.sites import CompressedMatMul
 
+REQUANTIZED = "requantized"
+"""The section of the note that lists sites whose weights were replaced for good."""
+
 
 @dataclass(frozen=True)
 class Requantize:
@@ -29,7 +32,7 @@ class Requantize:
         for site in locate(model, self.sites):
             _replace_weights(site)
         if self.sites:
-            extend_note(model, "requantized", dict.fromkeys(self.sites, True))
+            extend_note(model, REQUANTIZED, dict.fromkeys(self.sites, True))
         return {"sites": len(self.sites)}
 
 

@@ -13,6 +13,7 @@ from ovpass.ir.note import read_note, remove_note
 from ovpass.ir.runtime_options import remove_option, write_option
 from ovpass.passes.chains import UNDO, original
 from ovpass.passes.editing import bypass, is_inserted
+from ovpass.passes.requantize import REQUANTIZED
 from ovpass.sites.find import PRECISE
 from ovpass.sites.graph import bodies
 
@@ -32,9 +33,9 @@ class Strip:
         note = read_note(model)
         if note is None:
             raise ModelError(f"{model.get_friendly_name()}: ovpass has not changed this model; nothing to strip")
-        if note.get("requantized"):
+        if note.get(REQUANTIZED):
             raise ModelError(
-                f"{model.get_friendly_name()}: {len(note['requantized'])} weights were re-quantized, which cannot be "
+                f"{model.get_friendly_name()}: {len(note[REQUANTIZED])} weights were re-quantized, which cannot be "
                 "undone; go back to the original model"
             )
         counts = {"constants": 0, "nodes": 0, "attributes": 0}

@@ -1,0 +1,22 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from tests.simulated_gpu import NoSimulatedGpuError, compile_on_simulated_gpu, require_simulated_gpu
+
+
+@pytest.fixture(scope="session")
+def simulated_gpu() -> Callable[..., object]:
+    """`compile_on_simulated_gpu`, where there is a driver; elsewhere the test is skipped, or fails under CI."""
+    try:
+        require_simulated_gpu()
+    except NoSimulatedGpuError as error:
+        if os.environ.get("CI", "").lower() in ("true", "1"):
+            raise
+        pytest.skip(str(error))
+    return compile_on_simulated_gpu
