@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from ovpass.passes import PassManager, PassResult
     from ovpass.plan import Decision, Plan
     from ovpass.planning import make_plan
+    from ovpass.rewrite import Transformed, strip_source, transform
     from ovpass.settings import Rule, Settings, load_settings
     from ovpass.sites import CompressedMatMul, find_compressed_matmuls
-    from ovpass.rewrite import Transformed, strip_source, transform
 
 # Loaded on first use: `ovpass --help` needs none of them, nor OpenVINO.
 _HOMES = {

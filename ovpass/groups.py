@@ -9,6 +9,7 @@ _NAME = "per-token"
 PER_TOKEN = 2**64 - 1
 """The plugin property's value for one group a token: all of K."""
 
+
 def parse_group_size(value: object) -> int:
     """Read `128`, `"128"` or `"per-token"`.
 

@@ -250,4 +250,3 @@ def _publish_pair(ir: IrFile, folder: Path, destination: Path) -> None:
     """The weights first: an .xml never appears without them."""
     publish(folder / ir.bin.name, destination.with_suffix(".bin"))
     publish(folder / ir.xml.name, destination)
-

@@ -90,7 +90,8 @@ def settings_from_dict(data: object) -> Settings:
     Raises:
         SettingsError: for unknown keys and for values of the wrong type or range.
     """
-    return structure(Settings, data)
+    settings: Settings = structure(Settings, data)
+    return settings
 
 
 def settings_to_dict(settings: Settings | Rule) -> dict[str, Any]:

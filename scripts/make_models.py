@@ -246,9 +246,7 @@ RECIPES: dict[str, Callable[[Path], None]] = {
 def main(arguments: Iterable[str] | None = None) -> None:
     """Make all models in a temporary folder, then put them in place of the old ones."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
-    parser.add_argument(
-        "--output", type=Path, default=ROOT / "models", help="folder to write (default: models/)"
-    )
+    parser.add_argument("--output", type=Path, default=ROOT / "models", help="folder to write (default: models/)")
     output: Path = parser.parse_args(None if arguments is None else list(arguments)).output
     nncf.set_log_level(logging.ERROR)
     output.mkdir(parents=True, exist_ok=True)

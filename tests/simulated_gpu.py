@@ -265,8 +265,8 @@ def _info(op: ov.Node) -> dict[str, str]:
 
 
 def _originals(name: str, siblings: Mapping[str, list[str]]) -> Iterable[str]:
-    """MatMuls behind a name of the runtime model: `linear`, `linear.0` or `linear_2_fused_3FCs`."""
-    fused = re.fullmatch(r"(.*)_fused_(\d+)FCs", name)
+    """MatMuls behind a name of the runtime model: `linear`, `linear.0`, `linear_with_bias_fused_3FCs`."""
+    fused = re.fullmatch(r"(.*?)(?:_with_bias)?_fused_(\d+)FCs", name)
     if fused:
         together = siblings.get(fused[1], [])
         if len(together) != int(fused[2]):

@@ -28,9 +28,7 @@ _STUB = re.compile(
     rf'name="{_PLACEHOLDER}(\d+):([^"]*)" type="Parameter" version="[^"]*">\s*'
     r'<data shape="([^"]*)" element_type="([^"]*)" />'
 )
-_WRITTEN = re.compile(
-    r'(name="([^"]*)" type="Const" version="[^"]*">\s*<data [^>]*?)offset="(\d+)" size="(\d+)"'
-)
+_WRITTEN = re.compile(r'(name="([^"]*)" type="Const" version="[^"]*">\s*<data [^>]*?)offset="(\d+)" size="(\d+)"')
 _ALIGNMENT = 64
 _SHAPE_BYTES = 1024
 
@@ -173,9 +171,7 @@ def _replace_known(model: ov.Model, table: SlotTable) -> list[Slot]:
 
 
 def _same(output: ov.Output, slot: Slot) -> bool:
-    return (
-        str(output.get_element_type().to_string()) == slot.element_type and tuple(output.get_shape()) == slot.shape
-    )
+    return str(output.get_element_type().to_string()) == slot.element_type and tuple(output.get_shape()) == slot.shape
 
 
 def _constant_layer(match: re.Match[str], slots: list[Slot]) -> str:

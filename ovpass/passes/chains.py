@@ -16,7 +16,15 @@ from openvino import opset13 as op
 
 from ovpass.ir.note import extend_note
 from ovpass.passes.editing import append, marker
-from ovpass.passes.packing import constant_of, from_bytes, stored_bytes, to_signed, to_unsigned, type_name, values_of
+from ovpass.passes.packing import (
+    constant_of,
+    from_bytes,
+    stored_bytes,
+    to_signed,
+    to_unsigned,
+    type_name,
+    values_of,
+)
 from ovpass.sites import CompressedMatMul
 from ovpass.sites.weights import Operand
 

@@ -66,28 +66,28 @@ def _quantizer(site: CompressedMatMul, options: ActivationQuantizer) -> ov.Outpu
 
 
 def _in_groups(site: CompressedMatMul, x: ov.Output, options: ActivationQuantizer) -> ov.Node:
-    """Split the axis into groups, quantize each, and put it together again."""
+    """Quantize with one scale along the axis, or with one for each group of it."""
+    axis, length = site.activation_axis(options.axis), site.axis_length(options.axis)
+    if length is None or options.group_size >= length:
+        return _apply(Quantizer(axis, marker(site.matmul)), x, options)
+    if axis == -1:
+        return _along_last(site, x, length, options)
+    name, rank = marker(site.matmul), site.activation_rank or 0
+    order = [*(i for i in range(rank) if i != rank + axis), rank + axis]
+    turned = name(op.transpose(x, small_constant(order, np.int64, site.matmul, "order")), "to_last")
+    y = _along_last(site, turned.output(0), length, options)
+    back = np.argsort(order).tolist()
+    return name(op.transpose(y, small_constant(back, np.int64, site.matmul, "back")), "from_last")
+
+
+def _along_last(site: CompressedMatMul, x: ov.Output, length: int, options: ActivationQuantizer) -> ov.Node:
+    """Split the last axis into groups, quantize each, and join them again."""
     owner, name = site.matmul, marker(site.matmul)
-    axis = site.activation_axis(options.axis)
-    dimension = x.get_partial_shape()[axis]
-    length = site.k if options.axis == -1 else dimension.get_length() if dimension.is_static else None
-    whole = length is None or options.group_size >= length
-    if whole:
-        return _apply(Quantizer(axis, name), x, options)
-    rank = site.activation_rank or 0
-    order = [i for i in range(rank) if i != rank + axis] + [rank + axis]
-    moved = axis != -1
-    if moved:
-        x = name(op.transpose(x, small_constant(order, np.int64, owner, "order")), "to_last").output(0)
-    groups = [0] * (rank - 1) + [length // options.group_size, options.group_size]
-    split = name(op.reshape(x, small_constant(groups, np.int64, owner, "groups"), True), "split")
+    others = [0] * ((site.activation_rank or 0) - 1)
+    groups = small_constant([*others, length // options.group_size, options.group_size], np.int64, owner, "groups")
+    split = name(op.reshape(x, groups, True), "split")
     y = _apply(Quantizer(-1, name), split.output(0), options)
-    together = [0] * (rank - 1) + [length]
-    y = name(op.reshape(y, small_constant(together, np.int64, owner, "together"), True), "join")
-    if moved:
-        back = [int(i) for i in np.argsort(order)]
-        y = name(op.transpose(y, small_constant(back, np.int64, owner, "back")), "from_last")
-    return y
+    return name(op.reshape(y, small_constant([*others, length], np.int64, owner, "joined_shape"), True), "joined")
 
 
 def _apply(quantizer: Quantizer, x: ov.Output, options: ActivationQuantizer) -> ov.Node:

@@ -67,11 +67,11 @@ def constant_of(values: Array, element_type: str) -> ov.Node:
         return op.constant(np.ascontiguousarray(values))
     flat = values.reshape(-1)
     if element_type in ("i8", "u8"):
-        content = flat.astype(np.int8 if element_type == "i8" else np.uint8).view(np.uint8)
-    else:
-        nibbles = (np.append(flat, 0) if flat.size % 2 else flat).astype(np.uint8) & 0xF
-        content = nibbles[0::2] | (nibbles[1::2] << 4)
-    return from_bytes(content, element_type, values.shape)
+        signed = np.int8 if element_type == "i8" else np.uint8
+        return from_bytes(flat.astype(signed).view(np.uint8), element_type, values.shape)
+    nibbles = (np.append(flat, 0) if flat.size % 2 else flat).astype(np.uint8) & np.uint8(0xF)
+    packed = nibbles[0::2] | (nibbles[1::2] << np.uint8(4))
+    return from_bytes(packed.astype(np.uint8), element_type, values.shape)
 
 
 def evaluate(output: ov.Output) -> Array:

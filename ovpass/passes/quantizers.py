@@ -44,9 +44,10 @@ class Quantizer:
     """Builds a quantizer's nodes along one axis; `name` marks every node that is inserted."""
 
     def __init__(self, axis: int, name: Callable[[ov.Node, str], ov.Node]) -> None:
-        numbers = count()
         self._axis = axis
-        self._mark = lambda node: name(node, f"quantizer.{next(numbers)}")
+        self._name = name
+        self._numbers = count()
+        self._constants: dict[float, ov.Node] = {}
 
     def build(self, x: ov.Node, *, symmetric: bool, half: bool) -> Codes:
         """Quantize `x` (f32) with one scale along the axis, in the GPU's (`half`) or the CPU's arithmetic."""
@@ -114,11 +115,16 @@ class Quantizer:
     def _clamp(self, x: ov.Node, low: float, high: float) -> ov.Node:
         return self._mark(op.clamp(x, low, high))
 
+    def _mark(self, node: ov.Node) -> ov.Node:
+        return self._name(node, f"quantizer.{next(self._numbers)}")
+
     def __call__(self, build: Callable[..., ov.Node], *operands: ov.Node | float) -> ov.Node:
         """A marked node; numbers become f32 Constants."""
         return self._mark(build(*(self._operand(operand) for operand in operands)))
 
     def _operand(self, operand: ov.Node | float) -> ov.Node:
-        if isinstance(operand, float):
-            return self._mark(op.constant(np.float32(operand)))
-        return operand
+        if not isinstance(operand, float):
+            return operand
+        if operand not in self._constants:
+            self._constants[operand] = self._mark(op.constant(np.float32(operand)))
+        return self._constants[operand]

@@ -36,35 +36,31 @@ def _decide(item: Wanted, settings: Settings, target: Target) -> Decision:
         return decide(site, EXEMPT, f"exempt by {item.because}")
     if site.activation_rank is None:
         return decide(site, SKIP, "the rank of its activation is dynamic")
-    axis = _first(rule and rule.axis, settings.axis, -1)
-    group = _first(rule and rule.group_size, settings.group_size, target.default_group_size)
-    length = _axis_length(site, axis, item.because)
-    if length is None or group < length:
-        _check_divides(item, group, length, axis)
+    axis = settings.axis if rule is None or rule.axis is None else rule.axis
+    group = target.default_group_size if settings.group_size is None else settings.group_size
+    threshold = target.default_threshold if settings.threshold is None else settings.threshold
+    if rule is not None:
+        group = group if rule.group_size is None else rule.group_size
+        threshold = threshold if rule.threshold is None else rule.threshold
+    _check_axis(item, axis)
+    _check_divides(item, group, site.axis_length(axis), axis)
     return decide(
         site,
         QUANTIZE,
         f"{item.because}: {target.name} arithmetic",
         group_size=group,
-        threshold=_first(rule and rule.threshold, settings.threshold, target.default_threshold),
+        threshold=threshold,
         axis=axis,
         symmetric=settings.symmetric if rule is None or rule.symmetric is None else rule.symmetric,
     )
 
 
-def _first(*values: int | None) -> int:
-    return next(value for value in values if value is not None)
-
-
-def _axis_length(site: CompressedMatMul, axis: int, because: str) -> int | None:
-    """Elements along the axis that is quantized; None where they are only known at run time."""
-    rank = site.activation_rank or 0
+def _check_axis(item: Wanted, axis: int) -> None:
+    rank = item.site.activation_rank or 0
     if not -rank <= axis < rank:
-        raise SettingsError(f"{because}: axis {axis} does not exist; the activation of {site.name} has rank {rank}")
-    if axis in (-1, rank - 1):
-        return site.k
-    dimension = site.activation.get_partial_shape()[site.activation_axis(axis)]
-    return int(dimension.get_length()) if dimension.is_static else None
+        raise SettingsError(
+            f"{item.because}: axis {axis} does not exist; the activation of {item.site.name} has rank {rank}"
+        )
 
 
 def _check_divides(item: Wanted, group: int, length: int | None, axis: int) -> None:
@@ -72,7 +68,7 @@ def _check_divides(item: Wanted, group: int, length: int | None, axis: int) -> N
         raise SettingsError(
             f"{item.because}: {item.site.name}: axis {axis} has a dynamic length, which takes per-token only"
         )
-    if length is not None and length % group:
+    if length is not None and group < length and length % group:
         divisors = [d for d in (32, 48, 64, 96, 128, 192, 256) if length % d == 0]
         raise SettingsError(
             f"{item.because}: group size {group} does not divide {length}, the length of axis {axis} of "

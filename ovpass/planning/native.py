@@ -40,9 +40,7 @@ def plan_native(sites: Sequence[CompressedMatMul], settings: Settings, options: 
     base = in_force(settings, options, target)
     model_group = _model_group(wanted, base, target)
     groups = by_activation(wanted)
-    decisions = [
-        _decide(item, groups[item.site.group_id], base, model_group, settings, options) for item in wanted
-    ]
+    decisions = [_decide(item, groups[item.site.group_id], base, model_group, settings, options) for item in wanted]
     return Plan(
         settings=settings,
         decisions=tuple(decisions),
@@ -60,9 +58,7 @@ def in_force(settings: Settings, options: ModelOptions, target: Target) -> int:
     return target.default_group_size if options.group_size is None else options.group_size
 
 
-def verdict_in(
-    target: Target, site: CompressedMatMul, group_size: int, options: ModelOptions
-) -> Verdict:
+def verdict_in(target: Target, site: CompressedMatMul, group_size: int, options: ModelOptions) -> Verdict:
     """The target's verdict, with the IR's own upper limit taken into account."""
     limit = options.largest_group_size
     if limit is not None and group_size > limit:
@@ -176,9 +172,7 @@ def _capped(item: Wanted, group: Sequence[Wanted], asked: int, model_group: int,
     )
     verdict = target.verdict(rewritten, model_group)
     if obstacle or verdict.group_size != asked:
-        raise SettingsError(
-            f"{item.because}: {site.name} cannot get group size {asked}: {obstacle or verdict.reason}"
-        )
+        raise SettingsError(f"{item.because}: {site.name} cannot get group size {asked}: {obstacle or verdict.reason}")
     reason = f"{item.because}: weights get a zero point and a scale for every {asked}, which caps the group"
     return decide(site, QUANTIZE, reason, group_size=asked, method=CAP)
 

@@ -74,6 +74,13 @@ class CompressedMatMul:
             return -3 - axis
         return axis
 
+    def axis_length(self, axis: int) -> int | None:
+        """Elements along that axis of the activation; None where they are only known at run time."""
+        if axis in (-1, (self.activation_rank or 0) - 1):
+            return self.k  # the graph can leave it dynamic; the weights say it
+        dimension = self.activation.get_partial_shape()[self.activation_axis(axis)]
+        return int(dimension.get_length()) if dimension.is_static else None
+
     @property
     def macs(self) -> int:
         """Multiply-accumulates a token."""
@@ -96,7 +103,8 @@ def find_compressed_matmuls(model: ov.Model) -> list[CompressedMatMul]:
 
 def _search(model: ov.Model, prefix: str) -> Iterator[CompressedMatMul]:
     graph = Graph.of(model)
-    matmuls = {i: chain for i, kind in enumerate(graph.types) if kind == "MatMul" and (chain := _weights(graph, i))}
+    weights = {i: _weights(graph, i) for i, kind in enumerate(graph.types) if kind == "MatMul"}
+    matmuls = {i: found for i, found in weights.items() if found is not None}
     by_index = roles(graph) if matmuls else {}
     readers = Counter(chain.path[0] for _, chain in matmuls.values())
     for index, op in enumerate(graph.ops):
@@ -128,9 +136,7 @@ def _weights(graph: Graph, index: int) -> tuple[int, WeightChain] | None:
     return None
 
 
-def _site(
-    graph: Graph, index: int, port: int, chain: WeightChain, role: Role, prefix: str
-) -> CompressedMatMul:
+def _site(graph: Graph, index: int, port: int, chain: WeightChain, role: Role, prefix: str) -> CompressedMatMul:
     op = graph.ops[index]
     shape = list(op.input_value(port).get_shape())
     transposed = op.get_attributes()["transpose_b" if port else "transpose_a"]

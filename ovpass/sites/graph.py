@@ -35,9 +35,7 @@ class Graph:
             # The ONNX frontend takes the shape of grouped weights from the activation; the data is constant.
             data = sources[:1] if kind == "Reshape" else sources
             folds = bool(data) and kind not in _STATEFUL
-            self.constant.append(
-                kind == "Constant" or (folds and all(self.constant[producer] for producer, _ in data))
-            )
+            self.constant.append(kind == "Constant" or (folds and all(self.constant[producer] for producer, _ in data)))
 
     @classmethod
     def of(cls, model: ov.Model) -> Graph:
@@ -58,9 +56,7 @@ class Graph:
         """Ops reached along the edges from `starts`; an op that `enter` refuses is listed, not passed."""
         return self._walk(starts, enter, lambda i: self.consumers[i])
 
-    def _walk(
-        self, starts: Iterable[int], enter: Callable[[int], bool], step: Callable[[int], list[int]]
-    ) -> list[int]:
+    def _walk(self, starts: Iterable[int], enter: Callable[[int], bool], step: Callable[[int], list[int]]) -> list[int]:
         seen: dict[int, None] = dict.fromkeys(starts)
         queue = list(seen)
         while queue:

@@ -20,9 +20,7 @@ KINDS = (
     MLP_GATE, MLP_UP, MLP_GATE_UP, MLP_DOWN, LM_HEAD, OTHER,
 )  # fmt: skip
 
-_ACTIVATIONS = frozenset(
-    "Swish Sigmoid Gelu Relu PRelu Elu Selu Tanh Erf HSwish HSigmoid Mish SoftPlus Clamp".split()
-)
+_ACTIVATIONS = frozenset("Swish Sigmoid Gelu Relu PRelu Elu Selu Tanh Erf HSwish HSigmoid Mish SoftPlus Clamp".split())
 _POINTWISE = _ACTIVATIONS | frozenset(
     "Add Subtract Multiply Divide Power Convert Reshape Squeeze Unsqueeze Slice StridedSlice Split "
     "VariadicSplit Gather Transpose Minimum Maximum Negative Exp".split()
@@ -95,12 +93,8 @@ class _Classifier:
     def _decomposed(self, softmax: int) -> _Core | None:
         """Scores MatMul, scaling and mask, Softmax, value MatMul."""
         passable = _POINTWISE | {"Softmax", "Select"}
-        scores = self._nearest_product(
-            self._graph.upstream([softmax], lambda i: self._graph.types[i] in passable)
-        )
-        values = self._nearest_product(
-            self._graph.downstream([softmax], lambda i: self._graph.types[i] in passable)
-        )
+        scores = self._nearest_product(self._graph.upstream([softmax], lambda i: self._graph.types[i] in passable))
+        values = self._nearest_product(self._graph.downstream([softmax], lambda i: self._graph.types[i] in passable))
         if scores is None or values is None:
             return None
         left, right = (producer for producer, _ in self._graph.inputs[scores][:2])
@@ -122,9 +116,7 @@ class _Classifier:
         return core
 
     def _linears_above(self, source: int) -> list[int]:
-        reached = self._graph.upstream(
-            [source], lambda i: i not in self._linear and self._graph.types[i] != "ShapeOf"
-        )
+        reached = self._graph.upstream([source], lambda i: i not in self._linear and self._graph.types[i] != "ShapeOf")
         # Position embeddings can multiply a constant in float: the projection is the widest one that is reached.
         found = sorted(self._linear.intersection(reached))
         own = [i for i in found if self._reads_activation(i)]
@@ -175,9 +167,7 @@ class _Classifier:
         if foreign or not activated or not 1 <= len(feeding) <= 2 or feeding & self._kinds.keys():
             return
         self._claim(down, MLP_DOWN, None)
-        gates = self._linear.intersection(
-            self._graph.upstream(activated, lambda i: self._graph.types[i] in _POINTWISE)
-        )
+        gates = self._linear.intersection(self._graph.upstream(activated, lambda i: self._graph.types[i] in _POINTWISE))
         self._feeds.update(dict.fromkeys([down, *feeding], min(feeding)))
         for index in feeding:
             self._claim(index, self._feeding_kind(index, feeding, gates, between), None)
@@ -229,9 +219,9 @@ class _Classifier:
 
     def _label_heads(self) -> None:
         for index in self._linear - self._kinds.keys():
-            below = self._graph.downstream([index], lambda i: i not in self._linear or i == index)
+            below = self._graph.downstream(self._graph.consumers[index], lambda i: i not in self._linear)
             reaches_result = any(self._graph.types[i] == "Result" for i in below)
-            feeds_linear = any(i in self._linear and i != index for i in below)
+            feeds_linear = bool(self._linear.intersection(below))
             if reaches_result and not feeds_linear and len(self._linear) > 1 and self._widens(index):
                 self._kinds[index] = LM_HEAD
 

@@ -18,7 +18,7 @@ from ovpass.sites.graph import Graph
 LOW_PRECISION = frozenset(
     "u1 u2 u3 u4 u6 u8 i2 i4 i8 nf4 f4e2m1 f8e4m3 f8e5m2".split()  # element types of compressed weights
 )
-_INTEGER = frozenset("u1 u2 u3 u4 u6 u8 i2 i4 i8 i32".split())
+_INTEGER = frozenset("u1 u2 u3 u4 u6 u8 u16 u32 u64 i2 i4 i8 i16 i32 i64".split())
 _SHAPE_ONLY = frozenset({"Convert", "Reshape", "Squeeze", "Unsqueeze", "Transpose"})
 _ARITHMETIC = frozenset({"Multiply", "Subtract"})
 

@@ -61,5 +61,5 @@ class Target:
 
     def _granted(self, site: CompressedMatMul, asked: int, effective: int) -> str:
         if effective != asked:
-            return f"the {site.weight_type} weights have a zero point for every {effective}: that caps the group"
+            return f"zero points for every {effective} weights cap the group"
         return f"{site.weight_type} weights, K={site.k}"

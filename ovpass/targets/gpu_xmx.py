@@ -14,10 +14,9 @@ from ovpass.sites import CompressedMatMul
 from ovpass.targets.base import Refusal, Target
 
 _WEIGHTS = ("i8", "u8", "i4", "u4", "u2")
-_CHAIN = re.compile(
-    r"(Reshape>|Transpose>)*Convert(>Subtract)?>Multiply(>Reshape)?(>Convert)?(>Transpose)?(>Convert)?"
-)
+_CHAIN = re.compile(r"(Reshape>|Transpose>)*Convert(>Subtract)?>Multiply(>Reshape)?(>Convert)?(>Transpose)?(>Convert)?")
 _SMALLEST_GROUP = 32
+_LARGEST_BLOCKS = 32
 NO_KERNEL = "no-kernel"
 """The one refusal that is a crash: the plugin does not fall back, it throws."""
 _PIPELINE = "transformations_pipeline.cpp, the callback of DynamicQuantizeFullyConnected"
@@ -49,10 +48,28 @@ def _zero_point(site: CompressedMatMul, _: int) -> str | None:
     return "the zero point is stored in floating point" if site.zero_point == "float" else None
 
 
+def _constant_types(site: CompressedMatMul, _: int) -> str | None:
+    for zero_point in site.weights.zero_points:
+        if zero_point.integer and zero_point.element_type not in _ZERO_POINTS:
+            return f"{zero_point.element_type} zero points are decompressed with their weights to f16"
+    for scale in site.weights.scales:
+        if scale.integer and scale.element_type not in _ZERO_POINTS:
+            return f"weights with {scale.element_type} scales are decompressed to f16"
+    return None
+
+
 def _rank(site: CompressedMatMul, _: int) -> str | None:
-    if site.activation_rank in (2, 3, None):
+    if site.activation_rank is None:
+        return "the activation's rank is dynamic: the plugin does not compile that"
+    if site.activation_rank in (2, 3):
         return None
     return f"the activation has rank {site.activation_rank}; 2 and 3 are quantized"
+
+
+def _batched(site: CompressedMatMul, _: int) -> str | None:
+    if site.weight_rank <= max(site.activation_rank or 0, 2):
+        return None
+    return f"the weights have rank {site.weight_rank}, more than the activation: the plugin runs a Gemm"
 
 
 def _precise(site: CompressedMatMul, _: int) -> str | None:
@@ -75,8 +92,8 @@ def _group_ragged(site: CompressedMatMul, group_size: int) -> str | None:
 
 def _no_kernel(site: CompressedMatMul, group_size: int) -> str | None:
     """A finite group beyond K compiles but has no kernel from some size on: infer throws (measured)."""
-    limit = 4096 if site.k % 128 == 0 else 2048 if site.k % 64 == 0 else 1024
-    if group_size in (PER_TOKEN, site.k) or group_size < site.k or group_size <= limit:
+    block = 128 if site.k % 128 == 0 else 64 if site.k % 64 == 0 else 32
+    if group_size == PER_TOKEN or group_size <= site.k or group_size // block <= _LARGEST_BLOCKS:
         return None
     return f"the plugin has no kernel for group size {group_size} on K={site.k}; write per-token"
 
@@ -100,7 +117,9 @@ GPU_XMX = Target(
         Refusal("weights-first", "convert_matmul_to_fc.cpp", _weights_input),
         Refusal("chain", _COMPRESSED, _chain),
         Refusal("float-zero-point", "measured: compiles to an OpenCL kernel without quantization", _zero_point),
+        Refusal("constant-types", _COMPRESSED, _constant_types),
         Refusal("rank", _PIPELINE, _rank),
+        Refusal("batched-weights", "convert_matmul_to_fc.cpp", _batched),
         Refusal("precise", _PIPELINE, _precise),
         Refusal("k-multiple-of-32", _PIPELINE, _k_alignment),
         Refusal("group-too-small", _PASS, _group_too_small),

@@ -191,10 +191,10 @@ def _type_chains() -> Iterable[tuple[str, Build]]:
             yield f"{weight}-zero-point-{zero_point}", shifted(weight, zero_point)
 
     def scaled(kind: str) -> Build:
-        by = scale(PER_CHANNEL, kind) if kind[0] in "fb" else codes(PER_CHANNEL, kind)
+        by = scale(PER_CHANNEL, kind) if kind[0] in "fb" else codes(PER_CHANNEL, kind, 3)
         return lambda: one_matmul(op.multiply(convert(codes(MATRIX), "f32"), convert(by, "f32")))
 
-    for kind in ("f16", "bf16", "f8e4m3", "f8e8m0", "i32", "u8"):
+    for kind in ("f16", "bf16", "f8e4m3", "f8e8m0", "i32", "i16", "u8", "i8", "u4", "u2", "u3"):
         yield f"scale-{kind}", scaled(kind)
     yield "float-zero-point-f32", lambda: one_matmul(
         asymmetric(scale(PER_CHANNEL, "f32"), codes(MATRIX), scale(PER_CHANNEL, "f32"), "f32")

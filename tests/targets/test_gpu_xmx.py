@@ -63,7 +63,7 @@ STRUCTURES: dict[str, Build] = {
 }
 ZOOS: dict[str, tuple[dict[str, Build], tuple[int, ...]]] = {
     "weight groups": (weight_groups(), EVERY_GROUP),
-    "formats": (PLAIN, FEW_GROUPS),
+    "formats": (PLAIN, (32, 256, PER_TOKEN)),
     "K": (LENGTHS, FEW_GROUPS),
     "shapes": (SHAPES, ONE_OF_EACH),
     "chains": (CHAINS, ONE_OF_EACH),

@@ -1,0 +1,103 @@
+"""ovpass apply: rewrite and save."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ovpass.cli.options import (
+    copy_option,
+    json_option,
+    model_argument,
+    output_option,
+    overwrite_option,
+    settings_from,
+    settings_given,
+    settings_options,
+    verbosity,
+)
+from ovpass.cli.output import print_json, print_table, progress
+from ovpass.cli.plan import plans_report, print_plans
+from ovpass.errors import SettingsError
+from ovpass.plan import load_plans
+from ovpass.rewrite import Transformed, transform
+
+
+@click.command("apply")
+@model_argument
+@output_option
+@settings_options
+@click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Carry out this plan, as it stands.")
+@overwrite_option
+@copy_option
+@json_option
+@verbosity
+def command(
+    model: Path,
+    output: Path,
+    plan_file: Path | None,
+    overwrite: bool,
+    copy_weights: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    **options: Any,
+) -> None:
+    """Rewrite MODEL by settings, or by a plan, and write it to OUT. MODEL itself is never changed."""
+    if plan_file is not None and settings_given(options):
+        raise SettingsError("--plan: a plan has its settings in it; change those and plan again, or leave it out")
+    started = time.perf_counter()
+    with progress(quiet=quiet or as_json) as step:
+        done = transform(
+            model,
+            output,
+            None if plan_file else settings_from(options),
+            plans=load_plans(plan_file) if plan_file else None,
+            overwrite=overwrite,
+            copy_weights=copy_weights,
+            progress=step,
+        )
+    seconds = time.perf_counter() - started
+    if as_json:
+        print_json({**plans_report(done.plans), **transformed_report(done), "seconds": round(seconds, 3)})
+    elif not quiet:
+        print_plans(done.plans, verbose=verbose)
+        print_transformed(done, seconds)
+
+
+def transformed_report(done: Transformed) -> dict[str, Any]:
+    """What was written, and what each pass did, as JSON."""
+    return {
+        "output": str(done.output),
+        "weights": dict(done.weights),
+        "passes": [
+            {
+                **({"submodel": key} if key else {}),
+                "name": result.name,
+                "changed": result.changed,
+                "counts": dict(result.counts),
+                "seconds": round(result.seconds, 4),
+            }
+            for key, results in done.results.items()
+            for result in results
+        ],
+    }
+
+
+def print_transformed(done: Transformed, seconds: float) -> None:
+    """The passes as a table, and where the output is."""
+    rows = [
+        (
+            result.name,
+            ", ".join(f"{n} {what}" for what, n in result.counts.items() if n) or None,
+            f"{result.seconds:.2f}",
+        )
+        for results in done.results.values()
+        for result in results
+    ]
+    print_table(("Pass", "Changed", "Seconds"), rows, numeric=("Seconds",))
+    how = ", ".join(sorted(set(done.weights.values())))
+    click.echo(f"Written to {done.output} in {seconds:.2f} s; weights {how}.")

@@ -1,0 +1,69 @@
+"""ovpass explain: which group size is really used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ovpass.cli.options import json_option, model_argument, verbosity
+from ovpass.cli.output import group_cell, print_json, print_table, progress
+from ovpass.errors import SettingsError
+from ovpass.explain import Explanation, explain, targets_of
+from ovpass.groups import format_group_size
+from ovpass.ir.files import open_source
+from ovpass.rewrite import load
+
+
+@click.command("explain")
+@model_argument
+@click.option("--device", help="CPU, GPU, or a target's name; all of them if not given.")
+@click.option("--property", "properties", multiple=True, metavar="K=V", help="A property for compile_model.")
+@json_option
+@verbosity
+def command(
+    model: Path, device: str | None, properties: tuple[str, ...], as_json: bool, quiet: bool, verbose: bool
+) -> None:
+    """Show which group size each device would really use for MODEL with these properties, and why."""
+    given = dict(_key_value(text) for text in properties)
+    targets = targets_of(device)
+    with progress(quiet=quiet or as_json) as step:
+        step("reading")
+        models = load(open_source(model))
+        found = [(m.key, explain(m.model, m.sites, target, given)) for m in models for target in targets]
+    if as_json:
+        print_json({"model": str(model), "devices": [_report(key, item) for key, item in found]})
+    elif not quiet:
+        for key, item in found:
+            _print(key, item)
+
+
+def _key_value(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise SettingsError(f"--property {text!r}: write it as NAME=VALUE")
+    return key.strip(), value.strip()
+
+
+def _report(key: str, item: Explanation) -> dict[str, Any]:
+    return {
+        **({"submodel": key} if key else {}),
+        "target": item.target,
+        "requested": "off" if item.group_size == 0 else format_group_size(item.group_size),
+        "source": item.source,
+        "steps": list(item.steps),
+        "quantized": item.quantized,
+        "outcomes": [
+            {"sites": o.count, "group_size": group_cell(o.group_size), "reason": o.reason} for o in item.outcomes
+        ],
+    }
+
+
+def _print(key: str, item: Explanation) -> None:
+    size = "off" if item.group_size == 0 else format_group_size(item.group_size)
+    click.echo(f"{item.title} ({item.target}){f', {key}' if key else ''}: group size {size} from {item.source}")
+    for step in item.steps:
+        click.echo(f"  {step}")
+    rows = [(o.count, group_cell(o.group_size), o.reason) for o in item.outcomes]
+    print_table(("Sites", "Group", "Reason"), rows, numeric=("Sites", "Group"))

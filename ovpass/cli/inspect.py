@@ -1,0 +1,106 @@
+"""ovpass inspect: what is there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import openvino as ov
+
+from ovpass.cli.options import json_option, model_argument, verbosity
+from ovpass.cli.output import by_kind, group_cell, print_json, print_table, progress
+from ovpass.groups import format_group_size, parse_group_size
+from ovpass.inspection import Inspected, inspect_source
+from ovpass.ir.files import open_source
+from ovpass.plan import describe_weights
+from ovpass.settings import TARGETS
+from ovpass.sites import CompressedMatMul
+from ovpass.targets import Verdict
+
+
+@click.command("inspect")
+@model_argument
+@click.option("--target", default="gpu-xmx", help=f"Whose rules to judge by: {', '.join(TARGETS)}.")
+@click.option("--group-size", help="Judge by this group size, not the model's own.")
+@click.option("--match", help="Only sites that this pattern picks.")
+@json_option
+@verbosity
+def command(
+    model: Path,
+    target: str,
+    group_size: str | None,
+    match: str | None,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Show every MatMul of MODEL with compressed weights, and whether TARGET would quantize its activation."""
+    asked = None if group_size is None else parse_group_size(group_size)
+    with progress(quiet=quiet or as_json) as step:
+        step("reading")
+        found = inspect_source(open_source(model), target, asked, match)
+    if as_json:
+        print_json(_report(model, target, found))
+    elif not quiet:
+        _print(found, target, verbose)
+
+
+def _report(model: Path, target: str, found: Sequence[Inspected]) -> dict[str, Any]:
+    return {
+        "model": str(model),
+        "target": target,
+        "sites": [_site(item, site, verdict) for item in found for site, verdict in item.entries],
+        "ops": sum(item.ops for item in found),
+        "group_size": format_group_size(found[0].group_size),
+        "openvino": ov.get_version(),
+    }
+
+
+def _site(item: Inspected, site: CompressedMatMul, verdict: Verdict) -> dict[str, Any]:
+    submodel = {"submodel": item.key} if item.key else {}
+    return {
+        **submodel,
+        "name": site.name,
+        "kind": site.kind,
+        "layer": site.layer,
+        "k": site.k,
+        "n": site.n,
+        "weight_type": site.weight_type,
+        "weight_group_size": site.weight_group_size,
+        "symmetric": site.symmetric,
+        "codebook": site.codebook,
+        "activation_rank": site.activation_rank,
+        "group_id": site.group_id,
+        "eligible": verdict.eligible,
+        "group_size": group_cell(verdict.group_size),
+        "reason": verdict.reason,
+    }
+
+
+def _print(found: Sequence[Inspected], target: str, verbose: bool) -> None:
+    for item in found:
+        if item.key:
+            click.echo(item.key)
+        (_print_sites if verbose else _print_kinds)(item)
+    verdicts = [verdict for item in found for _, verdict in item.entries]
+    activations = len({(item.key, site.group_id) for item in found for site, _ in item.entries})
+    click.echo(
+        f"{len(verdicts)} sites read {activations} activations; {target} would quantize for "
+        f"{sum(verdict.eligible for verdict in verdicts)} of them at group size "
+        f"{format_group_size(found[0].group_size)}."
+    )
+
+
+def _print_sites(item: Inspected) -> None:
+    rows = [(s.name, s.kind, s.layer, describe_weights(s), group_cell(v.group_size), v.reason) for s, v in item.entries]
+    print_table(("Site", "Kind", "Layer", "Weights", "Group", "Reason"), rows, numeric=("Layer", "Group"))
+
+
+def _print_kinds(item: Inspected) -> None:
+    counted = Counter((s.kind, describe_weights(s), group_cell(v.group_size), v.reason) for s, v in item.entries)
+    ordered = sorted(counted.items(), key=lambda entry: by_kind(entry[0][0]))
+    rows = [(count, *key) for key, count in ordered]
+    print_table(("Sites", "Kind", "Weights (N x K)", "Group", "Reason"), rows, numeric=("Sites", "Group"))

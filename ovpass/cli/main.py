@@ -1,0 +1,57 @@
+"""The command line: each command is a module of its own, imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from ovpass.errors import CheckFailedError, OvpassError
+from ovpass.version import __version__
+
+_COMMANDS = {
+    "inspect": "Show every MatMul with compressed weights, and whether a target would quantize it.",
+    "plan": "Decide what happens to each of them, and why.",
+    "apply": "Rewrite a model by settings or by a plan.",
+    "strip": "Undo apply.",
+    "explain": "Show which group size each device would really use, and why.",
+}
+
+
+class _LazyGroup(click.Group):
+    """Knows its commands by name and one line each; help needs no more."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"ovpass.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ovpass")
+def cli() -> None:
+    """Dynamic quantization of activations for OpenVINO models: find, plan, rewrite.
+
+    MODEL is an .xml file or a model folder of OpenVINO GenAI or optimum-intel.
+    """
+
+
+def main() -> None:
+    """Run the command line; exit 1 for a failed check, 2 for anything refused."""
+    try:
+        cli(prog_name="ovpass")
+    except CheckFailedError as error:
+        click.echo(f"Failed: {error}", err=True)
+        sys.exit(1)
+    except OvpassError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,91 @@
+"""Options that commands share, and how they become Settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ovpass.errors import SettingsError
+from ovpass.groups import parse_group_size
+from ovpass.settings import EXEMPTIONS, LOWERINGS, TARGETS, Rule, Settings, load_settings
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+model_argument = click.argument("model", type=click.Path(path_type=Path))
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else on stdout.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is at OUT.")
+copy_option = click.option("--copy-weights", is_flag=True, help="Copy weights instead of hard-linking them.")
+output_option = click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT")
+
+_SETTINGS = (
+    click.option("--config", type=click.Path(path_type=Path), help="Settings in YAML or JSON; flags overrule them."),
+    click.option("--group-size", help="Elements of an activation that share a scale, or per-token."),
+    click.option("--threshold", type=int, help="Quantize activations of more tokens than this."),
+    click.option("--axis", type=int, help="Axis to quantize along; -1 is K.  [lowering emulate]"),
+    click.option("--asymmetric", is_flag=True, help="Quantize to u8 with a zero point."),
+    click.option("--lowering", help=f"How: {', '.join(LOWERINGS)}.  [default: native]"),
+    click.option("--target", help=f"For: {', '.join(TARGETS)}.  [default: gpu-xmx]"),
+    click.option("--exempt", multiple=True, metavar="PATTERN", help="Leave these sites out (repeatable)."),
+    click.option("--exempt-with", help=f"How to leave them out: {', '.join(EXEMPTIONS)}."),
+    click.option(
+        "--group-size-of",
+        "sizes",
+        multiple=True,
+        nargs=2,
+        metavar="PATTERN SIZE",
+        help="A size of their own.",
+    ),
+    click.option("--requantize", is_flag=True, help="Turn other weights into 8 bit per channel.  [lowering int8]"),
+)
+
+
+def verbosity(command: _Command) -> _Command:
+    """Add --quiet and --verbose."""
+    quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+    verbose = click.option("--verbose", is_flag=True, help="List every site.")
+    return quiet(verbose(command))
+
+
+def settings_options(command: _Command) -> _Command:
+    """Add the options that `settings_from` reads."""
+    for option in reversed(_SETTINGS):
+        command = option(command)
+    return command
+
+
+def settings_given(options: dict[str, Any]) -> bool:
+    """Whether any of the settings options was used."""
+    names = ("config", "group_size", "threshold", "axis", "lowering", "target", "exempt_with")
+    flags = ("asymmetric", "requantize", "exempt", "sizes")
+    return any(options[name] is not None for name in names) or any(options[name] for name in flags)
+
+
+def settings_from(options: dict[str, Any]) -> Settings:
+    """Settings from the file, if any, and the flags, which overrule it.
+
+    Raises:
+        SettingsError: naming what is wrong.
+    """
+    base = load_settings(options["config"]) if options["config"] else Settings()
+    names = ("threshold", "axis", "lowering", "target", "exempt_with")
+    changes: dict[str, Any] = {name: options[name] for name in names if options[name] is not None}
+    if options["group_size"] is not None:
+        changes["group_size"] = parse_group_size(options["group_size"])
+    if options["asymmetric"]:
+        changes["symmetric"] = False
+    if options["requantize"]:
+        changes["requantize"] = True
+    rules = [Rule(match=pattern, exempt=True) for pattern in options["exempt"]]
+    rules += [Rule(match=pattern, group_size=_size_of(pattern, size)) for pattern, size in options["sizes"]]
+    return dataclasses.replace(base, rules=(*rules, *base.rules), **changes)
+
+
+def _size_of(pattern: str, size: str) -> int:
+    try:
+        return parse_group_size(size)
+    except SettingsError as error:
+        raise SettingsError(f"--group-size-of {pattern!r}: {error}") from error

@@ -1,0 +1,76 @@
+"""ovpass plan: decide, and say why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ovpass.cli.options import json_option, model_argument, settings_from, settings_options, verbosity
+from ovpass.cli.output import print_decisions, print_json, progress
+from ovpass.groups import format_group_size
+from ovpass.ir.files import open_source
+from ovpass.plan import Plan, decision_to_dict, save_plans, total_counts
+from ovpass.rewrite import load, plan_loaded
+
+
+@click.command("plan")
+@model_argument
+@settings_options
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the plan here, as YAML.")
+@json_option
+@verbosity
+def command(model: Path, output: Path | None, as_json: bool, quiet: bool, verbose: bool, **options: Any) -> None:
+    """Decide what happens to every site of MODEL. Nothing is changed."""
+    settings = settings_from(options)
+    with progress(quiet=quiet or as_json) as step:
+        step("reading")
+        plans = plan_loaded(load(open_source(model)), settings)
+    if output is not None:
+        save_plans(plans, output)
+    if as_json:
+        print_json(plans_report(plans))
+    elif not quiet:
+        print_plans(plans, verbose=verbose)
+
+
+def plans_report(plans: Mapping[str, Plan]) -> dict[str, Any]:
+    """The plans of one source as JSON: the decisions of all its models in one list."""
+    environment: dict[str, str] = {}
+    properties: dict[str, str] = {}
+    for plan in plans.values():
+        environment.update(plan.run_environment)
+        properties.update(plan.run_properties)
+    return {
+        "decisions": [
+            {**({"submodel": key} if key else {}), **decision_to_dict(decision)}
+            for key, plan in plans.items()
+            for decision in plan.decisions
+        ],
+        "counts": total_counts(plans.values()),
+        "run_environment": environment,
+        "run_properties": properties,
+        "notes": [note for plan in plans.values() for note in plan.notes],
+    }
+
+
+def print_plans(plans: Mapping[str, Plan], *, verbose: bool) -> None:
+    """The plans as tables, and what the model has to be run with."""
+    for key, plan in plans.items():
+        if key:
+            click.echo(key)
+        print_decisions(plan.decisions, verbose=verbose)
+        counts = plan.counts()
+        size = "off" if plan.model_group_size == 0 else format_group_size(plan.model_group_size)
+        click.echo(
+            f"{counts['quantize']} sites quantized, {counts['exempt']} exempt, {counts['skip']} skipped; "
+            f"the model's own group size: {size}."
+        )
+        for note in plan.notes:
+            click.echo(f"Note: {note}.")
+        for name, value in plan.run_environment.items():
+            click.echo(f"Run with the environment variable {name}={value}.")
+        for name, value in plan.run_properties.items():
+            click.echo(f"Compile with the property {name}={value}.")

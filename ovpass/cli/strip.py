@@ -1,0 +1,41 @@
+"""ovpass strip: undo apply."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from ovpass.cli.apply import print_transformed, transformed_report
+from ovpass.cli.options import (
+    copy_option,
+    json_option,
+    model_argument,
+    output_option,
+    overwrite_option,
+    verbosity,
+)
+from ovpass.cli.output import print_json, progress
+from ovpass.rewrite import strip_source
+
+
+@click.command("strip")
+@model_argument
+@output_option
+@overwrite_option
+@copy_option
+@json_option
+@verbosity
+def command(
+    model: Path, output: Path, overwrite: bool, copy_weights: bool, as_json: bool, quiet: bool, verbose: bool
+) -> None:
+    """Write MODEL to OUT without anything that ovpass put into it: it computes what the original did, bit for bit."""
+    started = time.perf_counter()
+    with progress(quiet=quiet or as_json) as step:
+        done = strip_source(model, output, overwrite=overwrite, copy_weights=copy_weights, progress=step)
+    seconds = time.perf_counter() - started
+    if as_json:
+        print_json({**transformed_report(done), "seconds": round(seconds, 3)})
+    elif not quiet:
+        print_transformed(done, seconds)

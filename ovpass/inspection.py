@@ -1,0 +1,49 @@
+"""What is in a model, and what a target would make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ovpass.ir.files import ModelSource
+from ovpass.planning import in_force, read_options, verdict_in
+from ovpass.rewrite import load
+from ovpass.selection import select
+from ovpass.settings import Settings
+from ovpass.sites import CompressedMatMul
+from ovpass.targets import Verdict, get_target
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """The sites of one model with a target's verdicts, under the group size in force."""
+
+    key: str
+    ops: int
+    group_size: int
+    entries: Sequence[tuple[CompressedMatMul, Verdict]]
+
+
+def inspect_source(
+    source: ModelSource, target_name: str, group_size: int | None = None, pattern: str | None = None
+) -> list[Inspected]:
+    """Judge every site, or those that `pattern` picks.
+
+    The group size in force is the one given, else the IR's own, else the target's default.
+
+    Raises:
+        ModelError: for a source without compressed weights.
+        SettingsError: for an unknown target or a pattern that picks nothing.
+    """
+    target = get_target(target_name)
+    models = load(source)
+    sites = [site for loaded in models for site in loaded.sites]
+    # Two models of a folder can have sites of one name: what was picked is told by identity.
+    picked = {id(site) for site in (select(sites, pattern) if pattern else sites)}
+    found = []
+    for loaded in models:
+        options = read_options(loaded.model)
+        size = in_force(Settings(group_size=group_size), options, target)
+        entries = [(s, verdict_in(target, s, size, options)) for s in loaded.sites if id(s) in picked]
+        found.append(Inspected(loaded.key, len(loaded.model.get_ops()), size, entries))
+    return found
