@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ovpass.lazy import lazy_exports
 from ovpass.version import __version__
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ _HOMES = {
     "CompressedMatMul": "ovpass.sites",
     "Decision": "ovpass.plan",
     "OvpassError": "ovpass.errors",
-    "PassManager": "ovpass.passes",
-    "PassResult": "ovpass.passes",
+    "PassManager": "ovpass.passes.manager",
+    "PassResult": "ovpass.passes.base",
     "Plan": "ovpass.plan",
     "Rule": "ovpass.settings",
     "Settings": "ovpass.settings",
@@ -38,13 +38,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ovpass' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
+__getattr__ = lazy_exports(__name__, _HOMES)
 
 __all__ = [
     "CompressedMatMul",

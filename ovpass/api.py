@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import openvino as ov
 
+from ovpass.ir.metadata import ModelMetadata
 from ovpass.passes import PassManager, Strip, passes_for
 from ovpass.plan import Plan
 from ovpass.planning import refuse_processed
@@ -18,7 +19,7 @@ def apply(model: ov.Model, plan: Plan) -> ov.Model:
         ModelError: where the model carries a plan already.
         PassError: where a pass cannot do its work.
     """
-    refuse_processed(model)
+    refuse_processed(ModelMetadata(model), model.get_friendly_name())
     plan.check_fits(find_compressed_matmuls(model))
     return PassManager(passes_for(plan)).run(model).model
 

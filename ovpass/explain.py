@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import openvino as ov
-
 from ovpass.errors import SettingsError
 from ovpass.groups import PER_TOKEN
+from ovpass.ir.metadata import Metadata
 from ovpass.ir.runtime_options import GROUP_SIZE, LARGEST_GROUP_SIZE, read_option
 from ovpass.planning.native import ModelOptions, verdict_in
 from ovpass.sites import CompressedMatMul
@@ -47,7 +46,7 @@ class Explanation:
 
 
 def explain(
-    model: ov.Model, sites: Sequence[CompressedMatMul], target: Target, properties: Mapping[str, str]
+    metadata: Metadata, sites: Sequence[CompressedMatMul], target: Target, properties: Mapping[str, str]
 ) -> Explanation:
     """Follow the group size from compile property, IR and default to each site.
 
@@ -55,9 +54,9 @@ def explain(
         SettingsError: for a property or IR option whose value the plugin would refuse.
     """
     steps: list[str] = []
-    group_size, source = _requested(model, target, properties, steps)
+    group_size, source = _requested(metadata, target, properties, steps)
     steps += [f"{name} has no bearing on dynamic quantization" for name in properties if name not in _KNOWN]
-    limit = _limit(model, target, properties)
+    limit = _limit(metadata, target, properties)
     off = _switched_off(target, properties)
     if off:
         steps.append(off)
@@ -69,8 +68,8 @@ def explain(
     return Explanation(target.name, target.title, group_size, source, tuple(steps), outcomes)
 
 
-def _requested(model: ov.Model, target: Target, properties: Mapping[str, str], steps: list[str]) -> tuple[int, str]:
-    in_ir = read_option(model, GROUP_SIZE)
+def _requested(metadata: Metadata, target: Target, properties: Mapping[str, str], steps: list[str]) -> tuple[int, str]:
+    in_ir = read_option(metadata, GROUP_SIZE)
     if GROUP_SIZE in properties:
         if in_ir is not None:
             steps.append(f"the compile property overrules the IR, which says {in_ir}")
@@ -80,10 +79,10 @@ def _requested(model: ov.Model, target: Target, properties: Mapping[str, str], s
     return target.default_group_size, f"default of {target.name}"
 
 
-def _limit(model: ov.Model, target: Target, properties: Mapping[str, str]) -> int | None:
+def _limit(metadata: Metadata, target: Target, properties: Mapping[str, str]) -> int | None:
     if target.name == "cpu":
         return None
-    text = properties.get(LARGEST_GROUP_SIZE, read_option(model, LARGEST_GROUP_SIZE))
+    text = properties.get(LARGEST_GROUP_SIZE, read_option(metadata, LARGEST_GROUP_SIZE))
     return None if text is None else _number(LARGEST_GROUP_SIZE, text, "the setting")
 
 
@@ -113,6 +112,8 @@ def _switched_off(target: Target, properties: Mapping[str, str]) -> str:
 
 def _default_cpu_precision() -> str:
     """What the CPU plugin computes in on this machine when it is not told."""
+    import openvino as ov  # noqa: PLC0415 - only this question needs it
+
     try:
         return str(ov.Core().get_property("CPU", _PRECISION).to_string())
     except RuntimeError:
@@ -127,7 +128,7 @@ def targets_of(device: str | None) -> list[Target]:
     """
     if device is None:
         return list(TARGETS.values())
-    by_device = {"cpu": ["cpu"], "gpu": ["gpu-xmx", "gpu"], **{name: [name] for name in TARGETS}}
+    by_device = {**{name: [name] for name in TARGETS}, "gpu": ["gpu-xmx", "gpu"]}
     name = device.lower()
     if name not in by_device and name.startswith("gpu."):
         name = "gpu"

@@ -42,8 +42,8 @@ def inspect_source(
     picked = {id(site) for site in (select(sites, pattern) if pattern else sites)}
     found = []
     for loaded in models:
-        options = read_options(loaded.model)
+        options = read_options(loaded.document.metadata)
         size = in_force(Settings(group_size=group_size), options, target)
         entries = [(s, verdict_in(target, s, size, options)) for s in loaded.sites if id(s) in picked]
-        found.append(Inspected(loaded.key, len(loaded.model.get_ops()), size, entries))
+        found.append(Inspected(loaded.key, loaded.document.ops, size, entries))
     return found

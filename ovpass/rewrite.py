@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-
-import openvino as ov
+from typing import TYPE_CHECKING, Any
 
 from ovpass.errors import ModelError, OutputError, PlanError
+from ovpass.ir.document import IrDocument
 from ovpass.ir.files import IrFile, ModelSource, open_source
+from ovpass.ir.metadata import Metadata, ModelMetadata
 from ovpass.ir.note import extend_note, read_note
 from ovpass.ir.output import place, publish, staging
 from ovpass.ir.slots import Slot
-from ovpass.ir.writer import EarlierWeights, Written, earlier_weights, write_anew, write_beside_weights
-from ovpass.passes import Pass, PassManager, PassResult, Strip, passes_for
-from ovpass.passes.chains import UNDO
-from ovpass.passes.requantize import REQUANTIZED
+from ovpass.passes.base import MetadataPass, Pass, PassResult
+from ovpass.passes.manager import PassManager, run_on_metadata
+from ovpass.passes.pipeline import passes_for
 from ovpass.plan import Plan, total_counts
 from ovpass.planning import check_rules, plan_sites, refuse_processed
 from ovpass.run_notes import FILE_NAME, RunNotes
 from ovpass.settings import Settings
-from ovpass.sites import CompressedMatMul, find_compressed_matmuls
+from ovpass.sites import CompressedMatMul, find_sites
+
+if TYPE_CHECKING:
+    from ovpass.ir.writer import EarlierWeights
 
 Progress = Callable[[str], None]
 _EARLIER = "weights"
@@ -54,7 +56,7 @@ class Loaded:
 
     key: str
     ir: IrFile
-    model: ov.Model
+    document: IrDocument
     sites: Sequence[CompressedMatMul]
 
 
@@ -64,14 +66,15 @@ def load(source: ModelSource) -> list[Loaded]:
     Raises:
         ModelError: where one cannot be read, or none has a site.
     """
-    found = [(ir, model, find_compressed_matmuls(model)) for ir in source.models for model in [ir.read()]]
+    documents = [(ir, ir.document()) for ir in source.models]
+    found = [(ir, document, find_sites(document.graph)) for ir, document in documents]
     with_sites = [entry for entry in found if entry[2]]
     if not with_sites:
         raise ModelError(
             f"{source.root}: has no MatMul with compressed weights; compress them first, with NNCF for example"
         )
     sole = len(with_sites) == 1
-    return [Loaded("" if sole else ir.key, ir, model, sites) for ir, model, sites in with_sites]
+    return [Loaded("" if sole else ir.key, ir, document, sites) for ir, document, sites in with_sites]
 
 
 def plan_loaded(models: Sequence[Loaded], settings: Settings) -> dict[str, Plan]:
@@ -81,9 +84,9 @@ def plan_loaded(models: Sequence[Loaded], settings: Settings) -> dict[str, Plan]
         OvpassError: as `make_plan`.
     """
     for loaded in models:
-        refuse_processed(loaded.model)
+        refuse_processed(loaded.document.metadata, str(loaded.ir.xml))
     check_rules([site for loaded in models for site in loaded.sites], settings)
-    return {loaded.key: plan_sites(loaded.sites, settings, loaded.model) for loaded in models}
+    return {loaded.key: plan_sites(loaded.sites, settings, loaded.document.metadata) for loaded in models}
 
 
 def transform(
@@ -113,7 +116,7 @@ def transform(
     else:
         plans = {"": plans} if isinstance(plans, Plan) else plans
         _check_plans(plans, models)
-    jobs = [_Job(loaded.ir, loaded.model, passes_for(plans[loaded.key]), loaded.key) for loaded in models]
+    jobs = [_Job(loaded.key, loaded.ir, loaded.document, passes_for(plans[loaded.key])) for loaded in models]
     run = RunNotes.of(plans.values())
     results, weights = _write(origin, destination, jobs, run, copy_weights, progress)
     return Transformed(destination, plans, results, weights, run)
@@ -135,24 +138,25 @@ def strip_source(
     origin = open_source(source)
     destination = _check_output(origin, Path(output), overwrite)
     progress("reading")
-    models = [(ir, ir.read()) for ir in origin.models]
-    changed = [(ir, model, note) for ir, model in models if (note := read_note(model)) is not None]
+    from ovpass.passes.strip import Strip  # noqa: PLC0415 - brings OpenVINO along
+
+    documents = [(ir, ir.document()) for ir in origin.models]
+    changed = [(ir, document) for ir, document in documents if read_note(document.metadata) is not None]
     if not changed:
         raise ModelError(f"{origin.root}: ovpass has not changed this model; nothing to strip")
-    jobs = [_Job(ir, model, [Strip()], ir.key, _read_earlier(note)) for ir, model, note in changed]
+    jobs = [_Job("" if len(changed) == 1 else ir.key, ir, document, [Strip()]) for ir, document in changed]
     results, weights = _write(origin, destination, jobs, RunNotes(), copy_weights, progress)
     return Transformed(destination, {}, results, weights)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One model and what is done to it; `earlier` is known when extended weights are cut back."""
+    """One model and what is done to it; `key` as in Loaded."""
 
-    ir: IrFile
-    model: ov.Model
-    passes: Sequence[Pass]
     key: str
-    earlier: EarlierWeights | None = None
+    ir: IrFile
+    document: IrDocument
+    passes: Sequence[Pass]
 
 
 def _check_plans(plans: Mapping[str, Plan], models: Sequence[Loaded]) -> None:
@@ -160,7 +164,7 @@ def _check_plans(plans: Mapping[str, Plan], models: Sequence[Loaded]) -> None:
     if keys != set(plans):
         raise PlanError(f"the plan is for the models {sorted(plans)}, these are {sorted(keys)}")
     for loaded in models:
-        refuse_processed(loaded.model)
+        refuse_processed(loaded.document.metadata, str(loaded.ir.xml))
         plans[loaded.key].check_fits(loaded.sites)
 
 
@@ -196,13 +200,10 @@ def _write(
         folder = staged / "output"
         folder.mkdir()
         for job in jobs:
-            progress(f"rewriting {job.ir.xml.name}")
-            outcome = PassManager(job.passes).run(job.model, in_place=True)
-            results[job.key] = outcome.results
-            progress(f"writing {job.ir.xml.name}")
             target = folder / Path(job.ir.key).parent
             target.mkdir(parents=True, exist_ok=True)
-            weights[job.key] = _write_one(job, outcome.model, target, copy_weights).how
+            progress(f"rewriting {job.ir.xml.name}")
+            results[job.key], weights[job.key] = _carry_out(job, target, copy_weights)
         if source.is_folder:
             _carry_along(source, [job.ir for job in jobs], folder, copy_weights)
             run.write(folder / FILE_NAME)
@@ -213,19 +214,46 @@ def _write(
     return results, weights
 
 
-def _write_one(job: _Job, model: ov.Model, folder: Path, copy_weights: bool) -> Written:
-    note = read_note(model) or {}
+def _carry_out(job: _Job, folder: Path, copy_weights: bool) -> tuple[tuple[PassResult, ...], str]:
+    """Run the passes and write the model; where they change no node, the text of the IR is all that is needed."""
+    metadata_passes = [step for step in job.passes if isinstance(step, MetadataPass)]
+    if len(metadata_passes) < len(job.passes):
+        return _carry_out_on_graph(job, folder, copy_weights)
+    results = run_on_metadata(metadata_passes, job.document.metadata)
+    _note_weights(job.document.metadata, job.ir, {})
+    (folder / job.ir.xml.name).write_text(job.document.text(), encoding="utf-8")
+    return results, place(job.ir.bin, folder / job.ir.bin.name, copy=copy_weights)
+
+
+def _carry_out_on_graph(job: _Job, folder: Path, copy_weights: bool) -> tuple[tuple[PassResult, ...], str]:
+    from ovpass.ir.writer import earlier_slots, write_anew, write_beside_weights  # noqa: PLC0415
+    from ovpass.passes.chains import UNDO  # noqa: PLC0415
+    from ovpass.passes.requantize import REQUANTIZED  # noqa: PLC0415
+
+    before = read_note(job.document.metadata) or {}
+    outcome = PassManager(job.passes).run(job.ir.read(), in_place=True)
+    metadata = ModelMetadata(outcome.model)
+    note = read_note(metadata) or {}
     if note.get(REQUANTIZED):
-        return write_anew(model, job.ir, folder)
-    if note.get(UNDO):
-        replaced = [entry["name"] for entry in note[UNDO].values()]
-        extend_note(model, _EARLIER, asdict(earlier_weights(job.ir, replaced)))
-    elif note:
-        extend_note(model, _EARLIER, asdict(earlier_weights(job.ir, [])))
-    return write_beside_weights(model, job.ir, folder, copy_weights=copy_weights, earlier=job.earlier)
+        return outcome.results, write_anew(outcome.model, job.ir, folder).how
+    if note:
+        replaced = [entry["name"] for entry in note.get(UNDO, {}).values()]
+        _note_weights(metadata, job.ir, earlier_slots(job.ir, replaced))
+    written = write_beside_weights(
+        outcome.model, job.ir, folder, copy_weights=copy_weights, earlier=_read_earlier(before)
+    )
+    return outcome.results, written.how
+
+
+def _note_weights(metadata: Metadata, ir: IrFile, slots: Mapping[str, Slot]) -> None:
+    """Let `strip` find constants that the .xml no longer mentions, and where the .bin ended."""
+    earlier = {"size": ir.bin.stat().st_size, "slots": {name: asdict(slot) for name, slot in slots.items()}}
+    extend_note(metadata, _EARLIER, earlier)
 
 
 def _read_earlier(note: Mapping[str, Any]) -> EarlierWeights | None:
+    from ovpass.ir.writer import EarlierWeights  # noqa: PLC0415
+
     if _EARLIER not in note:
         return None
     slots = {

@@ -31,7 +31,7 @@ def command(
     with progress(quiet=quiet or as_json) as step:
         step("reading")
         models = load(open_source(model))
-        found = [(m.key, explain(m.model, m.sites, target, given)) for m in models for target in targets]
+        found = [(m.key, explain(m.document.metadata, m.sites, target, given)) for m in models for target in targets]
     if as_json:
         print_json({"model": str(model), "devices": [_report(key, item) for key, item in found]})
     elif not quiet:

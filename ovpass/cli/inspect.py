@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import click
-import openvino as ov
 
 from ovpass.cli.options import json_option, model_argument, verbosity
 from ovpass.cli.output import by_kind, group_cell, print_json, print_table, progress
@@ -55,7 +55,7 @@ def _report(model: Path, target: str, found: Sequence[Inspected]) -> dict[str, A
         "sites": [_site(item, site, verdict) for item in found for site, verdict in item.entries],
         "ops": sum(item.ops for item in found),
         "group_size": format_group_size(found[0].group_size),
-        "openvino": ov.get_version(),
+        "openvino": version("openvino"),
     }
 
 

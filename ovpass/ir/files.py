@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-
-import openvino as ov
+from typing import TYPE_CHECKING
+from xml.etree.ElementTree import ParseError
 
 from ovpass.errors import ModelError
+from ovpass.ir.document import IrDocument
+
+if TYPE_CHECKING:
+    import openvino as ov
 
 # Graphs of string operations that need an extension to be read, and that have no MatMul.
 _TOKENIZERS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
@@ -28,20 +32,31 @@ class IrFile:
         """The weights beside the .xml."""
         return self.xml.with_suffix(".bin")
 
-    def read(self) -> ov.Model:
-        """The model, its weights mapped into memory and not read.
+    def document(self) -> IrDocument:
+        """The text of the IR, checked against the length of the .bin; neither OpenVINO nor the weights are needed.
 
         Raises:
             ModelError: where the pair is incomplete, damaged or no IR.
         """
         if not self.bin.is_file():
             raise ModelError(f"{self.xml}: its weights {self.bin.name} are not beside it")
-        if not _is_ir(self.xml):
-            raise ModelError(f"{self.xml}: is not an OpenVINO IR")
+        try:
+            return IrDocument(self.xml, self.bin)
+        except (OSError, ParseError, UnicodeDecodeError, KeyError, ValueError, IndexError) as error:
+            raise ModelError(f"{self.xml}: is not a complete OpenVINO IR: {error}") from error
+
+    def read(self) -> ov.Model:
+        """The model, its weights mapped into memory and not read.
+
+        Raises:
+            ModelError: where OpenVINO refuses it.
+        """
+        import openvino as ov  # noqa: PLC0415 - slow to start, and not needed to look at a model
+
         try:
             return ov.Core().read_model(self.xml)
         except RuntimeError as error:
-            raise ModelError(f"{self.xml}: OpenVINO cannot read it: {_last_lines(error)}") from error
+            raise ModelError(f"{self.xml}: OpenVINO cannot read it: {_last_line(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -91,7 +106,7 @@ def _is_ir(xml: Path) -> bool:
     return re.match(rb"\s*(<\?xml[^>]*>)?\s*(<!--.*?-->\s*)*<net\b", head, re.DOTALL) is not None
 
 
-def _last_lines(error: Exception) -> str:
+def _last_line(error: Exception) -> str:
     """What OpenVINO says, without the places in its sources."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else "no reason given")[:_SHOWN]

@@ -5,29 +5,28 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import openvino as ov
+from ovpass.ir.metadata import Metadata
 
-_PATH = ["ovpass", "note"]
+_SECTION, _NAME = "ovpass", "note"
 
 
-def read_note(model: ov.Model) -> dict[str, Any] | None:
+def read_note(metadata: Metadata) -> dict[str, Any] | None:
     """The note as plain data; None in a model that ovpass has not changed."""
-    if not model.has_rt_info(_PATH):
-        return None
-    return dict(json.loads(model.get_rt_info(_PATH).astype(str)))
+    text = metadata.get(_SECTION, _NAME)
+    return None if text is None else dict(json.loads(text))
 
 
-def write_note(model: ov.Model, note: dict[str, Any]) -> None:
+def write_note(metadata: Metadata, note: dict[str, Any]) -> None:
     """Replace the note."""
-    model.set_rt_info(json.dumps(note, separators=(",", ":")), _PATH)
+    metadata.set(_SECTION, _NAME, json.dumps(note, separators=(",", ":")))
 
 
-def remove_note(model: ov.Model) -> None:
+def remove_note(metadata: Metadata) -> None:
     """Leave no trace of ovpass."""
-    del model.rt_info[_PATH[0]]
+    metadata.remove(_SECTION, _NAME)
 
 
-def extend_note(model: ov.Model, section: str, entries: dict[str, Any]) -> None:
+def extend_note(metadata: Metadata, section: str, entries: dict[str, Any]) -> None:
     """Add entries to a section of the note."""
-    note = read_note(model) or {}
-    write_note(model, {**note, section: {**note.get(section, {}), **entries}})
+    note = read_note(metadata) or {}
+    write_note(metadata, {**note, section: {**note.get(section, {}), **entries}})

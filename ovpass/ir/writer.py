@@ -11,7 +11,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
@@ -125,11 +125,10 @@ def write_beside_weights(
     return Written(xml, weights, how)
 
 
-def earlier_weights(source: IrFile, names: Iterable[str]) -> EarlierWeights:
-    """Remember where the constants of those names lie in the source's .bin."""
-    table = SlotTable(source.xml, source.bin)
-    found = {name: slot for name in names if (slot := table.unique(name)) is not None}
-    return EarlierWeights(found, source.bin.stat().st_size)
+def earlier_slots(source: IrFile, names: Collection[str]) -> dict[str, Slot]:
+    """Where the constants of those names lie in the source's .bin."""
+    table = SlotTable(source.xml, source.bin) if names else None
+    return {name: slot for name in names if table and (slot := table.unique(name)) is not None}
 
 
 def _used(text: str) -> int:

@@ -1,16 +1,42 @@
 """Passes: one rewriting of a model each, and the manager that runs them."""
 
-from ovpass.passes.base import Pass, PassResult
-from ovpass.passes.cap import CapGroups
-from ovpass.passes.emulate import ActivationQuantizer, Emulate
-from ovpass.passes.exempt import Exempt
-from ovpass.passes.int8 import Int8
-from ovpass.passes.manager import Outcome, PassManager
-from ovpass.passes.pipeline import passes_for
-from ovpass.passes.requantize import Requantize
-from ovpass.passes.runtime_options import RuntimeOptions
-from ovpass.passes.stamp import Stamp
-from ovpass.passes.strip import Strip
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ovpass.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from ovpass.passes.base import Pass, PassResult
+    from ovpass.passes.cap import CapGroups
+    from ovpass.passes.emulate import ActivationQuantizer, Emulate
+    from ovpass.passes.exempt import Exempt
+    from ovpass.passes.int8 import Int8
+    from ovpass.passes.manager import Outcome, PassManager
+    from ovpass.passes.pipeline import passes_for
+    from ovpass.passes.requantize import Requantize
+    from ovpass.passes.runtime_options import RuntimeOptions
+    from ovpass.passes.stamp import Stamp
+    from ovpass.passes.strip import Strip
+
+_HOMES = {
+    "ActivationQuantizer": "ovpass.passes.emulate",
+    "CapGroups": "ovpass.passes.cap",
+    "Emulate": "ovpass.passes.emulate",
+    "Exempt": "ovpass.passes.exempt",
+    "Int8": "ovpass.passes.int8",
+    "Outcome": "ovpass.passes.manager",
+    "Pass": "ovpass.passes.base",
+    "PassManager": "ovpass.passes.manager",
+    "PassResult": "ovpass.passes.base",
+    "Requantize": "ovpass.passes.requantize",
+    "RuntimeOptions": "ovpass.passes.runtime_options",
+    "Stamp": "ovpass.passes.stamp",
+    "Strip": "ovpass.passes.strip",
+    "passes_for": "ovpass.passes.pipeline",
+}
+
+__getattr__ = lazy_exports(__name__, _HOMES)
 
 __all__ = [
     "ActivationQuantizer",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
-import openvino as ov
+from ovpass.ir.metadata import Metadata
+
+if TYPE_CHECKING:
+    import openvino as ov
 
 
 class Pass(Protocol):
@@ -20,6 +23,14 @@ class Pass(Protocol):
 
     def run(self, model: ov.Model) -> Mapping[str, int]:
         """Edit `model`, leave it valid, and count the changes."""
+
+
+@runtime_checkable
+class MetadataPass(Pass, Protocol):
+    """A pass that changes no node: it works on the text of an IR as well."""
+
+    def edit(self, metadata: Metadata) -> Mapping[str, int]:
+        """What `run` does, for a model in any form."""
 
 
 @dataclass(frozen=True)

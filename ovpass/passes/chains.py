@@ -14,6 +14,7 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as op
 
+from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.note import extend_note
 from ovpass.passes.editing import append, marker
 from ovpass.passes.packing import (
@@ -38,7 +39,7 @@ class ChainEditor:
         self._model = model
         self._site = site
         self._name = marker(site.matmul)
-        self._codes, self._convert = (site.graph.ops[i] for i in site.weights.path[:2])
+        self._codes, self._convert = (site.graph.node(i) for i in site.weights.path[:2])
         self._shape = tuple(self._codes.get_output_shape(0))
 
     def float_zero_point(self) -> None:
@@ -74,7 +75,7 @@ class ChainEditor:
             self._regroup(self._site.weights.zero_points[0], grouped, repeat=False)
         if len(grouped) != len(self._shape):
             target = self._name(op.constant(np.array(self._shape, np.int64)), "weights.ungrouped_shape")
-            scaled = self._site.graph.ops[self._site.weights.path[scale.step]]
+            scaled = self._site.graph.node(self._site.weights.path[scale.step])
             append(scaled, lambda out: self._name(op.reshape(out, target, False), "weights.ungrouped"))
 
     def _replace_codes(self, shape: tuple[int, ...]) -> int:
@@ -108,13 +109,13 @@ class ChainEditor:
             self._replace(port, constant_of(values, type_name(stored)), "regrouped", stored, undo)
 
     def _port(self, operand: Operand) -> ov.Input:
-        return self._site.graph.ops[self._site.weights.path[operand.step]].input(operand.port)
+        return self._site.graph.node(self._site.weights.path[operand.step]).input(operand.port)
 
     def _replace(self, port: ov.Input, new: ov.Node, how: str, old: ov.Node, undo: dict[str, Any]) -> None:
         """Let `port` read the Constant `new` instead of `old`, and note how to undo that."""
         self._name(new, f"weights.{how}.{old.get_friendly_name()}")
         entry = {"how": how, "name": old.get_friendly_name(), **undo}
-        extend_note(self._model, UNDO, {new.get_friendly_name(): entry})
+        extend_note(ModelMetadata(self._model), UNDO, {new.get_friendly_name(): entry})
         port.replace_source_output(new.output(0))
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import openvino as ov
+from typing import TYPE_CHECKING
 
 from ovpass.errors import OvpassError, PassError
-from ovpass.passes.base import Pass, PassResult
+from ovpass.ir.metadata import Metadata
+from ovpass.passes.base import MetadataPass, Pass, PassResult
+
+if TYPE_CHECKING:
+    import openvino as ov
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,16 @@ class PassManager:
         """
         model = model if in_place else model.clone()
         return Outcome(model, tuple(_run_one(step, model) for step in self.passes))
+
+
+def run_on_metadata(passes: Sequence[MetadataPass], metadata: Metadata) -> tuple[PassResult, ...]:
+    """Run passes that change no node on a model in any form."""
+    results = []
+    for step in passes:
+        started = time.perf_counter()
+        counts = step.edit(metadata)
+        results.append(PassResult(step.name, dict(counts), time.perf_counter() - started))
+    return tuple(results)
 
 
 def _run_one(step: Pass, model: ov.Model) -> PassResult:

@@ -6,7 +6,8 @@ m = max(0.003, max|x|), s = half(127 / m), code = round half even(half(x * s)), 
 
 Asymmetric, GPU: s = half(255 / half(max - min)) with max >= 0.003 and min <= 0, zero point = floor(half(-min * s)),
 code = round half even(half(half(x * s) + zero point)); all scales and zero points and 99.9 % of the codes of the
-kernel. The CPU has no such mode; the textbook's is used: s = (max - min) / 255 over a range that includes 0.
+kernel. Where s overflows (a range below 0.0039) the scale is 0, as the kernel's. The CPU has no such mode; the
+textbook's is used: s = (max - min) / 255 over a range that includes 0.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _CPU_FLOOR = 1e-30  # keeps an all-zero group from 0 / 0
 _VELTKAMP = 2.0**13 + 1
 _SMALLEST_NORMAL = 2.0**-14
 _SUBNORMALS = 2.0**24
+_LARGEST_HALF = 65504.0
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ class Quantizer:
         zero_point = self(op.floor, self.half(self(op.multiply, self(op.negative, low), factor)))
         shifted = self(op.add, self.half(self(op.multiply, x, factor)), zero_point)
         codes = self._round(self._half_of_normal(shifted))
-        scale = self.half(self(op.divide, 1.0, factor))
+        overflow = self(op.greater, factor, _LARGEST_HALF)
+        scale = self(op.select, overflow, 0.0, self.half(self(op.divide, 1.0, factor)))
         return Codes(self._clamp(codes, 0.0, 255.0), scale, zero_point)
 
     def half(self, x: ov.Node) -> ov.Node:

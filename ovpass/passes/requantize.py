@@ -10,6 +10,7 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as op
 
+from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.note import extend_note
 from ovpass.passes.editing import marker
 from ovpass.passes.locate import locate
@@ -32,7 +33,7 @@ class Requantize:
         for site in locate(model, self.sites):
             _replace_weights(site)
         if self.sites:
-            extend_note(model, REQUANTIZED, dict.fromkeys(self.sites, True))
+            extend_note(ModelMetadata(model), REQUANTIZED, dict.fromkeys(self.sites, True))
         return {"sites": len(self.sites)}
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import openvino as ov
-
+from ovpass.ir.metadata import Metadata, ModelMetadata
 from ovpass.ir.note import extend_note
 from ovpass.ir.runtime_options import GROUP_SIZE, read_option, write_option
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+OPTIONS = "options"
+"""The section of the note that holds the options' former values."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +26,13 @@ class RuntimeOptions:
 
     def run(self, model: ov.Model) -> Mapping[str, int]:
         """Set the option, and note what it was."""
-        before, after = read_option(model, GROUP_SIZE), str(self.group_size)
+        return self.edit(ModelMetadata(model))
+
+    def edit(self, metadata: Metadata) -> Mapping[str, int]:
+        """The same for a model in any form."""
+        before, after = read_option(metadata, GROUP_SIZE), str(self.group_size)
         if before == after:
             return {"options": 0}
-        extend_note(model, "options", {GROUP_SIZE: before})
-        write_option(model, GROUP_SIZE, after)
+        extend_note(metadata, OPTIONS, {GROUP_SIZE: before})
+        write_option(metadata, GROUP_SIZE, after)
         return {"options": 1}

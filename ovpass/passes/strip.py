@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 import openvino as ov
 
 from ovpass.errors import ModelError
+from ovpass.ir.metadata import Metadata, ModelMetadata
 from ovpass.ir.note import read_note, remove_note
 from ovpass.ir.runtime_options import remove_option, write_option
 from ovpass.passes.chains import UNDO, original
 from ovpass.passes.editing import bypass, is_inserted
 from ovpass.passes.requantize import REQUANTIZED
-from ovpass.sites.find import PRECISE
-from ovpass.sites.graph import bodies
+from ovpass.passes.runtime_options import OPTIONS
+from ovpass.sites.model_graph import PRECISE, bodies_of
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Strip:
         Raises:
             ModelError: for a model that ovpass has not changed, or whose weights it has re-quantized.
         """
-        note = read_note(model)
+        metadata = ModelMetadata(model)
+        note = read_note(metadata)
         if note is None:
             raise ModelError(f"{model.get_friendly_name()}: ovpass has not changed this model; nothing to strip")
         if note.get(REQUANTIZED):
@@ -44,8 +46,8 @@ class Strip:
             counts["constants"] += _restore_constants(graph, note.get(UNDO, {}))
             counts["nodes"] += _remove_inserted(graph)
             counts["attributes"] += _remove_precise(graph, marked)
-        _restore_options(model, note.get("options", {}))
-        remove_note(model)
+        _restore_options(metadata, note.get(OPTIONS, {}))
+        remove_note(metadata)
         return counts
 
 
@@ -53,7 +55,7 @@ def _graphs(model: ov.Model) -> Iterator[ov.Model]:
     """The model and all bodies in it."""
     yield model
     for node in model.get_ops():
-        for _, body in bodies(node):
+        for _, body in bodies_of(node):
             yield from _graphs(body)
 
 
@@ -106,9 +108,9 @@ def _remove_precise(graph: ov.Model, marked: set[str]) -> int:
     return removed
 
 
-def _restore_options(model: ov.Model, options: Mapping[str, str | None]) -> None:
+def _restore_options(metadata: Metadata, options: Mapping[str, str | None]) -> None:
     for name, before in options.items():
         if before is None:
-            remove_option(model, name)
+            remove_option(metadata, name)
         else:
-            write_option(model, name, before)
+            write_option(metadata, name, before)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import openvino as ov
+from typing import TYPE_CHECKING
 
 from ovpass.errors import ModelError
+from ovpass.ir.metadata import Metadata, ModelMetadata
 from ovpass.ir.note import read_note
 from ovpass.ir.runtime_options import LARGEST_GROUP_SIZE, read_group_size
 from ovpass.plan import Plan
@@ -17,6 +17,9 @@ from ovpass.planning.resolve import check_rules
 from ovpass.settings import Settings
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 
+if TYPE_CHECKING:
+    import openvino as ov
+
 
 def make_plan(model: ov.Model, settings: Settings | None = None) -> Plan:
     """Decide what happens to every site of `model`. The model is only read.
@@ -26,35 +29,36 @@ def make_plan(model: ov.Model, settings: Settings | None = None) -> Plan:
         ModelError: where the model carries an ovpass plan already.
     """
     settings = settings or Settings()
+    metadata = ModelMetadata(model)
+    refuse_processed(metadata, model.get_friendly_name())
     sites = find_compressed_matmuls(model)
     check_rules(sites, settings)
-    return plan_sites(sites, settings, model)
+    return plan_sites(sites, settings, metadata)
 
 
-def plan_sites(sites: Sequence[CompressedMatMul], settings: Settings, model: ov.Model) -> Plan:
+def plan_sites(sites: Sequence[CompressedMatMul], settings: Settings, metadata: Metadata) -> Plan:
     """`make_plan` for sites that are already found and rules that are already checked."""
-    refuse_processed(model)
     if settings.lowering == "int8":
         return plan_int8(sites, settings)
     if settings.lowering == "emulate":
         return plan_emulate(sites, settings)
-    return plan_native(sites, settings, read_options(model))
+    return plan_native(sites, settings, read_options(metadata))
 
 
-def read_options(model: ov.Model) -> ModelOptions:
+def read_options(metadata: Metadata) -> ModelOptions:
     """The runtime options in the IR that bear on dynamic quantization."""
-    return ModelOptions(read_group_size(model), read_group_size(model, LARGEST_GROUP_SIZE))
+    return ModelOptions(read_group_size(metadata), read_group_size(metadata, LARGEST_GROUP_SIZE))
 
 
-def refuse_processed(model: ov.Model) -> None:
+def refuse_processed(metadata: Metadata, name: str) -> None:
     """Make sure that ovpass has not changed the model before.
 
     Raises:
         ModelError: where it has.
     """
-    if read_note(model) is not None:
+    if read_note(metadata) is not None:
         raise ModelError(
-            f"{model.get_friendly_name()}: ovpass has changed this model already; "
+            f"{name}: ovpass has changed this model already; "
             "undo that first with 'ovpass strip', or start from the original"
         )
 

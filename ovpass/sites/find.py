@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-import openvino as ov
-
-from ovpass.sites.graph import Graph, bodies
+from ovpass.sites.graph import Graph, Shape
 from ovpass.sites.kinds import Role, roles
 from ovpass.sites.weights import WeightChain, trace
 
-PRECISE = "DisablePrecisionConversion"
-"""How the runtime info key begins under which OpenVINO keeps the IR's `precise` attribute."""
+if TYPE_CHECKING:
+    import openvino as ov
+
+_FLOATS = ("f16", "bf16", "f32", "f64")
+_WITH_BODIES = ("If", "Loop", "TensorIterator")
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class CompressedMatMul:
     `k` is the reduction length and `n` the number of output features (elements). `weight_group_size` is the
     number of elements of K that share one scale, None for one scale a channel or for the whole tensor;
     `zero_point_group_size` is the same for the zero point. `zero_point` is None, "integer" (an integer Constant
-    with a Convert) or "float" (stored in floating point). `activation_rank` is None where it is dynamic.
+    with a Convert) or "float" (stored in floating point). `activation_shape` has -1 for dynamic dimensions and is None
+    where even the rank is dynamic.
     `transposed_activation` tells that K is the last axis but one of the activation. `precise` marks f32 compute.
     `weights_shared` tells that another site reads the same weights.
     Sites with one `group_id` read the same activation.
@@ -43,8 +46,7 @@ class CompressedMatMul:
     chain: str
     weight_rank: int
     weights_input: int
-    activation_rank: int | None
-    activation_static: bool
+    activation_shape: Shape | None
     compute_type: str
     precise: bool
     weights_shared: bool
@@ -57,7 +59,17 @@ class CompressedMatMul:
     @property
     def matmul(self) -> ov.Node:
         """The MatMul itself, in the model that was searched."""
-        return self.graph.ops[self.index]
+        return self.graph.node(self.index)
+
+    @property
+    def activation_rank(self) -> int | None:
+        """The rank of the activation, None where it is dynamic."""
+        return None if self.activation_shape is None else len(self.activation_shape)
+
+    @property
+    def activation_static(self) -> bool:
+        """Whether all dimensions of the activation are known."""
+        return self.activation_shape is not None and -1 not in self.activation_shape
 
     @property
     def activation(self) -> ov.Output:
@@ -78,8 +90,8 @@ class CompressedMatMul:
         """Elements along that axis of the activation; None where they are only known at run time."""
         if axis in (-1, (self.activation_rank or 0) - 1):
             return self.k  # the graph can leave it dynamic; the weights say it
-        dimension = self.activation.get_partial_shape()[self.activation_axis(axis)]
-        return int(dimension.get_length()) if dimension.is_static else None
+        length = (self.activation_shape or ())[self.activation_axis(axis)]
+        return None if length == -1 else length
 
     @property
     def macs(self) -> int:
@@ -93,63 +105,65 @@ def find_compressed_matmuls(model: ov.Model) -> list[CompressedMatMul]:
     A site in a body is named by the path to it, `if_3/then_body/MatMul_7`; where a name repeats, `#2`, `#3` and
     so on are appended.
     """
+    from ovpass.sites.model_graph import ModelGraph  # noqa: PLC0415 - sites of files are found without OpenVINO
+
+    return find_sites(ModelGraph(model))
+
+
+def find_sites(graph: Graph) -> list[CompressedMatMul]:
+    """`find_compressed_matmuls` for a model in any form."""
     found: list[CompressedMatMul] = []
     seen: dict[str, int] = {}
-    for site in _search(model, ""):
+    for site in _search(graph, ""):
         count = seen[site.name] = seen.get(site.name, 0) + 1
         found.append(site if count == 1 else replace(site, name=f"{site.name}#{count}"))
     return found
 
 
-def _search(model: ov.Model, prefix: str) -> Iterator[CompressedMatMul]:
-    graph = Graph.of(model)
+def _search(graph: Graph, prefix: str) -> Iterator[CompressedMatMul]:
     weights = {i: _weights(graph, i) for i, kind in enumerate(graph.types) if kind == "MatMul"}
     matmuls = {i: found for i, found in weights.items() if found is not None}
     by_index = roles(graph) if matmuls else {}
     readers = Counter(chain.path[0] for _, chain in matmuls.values())
-    for index, op in enumerate(graph.ops):
+    for index, kind in enumerate(graph.types):
         if index in matmuls:
             port, chain = matmuls[index]
-            site = _site(graph, index, port, chain, by_index[index], prefix)
-            yield replace(site, weights_shared=True) if readers[chain.path[0]] > 1 else site
-        for body_name, body in bodies(op):
-            yield from _search(body, f"{prefix}{op.get_friendly_name()}/{body_name}/")
+            yield _site(graph, index, port, chain, by_index[index], prefix, readers[chain.path[0]] > 1)
+        elif kind in _WITH_BODIES:
+            for name, body in graph.bodies(index):
+                yield from _search(body, f"{prefix}{graph.name(index)}/{name}/")
 
 
 def _weights(graph: Graph, index: int) -> tuple[int, WeightChain] | None:
     """The input that carries compressed weights, and their chain; None for any other MatMul."""
-    op = graph.ops[index]
-    if not op.get_output_element_type(0).is_real():
+    if graph.element_type(index) not in _FLOATS:
         return None  # integer products (ONNX MatMulInteger) have no decompression to speak of
-    attributes = op.get_attributes()
     for port in (1, 0):
-        source, _ = graph.inputs[index][port]
+        source, output = graph.inputs[index][port]
         if not graph.constant[source] or graph.constant[graph.inputs[index][1 - port][0]]:
             continue
-        transposed = attributes["transpose_b" if port else "transpose_a"]
-        # [.., N, K] with transpose_b and [.., K, N] without; the other way round on input 0.
-        k_axis = -1 if transposed == bool(port) else -2
-        chain = trace(graph, source, k_axis)
-        shape = op.input_value(port).get_partial_shape()
-        if chain is not None and shape.is_static and len(shape) > 1:
+        chain = trace(graph, source, _k_axis(graph, index, port))
+        shape = graph.shape(source, output)
+        if chain is not None and shape and len(shape) > 1 and min(shape) > 0:
             return port, chain
     return None
 
 
-def _site(graph: Graph, index: int, port: int, chain: WeightChain, role: Role, prefix: str) -> CompressedMatMul:
-    op = graph.ops[index]
-    shape = list(op.input_value(port).get_shape())
-    transposed = op.get_attributes()["transpose_b" if port else "transpose_a"]
-    k_axis = -1 if transposed == bool(port) else -2
+def _k_axis(graph: Graph, index: int, port: int) -> int:
+    """The axis of an input that is summed over: weights are [.., N, K] with transpose_b, [.., K, N] without."""
+    return -1 if graph.transposed(index, port) == bool(port) else -2
+
+
+def _site(
+    graph: Graph, index: int, port: int, chain: WeightChain, role: Role, prefix: str, shared: bool
+) -> CompressedMatMul:
+    shape = graph.shape(*graph.inputs[index][port]) or ()
+    k_axis = _k_axis(graph, index, port)
     k, n = shape[k_axis], shape[-3 - k_axis]
-    data = op.input_value(1 - port)
-    rank = data.get_partial_shape().rank
-    source = data.get_node().get_friendly_name()
-    zero_point = None
-    if chain.zero_points:
-        zero_point = "integer" if all(z.integer for z in chain.zero_points) else "float"
+    producer, output = graph.inputs[index][1 - port]
+    activation = graph.shape(producer, output)
     return CompressedMatMul(
-        name=prefix + op.get_friendly_name(),
+        name=prefix + graph.name(index),
         kind=role.kind,
         layer=role.layer,
         k=k,
@@ -157,23 +171,28 @@ def _site(graph: Graph, index: int, port: int, chain: WeightChain, role: Role, p
         weight_type=chain.element_type,
         weight_group_size=_group_size(k, [scale.groups for scale in chain.scales]),
         symmetric=not chain.zero_points,
-        zero_point=zero_point,
+        zero_point=_zero_point(chain),
         zero_point_group_size=_group_size(k, [z.groups for z in chain.zero_points]),
         codebook=chain.codebook,
         chain=chain.pattern,
         weight_rank=len(shape),
         weights_input=port,
-        activation_rank=rank.get_length() if rank.is_static else None,
-        activation_static=data.get_partial_shape().is_static,
-        compute_type=op.get_output_element_type(0).to_string(),
-        precise=any(key.startswith(PRECISE) for key in op.get_rt_info()),
-        weights_shared=False,
-        transposed_activation=op.get_attributes()["transpose_a" if port else "transpose_b"] == bool(port),
-        group_id=f"{prefix}{source}" + (f":{data.get_index()}" if data.get_index() else ""),
+        activation_shape=activation,
+        compute_type=graph.element_type(index),
+        precise=graph.precise(index),
+        weights_shared=shared,
+        transposed_activation=_k_axis(graph, index, 1 - port) == -2,
+        group_id=f"{prefix}{graph.name(producer)}" + (f":{output}" if output else ""),
         graph=graph,
         index=index,
         weights=chain,
     )
+
+
+def _zero_point(chain: WeightChain) -> str | None:
+    if not chain.zero_points:
+        return None
+    return "integer" if all(zero_point.integer for zero_point in chain.zero_points) else "float"
 
 
 def _group_size(k: int, groups: list[int | None]) -> int | None:

@@ -1,52 +1,79 @@
-"""A model, or one body of it, as plain lists of integers: quick to walk many times."""
+"""A model, or one body of it, as plain lists of integers: quick to walk many times.
+
+`Graph` is what the finder works on; where it comes from is a matter of its subclasses: an `ov.Model` here, the text
+of an IR in `ovpass.ir.graph`.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import openvino as ov
+if TYPE_CHECKING:
+    import openvino as ov
 
 # Results of these never count as constant, whatever feeds them.
 _STATEFUL = {"Parameter", "ReadValue", "Assign", "Result", "If", "Loop", "TensorIterator"}
 
+Shape = tuple[int, ...]
+"""Dimensions, -1 where one is dynamic."""
 
-@dataclass
-class Graph:
-    """Ops in topological order and their edges, as indices into `ops`.
 
-    `inputs[i]` holds `(producer index, output port)` for each input port of op i; `consumers[i]` the ops that
-    read any output of op i; `constant[i]` is true where the values of op i come from Constants alone.
+class Graph(ABC):
+    """Ops in topological order and their edges, as indices.
+
+    `types[i]` is the type of op i; `inputs[i]` holds `(producer index, output port)` for each of its input ports;
+    `consumers[i]` the ops that read any of its outputs; `constant[i]` is true where its values come from Constants
+    alone.
     """
 
-    ops: list[ov.Node]
-    types: list[str]
-    inputs: list[list[tuple[int, int]]]
-    consumers: list[list[int]] = field(init=False)
-    constant: list[bool] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.consumers = [[] for _ in self.ops]
-        self.constant = []
-        for index, sources in enumerate(self.inputs):
+    def __init__(self, types: list[str], inputs: list[list[tuple[int, int]]]) -> None:
+        self.types = types
+        self.inputs = inputs
+        self.consumers: list[list[int]] = [[] for _ in types]
+        self.constant: list[bool] = []
+        for index, sources in enumerate(inputs):
             for producer, _ in sources:
                 self.consumers[producer].append(index)
-            kind = self.types[index]
+            kind = types[index]
             # The ONNX frontend takes the shape of grouped weights from the activation; the data is constant.
             data = sources[:1] if kind == "Reshape" else sources
             folds = bool(data) and kind not in _STATEFUL
-            self.constant.append(kind == "Constant" or (folds and all(self.constant[producer] for producer, _ in data)))
+            constant = kind == "Constant" or (folds and all(self.constant[producer] for producer, _ in data))
+            self.constant.append(constant)
 
-    @classmethod
-    def of(cls, model: ov.Model) -> Graph:
-        """Read the edges of `model`; bodies of If, Loop and TensorIterator are not entered."""
-        ops = model.get_ordered_ops()
-        position = {op.get_name(): index for index, op in enumerate(ops)}
-        inputs = []
-        for op in ops:
-            values = op.input_values()
-            inputs.append([(position[v.get_node().get_name()], v.get_index()) for v in values])
-        return cls(ops, [op.get_type_name() for op in ops], inputs)
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """The friendly name."""
+
+    @abstractmethod
+    def shape(self, index: int, port: int = 0) -> Shape | None:
+        """The shape of an output; None where even the rank is dynamic."""
+
+    @abstractmethod
+    def element_type(self, index: int, port: int = 0) -> str:
+        """The element type of an output by its IR name, `"u4"` for example."""
+
+    @abstractmethod
+    def transposed(self, index: int, port: int) -> bool:
+        """Whether a MatMul transposes that input."""
+
+    @abstractmethod
+    def integers(self, index: int) -> list[int]:
+        """The values of a small integer Constant."""
+
+    @abstractmethod
+    def precise(self, index: int) -> bool:
+        """Whether the op is marked to compute in f32."""
+
+    @abstractmethod
+    def bodies(self, index: int) -> list[tuple[str, Graph]]:
+        """The named bodies of an If, Loop or TensorIterator; none for any other op."""
+
+    def node(self, index: int) -> ov.Node:
+        """The op itself, where the graph was read from an `ov.Model`."""
+        raise TypeError("this graph was read from text; read the model to get at its nodes")
 
     def upstream(self, starts: Iterable[int], enter: Callable[[int], bool]) -> list[int]:
         """Ops reached against the edges from `starts`; an op that `enter` refuses is listed, not passed."""
@@ -68,15 +95,3 @@ class Graph:
                     seen[other] = None
                     queue.append(other)
         return list(seen)
-
-
-def bodies(op: ov.Node) -> list[tuple[str, ov.Model]]:
-    """The named bodies of an If, Loop or TensorIterator; none for any other op."""
-    kind = op.get_type_name()
-    if kind == "If":
-        return [("then_body", op.get_function(0)), ("else_body", op.get_function(1))]
-    if kind == "Loop":
-        return [("body", op.get_function())]
-    if kind == "TensorIterator":
-        return [("body", op.get_body())]
-    return []

@@ -60,7 +60,7 @@ class _Classifier:
             for i, kind in enumerate(graph.types)
             if kind == "MatMul" and any(graph.constant[p] for p, _ in graph.inputs[i])
         }
-        self._cores = [core for i in range(len(graph.ops)) if (core := self._core(i)) is not None]
+        self._cores = [core for i in range(len(graph.types)) if (core := self._core(i)) is not None]
         self._kinds: dict[int, str] = {}
         self._layers: dict[int, int] = {}
         self._feeds: dict[int, int] = {}  # layer of a feed-forward block -> the first layer of that block
@@ -227,9 +227,9 @@ class _Classifier:
 
     def _widens(self, linear: int) -> bool:
         """A vocabulary is wider than what it is projected from; a pooler is not."""
-        op = self._graph.ops[linear]
         weights = next(port for port, (p, _) in enumerate(self._graph.inputs[linear]) if self._graph.constant[p])
-        rows, columns = tuple(op.input_value(weights).get_shape())[-2:]
-        transposed = op.get_attributes()["transpose_b" if weights else "transpose_a"]
-        k, n = (columns, rows) if transposed == bool(weights) else (rows, columns)
-        return bool(n > k)
+        source, output = self._graph.inputs[linear][weights]
+        rows, columns = (self._graph.shape(source, output) or (0, 0))[-2:]
+        k_last = self._graph.transposed(linear, weights) == bool(weights)
+        k, n = (columns, rows) if k_last else (rows, columns)
+        return n > k

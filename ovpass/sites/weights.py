@@ -11,8 +11,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import openvino as ov
-
 from ovpass.sites.graph import Graph
 
 LOW_PRECISION = frozenset(
@@ -49,11 +47,6 @@ class WeightChain:
     zero_points: tuple[Operand, ...]
 
 
-def element_type(op: ov.Node) -> str:
-    """The element type of output 0 by its IR name, `"u4"` for example."""
-    return str(op.get_output_element_type(0).to_string())
-
-
 def trace(graph: Graph, source: int, k_axis: int) -> WeightChain | None:
     """Follow the constant op `source` back to its low-precision Constant.
 
@@ -68,7 +61,7 @@ def trace(graph: Graph, source: int, k_axis: int) -> WeightChain | None:
     return WeightChain(
         path=tuple(path),
         pattern=">".join(kinds[1:]),
-        element_type=element_type(graph.ops[path[0]]),
+        element_type=graph.element_type(path[0]),
         codebook="Gather" in kinds,
         k_axes=layout.k_axes(),
         scales=tuple(layout.operands("Multiply")),
@@ -81,7 +74,7 @@ def _path(graph: Graph, index: int) -> list[int] | None:
     kind = graph.types[index]
     sources = [producer for producer, _ in graph.inputs[index]]
     if kind == "Constant":
-        return [index] if element_type(graph.ops[index]) in LOW_PRECISION else None
+        return [index] if graph.element_type(index) in LOW_PRECISION else None
     if kind in _SHAPE_ONLY or kind == "Subtract":
         sources = sources[:1]
     elif kind == "Gather":
@@ -96,9 +89,7 @@ def _path(graph: Graph, index: int) -> list[int] | None:
 
 
 def _shape(graph: Graph, index: int) -> tuple[int, ...]:
-    """Dimensions of output 0; -1 where one is dynamic."""
-    shape = graph.ops[index].get_output_partial_shape(0)
-    return tuple(dimension.get_length() if dimension.is_static else -1 for dimension in shape)
+    return graph.shape(index) or ()
 
 
 class _Layout:
@@ -120,7 +111,7 @@ class _Layout:
         for step, index in enumerate(path[1:], start=1):
             kind = graph.types[index]
             if kind == "Transpose":
-                axes = [axes[i] for i in self._constant(graph.inputs[index][1][0])]
+                axes = [axes[i] for i in graph.integers(graph.inputs[index][1][0])]
             elif kind in _ARITHMETIC:
                 self._steps.append(step)
                 self._varying.append(self._varies(axes, self._operand(step)))
@@ -159,15 +150,12 @@ class _Layout:
         """The element type in which an operand lies in the file, Converts and Reshapes undone."""
         while self._graph.types[index] in _SHAPE_ONLY:
             index = self._graph.inputs[index][0][0]
-        return element_type(self._graph.ops[index])
+        return self._graph.element_type(index)
 
     def _is_direct(self, index: int) -> bool:
         while self._graph.types[index] == "Convert":
             index = self._graph.inputs[index][0][0]
         return self._graph.types[index] == "Constant"
-
-    def _constant(self, index: int) -> list[int]:
-        return [int(value) for value in self._graph.ops[index].get_data().flatten()]
 
     def _varies(self, axes: list[list[int]], operand: int) -> set[int]:
         shape = _shape(self._graph, operand)

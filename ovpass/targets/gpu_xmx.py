@@ -14,7 +14,13 @@ from ovpass.sites import CompressedMatMul
 from ovpass.targets.base import Refusal, Target
 
 _WEIGHTS = ("i8", "u8", "i4", "u4", "u2")
-_CHAIN = re.compile(r"(Reshape>|Transpose>)*Convert(>Subtract)?>Multiply(>Reshape)?(>Convert)?(>Transpose)?(>Convert)?")
+_ZERO_POINTS = ("u8", "i8", "u4", "i4", "u2")
+_WIDE_SCALES = ("i32", "u32", "i64", "u64")
+# The shape changes freely before the Convert (folded) and once by a Reshape after the Multiply; the type changes once.
+_CHAIN = re.compile(
+    r"((Reshape|Squeeze|Unsqueeze|Transpose)>)*Convert(>Subtract)?>Multiply"
+    r"(>Reshape)?(>Convert(>Transpose)?|(>Transpose)*(>Convert)?)"
+)
 _SMALLEST_GROUP = 32
 _LARGEST_BLOCKS = 32
 NO_KERNEL = "no-kernel"
@@ -53,7 +59,7 @@ def _constant_types(site: CompressedMatMul, _: int) -> str | None:
         if zero_point.integer and zero_point.element_type not in _ZERO_POINTS:
             return f"{zero_point.element_type} zero points are decompressed with their weights to f16"
     for scale in site.weights.scales:
-        if scale.integer and scale.element_type not in _ZERO_POINTS:
+        if scale.element_type in _WIDE_SCALES:
             return f"weights with {scale.element_type} scales are decompressed to f16"
     return None
 

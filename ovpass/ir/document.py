@@ -1,0 +1,48 @@
+"""The text of an IR: its graph, its metadata, and its being written again with other metadata."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from ovpass.ir.graph import IrGraph
+from ovpass.ir.metadata import IrMetadata
+
+_GRAPH_END = "</edges>"
+
+
+class IrDocument:
+    """An .xml as it lies on disk, parsed without OpenVINO and without touching any weights.
+
+    Raises:
+        OSError, ElementTree.ParseError, KeyError, ValueError: where it cannot be read or is no complete IR.
+    """
+
+    def __init__(self, xml: Path, weights: Path) -> None:
+        self._text = xml.read_text(encoding="utf-8")
+        self._net = ElementTree.fromstring(self._text)
+        if self._net.tag != "net":
+            raise ValueError("its root is not <net>")
+        self.graph = IrGraph(self._net, weights)
+        self.metadata = IrMetadata(self._net)
+        needed, present = self.graph.constant_bytes(), weights.stat().st_size
+        if needed > present:
+            raise ValueError(f"{weights.name} is cut short: {needed} bytes are needed, {present} are there")
+
+    @property
+    def ops(self) -> int:
+        """How many layers the graph has, bodies aside."""
+        return len(self.graph.types)
+
+    def text(self) -> str:
+        """The .xml with the metadata as they are now; the layers and edges are the same to the byte."""
+        head, _, _ = self._text.rpartition(_GRAPH_END)
+        after = [child for child in self._net if child.tag not in ("layers", "edges")]
+        return head + _GRAPH_END + "\n" + "".join(_indented(child) for child in after) + "</net>\n"
+
+
+def _indented(element: Element) -> str:
+    element.tail = None
+    ElementTree.indent(element, "\t", level=1)
+    return f"\t{ElementTree.tostring(element, encoding='unicode')}\n"

@@ -1,0 +1,72 @@
+"""A model's runtime info of two levels, `rt_info/<section>/<name>`, alike for an `ov.Model` and the text of an IR."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+from xml.etree.ElementTree import Element, SubElement
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+
+class Metadata(ABC):
+    """What both forms can do."""
+
+    @abstractmethod
+    def get(self, section: str, name: str) -> str | None:
+        """The text there, None where there is none."""
+
+    @abstractmethod
+    def set(self, section: str, name: str, value: str) -> None:
+        """Write or replace a text; it is saved with the model."""
+
+    @abstractmethod
+    def remove(self, section: str, name: str) -> None:
+        """Take a text out, and its section when nothing else is in it."""
+
+
+class ModelMetadata(Metadata):
+    """The runtime info of an `ov.Model`, edited in place."""
+
+    def __init__(self, model: ov.Model) -> None:
+        self._model = model
+
+    def get(self, section: str, name: str) -> str | None:
+        path = [section, name]
+        return str(self._model.get_rt_info(path).astype(str)) if self._model.has_rt_info(path) else None
+
+    def set(self, section: str, name: str, value: str) -> None:
+        self._model.set_rt_info(value, [section, name])
+
+    def remove(self, section: str, name: str) -> None:
+        remaining = {key: text for key, text in self._model.get_rt_info([section]).value.items() if key != name}
+        del self._model.rt_info[section]
+        for key, text in remaining.items():
+            self.set(section, key, str(text))
+
+
+class IrMetadata(Metadata):
+    """The `rt_info` element under the root of an IR."""
+
+    def __init__(self, net: Element) -> None:
+        self._net = net
+
+    def get(self, section: str, name: str) -> str | None:
+        entry = self._net.find(f"rt_info/{section}/{name}")
+        return None if entry is None else entry.get("value")
+
+    def set(self, section: str, name: str, value: str) -> None:
+        _child(_child(_child(self._net, "rt_info"), section), name).set("value", value)
+
+    def remove(self, section: str, name: str) -> None:
+        info = _child(self._net, "rt_info")
+        parent = _child(info, section)
+        parent.remove(_child(parent, name))
+        if not len(parent):
+            info.remove(parent)
+
+
+def _child(parent: Element, tag: str) -> Element:
+    found = parent.find(tag)
+    return SubElement(parent, tag) if found is None else found
