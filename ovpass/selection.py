@@ -30,30 +30,48 @@ class Selector:
     pattern: str
 
     def __post_init__(self) -> None:
-        prefix, _, rest = self.pattern.partition(":")
-        if prefix == "re":
-            try:
-                re.compile(rest)
-            except re.error as error:
-                raise SettingsError(f"pattern {self.pattern!r}: {error}") from error
-        elif prefix == "kind" and rest not in KINDS and rest not in _FAMILIES:
-            raise SettingsError(f"pattern {self.pattern!r}: no such kind; the kinds are {', '.join(KINDS)}")
-        elif prefix == "layer" and not re.fullmatch(r"\d+(-\d+)?", rest):
-            raise SettingsError(f"pattern {self.pattern!r}: write a block as layer:3, several as layer:0-5")
-        elif not self.pattern:
+        if not self.pattern:
             raise SettingsError("a pattern is empty; write a site's name, re:..., kind:... or layer:...")
+        for part in self._parts():
+            _check(part, self.pattern)
 
     def matches(self, site: CompressedMatMul) -> bool:
         """Whether `site` is one of those picked."""
-        prefix, _, rest = self.pattern.partition(":")
-        if prefix == "re":
-            return re.fullmatch(rest, site.name) is not None
-        if prefix == "kind":
-            return site.kind == rest or site.kind.partition(".")[0] == rest
-        if prefix == "layer":
-            first, _, last = rest.partition("-")
-            return site.layer is not None and int(first) <= site.layer <= int(last or first)
-        return site.name == self.pattern
+        return all(_matches(part, site) for part in self._parts())
+
+    def _parts(self) -> list[str]:
+        """Kinds and layers can be combined; a name or an expression may hold any character."""
+        combined = self.pattern.startswith(("kind:", "layer:"))
+        return self.pattern.split("+") if combined else [self.pattern]
+
+
+def _check(part: str, pattern: str) -> None:
+    prefix, _, rest = part.partition(":")
+    if prefix == "re":
+        try:
+            re.compile(rest)
+        except re.error as error:
+            raise SettingsError(f"pattern {pattern!r}: {error}") from error
+    elif prefix == "kind" and rest not in KINDS and rest not in _FAMILIES:
+        near = difflib.get_close_matches(rest, KINDS, n=1)
+        hint = f"; did you mean kind:{near[0]}?" if near else ""
+        raise SettingsError(f"pattern {pattern!r}: no such kind; the kinds are {', '.join(KINDS)}{hint}")
+    elif prefix == "layer" and not re.fullmatch(r"\d+(-\d+)?", rest):
+        raise SettingsError(f"pattern {pattern!r}: write a block as layer:3, several as layer:0-5")
+    elif part != pattern and prefix not in ("kind", "layer"):
+        raise SettingsError(f"pattern {pattern!r}: only kind:... and layer:... can be combined with +")
+
+
+def _matches(part: str, site: CompressedMatMul) -> bool:
+    prefix, _, rest = part.partition(":")
+    if prefix == "re":
+        return re.fullmatch(rest, site.name) is not None
+    if prefix == "kind":
+        return site.kind == rest or site.kind.partition(".")[0] == rest
+    if prefix == "layer":
+        first, _, last = rest.partition("-")
+        return site.layer is not None and int(first) <= site.layer <= int(last or first)
+    return site.name == part
 
 
 def select(sites: Sequence[CompressedMatMul], pattern: str) -> list[CompressedMatMul]:

@@ -29,11 +29,13 @@ def make(path: Path | str) -> None:
         matmul.set_friendly_name(f"{name}/MatMul")
         return matmul
 
-    hidden = op.parameter([-1, -1, HIDDEN], np.float32, name="hidden")
-    x = hidden
+    ids = op.parameter([-1, -1], np.int64, name="input_ids")
+    table = op.constant(rng.integers(-127, 128, (VOCABULARY, HIDDEN), dtype=np.int8))
+    embeddings = op.convert(op.multiply(op.convert(table, "f16"), np.full((VOCABULARY, 1), 0.01, np.float16)), "f32")
+    x = op.gather(embeddings, ids, np.int64(0))
     for block in range(BLOCKS):
         x = _block(x, linear, f"layers.{block}")
-    ov.save_model(ov.Model([linear(_norm(x), VOCABULARY, HIDDEN, "lm_head")], [hidden]), path, compress_to_fp16=False)
+    ov.save_model(ov.Model([linear(_norm(x), VOCABULARY, HIDDEN, "lm_head")], [ids]), path, compress_to_fp16=False)
 
 
 def _block(x: ov.Node, linear: Callable[[ov.Node, int, int, str], ov.Node], name: str) -> ov.Node:

@@ -15,7 +15,7 @@ from ovpass.targets.base import Refusal, Target
 
 _WEIGHTS = ("i8", "u8", "i4", "u4", "u2")
 _ZERO_POINTS = ("u8", "i8", "u4", "i4", "u2")
-_WIDE_SCALES = ("i32", "u32", "i64", "u64")
+_WIDE_SCALES = ("i32", "u32")
 # The shape changes freely before the Convert (folded) and once by a Reshape after the Multiply; the type changes once.
 _CHAIN = re.compile(
     r"((Reshape|Squeeze|Unsqueeze|Transpose)>)*Convert(>Subtract)?>Multiply"
