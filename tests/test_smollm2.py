@@ -1,0 +1,94 @@
+"""The main job on SmolLM2-135M: 30 blocks, 211 MatMuls with u4 weights, from a GGUF file."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import openvino_genai
+import pytest
+
+import ovpass
+from ovpass import Rule, Settings, Transformed
+from tests.simulated_gpu import Compiled, Job
+
+ROOT = Path(__file__).parent.parent
+BLOCKS = 30
+KINDS = ("attn.q", "attn.k", "attn.v", "attn.out", "mlp.gate", "mlp.up", "mlp.down")
+QUESTION = "What is the capital of France?"
+F32 = {"INFERENCE_PRECISION_HINT": "f32"}
+
+Compile = Callable[[list[Job], float], list[Compiled]]
+
+
+@pytest.fixture(scope="module")
+def smollm2() -> Path:
+    """The model folder, made once and cached outside the repository."""
+    script = [sys.executable, str(ROOT / "scripts" / "get_smollm2.py")]
+    made = subprocess.run(script, check=True, stdout=subprocess.PIPE, text=True)
+    return Path(made.stdout.strip())
+
+
+def test_inspect_lists_every_site_with_its_kind_and_block(smollm2: Path) -> None:
+    command = [sys.executable, "-m", "ovpass", "inspect", str(smollm2), "--json"]
+    listed = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    places = Counter((site["kind"], site["layer"]) for site in listed["sites"])
+    expected = {(kind, block): 1 for kind in KINDS for block in range(BLOCKS)} | {("lm_head", None): 1}
+    assert places == expected
+    assert len({site["group_id"] for site in listed["sites"]}) == 4 * BLOCKS + 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "properties"),
+    [
+        (Settings(group_size=32, target="cpu"), F32),
+        (Settings(lowering="int8", requantize=True), {}),
+        (Settings(lowering="emulate", group_size=64, threshold=64), F32),
+    ],
+    ids=["native", "int8", "emulate"],
+)
+def test_applied_model_knows_the_capital_of_france(
+    smollm2: Path, tmp_path: Path, settings: Settings, properties: Mapping[str, str]
+) -> None:
+    done = ovpass.transform(smollm2, tmp_path / "out", settings)
+    assert done.counts == {"quantize": 211, "exempt": 0, "skip": 0}
+    assert "Paris" in answer(done, properties)
+
+
+def answer(done: Transformed, properties: Mapping[str, str]) -> str:
+    pipeline = openvino_genai.LLMPipeline(done.output, "CPU", **properties)
+    config = openvino_genai.GenerationConfig(max_new_tokens=16, do_sample=False)
+    return str(pipeline.generate(QUESTION, config))
+
+
+def test_native_plan_shares_the_weights_and_strips_to_the_same(smollm2: Path, tmp_path: Path) -> None:
+    settings = Settings(group_size=128, rules=(Rule("kind:mlp.down+layer:28-29", exempt=True),))
+    ovpass.transform(smollm2, tmp_path / "out", settings)
+    ovpass.strip_source(tmp_path / "out", tmp_path / "stripped")
+    original = (smollm2 / "openvino_model.bin").stat()
+    assert (tmp_path / "out" / "openvino_model.bin").stat().st_ino == original.st_ino
+    assert (tmp_path / "stripped" / "openvino_model.bin").stat().st_ino == original.st_ino
+
+
+@pytest.mark.gpu
+@pytest.mark.timeout(900)
+def test_gpu_plugin_follows_the_plan_site_by_site(smollm2: Path, tmp_path: Path, simulated_gpu: Compile) -> None:
+    settings = Settings(group_size=128, rules=(Rule("kind:mlp.down", exempt=True),))
+    done = ovpass.transform(smollm2, tmp_path / "out", settings)
+    (compiled,) = simulated_gpu([Job(tmp_path / "out" / "openvino_model.xml")], 800)
+    planned = {decision.name: decision.group_size for decision in done.plans[""].decisions}
+    assert {name: compiled.groups[name] for name in planned} == planned
+    assert compiled.quantizers == 3 * BLOCKS + 1
+
+
+def test_demo_gives_the_same_answer_four_times() -> None:
+    environment = {**os.environ, "OVPASS_VENV": sys.prefix, "COLUMNS": "100"}
+    demo = subprocess.run(
+        ["bash", str(ROOT / "scripts" / "demo.sh")], check=True, capture_output=True, text=True, env=environment
+    )
+    assert demo.stdout.count("The capital of France is Paris.") == 4
