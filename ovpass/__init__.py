@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ovpass.rewrite import Transformed, strip_source, transform
     from ovpass.settings import Rule, Settings, load_settings
     from ovpass.sites import CompressedMatMul, find_compressed_matmuls
+    from ovpass.verification.ask import verify
 
 # Loaded on first use: `ovpass --help` needs none of them, nor OpenVINO.
 _HOMES = {
@@ -35,6 +36,7 @@ _HOMES = {
     "strip": "ovpass.api",
     "strip_source": "ovpass.rewrite",
     "transform": "ovpass.rewrite",
+    "verify": "ovpass.verification.ask",
 }
 
 
@@ -58,4 +60,5 @@ __all__ = [
     "strip",
     "strip_source",
     "transform",
+    "verify",
 ]

@@ -25,5 +25,17 @@ class OutputError(OvpassError):
     """Output that could not be written; nothing is left behind and no input is harmed."""
 
 
+class VerifyError(OvpassError):
+    """A device, real or simulated, that cannot be asked: missing, crashed, or refusing the model."""
+
+
+class NoDeviceError(VerifyError):
+    """No device of the kind that was asked for."""
+
+
+class LogError(OvpassError):
+    """A log that cannot be read, or that records nothing to look at."""
+
+
 class CheckFailedError(OvpassError):
     """A check the user asked for failed. The command line exits with 1."""

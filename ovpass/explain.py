@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ovpass.errors import SettingsError
 from ovpass.groups import PER_TOKEN
 from ovpass.ir.metadata import Metadata
-from ovpass.ir.runtime_options import GROUP_SIZE, LARGEST_GROUP_SIZE, read_option
+from ovpass.ir.runtime_options import GROUP_SIZE, LARGEST_GROUP_SIZE, as_group_size, read_option
 from ovpass.planning.native import ModelOptions, verdict_in
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import TARGETS, Target
@@ -74,9 +74,18 @@ def _requested(metadata: Metadata, target: Target, properties: Mapping[str, str]
         if in_ir is not None:
             steps.append(f"the compile property overrules the IR, which says {in_ir}")
         return _number(GROUP_SIZE, properties[GROUP_SIZE], "the compile property"), "compile property"
+    if target.name == "cpu" and _accuracy(properties):
+        if in_ir is not None:
+            _number(GROUP_SIZE, in_ir, "the IR")
+            steps.append(f"{_MODE}=ACCURACY overrules the IR, which says {in_ir} (measured)")
+        return 0, f"{_MODE}=ACCURACY"
     if in_ir is not None:
         return _number(GROUP_SIZE, in_ir, "the IR"), "IR (rt_info/runtime_options)"
     return target.default_group_size, f"default of {target.name}"
+
+
+def _accuracy(properties: Mapping[str, str]) -> bool:
+    return properties.get(_MODE, "").upper() == "ACCURACY"
 
 
 def _limit(metadata: Metadata, target: Target, properties: Mapping[str, str]) -> int | None:
@@ -87,21 +96,22 @@ def _limit(metadata: Metadata, target: Target, properties: Mapping[str, str]) ->
 
 
 def _number(name: str, text: str, where: str) -> int:
-    if text.strip() == "per-token":
-        return PER_TOKEN
-    if not text.strip().isdigit() or int(text) > PER_TOKEN:
+    number = as_group_size(text)
+    if number is None:
         raise SettingsError(
-            f"{name}={text!r} in {where} is no group size; compile_model would throw. Write a number, 0 for off"
+            f"{name}={text!r} in {where} is no group size; compile_model would throw. Write a number, 0 for off, "
+            f"{PER_TOKEN} for per-token"
         )
-    return int(text)
+    return number
 
 
 def _switched_off(target: Target, properties: Mapping[str, str]) -> str:
     """Why the compute precision rules quantization out, or nothing."""
     precision = properties.get(_PRECISION, "").lower()
-    accuracy = properties.get(_MODE, "").upper() == "ACCURACY"
+    accuracy = _accuracy(properties)
     if target.name == "cpu":
-        precision = precision or ("f32" if accuracy else _default_cpu_precision())
+        # ACCURACY alone leaves the CPU's precision "dynamic", where it does not quantize either (measured).
+        precision = precision or ("dynamic precision" if accuracy else _default_cpu_precision())
         if precision != "f32":
             return f"this CPU would compute in {precision}, where it does not quantize; set {_PRECISION}=f32"
         return ""

@@ -39,7 +39,7 @@ def inspect_source(
     models = load(source)
     sites = [site for loaded in models for site in loaded.sites]
     # Two models of a folder can have sites of one name: what was picked is told by identity.
-    picked = {id(site) for site in (select(sites, pattern) if pattern else sites)}
+    picked = {id(site) for site in (sites if pattern is None else select(sites, pattern))}
     found = []
     for loaded in models:
         options = read_options(loaded.document.metadata)

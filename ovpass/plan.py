@@ -11,12 +11,13 @@ from typing import Any
 
 from ovpass.errors import PlanError, SettingsError
 from ovpass.groups import format_group_size, parse_group_size
-from ovpass.settings import Settings, settings_from_dict, settings_to_dict
-from ovpass.sites import CompressedMatMul
+from ovpass.settings import EXEMPTIONS, Settings, settings_from_dict, settings_to_dict
+from ovpass.sites import KINDS, CompressedMatMul
 
 QUANTIZE, EXEMPT, SKIP = "quantize", "exempt", "skip"
 
 _SHOWN_DIFFERENCES = 5
+_METHODS = {QUANTIZE: ("cap", "requantize"), EXEMPT: EXEMPTIONS[1:], SKIP: ()}
 
 
 @dataclass(frozen=True)
@@ -191,10 +192,10 @@ def load_plans(path: Path | str) -> dict[str, Plan]:
     try:
         data = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_fastest_loader())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise PlanError(f"{path}: cannot be read as a plan: {error}") from error
+        raise PlanError(f"{path}: cannot be read as a plan: {' '.join(str(error).split())}") from error
     try:
-        if isinstance(data, dict) and "models" in data:
-            return {key: plan_from_dict(value) for key, value in data["models"].items()}
+        if isinstance(data, dict) and isinstance(data.get("models"), dict):
+            return {str(key): plan_from_dict(value) for key, value in data["models"].items()}
         return {"": plan_from_dict(data)}
     except PlanError as error:
         raise PlanError(f"{path}: {error}") from error
@@ -220,9 +221,17 @@ def _structure(data: object) -> Plan:
     unknown = data.keys() - {field.name for field in dataclasses.fields(Plan)}
     if unknown:
         raise ValueError(f"unknown keys {', '.join(sorted(unknown))}")
+    if not isinstance(data["decisions"], list):
+        raise ValueError("its decisions are not a list")
+    if "model_group_size" not in data:
+        raise ValueError("it has no model_group_size")
+    decisions = tuple(_decision(entry) for entry in data["decisions"])
+    twice = [name for name, count in Counter(decision.name for decision in decisions).items() if count > 1]
+    if twice:
+        raise ValueError(f"{twice[0]} has more than one decision")
     return Plan(
         settings=settings_from_dict(data.get("settings", {})),
-        decisions=tuple(_decision(entry) for entry in data["decisions"]),
+        decisions=decisions,
         model_group_size=parse_group_size(data["model_group_size"]) if data["model_group_size"] else 0,
         run_environment={str(k): str(v) for k, v in data.get("run_environment", {}).items()},
         run_properties={str(k): str(v) for k, v in data.get("run_properties", {}).items()},
@@ -230,9 +239,35 @@ def _structure(data: object) -> Plan:
     )
 
 
-def _decision(entry: dict[str, Any]) -> Decision:
+def _decision(entry: object) -> Decision:
+    if not isinstance(entry, dict):
+        raise ValueError(f"a decision is keys and values, not {entry!r}")
+    where = f"decision on {entry.get('name', '?')}"
+    _check_keys(where, entry)
     group = entry.get("group_size")
     decision = Decision(**{**entry, "group_size": None if group is None else parse_group_size(group)})
-    if decision.action not in (QUANTIZE, EXEMPT, SKIP):
-        raise ValueError(f"{decision.name}: action {decision.action!r} is none of quantize, exempt, skip")
+    _check_choice(where, "action", decision.action, (QUANTIZE, EXEMPT, SKIP))
+    _check_choice(where, "kind", decision.kind, KINDS)
+    if decision.method is not None:
+        _check_choice(where, f"method of {decision.action}", decision.method, _METHODS[decision.action])
+    if decision.action == QUANTIZE and decision.group_size is None:
+        raise ValueError(f"{where}: it is to be quantized and has no group_size")
     return decision
+
+
+def _check_keys(where: str, entry: dict[str, Any]) -> None:
+    fields = {f.name: f for f in dataclasses.fields(Decision)}
+    required = {name for name, f in fields.items() if f.default is dataclasses.MISSING}
+    for problem, keys in (("unknown", entry.keys() - fields.keys()), ("missing", required - entry.keys())):
+        if keys:
+            raise ValueError(f"{where}: {problem} keys {', '.join(sorted(map(str, keys)))}")
+    for key in entry.keys() - {"group_size"}:
+        expected = str(fields[key].type).removesuffix(" | None")
+        optional = str(fields[key].type).endswith("None")
+        if type(entry[key]).__name__ != expected and not (optional and entry[key] is None):
+            raise ValueError(f"{where}: {key} {entry[key]!r} is no {expected}")
+
+
+def _check_choice(where: str, key: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{where}: {key} {value!r} is none of {', '.join(choices) or 'any'}")

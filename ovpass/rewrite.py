@@ -12,7 +12,7 @@ from ovpass.ir.document import IrDocument
 from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.metadata import Metadata, ModelMetadata
 from ovpass.ir.note import extend_note, read_note
-from ovpass.ir.output import place, publish, staging
+from ovpass.ir.output import place, publish, publish_together, staging
 from ovpass.ir.slots import Slot
 from ovpass.passes.base import MetadataPass, Pass, PassResult
 from ovpass.passes.manager import PassManager, run_on_metadata
@@ -178,11 +178,35 @@ def _check_output(source: ModelSource, output: Path, overwrite: bool) -> Path:
     inputs = {path.resolve() for ir in source.models for path in (ir.xml, ir.bin)}
     if target == root or nested or inputs & {target, target.with_suffix(".bin")}:
         raise OutputError(f"{output}: is, holds or lies in the input; write to another place")
-    parts = [output] if source.is_folder else [output, output.with_suffix(".bin")]
+    parts = [output] if source.is_folder else [output, output.with_suffix(".bin"), _notes_beside(output)]
     for path in parts:
         if path.exists() and not overwrite and not (path.is_dir() and not any(path.iterdir())):
             raise OutputError(f"{path}: exists already; choose another place or allow overwriting (--overwrite)")
+    _check_replaceable(source, output)
     return output
+
+
+def _check_replaceable(source: ModelSource, output: Path) -> None:
+    """Overwriting replaces a folder as a whole, so nothing may be in it but what an output of this source has."""
+    if not source.is_folder:
+        if output.is_dir() or output.with_suffix(".bin").is_dir():
+            raise OutputError(f"{output}: a folder is in the way; choose another place")
+        return
+    if not output.exists():
+        return
+    if not output.is_dir():
+        raise OutputError(f"{output}: is a file, and a model folder cannot take its place")
+    ours = {path.relative_to(source.root) for path in source.files()} | {Path(FILE_NAME)}
+    folders = {parent for path in ours for parent in path.parents}
+    foreign = (
+        entry.name
+        for entry in output.rglob("*")
+        if entry.relative_to(output) not in (folders if entry.is_dir() and not entry.is_symlink() else ours)
+    )
+    if (name := next(foreign, None)) is not None:
+        raise OutputError(
+            f"{output}: holds {name}, which is not of this model and would be lost; choose another place, or empty it"
+        )
 
 
 def _write(
@@ -209,8 +233,8 @@ def _write(
             run.write(folder / FILE_NAME)
             publish(folder, destination)
         else:
-            _publish_pair(jobs[0].ir, folder, destination)
-            run.write(destination.with_name(f"{destination.stem}.{FILE_NAME}"))
+            run.write(folder / FILE_NAME)
+            _publish_single(jobs[0].ir, folder, destination)
     return results, weights
 
 
@@ -274,7 +298,15 @@ def _carry_along(source: ModelSource, rewritten: Sequence[IrFile], folder: Path,
         place(path, target, copy=copy_weights or path.suffix != ".bin")
 
 
-def _publish_pair(ir: IrFile, folder: Path, destination: Path) -> None:
-    """The weights first: an .xml never appears without them."""
-    publish(folder / ir.bin.name, destination.with_suffix(".bin"))
-    publish(folder / ir.xml.name, destination)
+def _notes_beside(xml: Path) -> Path:
+    return xml.with_name(f"{xml.stem}.{FILE_NAME}")
+
+
+def _publish_single(ir: IrFile, folder: Path, destination: Path) -> None:
+    """The weights first: an .xml never appears without them. Run notes of an earlier output go."""
+    files = {folder / ir.bin.name: destination.with_suffix(".bin"), folder / ir.xml.name: destination}
+    staged, notes = folder / FILE_NAME, _notes_beside(destination)
+    if staged.exists():
+        publish_together({staged: notes, **files})
+    else:
+        publish_together(files, obsolete=[notes])

@@ -47,6 +47,8 @@ class Selector:
 
 def _check(part: str, pattern: str) -> None:
     prefix, _, rest = part.partition(":")
+    if part != pattern and prefix not in ("kind", "layer"):
+        raise SettingsError(f"pattern {pattern!r}: only kind:... and layer:... can be combined with +")
     if prefix == "re":
         try:
             re.compile(rest)
@@ -58,8 +60,6 @@ def _check(part: str, pattern: str) -> None:
         raise SettingsError(f"pattern {pattern!r}: no such kind; the kinds are {', '.join(KINDS)}{hint}")
     elif prefix == "layer" and not re.fullmatch(r"\d+(-\d+)?", rest):
         raise SettingsError(f"pattern {pattern!r}: write a block as layer:3, several as layer:0-5")
-    elif part != pattern and prefix not in ("kind", "layer"):
-        raise SettingsError(f"pattern {pattern!r}: only kind:... and layer:... can be combined with +")
 
 
 def _matches(part: str, site: CompressedMatMul) -> bool:

@@ -77,7 +77,7 @@ def load_settings(path: Path) -> Settings:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"{path}: cannot be read as settings: {error}") from error
+        raise SettingsError(f"{path}: cannot be read as settings: {' '.join(str(error).split())}") from error
     try:
         return settings_from_dict(data)
     except SettingsError as error:
@@ -157,13 +157,22 @@ def _explain(error: Exception) -> str:
     settings_errors = _leaves(error, SettingsError)
     if settings_errors:
         return "; ".join(str(leaf) for leaf in settings_errors)
-    text = "; ".join(message.removesuffix(" @ $") for message in cattrs.transform_error(error))
+    messages = cattrs.transform_error(error, format_exception=_describe)
+    text = "; ".join(message.removesuffix(" @ $") for message in messages)
     known = [field.name for cls in (Settings, Rule) for field in dataclasses.fields(cls)]
     for leaf in _leaves(error, cattrs.ForbiddenExtraKeysError):
         for key in sorted(leaf.extra_fields):
             near = difflib.get_close_matches(str(key), known, n=1)
             text += f"; did you mean {near[0]!r}?" if near else f"; the keys are {', '.join(known)}"
     return text
+
+
+def _describe(error: BaseException, kind: type[Any] | None) -> str:
+    """What the checks above say themselves names the value; the library's words would not."""
+    from cattrs.v import format_exception  # noqa: PLC0415
+
+    text = str(error)
+    return text if isinstance(error, ValueError) and text.startswith("expected ") else format_exception(error, kind)
 
 
 def _leaves(error: BaseException, kind: type[Any]) -> list[Any]:

@@ -21,9 +21,13 @@ from ovpass.cli.options import (
 )
 from ovpass.cli.output import print_json, print_table, progress
 from ovpass.cli.plan import plans_report, print_plans
-from ovpass.errors import SettingsError
+from ovpass.cli.verify import print_reports, raise_unless_ok, verify_report
+from ovpass.errors import NoDeviceError, SettingsError
 from ovpass.plan import load_plans
-from ovpass.rewrite import Transformed, transform
+from ovpass.rewrite import Progress, Transformed, transform
+from ovpass.verification.ask import Question, verify
+from ovpass.verification.report import Report
+from ovpass.verification.simulated_gpu import profile_for
 
 
 @click.command("apply")
@@ -31,6 +35,7 @@ from ovpass.rewrite import Transformed, transform
 @output_option
 @settings_options
 @click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Carry out this plan, as it stands.")
+@click.option("--verify", "verifying", is_flag=True, help="Then ask the plugin whether it does what was planned.")
 @overwrite_option
 @copy_option
 @json_option
@@ -39,6 +44,7 @@ def command(
     model: Path,
     output: Path,
     plan_file: Path | None,
+    verifying: bool,
     overwrite: bool,
     copy_weights: bool,
     as_json: bool,
@@ -60,12 +66,29 @@ def command(
             copy_weights=copy_weights,
             progress=step,
         )
-    seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        reports = _verified(done, step) if verifying else {}
     if as_json:
-        print_json({**plans_report(done.plans), **transformed_report(done), "seconds": round(seconds, 3)})
+        verified = {"verify": verify_report(reports)} if reports else {}
+        print_json({**plans_report(done.plans), **transformed_report(done), "seconds": round(seconds, 3), **verified})
     elif not quiet:
         print_plans(done.plans, verbose=verbose)
         print_transformed(done, seconds)
+        if reports:
+            print_reports(reports, verbose=verbose)
+    raise_unless_ok(reports)
+
+
+def _verified(done: Transformed, step: Progress) -> dict[str, Report]:
+    """Ask the device that the plan is for; where there is no GPU, a simulated one."""
+    step("verifying")
+    target = next(iter(done.plans.values())).settings.target
+    if target == "cpu":
+        return verify(done.output, Question(device="CPU"))
+    try:
+        return verify(done.output, Question())
+    except NoDeviceError:
+        return verify(done.output, Question(simulate=profile_for(target)))
 
 
 def transformed_report(done: Transformed) -> dict[str, Any]:

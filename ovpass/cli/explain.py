@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from ovpass.cli.options import json_option, model_argument, verbosity
+from ovpass.cli.options import json_option, model_argument, parse_properties, verbosity
 from ovpass.cli.output import group_cell, print_json, print_table, progress
-from ovpass.errors import SettingsError
 from ovpass.explain import Explanation, explain, targets_of
 from ovpass.groups import format_group_size
 from ovpass.ir.files import open_source
@@ -26,7 +25,7 @@ def command(
     model: Path, device: str | None, properties: tuple[str, ...], as_json: bool, quiet: bool, verbose: bool
 ) -> None:
     """Show which group size each device would really use for MODEL with these properties, and why."""
-    given = dict(_key_value(text) for text in properties)
+    given = parse_properties(properties)
     targets = targets_of(device)
     with progress(quiet=quiet or as_json) as step:
         step("reading")
@@ -37,13 +36,6 @@ def command(
     elif not quiet:
         for key, item in found:
             _print(key, item)
-
-
-def _key_value(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise SettingsError(f"--property {text!r}: write it as NAME=VALUE")
-    return key.strip(), value.strip()
 
 
 def _report(key: str, item: Explanation) -> dict[str, Any]:

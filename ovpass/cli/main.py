@@ -15,6 +15,7 @@ _COMMANDS = {
     "plan": "Decide what happens to each of them, and why.",
     "apply": "Rewrite a model by settings or by a plan.",
     "strip": "Undo apply.",
+    "verify": "Ask the plugin, with or without a GPU, whether it did what was planned.",
     "explain": "Show which group size each device would really use, and why.",
 }
 

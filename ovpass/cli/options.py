@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -82,6 +82,19 @@ def settings_from(options: dict[str, Any]) -> Settings:
     rules = [Rule(match=pattern, exempt=True) for pattern in options["exempt"]]
     rules += [Rule(match=pattern, group_size=_size_of(pattern, size)) for pattern, size in options["sizes"]]
     return dataclasses.replace(base, rules=(*rules, *base.rules), **changes)
+
+
+def parse_properties(texts: Sequence[str]) -> dict[str, str]:
+    """`NAME=VALUE` options as a mapping.
+
+    Raises:
+        SettingsError: for one that is not of that form.
+    """
+    pairs = [(text, *text.partition("=")) for text in texts]
+    for text, name, equals, _ in pairs:
+        if not equals or not name.strip():
+            raise SettingsError(f"--property {text!r}: write it as NAME=VALUE")
+    return {name.strip(): value.strip() for _, name, _, value in pairs}
 
 
 def _size_of(pattern: str, size: str) -> int:

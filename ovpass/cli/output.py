@@ -13,6 +13,7 @@ import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ovpass.groups import format_group_size
 from ovpass.plan import Decision
@@ -31,7 +32,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, num
     for column in columns:
         table.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*("-" if cell is None else str(cell) for cell in row))
+        table.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))  # names may hold markup
     console = Console(highlight=False)
     with console.capture() as captured:
         console.print(table)
@@ -46,7 +47,7 @@ def progress(*, quiet: bool) -> Iterator[Progress]:
         return
     console = Console(stderr=True)
     with console.status("starting") as status:
-        yield status.update
+        yield lambda step: status.update(Text(step))
 
 
 def group_cell(group_size: int | None) -> object:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ovpass.errors import OutputError
@@ -20,8 +21,9 @@ def staging(destination: Path) -> Iterator[Path]:
         OutputError: for any failure of the file system inside the block, naming the destination.
     """
     staged: Path | None = None
+    parent = destination.absolute().parent
+    missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     try:
-        parent = destination.absolute().parent
         parent.mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", suffix=".partial", dir=parent))
         yield staged
@@ -30,22 +32,63 @@ def staging(destination: Path) -> Iterator[Path]:
     finally:
         if staged is not None:
             shutil.rmtree(staged, ignore_errors=True)
+        _remove_empty(missing)
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Take away those, innermost first, that nothing came to lie in."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def publish(staged: Path, destination: Path) -> None:
-    """Move a finished file or folder to its place, replacing what is there."""
+    """Move a finished file or folder to its place, replacing what is there; a file never replaces a folder.
+
+    Raises:
+        OSError: where that is not possible; what was there is there still.
+    """
+    if destination.is_dir() and not staged.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if destination.is_dir() and not destination.is_symlink():
         # A folder cannot be renamed over a full one: step aside first, and come back if anything goes wrong.
         aside = staged.with_name(f"{staged.name}.replaced")
         destination.rename(aside)
         try:
             staged.rename(destination)
-        except OSError:
+        except BaseException:
             aside.rename(destination)
             raise
-        shutil.rmtree(aside)
+        shutil.rmtree(aside, ignore_errors=True)
     else:
         staged.replace(destination)
+
+
+def publish_together(files: Mapping[Path, Path], obsolete: Sequence[Path] = ()) -> None:
+    """Move finished files (places by where they are staged) to their places in order; `obsolete` ones go.
+
+    Raises:
+        OSError: where that is not possible for one; then all that was there is there again.
+    """
+    undo: list[tuple[Path, Path | None]] = []
+    staging_folder = next(iter(files)).parent
+    try:
+        for staged, place_of_it in [*files.items(), *((None, path) for path in obsolete)]:
+            aside = None
+            if place_of_it.is_symlink() or place_of_it.is_file():
+                aside = staging_folder / f"{place_of_it.name}.replaced"
+                place_of_it.rename(aside)
+                undo.append((place_of_it, aside))
+            if staged is not None:
+                publish(staged, place_of_it)
+                if aside is None:
+                    undo.append((place_of_it, None))
+    except BaseException:
+        for place_of_it, aside in reversed(undo):
+            place_of_it.unlink(missing_ok=True)
+            if aside is not None:
+                aside.rename(place_of_it)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,7 +11,8 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
@@ -79,7 +80,8 @@ def write_anew(model: ov.Model, source: IrFile, folder: Path) -> Written:
         OSError: where not everything could be written.
     """
     xml, weights = folder / source.xml.name, folder / source.bin.name
-    ov.save_model(model, xml, compress_to_fp16=False)
+    with _stream_errors():
+        ov.save_model(model, xml, compress_to_fp16=False)
     _check_complete(xml.read_text(encoding="utf-8"), weights)
     return Written(xml, weights, "rewritten")
 
@@ -105,7 +107,8 @@ def write_beside_weights(
         table.add(name, slot)
     slots = _replace_known(model, table)
     xml, weights, scratch = folder / source.xml.name, folder / source.bin.name, folder / "new-constants"
-    ov.serialize(model, xml, scratch)
+    with _stream_errors():
+        ov.serialize(model, xml, scratch)
     written = scratch.read_bytes()
     scratch.unlink()
     size = source.bin.stat().st_size
@@ -134,6 +137,17 @@ def earlier_slots(source: IrFile, names: Collection[str]) -> dict[str, Slot]:
 def _used(text: str) -> int:
     """How far into the .bin the constants of an .xml reach."""
     return max((int(offset) + int(size) for _, _, offset, size in _WRITTEN.findall(text)), default=0)
+
+
+@contextmanager
+def _stream_errors() -> Iterator[None]:
+    """OpenVINO's serializer tells of some failures to write by a RuntimeError without a reason."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "iostream" not in str(error) and "open" not in str(error).lower():
+            raise
+        raise OSError(errno.EIO, "OpenVINO could not write it; is the disk full?") from error
 
 
 def _check_complete(text: str, weights: Path) -> None:

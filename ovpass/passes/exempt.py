@@ -79,15 +79,13 @@ def _precise_attribute() -> ov.OVAny:
 
 
 def _f16_weights(_: ov.Model, site: CompressedMatMul) -> None:
-    """Hide the decompression behind two Transposes: the plugin computes the weights when it compiles."""
-    owner, name = site.matmul, marker(site.matmul)
-    port = owner.input(site.weights_input)
-    order = [*range(site.weight_rank - 2), site.weight_rank - 1, site.weight_rank - 2]
-    turned = port.get_source_output()
-    for role in ("turned", "turned_back"):
-        axes = small_constant(order, np.int64, owner, f"{role}_order")
-        turned = name(op.transpose(turned, axes), role).output(0)
-    port.replace_source_output(turned)
+    """Hide the decompression behind a Clamp that changes nothing: the plugin computes the weights when it compiles.
+
+    Transposes and Reshapes would not do: the GPU plugin sees through them where no Convert comes before.
+    """
+    port = site.matmul.input(site.weights_input)
+    clamped = marker(site.matmul)(op.clamp(port.get_source_output(), -_LARGEST, _LARGEST), "weights.clamp")
+    port.replace_source_output(clamped.output(0))
 
 
 def _f16_zero_point(model: ov.Model, site: CompressedMatMul) -> None:

@@ -33,7 +33,7 @@ def plan_int8(sites: Sequence[CompressedMatMul], settings: Settings) -> Plan:
             continue
         if obstacle := structural_obstacle(site):
             decisions.append(decide(site, SKIP, obstacle))
-        elif (obstacle := weights_obstacle(site)) and not settings.requantize:
+        elif (obstacle := weights_obstacle(site, settings.target)) and not settings.requantize:
             refused.append((site.name, obstacle))
         else:
             reason = f"{obstacle}: re-quantized to i8 per channel" if obstacle else "8-bit per-channel weights"
@@ -60,10 +60,12 @@ def structural_obstacle(site: CompressedMatMul) -> str | None:
     return None
 
 
-def weights_obstacle(site: CompressedMatMul) -> str | None:
+def weights_obstacle(site: CompressedMatMul, target: str) -> str | None:
     """Why these weights do not lower to int8 as they are, or None (both plugins, measured)."""
     if site.codebook or site.weight_type not in ("i8", "u8"):
         return f"its weights are {'codebook ' if site.codebook else ''}{site.weight_type}"
+    if site.weight_type == "u8" and target == "cpu":
+        return "its weights are u8, with which the CPU plugin falls back to a reference kernel in f32"
     if not site.symmetric:
         return "its weights are asymmetric"
     if site.weight_group_size is not None:

@@ -22,7 +22,7 @@ KINDS = (
 
 _ACTIVATIONS = frozenset("Swish Sigmoid Gelu Relu PRelu Elu Selu Tanh Erf HSwish HSigmoid Mish SoftPlus Clamp".split())
 _POINTWISE = _ACTIVATIONS | frozenset(
-    "Add Subtract Multiply Divide Power Convert Reshape Squeeze Unsqueeze Slice StridedSlice Split "
+    "Add Subtract Multiply Divide Power Sqrt Convert Reshape Squeeze Unsqueeze Slice StridedSlice Split "
     "VariadicSplit Gather Transpose Minimum Maximum Negative Exp".split()
 )
 _REDUCTIONS = frozenset("ReduceMean ReduceSum ReduceL2 MVN NormalizeL2 GroupNormalization RMS RMSNorm".split())

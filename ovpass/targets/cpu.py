@@ -1,17 +1,21 @@
 """CPUs: quantization inside the FullyConnected kernel, under f32 compute only.
 
-Measured on OpenVINO 2026.4 by comparing outputs with those of group size 0, over 17 weight formats, 3 shapes and
-14 group sizes; the conditions are in openvino/src/plugins/intel_cpu/src/nodes/fullyconnected.cpp and in oneDNN's
+Measured on OpenVINO 2026.4 by comparing outputs with those of group size 0, over 280 MatMuls and up to 13 group sizes;
+the conditions are in openvino/src/plugins/intel_cpu/src/nodes/fullyconnected.cpp and in oneDNN's
 fork, src/cpu/x64/jit_brgemm_inner_product.
 """
 
 from __future__ import annotations
 
+import re
+
 from ovpass.sites import CompressedMatMul
 from ovpass.targets.base import Refusal, Target
 
 _MEASURED = "measured: bit-identical to group size 0 otherwise"
-_WEIGHTS = ("u8", "i8", "u4", "i4")
+_WEIGHTS = ("u8", "i8", "u4", "i4", "u2")
+_ZERO_POINTS = ("u8", "u4", "u2")
+_CHAIN = re.compile(r"((Reshape|Squeeze|Unsqueeze)>)*Convert(>Subtract)?>Multiply(>Reshape)?(>Convert)?(>Transpose)?")
 
 
 def _weight_type(site: CompressedMatMul, _: int) -> str | None:
@@ -19,9 +23,20 @@ def _weight_type(site: CompressedMatMul, _: int) -> str | None:
         return "codebook weights are not quantized for"
     if site.weight_type not in _WEIGHTS:
         return f"{site.weight_type} weights are not quantized for; {', '.join(_WEIGHTS)} are"
-    if site.weight_type == "i4" and not site.symmetric:
-        return "i4 weights with a zero point are not quantized for"
+    if site.weight_type.startswith("i") and not site.symmetric:
+        return f"{site.weight_type} weights with a zero point are not quantized for"
     return None
+
+
+def _chain(site: CompressedMatMul, _: int) -> str | None:
+    if _CHAIN.fullmatch(site.chain):
+        return None
+    return f"the plugin does not keep weights compressed behind the decompression {site.chain}"
+
+
+def _decompression_type(site: CompressedMatMul, _: int) -> str | None:
+    types = {site.graph.element_type(site.weights.path[scale.step]) for scale in site.weights.scales}
+    return "the weights are decompressed in bf16" if "bf16" in types else None
 
 
 def _weights_input(site: CompressedMatMul, _: int) -> str | None:
@@ -29,7 +44,25 @@ def _weights_input(site: CompressedMatMul, _: int) -> str | None:
 
 
 def _zero_point(site: CompressedMatMul, _: int) -> str | None:
-    return "the zero point is stored in floating point" if site.zero_point == "float" else None
+    if site.zero_point == "float":
+        return "the zero point is stored in floating point"
+    for zero_point in site.weights.zero_points:
+        if zero_point.element_type not in _ZERO_POINTS:
+            return f"the zero point is {zero_point.element_type}; it must be {', '.join(_ZERO_POINTS)}"
+    return None
+
+
+def _ranks(site: CompressedMatMul, _: int) -> str | None:
+    leading = (site.graph.shape(site.weights.path[-1]) or ())[:-2]
+    if any(size != 1 for size in leading) or (leading and "Reshape" in site.chain):
+        return f"the weights have rank {site.weight_rank}, not 2"
+    if site.activation_rank == 1:
+        return "the activation has rank 1"
+    return None
+
+
+def _one_output(site: CompressedMatMul, _: int) -> str | None:
+    return "there is a single output feature" if site.n == 1 else None
 
 
 def _group_alignment(_: CompressedMatMul, group_size: int) -> str | None:
@@ -58,7 +91,11 @@ CPU = Target(
     refusals=(
         Refusal("weight-type", _MEASURED, _weight_type),
         Refusal("weights-first", _MEASURED, _weights_input),
-        Refusal("float-zero-point", _MEASURED, _zero_point),
+        Refusal("chain", _MEASURED, _chain),
+        Refusal("decompression-type", _MEASURED, _decompression_type),
+        Refusal("zero-point", _MEASURED, _zero_point),
+        Refusal("rank", _MEASURED, _ranks),
+        Refusal("one-output", _MEASURED, _one_output),
         Refusal("group-multiple-of-16", _MEASURED, _group_alignment),
         Refusal("group-within-k", _MEASURED, _group_within_k),
         Refusal("weight-group", _MEASURED, _weight_group),

@@ -1,0 +1,161 @@
+"""ovpass verify: did it happen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ovpass.cli.options import json_option, parse_properties, verbosity
+from ovpass.cli.output import print_json, print_table, progress
+from ovpass.errors import CheckFailedError, SettingsError
+from ovpass.plan import load_plans
+from ovpass.verification.ask import Question, verify
+from ovpass.verification.intercept_log import InterceptLog, read_intercept_log
+from ovpass.verification.report import Report, describe
+from ovpass.verification.simulated_gpu import INSTALL_HELP, PROFILES
+
+
+@click.command("verify")
+@click.argument("model", type=click.Path(path_type=Path), required=False)
+@click.option("--device", default="GPU", help="CPU or GPU.  [default: GPU]")
+@click.option("--simulate", help=f"Ask the GPU plugin without a GPU, as one of {', '.join(PROFILES)}.")
+@click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Compare with this plan.")
+@click.option("--tokens", help="Run with these numbers of tokens, for example 1,64,65,512.")
+@click.option("--find-threshold", is_flag=True, help="Find up to how many tokens quantization is skipped.")
+@click.option("--property", "properties", multiple=True, metavar="K=V", help="A property for compile_model.")
+@click.option("--intercept-log", type=click.Path(path_type=Path), help="Read what the OpenCL intercept layer printed.")
+@click.option("--timeout", default=900.0, help="Seconds after which a GPU plugin is given up.")
+@click.option("--install-help", is_flag=True, help="Say what the simulated GPU needs.")
+@json_option
+@verbosity
+def command(
+    model: Path | None,
+    plan_file: Path | None,
+    tokens: str | None,
+    properties: tuple[str, ...],
+    intercept_log: Path | None,
+    install_help: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    **options: Any,
+) -> None:
+    """Ask the plugin which sites of MODEL it quantizes for, and compare with the plan.
+
+    The plan is the one noted in the model by apply, the one given, or what the device's rules make of the model.
+    """
+    if install_help:
+        click.echo(INSTALL_HELP)
+        return
+    if intercept_log is not None:
+        _show_log(read_intercept_log(intercept_log), as_json=as_json)
+    if model is None:
+        if intercept_log is None:
+            raise SettingsError("name a MODEL, or an --intercept-log to read")
+        return
+    question = Question(tokens=_numbers(tokens), properties=parse_properties(properties), **options)
+    with progress(quiet=quiet or as_json) as step:
+        step("compiling")
+        reports = verify(model, question, load_plans(plan_file) if plan_file else None)
+    if as_json:
+        print_json(verify_report(reports))
+    elif not quiet:
+        print_reports(reports, verbose=verbose)
+    raise_unless_ok(reports)
+
+
+def _numbers(text: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise SettingsError(f"--tokens {text!r}: write numbers with commas between, for example 1,64,65") from None
+
+
+def verify_report(reports: Mapping[str, Report]) -> dict[str, Any]:
+    """All reports as JSON: the sites of all models in one list."""
+    first = next(iter(reports.values()))
+    return {
+        "ok": all(report.ok for report in reports.values()),
+        "device": first.device,
+        "simulated": first.simulated,
+        "sites": [
+            {
+                **({"submodel": key} if key else {}),
+                "name": site.name,
+                "planned": describe(site.planned),
+                "found": describe(site.found),
+                "group_size": None if site.found is None else describe(site.found),
+            }
+            for key, report in reports.items()
+            for site in report.sites
+        ],
+        "dynamic_quantize_nodes": sum(report.dynamic_quantize_nodes for report in reports.values()),
+        "mismatches": [
+            {"name": s.name, "planned": describe(s.planned), "found": describe(s.found), "reason": s.reason}
+            for report in reports.values()
+            for s in report.mismatches
+        ],
+        "thresholds": [
+            {"tokens": run.tokens, "executed": run.executed > 0, "quantizers": run.executed + run.skipped}
+            for run in first.thresholds
+        ],
+        "threshold": first.threshold,
+        "notes": list(first.notes),
+    }
+
+
+def print_reports(reports: Mapping[str, Report], *, verbose: bool) -> None:
+    """Mismatches in full, the rest in numbers."""
+    for key, report in reports.items():
+        if key:
+            click.echo(key)
+        if verbose:
+            rows = [(s.name, describe(s.planned), describe(s.found)) for s in report.sites]
+            print_table(("Site", "Planned", "Found"), rows)
+        else:
+            counted = Counter((describe(s.planned), describe(s.found)) for s in report.sites)
+            print_table(("Sites", "Planned", "Found"), [(n, *pair) for pair, n in counted.items()], numeric=("Sites",))
+        if report.mismatches:
+            differing = [(s.name, describe(s.planned), describe(s.found), s.reason) for s in report.mismatches]
+            print_table(("Differs", "Planned", "Found", "Reason"), differing)
+        _print_runs(report)
+        for note in report.notes:
+            click.echo(f"Note: {note}.")
+        agree = len(report.sites) - len(report.mismatches)
+        nodes = f"; {report.dynamic_quantize_nodes} DynamicQuantize nodes" if report.device == "GPU" else ""
+        click.echo(f"{agree} of {len(report.sites)} sites as planned on {report.device}{nodes}.")
+
+
+def _print_runs(report: Report) -> None:
+    if report.thresholds:
+        rows = [(run.tokens, run.executed, run.skipped) for run in report.thresholds]
+        print_table(("Tokens", "Executed", "Skipped"), rows, numeric=("Tokens", "Executed", "Skipped"))
+    if report.threshold is not None:
+        click.echo(f"Quantization is skipped up to {report.threshold} tokens.")
+
+
+def raise_unless_ok(reports: Mapping[str, Report]) -> None:
+    """Fail the command where a plugin did not follow its plan."""
+    differing = sum(len(report.mismatches) for report in reports.values())
+    if differing:
+        raise CheckFailedError(f"{differing} sites are not as planned")
+
+
+def _show_log(log: InterceptLog, *, as_json: bool) -> None:
+    kernels = log.dynamic_quantize
+    if as_json:
+        print_json(
+            {
+                "dynamic_quantize_calls": log.dynamic_quantize_calls,
+                "kernels": [{"name": k.name, "calls": k.calls, "total_ns": k.total_ns} for k in kernels],
+            }
+        )
+        return
+    if kernels:
+        rows = [(k.name, k.calls, None if k.total_ns is None else f"{k.total_ns / 1000:.1f}") for k in kernels]
+        print_table(("Kernel", "Calls", "Total us"), rows, numeric=("Calls", "Total us"))
+    click.echo(f"{log.dynamic_quantize_calls} dynamic_quantize calls.")

@@ -1,0 +1,40 @@
+"""Verification: what a plugin really did with a model, on a real or simulated GPU and on the CPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ovpass.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from ovpass.verification.ask import Question, verify
+    from ovpass.verification.intercept_log import InterceptLog, read_intercept_log
+    from ovpass.verification.observation import Order, Seen
+    from ovpass.verification.report import Report, SiteCheck
+    from ovpass.verification.simulated_gpu import SimulatedGpu
+
+_HOMES = {
+    "InterceptLog": "ovpass.verification.intercept_log",
+    "Order": "ovpass.verification.observation",
+    "Question": "ovpass.verification.ask",
+    "Report": "ovpass.verification.report",
+    "Seen": "ovpass.verification.observation",
+    "SimulatedGpu": "ovpass.verification.simulated_gpu",
+    "SiteCheck": "ovpass.verification.report",
+    "read_intercept_log": "ovpass.verification.intercept_log",
+    "verify": "ovpass.verification.ask",
+}
+
+__getattr__ = lazy_exports(__name__, _HOMES)
+
+__all__ = [
+    "InterceptLog",
+    "Order",
+    "Question",
+    "Report",
+    "Seen",
+    "SimulatedGpu",
+    "SiteCheck",
+    "read_intercept_log",
+    "verify",
+]

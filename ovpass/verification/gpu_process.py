@@ -1,0 +1,56 @@
+"""A GPU plugin in a process of its own: it can crash, hang and be given an environment without harm to this one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from ovpass.errors import VerifyError
+from ovpass.verification.observation import Order, Seen, seen_from_dict
+
+
+def run_in_child(orders: Sequence[Order], environment: Mapping[str, str], timeout: float) -> list[Seen] | None:
+    """Carry out the orders in a child with these further environment variables; None where it sees no GPU.
+
+    Raises:
+        VerifyError: where the child crashes, or takes longer than `timeout` seconds; it is gone then.
+    """
+    with tempfile.TemporaryDirectory(prefix="ovpass-gpu-") as name:
+        folder = Path(name)
+        (folder / "orders.json").write_text(json.dumps([asdict(order) for order in orders]), encoding="utf-8")
+        _run(folder, {**os.environ, **environment}, timeout)
+        answers = json.loads((folder / "answers.json").read_text(encoding="utf-8"))
+    return None if answers is None else [seen_from_dict(answer) for answer in answers]
+
+
+def _run(folder: Path, variables: Mapping[str, str], timeout: float) -> None:
+    command = [sys.executable, "-m", "ovpass.verification.child", "orders.json", "answers.json"]
+    variables = {**variables, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    log = folder / "log.txt"
+    with log.open("wb") as stream:
+        child = subprocess.Popen(
+            command, cwd=folder, env=variables, stdout=stream, stderr=stream, start_new_session=True
+        )
+        try:
+            code = child.wait(timeout)
+        except BaseException as error:
+            # The whole session: the plugin's compiler can have helpers of its own.
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise VerifyError(f"the GPU plugin took longer than {timeout:.0f} s") from None
+            raise
+    if code:
+        raise VerifyError(f"the GPU plugin's process ended with {code}: {_tail(log)}")
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it printed nothing"

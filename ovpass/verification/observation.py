@@ -1,0 +1,79 @@
+"""What is asked of a plugin, and what was seen: plain data that passes between processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Order:
+    """One model to compile, and what to look at.
+
+    For each number in `tokens` the compiled model is made afresh and run once with inputs of that many tokens.
+    `bisect` looks for the number up to which quantization is skipped. `traced` reads the graph as it is right after
+    the quantization pass, bodies of If and Loop included.
+    """
+
+    model: str
+    config: Mapping[str, str] = field(default_factory=dict)
+    tokens: Sequence[int] = ()
+    bisect: bool = False
+    traced: bool = False
+
+
+@dataclass(frozen=True)
+class SeenMatMul:
+    """A FullyConnected or Gemm of the compiled model; `group_size` is None without a DynamicQuantize before it.
+
+    `names` are the MatMuls of the original model that it computes: several where the plugin fused them.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    activation_type: str
+    group_size: int | None
+    quantizer: str | None
+
+
+@dataclass(frozen=True)
+class TokenRun:
+    """Whether each DynamicQuantize ran (True) or was skipped, by name, for inputs of `tokens` tokens."""
+
+    tokens: int
+    executed: Mapping[str, bool]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the plugin made of an Order; `error` is what it said where it threw."""
+
+    error: str | None
+    matmuls: tuple[SeenMatMul, ...] = ()
+    runs: tuple[TokenRun, ...] = ()
+    threshold: int | None = None
+    group_size_property: int | None = None
+    compile_seconds: float = 0.0
+
+    @property
+    def groups(self) -> dict[str, int | None]:
+        """The activation group size of each MatMul, None where its activation is not quantized."""
+        return {name: matmul.group_size for matmul in self.matmuls for name in matmul.names}
+
+    @property
+    def quantizers(self) -> int:
+        """How many DynamicQuantize nodes there are."""
+        return len({matmul.quantizer for matmul in self.matmuls if matmul.quantizer is not None})
+
+
+def seen_to_dict(seen: Seen) -> dict[str, Any]:
+    """Plain data for JSON."""
+    return asdict(seen)
+
+
+def seen_from_dict(data: Mapping[str, Any]) -> Seen:
+    """What `seen_to_dict` was given."""
+    matmuls = tuple(SeenMatMul(**{**entry, "names": tuple(entry["names"])}) for entry in data["matmuls"])
+    runs = tuple(TokenRun(entry["tokens"], entry["executed"]) for entry in data["runs"])
+    return Seen(**{**data, "matmuls": matmuls, "runs": runs})

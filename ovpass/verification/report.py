@@ -1,0 +1,82 @@
+"""What was planned beside what a plugin really did, site by site."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ovpass.groups import PER_TOKEN, format_group_size
+from ovpass.plan import QUANTIZE, Decision, Plan
+
+
+@dataclass(frozen=True)
+class SiteCheck:
+    """One site: the group sizes planned and found (None: not quantized), and whether they agree."""
+
+    name: str
+    planned: int | None
+    found: int | None
+    agrees: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class ThresholdRun:
+    """How many of the quantizers ran for inputs of `tokens` tokens."""
+
+    tokens: int
+    executed: int
+    skipped: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """The answer to one verification. `ok` is false where a site differs from its plan."""
+
+    device: str
+    simulated: str | None
+    sites: tuple[SiteCheck, ...]
+    dynamic_quantize_nodes: int
+    thresholds: tuple[ThresholdRun, ...] = ()
+    threshold: int | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def mismatches(self) -> list[SiteCheck]:
+        """The sites that differ."""
+        return [site for site in self.sites if not site.agrees]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the plugin did what was planned."""
+        return not self.mismatches
+
+
+def compare(plan: Plan, found: Mapping[str, int | None]) -> list[SiteCheck]:
+    """Check every decision of `plan` against the group sizes found; a site not found counts as not quantized."""
+    return [_check(decision, found) for decision in plan.decisions]
+
+
+def _check(decision: Decision, found: Mapping[str, int | None]) -> SiteCheck:
+    native = decision.action == QUANTIZE
+    planned = decision.group_size if native else None
+    seen = found.get(decision.name)
+    agrees = planned == seen or (planned is not None and seen is not None and _whole(planned, seen, decision))
+    missing = "" if decision.name in found else "; the compiled model shows no MatMul of that name"
+    return SiteCheck(decision.name, planned, seen, agrees, f"planned because: {decision.reason}{missing}")
+
+
+def _whole(planned: int, seen: int, decision: Decision) -> bool:
+    """Whether both groups are all of K, which has several spellings."""
+    k = int(decision.weights.rpartition("x")[2])
+    return min(planned, PER_TOKEN) >= k and seen >= k
+
+
+def describe(group_size: int | None) -> object:
+    """A group size, or that there is none, for people and JSON."""
+    return "not quantized" if group_size is None else format_group_size(group_size)
+
+
+def runs_summary(executed: Sequence[tuple[int, Mapping[str, bool]]]) -> tuple[ThresholdRun, ...]:
+    """Count what ran for each number of tokens."""
+    return tuple(ThresholdRun(tokens, sum(ran.values()), len(ran) - sum(ran.values())) for tokens, ran in executed)

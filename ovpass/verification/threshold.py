@@ -1,0 +1,34 @@
+"""The number of tokens up to which the plugin skips quantization, found by trying."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ovpass.verification.observation import TokenRun
+
+LARGEST = 4096
+
+Try = Callable[[int], TokenRun]
+
+
+def find_threshold(run: Try, largest: int = LARGEST) -> int | None:
+    """The largest number of tokens for which quantizers are skipped, by bisection of 1 .. `largest`.
+
+    0 where they run for a single token, None where they never run.
+    """
+    if _executes(run, 1):
+        return 0
+    if not _executes(run, largest):
+        return None
+    skipped, executed = 1, largest
+    while executed - skipped > 1:
+        middle = (skipped + executed) // 2
+        if _executes(run, middle):
+            executed = middle
+        else:
+            skipped = middle
+    return skipped
+
+
+def _executes(run: Try, tokens: int) -> bool:
+    return any(run(tokens).executed.values())
