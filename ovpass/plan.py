@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ovpass.errors import PlanError, SettingsError
-from ovpass.groups import format_group_size, parse_group_size
+from ovpass.groups import PER_TOKEN, format_group_size, parse_group_size
 from ovpass.settings import EXEMPTIONS, Settings, settings_from_dict, settings_to_dict
 from ovpass.sites import KINDS, CompressedMatMul
 
@@ -70,7 +70,7 @@ class Plan:
         """Make sure that the plan is for a model with just these sites.
 
         Raises:
-            PlanError: naming the first differences.
+            PlanError: naming the first differences, and for groups that cannot be emulated on the site.
         """
         planned = {decision.name: decision.weights for decision in self.decisions}
         present = {site.name: describe_weights(site) for site in sites}
@@ -89,6 +89,10 @@ class Plan:
                 f"the plan is for another model: {len(differences)} sites differ: {shown}; "
                 "make a new plan with 'ovpass plan'"
             )
+        if self.settings.lowering == "emulate":
+            by_name = {site.name: site for site in sites}
+            for decision in self.chosen(QUANTIZE):
+                _check_emulated(decision, by_name[decision.name])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for YAML and JSON; `plan_from_dict` reads it back to an equal plan."""
@@ -120,6 +124,17 @@ class Plan:
         if list(plans) != [""]:
             raise PlanError(f"{path}: holds the plans of several models: {', '.join(plans)}")
         return plans[""]
+
+
+def _check_emulated(decision: Decision, site: CompressedMatMul) -> None:
+    """An edited group or axis would otherwise show when the model runs."""
+    axis, rank, group = -1 if decision.axis is None else decision.axis, site.activation_rank, decision.group_size or 0
+    if rank is None or not -rank <= axis < rank:
+        raise PlanError(f"{decision.name}: the activation has no axis {axis}")
+    length = site.axis_length(axis)
+    if (length is None and group < PER_TOKEN) or (length is not None and group < length and length % group):
+        shown = "known at run time only" if length is None else length
+        raise PlanError(f"{decision.name}: group size {group} does not divide axis {axis}, whose length is {shown}")
 
 
 def describe_weights(site: CompressedMatMul) -> str:
@@ -252,6 +267,8 @@ def _decision(entry: object) -> Decision:
         _check_choice(where, f"method of {decision.action}", decision.method, _METHODS[decision.action])
     if decision.action == QUANTIZE and decision.group_size is None:
         raise ValueError(f"{where}: it is to be quantized and has no group_size")
+    if decision.threshold is not None and decision.threshold < 0:
+        raise ValueError(f"{where}: threshold {decision.threshold} is negative")
     return decision
 
 

@@ -72,13 +72,13 @@ class Node:
 class Compiled:
     """What the plugin made of a Job; `error` is set where compilation or infer threw.
 
-    `properties` are the compiled model's dynamic quantization options.
+    `statuses` holds how each DynamicQuantize ended in the infer: EXECUTED or OPTIMIZED_OUT. `group_size_property`
+    is what the compiled model says it was asked for.
     """
 
     error: str | None
     nodes: tuple[Node, ...] = ()
     statuses: tuple[str, ...] = ()
-    """Execution status of each DynamicQuantize: EXECUTED or OPTIMIZED_OUT."""
     group_size_property: int | None = None
 
     @property
@@ -234,11 +234,13 @@ def _infer(compiled: ov.CompiledModel, shapes: Mapping[str, Sequence[int]]) -> l
 
 def _siblings(model: ov.Model) -> dict[str, list[str]]:
     """For each MatMul name, the MatMuls of constant weights that read the same activation, itself included."""
-    readers: dict[tuple[str, int], list[str]] = {}
+    readers: dict[tuple[str, str, int], list[str]] = {}
     for op in model.get_ordered_ops():
         if op.get_type_name() == "MatMul":
-            source = op.input_value(0)
-            key = (source.get_node().get_name(), source.get_index())
+            source, through = op.input_value(0), ""
+            if source.get_node().get_type_name() == "Unsqueeze":  # the plugin merges equal ones
+                source, through = source.get_node().input_value(0), "Unsqueeze"
+            key = (through, source.get_node().get_name(), source.get_index())
             readers.setdefault(key, []).append(op.get_friendly_name())
     return {name: names for names in readers.values() for name in names}
 
@@ -277,7 +279,7 @@ def _originals(name: str, siblings: Mapping[str, list[str]]) -> Iterable[str]:
 
 
 def _last_group(group_sizes: str) -> int:
-    last = int(group_sizes.split(",")[-1])
+    last = int(group_sizes.rsplit(",", maxsplit=1)[-1])
     return PER_TOKEN if last == -1 else last
 
 
@@ -301,10 +303,10 @@ def _traced_graph(graph: ElementTree.Element) -> Iterable[Node]:
         if layer.get("type", "").startswith("FullyConnected"):
             before = layers[source[key, "0"]]
             group = _traced_group(before)
-            kind = before.findtext("output/port/dim") is not None and before.find("output/port")
-            activation = "" if not isinstance(kind, ElementTree.Element) else kind.get("precision", "").lower()
+            name = re.sub(r"\.\d+$", "", layer.get("name", ""))
+            activation = next(port.get("precision", "").lower() for port in before.iterfind("output/port"))
             quantizer = before.get("name") if group is not None else None
-            yield Node("FullyConnected", (layer.get("name", ""),), activation, group, quantizer)
+            yield Node("FullyConnected", (name,), activation, group, quantizer)
 
 
 def _traced_group(layer: ElementTree.Element) -> int | None:

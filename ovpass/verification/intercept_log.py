@@ -44,7 +44,7 @@ _SHORT_NAME = re.compile(r"k_\d+")
 _MAPPING_ROW = re.compile(r"\s*(?P<short>k_\d+), (?P<long>.+?)\s*$")
 _MAPPING_ADDED = re.compile(r"Added kernel name mapping: (?P<long>.+) to (?P<short>k_\d+)\s*$")
 # Not all files passed here are text; no line of a log comes near this many characters.
-_LONGEST_LINE = 1 << 20
+_LONGEST_LINE = 1 << 16
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import openvino as ov
@@ -61,9 +62,7 @@ def flat(x: Value) -> Value:
     return reshape(x, N, K)
 
 
-def asymmetric(
-    zero_point: Value, of: Value | None = None, by: Value | None = None, kind: str = "f16"
-) -> Value:
+def asymmetric(zero_point: Value, of: Value | None = None, by: Value | None = None, kind: str = "f16") -> Value:
     """(codes - zero point) * scale, in groups unless told otherwise."""
     shifted = op.subtract(convert(codes() if of is None else of, kind), zero_point)
     return op.multiply(shifted, scale() if by is None else by)
@@ -101,15 +100,24 @@ def _order_chains() -> Iterable[tuple[str, Build]]:
         lambda: one_matmul(transpose(convert(flat(grouped()), "f32")), transpose_b=False),
     )
     yield "multiply-transpose-convert", lambda: one_matmul(transpose(per_channel()), transpose_b=False)
-    yield "multiply-transpose-reshape", lambda: one_matmul(
-        flat(transpose(op.multiply(convert(codes(batched)), scale((4, N, 1))), 1, 0, 2))
+    yield (
+        "multiply-transpose",
+        lambda: one_matmul(
+            transpose(op.multiply(convert(codes(MATRIX), "f32"), scale(PER_CHANNEL, "f32"))), transpose_b=False
+        ),
+    )
+    yield (
+        "multiply-reshape-transpose",
+        lambda: one_matmul(transpose(flat(op.multiply(convert(codes(), "f32"), scale(kind="f32")))), transpose_b=False),
+    )
+    yield (
+        "multiply-transpose-reshape",
+        lambda: one_matmul(flat(transpose(op.multiply(convert(codes(batched)), scale((4, N, 1))), 1, 0, 2))),
     )
     yield "multiply-transpose-transpose", lambda: one_matmul(transpose(transpose(per_channel())))
     yield "multiply-reshape-reshape", lambda: one_matmul(flat(reshape(grouped(), 2 * N, K // 2)))
     yield "multiply-unsqueeze", lambda: one_matmul(unsqueeze(per_channel()))
-    yield "multiply-squeeze", lambda: one_matmul(
-        squeeze(op.multiply(convert(codes((1, N, K))), scale((1, N, 1))))
-    )
+    yield "multiply-squeeze", lambda: one_matmul(squeeze(op.multiply(convert(codes((1, N, K))), scale((1, N, 1)))))
     yield "multiply-unsqueeze-squeeze", lambda: one_matmul(squeeze(unsqueeze(per_channel())))
     yield "multiply-convert-convert", lambda: one_matmul(convert(per_channel(), "f32"), kind="f16")
     yield (
@@ -119,9 +127,7 @@ def _order_chains() -> Iterable[tuple[str, Build]]:
     yield "multiply-subtract", lambda: one_matmul(op.subtract(per_channel(), convert(codes(PER_CHANNEL))))
     yield "scale-first", lambda: one_matmul(flat(op.multiply(scale(), convert(codes()))))
     yield "convert-only", lambda: one_matmul(convert(codes(MATRIX)))
-    yield "convert-subtract-only", lambda: one_matmul(
-        op.subtract(convert(codes(MATRIX)), convert(codes(PER_CHANNEL)))
-    )
+    yield "convert-subtract-only", lambda: one_matmul(op.subtract(convert(codes(MATRIX)), convert(codes(PER_CHANNEL))))
 
 
 def _early_chains() -> Iterable[tuple[str, Build]]:
@@ -133,23 +139,27 @@ def _early_chains() -> Iterable[tuple[str, Build]]:
     yield "transpose-convert", lambda: scaled(convert(transpose(codes((K, N)))))
     yield "reshape-convert", lambda: scaled(convert(flat(codes())))
     yield "squeeze-convert", lambda: scaled(convert(squeeze(codes((1, N, K)))))
-    yield "unsqueeze-convert", lambda: one_matmul(
-        op.multiply(convert(unsqueeze(codes(MATRIX))), scale((1, N, 1)))
-    )
+    yield "unsqueeze-convert", lambda: one_matmul(op.multiply(convert(unsqueeze(codes(MATRIX))), scale((1, N, 1))))
     yield "convert-transpose", lambda: scaled(transpose(convert(codes((K, N)))))
     yield "convert-reshape", lambda: scaled(flat(convert(codes())))
-    yield "convert-reshape-multiply-reshape", lambda: one_matmul(
-        flat(op.multiply(reshape(convert(codes(MATRIX)), *GROUPED), scale()))
+    yield (
+        "convert-reshape-multiply-reshape",
+        lambda: one_matmul(flat(op.multiply(reshape(convert(codes(MATRIX)), *GROUPED), scale()))),
     )
-    yield "reshape-convert-multiply-reshape", lambda: one_matmul(
-        flat(op.multiply(convert(reshape(codes(MATRIX), *GROUPED)), scale()))
+    yield (
+        "reshape-convert-multiply-reshape",
+        lambda: one_matmul(flat(op.multiply(convert(reshape(codes(MATRIX), *GROUPED)), scale()))),
     )
-    yield "convert-convert", lambda: one_matmul(
-        op.multiply(convert(convert(codes(MATRIX)), "f32"), scale(PER_CHANNEL, "f32"))
+    yield (
+        "convert-convert",
+        lambda: one_matmul(op.multiply(convert(convert(codes(MATRIX)), "f32"), scale(PER_CHANNEL, "f32"))),
     )
     yield "subtract-reshape", lambda: scaled(flat(op.subtract(convert(codes()), convert(codes(PER_GROUP)))))
-    yield "subtract-subtract", lambda: one_matmul(
-        flat(asymmetric(convert(codes(PER_GROUP)), op.subtract(convert(codes()), convert(codes(PER_GROUP)))))
+    yield (
+        "subtract-subtract",
+        lambda: one_matmul(
+            flat(asymmetric(convert(codes(PER_GROUP)), op.subtract(convert(codes()), convert(codes(PER_GROUP)))))
+        ),
     )
 
 
@@ -182,28 +192,39 @@ def _operand_chains() -> Iterable[tuple[str, Build]]:
 def _type_chains() -> Iterable[tuple[str, Build]]:
     """Scales and zero points of other types."""
 
-    def shifted(kind: str, zero_point: str) -> Build:
+    def shifted(kind: str, zero_point: str) -> ov.Model:
         point = convert(codes(PER_CHANNEL, zero_point, 2))
-        return lambda: one_matmul(asymmetric(point, codes(MATRIX, kind), scale(PER_CHANNEL)))
+        return one_matmul(asymmetric(point, codes(MATRIX, kind, 3), scale(PER_CHANNEL)))
 
-    for weight in ("u4", "i8"):
-        for zero_point in ("u8", "i8", "u4", "i4", "u2", "u1", "u3", "i16", "u16", "i32", "i64"):
-            yield f"{weight}-zero-point-{zero_point}", shifted(weight, zero_point)
+    for zero_point in ("u8", "i8", "u4", "i4", "u2", "u1", "u3", "i16", "u16", "i32", "i64"):
+        yield f"u4-zero-point-{zero_point}", partial(shifted, "u4", zero_point)
+    for zero_point in ("u8", "i8", "i32"):
+        for weight in ("u8", "u2", "i8"):
+            yield f"{weight}-zero-point-{zero_point}", partial(shifted, weight, zero_point)
 
-    def scaled(kind: str) -> Build:
+    def scaled(kind: str) -> ov.Model:
         by = scale(PER_CHANNEL, kind) if kind[0] in "fb" else codes(PER_CHANNEL, kind, 3)
-        return lambda: one_matmul(op.multiply(convert(codes(MATRIX), "f32"), convert(by, "f32")))
+        return one_matmul(op.multiply(convert(codes(MATRIX), "f32"), convert(by, "f32")))
 
-    for kind in ("f16", "bf16", "f8e4m3", "f8e8m0", "i32", "i16", "u8", "i8", "u4", "u2", "u3"):
-        yield f"scale-{kind}", scaled(kind)
-    yield "float-zero-point-f32", lambda: one_matmul(
-        asymmetric(scale(PER_CHANNEL, "f32"), codes(MATRIX), scale(PER_CHANNEL, "f32"), "f32")
+    for kind in ("f16", "bf16", "f8e4m3", "f8e8m0", "i32", "u32", "i64", "u64", "i16", "u8", "u4", "u3"):
+        yield f"scale-{kind}", partial(scaled, kind)
+    yield (
+        "float-zero-point-f32",
+        lambda: one_matmul(asymmetric(scale(PER_CHANNEL, "f32"), codes(MATRIX), scale(PER_CHANNEL, "f32"), "f32")),
     )
-    yield "float-zero-point-converted", lambda: one_matmul(
-        asymmetric(convert(scale(PER_CHANNEL), "f32"), codes(MATRIX), scale(PER_CHANNEL, "f32"), "f32")
+    yield (
+        "float-zero-point-converted",
+        lambda: one_matmul(
+            asymmetric(convert(scale(PER_CHANNEL), "f32"), codes(MATRIX), scale(PER_CHANNEL, "f32"), "f32")
+        ),
     )
-    yield "bf16", lambda: one_matmul(
-        op.multiply(convert(codes(MATRIX), "bf16"), scale(PER_CHANNEL, "bf16")), kind="bf16"
+    yield (
+        "bf16",
+        lambda: one_matmul(op.multiply(convert(codes(MATRIX), "bf16"), scale(PER_CHANNEL, "bf16")), kind="bf16"),
+    )
+    yield (
+        "bf16-decompression",
+        lambda: one_matmul(op.multiply(convert(codes(MATRIX), "bf16"), scale(PER_CHANNEL, "bf16"))),
     )
     yield "i16-weights", lambda: one_matmul(op.multiply(convert(codes(MATRIX, "i16")), scale(PER_CHANNEL)))
 
@@ -222,13 +243,18 @@ def _batched_chains() -> Iterable[tuple[str, Build]]:
     yield "batched-asymmetric-groups", lambda: one_matmul(asymmetric_groups())
     yield "batched-static-batch", lambda: one_matmul(asymmetric_groups(), shape=[4, -1, K])
     yield "batched-static", lambda: one_matmul(batched(4), shape=[4, 70, K])
-    yield "batched-transposed", lambda: one_matmul(
-        op.multiply(convert(codes((4, K, N))), scale((4, 1, N))), transpose_b=False
+    yield (
+        "batched-transposed",
+        lambda: one_matmul(op.multiply(convert(codes((4, K, N))), scale((4, 1, N))), transpose_b=False),
     )
+
+    def on_rank(rank: int, *leading: int) -> ov.Model:
+        return one_matmul(batched(*leading), rank=rank)
+
     for rank in (2, 3, 4):
-        yield f"batched-on-rank-{rank}", lambda rank=rank: one_matmul(batched(4), rank=rank)
-        yield f"batch-of-one-on-rank-{rank}", lambda rank=rank: one_matmul(batched(1), rank=rank)
-        yield f"rank-4-weights-on-rank-{rank}", lambda rank=rank: one_matmul(batched(1, 4), rank=rank)
+        yield f"batched-on-rank-{rank}", partial(on_rank, rank, 4)
+        yield f"batch-of-one-on-rank-{rank}", partial(on_rank, rank, 1)
+        yield f"rank-4-weights-on-rank-{rank}", partial(on_rank, rank, 1, 4)
 
 
 def _catalogue(*sources: Callable[[], Iterable[tuple[str, Build]]]) -> dict[str, Build]:
@@ -241,34 +267,34 @@ CHAINS = _catalogue(_order_chains, _early_chains, _operand_chains, _type_chains,
 
 def _lengths() -> Iterable[tuple[str, Build]]:
     for k in (16, 32, 40, 48, 64, 80, 96, 112, 144, 160, 192, 480, 500, 520, 528, 544, 560, 576, 592, 1056, 1536):
-        yield f"i8-k{k}", lambda k=k: linear_model("w_i8_sym_ch", k=k)
+        yield f"i8-k{k}", partial(linear_model, "w_i8_sym_ch", k=k)
     for k in (31, 48, 96, 500, 528):
-        yield f"i4-k{k}", lambda k=k: linear_model("w_i4_sym_ch", k=k)
+        yield f"i4-k{k}", partial(linear_model, "w_i4_sym_ch", k=k)
 
 
 def _shapes() -> Iterable[tuple[str, Build]]:
     i4, i8, u4 = "w_i4_sym_g128", "w_i8_sym_ch", "w_u4_asym_g128"
     for rank in (1, 2, 3, 4):
-        yield f"rank-{rank}", lambda rank=rank: linear_model(i4, rank=rank)
+        yield f"rank-{rank}", partial(linear_model, i4, rank=rank)
     for rank in (2, 3, 4):
-        yield f"rank-{rank}-static", lambda rank=rank: linear_model(i4, rank=rank, static_tokens=70)
+        yield f"rank-{rank}-static", partial(linear_model, i4, rank=rank, static_tokens=70)
     for tokens in (1, 64):
-        yield f"static-{tokens}", lambda tokens=tokens: linear_model(i8, static_tokens=tokens)
-    for n in (1, 8, 15, 16, 17):
-        yield f"n{n}", lambda n=n: linear_model(i8, n=n)
+        yield f"static-{tokens}", partial(linear_model, i8, static_tokens=tokens)
+    for n in (1, 2, 3, 8, 15, 16, 17):
+        yield f"n{n}", partial(linear_model, i8, n=n)
     yield "dynamic-k", lambda: linear_model(i4, dynamic_k=True)
     yield "dynamic-k-asymmetric", lambda: linear_model(u4, dynamic_k=True)
     for fmt in (i4, i8, u4):
-        yield f"bias-{fmt}", lambda fmt=fmt: linear_model(fmt, bias=True)
-        yield f"transpose-a-{fmt}", lambda fmt=fmt: linear_model(fmt, transpose_a=True)
-        yield f"weights-first-{fmt}", lambda fmt=fmt: linear_model(fmt, weights_on_input0=True)
+        yield f"bias-{fmt}", partial(linear_model, fmt, bias=True)
+        yield f"transpose-a-{fmt}", partial(linear_model, fmt, transpose_a=True)
+        yield f"weights-first-{fmt}", partial(linear_model, fmt, weights_on_input0=True)
     yield "weights-first-static", lambda: linear_model(i8, weights_on_input0=True, static_tokens=70)
     yield "transpose-a-rank-2", lambda: linear_model(i8, transpose_a=True, rank=2)
 
 
 def _formats() -> Iterable[tuple[str, Build]]:
     for name in FORMATS:
-        yield name, lambda name=name: linear_model(name)
+        yield name, partial(linear_model, name)
 
 
 LENGTHS = _catalogue(_lengths)
@@ -282,7 +308,7 @@ def weight_groups() -> dict[str, Build]:
 
     def of(kind: str, group: int | None, zero_point: str | None, k: int) -> Build:
         fmt = WeightFormat("", kind, group, zero_point)  # type: ignore[arg-type]
-        return lambda: linear_model(fmt, k=k)
+        return partial(linear_model, fmt, k=k)
 
     table = {
         "i4-g128": ("i4", 128, None, 512),

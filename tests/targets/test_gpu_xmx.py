@@ -38,8 +38,8 @@ GROUP_SIZE = "DYNAMIC_QUANTIZATION_GROUP_SIZE"
 LARGEST = "GPU_DYNAMIC_QUANTIZATION_GROUP_SIZE_MAX"
 
 EVERY_GROUP = (0, 16, 32, 33, 40, 48, 60, 64, 96, 100, 128, 192, 256, 512, 1024, 4096, PER_TOKEN)
-FEW_GROUPS = (32, 64, 100, 256, 1024, PER_TOKEN)
-ONE_OF_EACH = (64, 256, PER_TOKEN)
+FEW_GROUPS = (64, 256, PER_TOKEN)
+LARGE_GROUPS = (256, PER_TOKEN)
 
 Compile = Callable[..., list[Compiled]]
 Groups = dict[int, int | None]
@@ -63,11 +63,11 @@ STRUCTURES: dict[str, Build] = {
 }
 ZOOS: dict[str, tuple[dict[str, Build], tuple[int, ...]]] = {
     "weight groups": (weight_groups(), EVERY_GROUP),
-    "formats": (PLAIN, (32, 256, PER_TOKEN)),
+    "formats": (PLAIN, LARGE_GROUPS),
     "K": (LENGTHS, FEW_GROUPS),
-    "shapes": (SHAPES, ONE_OF_EACH),
-    "chains": (CHAINS, ONE_OF_EACH),
-    "structures": (STRUCTURES, ONE_OF_EACH),
+    "shapes": (SHAPES, LARGE_GROUPS),
+    "chains": (CHAINS, LARGE_GROUPS),
+    "structures": (STRUCTURES, LARGE_GROUPS),
     "files": ({path.stem: from_file(path) for path in sorted(FILES.glob("*.xml"))}, (32, 64, PER_TOKEN)),
 }
 CASES = [(zoo, case) for zoo, (builds, _) in ZOOS.items() for case in builds]
