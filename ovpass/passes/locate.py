@@ -7,7 +7,8 @@ from collections.abc import Collection
 import openvino as ov
 
 from ovpass.errors import PassError
-from ovpass.sites import CompressedMatMul, find_compressed_matmuls
+from ovpass.sites import CompressedMatMul, find_sites
+from ovpass.sites.model_graph import ModelGraph
 
 
 def locate(model: ov.Model, names: Collection[str]) -> list[CompressedMatMul]:
@@ -19,7 +20,7 @@ def locate(model: ov.Model, names: Collection[str]) -> list[CompressedMatMul]:
     wanted = set(names)
     if not wanted:
         return []
-    found = [site for site in find_compressed_matmuls(model) if site.name in wanted]
+    found = [site for site in find_sites(ModelGraph(model), wanted) if site.name in wanted]
     missing = wanted - {site.name for site in found}
     if missing:
         raise PassError(f"the model has no compressed MatMul {', '.join(sorted(missing)[:5])}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -110,18 +111,25 @@ def find_compressed_matmuls(model: ov.Model) -> list[CompressedMatMul]:
     return find_sites(ModelGraph(model))
 
 
-def find_sites(graph: Graph) -> list[CompressedMatMul]:
-    """`find_compressed_matmuls` for a model in any form."""
+def find_sites(graph: Graph, only: Collection[str] | None = None) -> list[CompressedMatMul]:
+    """`find_compressed_matmuls` for a model in any form; with `only`, no other names than these are looked into.
+
+    Whether weights are shared is then told among those sites alone.
+    """
+    names = None if only is None else {re.sub(r"#\d+$", "", name) for name in only} | set(only)
     found: list[CompressedMatMul] = []
     seen: dict[str, int] = {}
-    for site in _search(graph, ""):
+    for site in _search(graph, "", names):
         count = seen[site.name] = seen.get(site.name, 0) + 1
         found.append(site if count == 1 else replace(site, name=f"{site.name}#{count}"))
     return found
 
 
-def _search(graph: Graph, prefix: str) -> Iterator[CompressedMatMul]:
-    weights = {i: _weights(graph, i) for i, kind in enumerate(graph.types) if kind == "MatMul"}
+def _search(graph: Graph, prefix: str, names: Collection[str] | None) -> Iterator[CompressedMatMul]:
+    candidates = [i for i, kind in enumerate(graph.types) if kind == "MatMul"]
+    if names is not None:
+        candidates = [i for i in candidates if prefix + graph.name(i) in names]
+    weights = {i: _weights(graph, i) for i in candidates}
     matmuls = {i: found for i, found in weights.items() if found is not None}
     by_index = roles(graph) if matmuls else {}
     readers = Counter(chain.path[0] for _, chain in matmuls.values())
@@ -131,7 +139,7 @@ def _search(graph: Graph, prefix: str) -> Iterator[CompressedMatMul]:
             yield _site(graph, index, port, chain, by_index[index], prefix, readers[chain.path[0]] > 1)
         elif kind in _WITH_BODIES:
             for name, body in graph.bodies(index):
-                yield from _search(body, f"{prefix}{graph.name(index)}/{name}/")
+                yield from _search(body, f"{prefix}{graph.name(index)}/{name}/", names)
 
 
 def _weights(graph: Graph, index: int) -> tuple[int, WeightChain] | None:
