@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ovpass.rewrite import Transformed, strip_source, transform
     from ovpass.settings import Rule, Settings, load_settings
     from ovpass.sites import CompressedMatMul, find_compressed_matmuls
-    from ovpass.verification.ask import verify
+    from ovpass.verification.ask import Question, verify
 
 # Loaded on first use: `ovpass --help` needs none of them, nor OpenVINO.
 _HOMES = {
@@ -25,6 +25,7 @@ _HOMES = {
     "OvpassError": "ovpass.errors",
     "PassManager": "ovpass.passes.manager",
     "PassResult": "ovpass.passes.base",
+    "Question": "ovpass.verification.ask",
     "Plan": "ovpass.plan",
     "Rule": "ovpass.settings",
     "Settings": "ovpass.settings",
@@ -49,6 +50,7 @@ __all__ = [
     "PassManager",
     "PassResult",
     "Plan",
+    "Question",
     "Rule",
     "Settings",
     "Transformed",

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
+import openvino_genai as genai
 import pytest
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
@@ -175,7 +176,6 @@ def test_llama_keeps_its_state(core: ov.Core) -> None:
 
 
 def test_llama_generates() -> None:
-    genai = pytest.importorskip("openvino_genai")
     pipeline = genai.LLMPipeline(str(LLAMA), "CPU")
     config = genai.GenerationConfig(max_new_tokens=8, do_sample=False, ignore_eos=True)
     result = pipeline.generate(["the theme of it"], config)
@@ -185,7 +185,6 @@ def test_llama_generates() -> None:
 
 
 def test_llama_tokenizer_round_trip() -> None:
-    genai = pytest.importorskip("openvino_genai")
     tokenizer = genai.Tokenizer(str(LLAMA))
     text = "The théme of it: 12 + 3\n"
     ids = tokenizer.encode(text).input_ids.data

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import openvino as ov
 
 from ovpass.errors import ModelError
@@ -14,6 +15,7 @@ from ovpass.ir.note import read_note, remove_note
 from ovpass.ir.runtime_options import remove_option, write_option
 from ovpass.passes.chains import UNDO, original
 from ovpass.passes.editing import bypass, is_inserted
+from ovpass.passes.packing import stored_bytes
 from ovpass.passes.requantize import REQUANTIZED
 from ovpass.passes.runtime_options import OPTIONS
 from ovpass.sites.model_graph import PRECISE, bodies_of
@@ -61,14 +63,25 @@ def _graphs(model: ov.Model) -> Iterator[ov.Model]:
 
 def _restore_constants(graph: ov.Model, undo: Mapping[str, dict[str, Any]]) -> int:
     """Put back replaced Constants; one that something else still reads is found, not made again."""
-    present = {node.get_friendly_name(): node for node in graph.get_ops()}
-    replaced = [node for name, node in present.items() if name in undo]
+    constants = [node for node in graph.get_ops() if node.get_type_name() == "Constant"]
+    replaced = [node for node in constants if node.get_friendly_name() in undo]
     for constant in replaced:
         node = original(constant, undo[constant.get_friendly_name()])
-        kept = present.get(node.get_friendly_name(), node)
+        kept = next((other for other in constants if _same(other, node)), node)
         for consumer in list(constant.output(0).get_target_inputs()):
             consumer.replace_source_output(kept.output(0))
     return len(replaced)
+
+
+def _same(constant: ov.Node, node: ov.Node) -> bool:
+    """Whether a Constant has another's name, type, shape and values: names alone can repeat."""
+    return (
+        constant.get_friendly_name() == node.get_friendly_name()
+        and node.get_type_name() == "Constant"
+        and constant.get_output_element_type(0) == node.get_output_element_type(0)
+        and list(constant.get_output_shape(0)) == list(node.get_output_shape(0))
+        and bool(np.array_equal(stored_bytes(constant), stored_bytes(node)))
+    )
 
 
 def _remove_inserted(graph: ov.Model) -> int:

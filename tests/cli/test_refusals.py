@@ -1,0 +1,230 @@
+"""What cannot be done is said in one line, without a traceback, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import openvino as ov
+import pytest
+
+from ovpass.plan import load_plans
+from tests.builders import linear_model
+from tests.cli.command import ENCODER, LLAMA, CommandLine, contents
+
+NAME = "openvino_model"
+
+
+def no_weights(folder: Path) -> None:
+    (folder / f"{NAME}.bin").unlink()
+
+
+def cut_xml(folder: Path) -> None:
+    text = (folder / f"{NAME}.xml").read_text()
+    (folder / f"{NAME}.xml").write_text(text[: len(text) // 2])
+
+
+def cut_weights(folder: Path) -> None:
+    content = (folder / f"{NAME}.bin").read_bytes()
+    (folder / f"{NAME}.bin").write_bytes(content[: len(content) // 2])
+
+
+def html(folder: Path) -> None:
+    (folder / f"{NAME}.xml").write_text("<html><body>404</body></html>")
+
+
+def random_bytes(folder: Path) -> None:
+    (folder / f"{NAME}.xml").write_bytes(random.Random(0).randbytes(5000))
+
+
+def empty(folder: Path) -> None:
+    (folder / f"{NAME}.xml").write_text("")
+
+
+def no_layers(folder: Path) -> None:
+    (folder / f"{NAME}.xml").write_text('<net name="model" version="11"></net>')
+
+
+def plain_weights(folder: Path) -> None:
+    ov.save_model(linear_model("w_f16_plain"), folder / f"{NAME}.xml", compress_to_fp16=False)
+
+
+DAMAGE = [no_weights, cut_xml, cut_weights, html, random_bytes, empty, no_layers, plain_weights]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("command", ["inspect", "plan", "explain", "apply", "strip"])
+def test_bad_models(ovpass: CommandLine, tmp_path: Path, command: str, damage: Callable[[Path], None]) -> None:
+    model = tmp_path / "in"
+    model.mkdir()
+    for suffix in ("xml", "bin"):
+        shutil.copyfile(ENCODER / f"{NAME}.{suffix}", model / f"{NAME}.{suffix}")
+    damage(model)
+    before = contents(tmp_path)
+    output = ("-o", tmp_path / "out.xml") if command in ("apply", "strip") else ()
+    assert str(model / f"{NAME}.xml") in ovpass.refuse(command, model / f"{NAME}.xml", *output)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", ["inspect", "plan", "explain", "apply", "strip"])
+def test_no_model_there(ovpass: CommandLine, tmp_path: Path, command: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text("text")
+    (tmp_path / "dangling.xml").symlink_to("nowhere.xml")
+    output = ("-o", tmp_path / "out") if command in ("apply", "strip") else ()
+    for name in ("none", "none.xml", "empty", "text.txt", "dangling.xml"):
+        assert name in ovpass.refuse(command, tmp_path / name, *output)
+    assert not (tmp_path / "out").exists()
+
+
+# settings, and words that the message must have to be of use
+SETTINGS = [
+    (["--lowering", "nativ"], ["native"]),
+    (["--target", "gpu-xnx"], ["gpu-xmx"]),
+    (["--exempt-with", "rank4"], ["rank-4"]),
+    (["--group-size", "0"], ["exempt"]),
+    (["--group-size", "-1"], ["per-token"]),
+    (["--group-size", "abc"], ["per-token"]),
+    (["--group-size", "1.5"], ["per-token"]),
+    (["--group-size", str(2**64)], ["per-token"]),
+    (["--group-size-of", "kind:mlp.down", "0"], ["kind:mlp.down"]),
+    (["--group-size-of", "kind:mlp.down", "48"], ["kind:mlp.down", "48"]),
+    (["--threshold", "-1"], ["threshold"]),
+    (["--threshold", "7", "--target", "cpu"], ["threshold", "emulate"]),
+    (["--axis", "0"], ["axis", "emulate"]),
+    (["--asymmetric", "--group-size", "32"], ["symmetric", "emulate"]),
+    (["--requantize"], ["int8"]),
+    (["--lowering", "emulate", "--group-size", "48"], ["48", "128", "32"]),
+    (["--lowering", "int8"], ["requantize", "i4"]),
+    (["--lowering", "int8", "--requantize", "--group-size", "32"], ["per-token", "emulate"]),
+    (["--exempt", "kind:mlp.dwn"], ["kind:mlp.down"]),
+    (["--exempt", "layer:2"], ["layer:0-1"]),
+    (["--exempt", "re:("], ["re:("]),
+    (["--exempt", "__module.lm_head/aten::linear/MatMu"], ["__module.lm_head/aten::linear/MatMul"]),
+    (["--exempt", ""], ["empty"]),
+    (["--exempt", "kind:mlp.down", "--exempt-with", "f16-zero-point", "--target", "gpu"], ["f16-weights"]),
+]
+
+
+@pytest.mark.parametrize(("flags", "words"), SETTINGS)
+def test_bad_settings(ovpass: CommandLine, tmp_path: Path, flags: list[str], words: list[str]) -> None:
+    for command in (["plan", LLAMA, *flags], ["apply", LLAMA, "-o", tmp_path / "out", *flags]):
+        message = ovpass.refuse(*command)
+        assert all(word in message for word in words)
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("group_sizes: 32", ["group_sizes", "group_size"]),
+        ("rules: [{match: 'kind:attn', exmept: true}]", ["exmept", "exempt"]),
+        ("threshold: many", ["threshold", "many"]),
+        ("rules: [{match: 'kind:attn'}]", ["kind:attn"]),
+        ("[1, 2]", ["list"]),
+        ("a: [", []),
+        ("", []),
+    ],
+)
+def test_bad_settings_files(ovpass: CommandLine, tmp_path: Path, text: str, words: list[str]) -> None:
+    config = tmp_path / "settings.yaml"
+    config.write_text(text)
+    message = ovpass.refuse("plan", LLAMA, "--config", config)
+    assert all(word in message for word in [str(config), *words])
+
+
+def test_missing_settings_file(ovpass: CommandLine, tmp_path: Path) -> None:
+    for path in (tmp_path / "none.yaml", tmp_path):
+        assert str(path) in ovpass.refuse("plan", LLAMA, "--config", path)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["inspect", "--match", "kind:mpl"],
+        ["inspect", "--match", ""],
+        ["inspect", "--group-size", "0"],
+        ["inspect", "--target", "npu"],
+        ["explain", "--device", "NPU"],
+        ["explain", "--property", "X"],
+        ["explain", "--property", "=3"],
+        ["explain", "--property", "DYNAMIC_QUANTIZATION_GROUP_SIZE=abc"],
+    ],
+)
+def test_bad_questions(ovpass: CommandLine, args: list[str]) -> None:
+    ovpass.refuse(args[0], LLAMA, *args[1:])
+
+
+@pytest.mark.parametrize(
+    "args", [[], ["nonsense"], ["inspect"], ["apply", str(LLAMA)], ["plan", str(LLAMA), "--axis", "x"]]
+)
+def test_bad_usage(ovpass: CommandLine, args: list[str]) -> None:
+    ran = ovpass(*args)
+    assert (ran.code, ran.out) == (2, "")
+    assert "Usage" in ran.err
+    assert "Traceback" not in ran.err
+
+
+PLANS = {
+    "no yaml": lambda _: "{",
+    "no keys": lambda _: "[]",
+    "nothing": lambda _: "",
+    "no list": lambda _: "decisions: 3",
+    "no models": lambda _: "models: 3",
+    "code": lambda _: "!!python/object/apply:os.getpid []",
+    "action": lambda text: text.replace("action: quantize", "action: quantise"),
+    "kind": lambda text: text.replace("kind: attn.q", "kind: attn.x"),
+    "layer": lambda text: text.replace("layer: 0", "layer: zero"),
+    "unknown key": lambda text: text.replace("action: quantize", "action: quantize\n  colour: red"),
+    "missing key": lambda text: text.replace("  action: quantize\n", ""),
+    "method": lambda text: text.replace("action: quantize", "action: exempt\n  method: magic"),
+    "method of another action": lambda text: text.replace("action: quantize", "action: quantize\n  method: precise"),
+    "group size": lambda text: text.replace("group_size: per-token", "group_size: 0"),
+    "no group size": lambda text: text.replace("  group_size: per-token\n", ""),
+    "twice": lambda text: text + text[text.index("- name") :],
+    "settings": lambda text: text.replace("settings: {}", "settings: {lowring: int8}"),
+    "other weights": lambda text: text.replace("symmetric g32", "symmetric g64"),
+}
+
+
+@pytest.mark.parametrize("edit", PLANS.values(), ids=PLANS.keys())
+def test_bad_plans(ovpass: CommandLine, tmp_path: Path, edit: Callable[[str], str]) -> None:
+    plan = tmp_path / "plan.yaml"
+    ovpass.succeed("plan", LLAMA, "-o", plan)
+    edited = edit(plan.read_text())
+    assert edited != plan.read_text()
+    plan.write_text(edited)
+    before = contents(tmp_path)
+    ovpass.refuse("apply", LLAMA, "-o", tmp_path / "out", "--plan", plan)
+    assert contents(tmp_path) == before
+
+
+def test_plans_that_are_not_for_this_model(ovpass: CommandLine, tmp_path: Path, pair: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    ovpass.succeed("plan", ENCODER, "-o", plan)
+    name = load_plans(plan)[""].decisions[0].name
+    assert name.split("/")[0] in ovpass.refuse("apply", LLAMA, "-o", tmp_path / "out", "--plan", plan)
+    assert "vision/openvino_model.xml" in ovpass.refuse("apply", pair, "-o", tmp_path / "out", "--plan", plan)
+    ovpass.refuse("apply", LLAMA, "-o", tmp_path / "out", "--plan", tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("flag", [["--group-size", "32"], ["--asymmetric"], ["--exempt", "layer:0"]])
+def test_a_plan_excludes_settings(ovpass: CommandLine, tmp_path: Path, flag: list[str]) -> None:
+    plan = tmp_path / "plan.yaml"
+    ovpass.succeed("plan", LLAMA, "-o", plan)
+    assert "--plan" in ovpass.refuse("apply", LLAMA, "-o", tmp_path / "out", "--plan", plan, *flag)
+
+
+def test_what_is_processed_is_not_processed_again(ovpass: CommandLine, tmp_path: Path) -> None:
+    ovpass.succeed("apply", LLAMA, "-o", tmp_path / "out")
+    for command in (["plan"], ["apply", "-o", tmp_path / "twice"]):
+        assert "strip" in ovpass.refuse(command[0], tmp_path / "out", *command[1:])
+    assert "nothing to strip" in ovpass.refuse("strip", LLAMA, "-o", tmp_path / "back")
+
+
+def test_requantized_weights_cannot_be_had_back(ovpass: CommandLine, tmp_path: Path) -> None:
+    ovpass.succeed("apply", LLAMA, "-o", tmp_path / "out", "--lowering", "int8", "--requantize")
+    assert "original" in ovpass.refuse("strip", tmp_path / "out", "-o", tmp_path / "back")
+    assert not (tmp_path / "back").exists()

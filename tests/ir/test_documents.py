@@ -1,0 +1,87 @@
+"""The text of an IR tells the same as the model that OpenVINO reads from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import openvino as ov
+import pytest
+
+from ovpass.ir.files import IrFile
+from ovpass.ir.metadata import IrMetadata, Metadata, ModelMetadata
+from ovpass.ir.runtime_options import as_group_size, read_group_size, write_option
+from ovpass.sites import find_compressed_matmuls, find_sites
+from tests.builders import if_model, linear_model, loop_model, number_nodes, tensor_iterator_model
+from tests.ir.files import saved
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+
+
+# Tokenizers need an extension to be read.
+IRS = sorted(path for path in MODELS.rglob("*.xml") if "tokenizer" not in path.name)
+
+
+@pytest.mark.parametrize("xml", IRS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_sites_of_the_text_are_those_of_the_model(xml: Path) -> None:
+    assert find_sites(IrFile(xml).document().graph) == find_compressed_matmuls(IrFile(xml).read())
+
+
+@pytest.mark.parametrize("build", [if_model, loop_model, tensor_iterator_model])
+def test_sites_in_bodies(tmp_path: Path, build: type) -> None:
+    ir = IrFile(saved(number_nodes(build()), tmp_path))
+    found = find_sites(ir.document().graph)
+    assert found == find_compressed_matmuls(ir.read())
+    assert found
+
+
+def both(folder: Path) -> list[Metadata]:
+    ir = IrFile(saved(linear_model(), folder))
+    return [ModelMetadata(ir.read()), ir.document().metadata]
+
+
+def test_metadata_are_alike(tmp_path: Path) -> None:
+    for metadata in both(tmp_path):
+        assert metadata.get("runtime_options", "A") is None
+        metadata.set("runtime_options", "A", "1")
+        metadata.set("runtime_options", "B", '<&">\n2')
+        metadata.set("runtime_options", "A", "3")
+        assert [metadata.get("runtime_options", name) for name in "AB"] == ["3", '<&">\n2']
+        metadata.remove("runtime_options", "A")
+        assert [metadata.get("runtime_options", name) for name in "AB"] == [None, '<&">\n2']
+        metadata.remove("runtime_options", "B")
+        assert metadata.get("runtime_options", "B") is None
+
+
+def test_metadata_written_as_text_are_read_by_openvino(tmp_path: Path) -> None:
+    ir = IrFile(saved(linear_model(), tmp_path))
+    document = ir.document()
+    assert isinstance(document.metadata, IrMetadata)
+    document.metadata.set("ovpass", "note", '{"a": "<b> & \'c\'"}')
+    ir.xml.write_text(document.text())
+    assert ModelMetadata(ir.read()).get("ovpass", "note") == '{"a": "<b> & \'c\'"}'
+
+
+def test_the_text_changes_in_its_metadata_only(tmp_path: Path) -> None:
+    ir = IrFile(saved(linear_model(), tmp_path))
+    before = ir.xml.read_text()
+    document = ir.document()
+    document.metadata.set("ovpass", "note", "x")
+    head = before[: before.rindex("</edges>")]
+    assert document.text().startswith(head)
+    document.metadata.remove("ovpass", "note")
+    assert "ovpass" not in document.text()
+
+
+@pytest.mark.parametrize(
+    "text", ["128", " 128 ", "032", "+5", "-1", "12abc", "", "1e3", str(2**64 - 1), "per-token", "abc", str(2**64)]
+)
+def test_a_group_size_is_read_as_openvino_reads_it(text: str) -> None:
+    name = "DYNAMIC_QUANTIZATION_GROUP_SIZE"
+    model = linear_model()
+    write_option(ModelMetadata(model), name, text)
+    try:
+        real = ov.Core().compile_model(model, "CPU").get_property(name)
+    except RuntimeError:
+        real = None
+    assert as_group_size(text) == real
+    assert read_group_size(ModelMetadata(model)) == real

@@ -1,0 +1,157 @@
+"""Which group size is really used: told beforehand, and checked where the CPU plugin's numbers can show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+import numpy as np
+import openvino as ov
+import pytest
+
+from ovpass.errors import SettingsError
+from ovpass.explain import Explanation, explain, targets_of
+from ovpass.groups import PER_TOKEN
+from ovpass.ir.metadata import ModelMetadata
+from ovpass.ir.runtime_options import GROUP_SIZE, LARGEST_GROUP_SIZE, write_option
+from ovpass.sites import find_compressed_matmuls
+from ovpass.targets import TARGETS
+from tests.builders import linear_model
+from tests.passes.helpers import activations
+
+PRECISION, MODE = "INFERENCE_PRECISION_HINT", "EXECUTION_MODE_HINT"
+F32 = {PRECISION: "f32"}
+
+
+def answer(target: str, properties: Mapping[str, str], ir: str | None = None, limit: str | None = None) -> Explanation:
+    model = asking(ir)
+    if limit is not None:
+        write_option(ModelMetadata(model), LARGEST_GROUP_SIZE, limit)
+    return explain(ModelMetadata(model), find_compressed_matmuls(model), TARGETS[target], properties)
+
+
+def asking(group_size: str | None) -> ov.Model:
+    model = linear_model("w_u8_asym_ch", 256, 64)
+    if group_size is not None:
+        write_option(ModelMetadata(model), GROUP_SIZE, group_size)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("properties", "ir", "size", "source"),
+    [
+        ({}, None, PER_TOKEN, "default"),
+        ({}, "128", 128, "IR"),
+        ({GROUP_SIZE: "64"}, "128", 64, "property"),
+        ({GROUP_SIZE: "64"}, None, 64, "property"),
+        ({GROUP_SIZE: "-1"}, "128", PER_TOKEN, "property"),
+        ({GROUP_SIZE: str(PER_TOKEN)}, "0", PER_TOKEN, "property"),
+    ],
+)
+def test_property_before_ir_before_default(properties: dict[str, str], ir: str | None, size: int, source: str) -> None:
+    found = answer("gpu-xmx", properties, ir)
+    assert found.group_size == size
+    assert source in found.source
+    assert found.quantized == 1
+    assert any("overrules" in step for step in found.steps) == (GROUP_SIZE in properties and ir is not None)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_zero_is_off(target: str) -> None:
+    assert answer(target, F32 if target == "cpu" else {}, "0").quantized == 0
+    assert answer(target, {GROUP_SIZE: "0", **(F32 if target == "cpu" else {})}, "64").quantized == 0
+
+
+def test_the_limit_switches_the_gpu_off() -> None:
+    assert answer("gpu-xmx", {GROUP_SIZE: "64"}, limit="64").quantized == 1
+    assert answer("gpu-xmx", {GROUP_SIZE: "128"}, limit="64").quantized == 0
+    assert answer("gpu-xmx", {GROUP_SIZE: "128", LARGEST_GROUP_SIZE: "128"}, limit="64").quantized == 1
+    assert answer("gpu-xmx", {LARGEST_GROUP_SIZE: "64"}).quantized == 0
+    assert answer("cpu", {GROUP_SIZE: "128", **F32}, limit="64").quantized == 1
+
+
+@pytest.mark.parametrize("properties", [F32, {MODE: "ACCURACY"}])
+@pytest.mark.parametrize("target", ["gpu-xmx", "gpu"])
+def test_f32_switches_gpus_off(target: str, properties: dict[str, str]) -> None:
+    assert answer(target, properties).quantized == 0
+
+
+def test_other_properties_are_said_to_have_no_bearing() -> None:
+    assert any("NUM_STREAMS" in step for step in answer("gpu-xmx", {"NUM_STREAMS": "2"}).steps)
+
+
+@pytest.mark.parametrize("text", ["abc", "per-token", str(2**64)])
+def test_what_the_plugin_would_refuse(text: str) -> None:
+    for properties, ir in (({GROUP_SIZE: text}, None), ({}, text)):
+        with pytest.raises(SettingsError, match=GROUP_SIZE):
+            answer("gpu-xmx", properties, ir)
+        with pytest.raises(RuntimeError):
+            ov.Core().compile_model(asking(ir), "CPU", properties)
+    with pytest.raises(SettingsError, match=LARGEST_GROUP_SIZE):
+        answer("gpu-xmx", {}, limit=text)
+    assert answer("gpu-xmx", {GROUP_SIZE: "64"}, text).group_size == 64
+
+
+@pytest.mark.parametrize(
+    ("device", "targets"),
+    [
+        (None, ["gpu-xmx", "gpu", "cpu"]),
+        ("CPU", ["cpu"]),
+        ("GPU", ["gpu-xmx", "gpu"]),
+        ("gpu.1", ["gpu-xmx", "gpu"]),
+        ("gpu-xmx", ["gpu-xmx"]),
+    ],
+)
+def test_devices(device: str | None, targets: list[str]) -> None:
+    assert [target.name for target in targets_of(device)] == targets
+
+
+def test_no_such_device() -> None:
+    with pytest.raises(SettingsError, match="NPU"):
+        targets_of("NPU")
+
+
+@cache
+def result(ir: str | None, properties: tuple[tuple[str, str], ...]) -> bytes:
+    compiled = ov.Core().compile_model(asking(ir), "CPU", dict(properties))
+    return bytes(np.array(compiled([activations(1, 70, 256)])[0]).tobytes())
+
+
+CPU_CASES = [
+    ({}, None),
+    ({}, "64"),
+    (F32, None),
+    (F32, "0"),
+    (F32, "64"),
+    (F32, "256"),
+    (F32, "512"),
+    (F32, "24"),
+    (F32, "-1"),
+    ({**F32, GROUP_SIZE: "0"}, "64"),
+    ({**F32, GROUP_SIZE: "64"}, "0"),
+    ({**F32, GROUP_SIZE: "64xyz"}, "0"),
+    ({**F32, GROUP_SIZE: str(PER_TOKEN)}, "64"),
+    ({PRECISION: "bf16"}, "64"),
+    ({MODE: "ACCURACY"}, "64"),
+    ({MODE: "ACCURACY", **F32}, "64"),
+    ({MODE: "ACCURACY", **F32}, None),
+    ({MODE: "ACCURACY", **F32, GROUP_SIZE: "64"}, None),
+    ({MODE: "ACCURACY", GROUP_SIZE: "64"}, None),
+    ({MODE: "PERFORMANCE", **F32}, "64"),
+]
+
+
+@pytest.mark.parametrize(("properties", "ir"), CPU_CASES)
+def test_the_cpu_plugin_agrees(properties: dict[str, str], ir: str | None) -> None:
+    """Quantized if and only if the numbers differ from those of group size 0."""
+    found = answer("cpu", properties, ir)
+    off = {**properties, GROUP_SIZE: "0"}
+    differs = result(ir, tuple(properties.items())) != result(ir, tuple(off.items()))
+    assert differs == bool(found.quantized)
+
+
+@pytest.mark.parametrize("size", ["32", "128"])
+def test_property_and_ir_give_the_same_numbers(size: str) -> None:
+    by_property = result(None, ((PRECISION, "f32"), (GROUP_SIZE, size)))
+    assert by_property == result(size, ((PRECISION, "f32"),))
+    assert by_property == result("64", ((PRECISION, "f32"), (GROUP_SIZE, size)))
