@@ -193,7 +193,7 @@ def save_plans(plans: dict[str, Plan], path: Path | str) -> None:
 
     single = list(plans) == [""]
     body = plans[""].to_dict() if single else {"models": {key: plan.to_dict() for key, plan in plans.items()}}
-    write_text(Path(path), yaml.safe_dump(body, sort_keys=False, width=110, allow_unicode=True))
+    write_text(Path(path), yaml.safe_dump(body, sort_keys=False, width=110))
 
 
 def load_plans(path: Path | str) -> dict[str, Plan]:

@@ -6,8 +6,13 @@ import os
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
 
 from tests.simulated_gpu import NoSimulatedGpuError, compile_on_simulated_gpu, require_simulated_gpu
+
+# The same examples every time: a run that fails can be run again. Search for new ones with HYPOTHESIS_PROFILE=default.
+settings.register_profile("reproducible", derandomize=True, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "reproducible"))
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from ovpass.targets import Target, Verdict, get_target
 from ovpass.targets.gpu_xmx import NO_KERNEL
 
 CAP = "cap"
+_LIMITED = "group-size-max"
 _THRESHOLD_VARIABLE = "OV_GPU_DYNAMIC_QUANTIZATION_THRESHOLD"
 _ASYMMETRIC_VARIABLE = "OV_GPU_ASYM_DYNAMIC_QUANTIZATION"
 
@@ -63,7 +64,7 @@ def verdict_in(target: Target, site: CompressedMatMul, group_size: int, options:
     limit = options.largest_group_size
     if limit is not None and group_size > limit:
         reason = f"GPU_DYNAMIC_QUANTIZATION_GROUP_SIZE_MAX={limit} switches the model off above that group size"
-        return Verdict(False, None, reason, "group-size-max")
+        return Verdict(False, None, reason, _LIMITED)
     return target.verdict(site, group_size)
 
 
@@ -143,12 +144,14 @@ def _decide(
             reason += f"; {target.name} would not quantize it anyway: {verdict.reason}"
         return decide(site, EXEMPT, reason + split_note(group), method=method)
     asked = _asked(item, base)
-    if asked < model_group and (verdict.group_size or site.k) > asked:
+    alone = verdict if verdict.rule == _LIMITED else target.verdict(site, asked)
+    if not alone.eligible and alone.rule != NO_KERNEL and item.rule is None:
+        return decide(site, SKIP, alone.reason)
+    if alone.eligible and asked < model_group and verdict.group_size != alone.group_size:
         return _capped(item, group, asked, model_group, target)
-    if verdict.rule == NO_KERNEL or (not verdict.eligible and item.rule is not None):
-        raise SettingsError(f"{item.because}: {site.name} cannot be quantized: {verdict.reason}")
-    if not verdict.eligible:
-        return decide(site, SKIP, verdict.reason)
+    for judged in (alone, verdict):
+        if not judged.eligible:
+            raise SettingsError(f"{item.because}: {site.name} cannot be quantized: {judged.reason}")
     return _granted(item, asked, verdict)
 
 
