@@ -36,9 +36,7 @@ def if_model(fmt: Format = "w_i8_sym_ch", k: int = 256, seed: int = 0) -> ov.Mod
     return finish([y], [x, condition], ["y"])
 
 
-def loop_model(
-    fmt: Format = "w_i8_sym_ch", k: int = 256, trips: int | None = None, seed: int = 0
-) -> ov.Model:
+def loop_model(fmt: Format = "w_i8_sym_ch", k: int = 256, trips: int | None = None, seed: int = 0) -> ov.Model:
     """x [batch, tokens, K] -> y: "body_linear" applied `trips` times; None makes that an i64 input."""
     x = activation(fmt, k)
     inputs = [x]

@@ -142,9 +142,7 @@ def _looked_up(fmt: WeightFormat, scaled: Array, name: str) -> ov.Output:
     # NNCF gives the table the name that the weights had
     entries = constant(table.astype(np.float32), fmt.codebook or "f16", name)
     indices = constant(nearest.astype(np.int32), fmt.type, f"{name}_nncf_codebook_idxs")
-    return op.gather(
-        _converted(entries, fmt.compute), _converted(indices, "u8"), op.constant(np.int64(0))
-    ).output(0)
+    return op.gather(_converted(entries, fmt.compute), _converted(indices, "u8"), op.constant(np.int64(0))).output(0)
 
 
 def _scale_node(fmt: WeightFormat, scale: Array, name: str) -> ov.Output:

@@ -148,9 +148,7 @@ def attention_model(fmt: Format = "w_i8_sym_ch", k: int = 256, heads: int = 4, s
     x = activation(fmt, k)
     swap = np.array([0, 2, 1, 3])
     query, key, value = (
-        op.transpose(
-            op.reshape(matmul(x, fmt, k, k, name, seed + i), np.array([0, 0, heads, k // heads]), True), swap
-        )
+        op.transpose(op.reshape(matmul(x, fmt, k, k, name, seed + i), np.array([0, 0, heads, k // heads]), True), swap)
         for i, name in enumerate(("q_proj", "k_proj", "v_proj"))
     )
     mixed = op.transpose(op.scaled_dot_product_attention(query, key, value, causal=True), swap)
@@ -170,9 +168,7 @@ def tied_model(vocab: int = 512, hidden: int = 128, seed: int = 0) -> ov.Model:
     return finish([project(normed, table, "w_u8_asym_ch", "lm_head")], [ids], ["y"])
 
 
-def lora_model(
-    fmt: Format = "w_i8_sym_ch", k: int = 512, n: int = 64, lora_rank: int = 8, seed: int = 0
-) -> ov.Model:
+def lora_model(fmt: Format = "w_i8_sym_ch", k: int = 512, n: int = 64, lora_rank: int = 8, seed: int = 0) -> ov.Model:
     """A compressed MatMul "linear" plus a float LoRA branch "lora_a", "lora_b" on the same activation."""
     x = activation(fmt, k)
     down = matmul(x, "w_f16_plain", lora_rank, k, "lora_a", seed + 1)

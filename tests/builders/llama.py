@@ -58,9 +58,7 @@ def llama_model(
     outputs present.0.key ..., and there is no beam_idx. `bare_names` gives what GenAI's GGUF reader gives:
     nodes called MatMul_46, and o_proj reading an activation whose last dimension is dynamic.
     """
-    config = LlamaConfig(
-        blocks, hidden, heads, kv_heads, ffn, vocab, fmt, lm_head_fmt, bare_names, stateful, seed
-    )
+    config = LlamaConfig(blocks, hidden, heads, kv_heads, ffn, vocab, fmt, lm_head_fmt, bare_names, stateful, seed)
     return _Decoder(config).build()
 
 
@@ -82,9 +80,7 @@ class _Decoder:
         x: Value = op.gather(table, op.convert(ids, "i32"), op.constant(np.int32(0)))
         for block in range(cfg.blocks):
             x = self._block(x, block)
-        logits = project(
-            self._norm(x, "norm"), table, cfg.lm_head_fmt, "__module.lm_head/aten::linear/MatMul"
-        )
+        logits = project(self._norm(x, "norm"), table, cfg.lm_head_fmt, "__module.lm_head/aten::linear/MatMul")
         return self._model({"logits": logits, **self.outputs})
 
     def _model(self, outputs: dict[str, ov.Output]) -> ov.Model:
@@ -159,9 +155,7 @@ class _Decoder:
             return both
         empty = op.concat([self.batch, np.array([cfg.kv_heads, 0, cfg.head_size])], 0)
         variable = past_name + present_name
-        state = op.read_value(
-            op.broadcast(np.float32(0), empty), variable, ov.Type.f32, ov.PartialShape(shape)
-        )
+        state = op.read_value(op.broadcast(np.float32(0), empty), variable, ov.Type.f32, ov.PartialShape(shape))
         both = op.concat([op.gather(state, self.beam_idx, np.int64(0)), new], 2)
         self.sinks.append(op.assign(both, variable))
         return both
@@ -196,9 +190,7 @@ def _rotation(positions: Value, head_size: int, batch: Value) -> tuple[ov.Node, 
     """Cosine and sine of the rotary angles, [b, 1, t, head_size]."""
     inverse = 10000.0 ** -(np.arange(0, head_size, 2, dtype=np.float32) / head_size)
     shape = op.concat([batch, np.array([head_size // 2, 1])], 0)
-    frequencies = op.broadcast(
-        inverse.astype(np.float32).reshape(1, -1, 1), shape, broadcast_spec="BIDIRECTIONAL"
-    )
+    frequencies = op.broadcast(inverse.astype(np.float32).reshape(1, -1, 1), shape, broadcast_spec="BIDIRECTIONAL")
     angles = op.matmul(frequencies, op.convert(op.unsqueeze(positions, np.int64(1)), "f32"), False, False)
     half = op.transpose(angles, np.array([0, 2, 1]))
     whole = op.concat([half, half], -1)

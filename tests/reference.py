@@ -1,0 +1,79 @@
+"""Dynamic quantization in NumPy: the GPU kernel's half-precision arithmetic, and the CPU plugin's in f32."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+_FLOOR = np.float16(0.003)
+_TINY = np.float32(1e-30)
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """Codes of an activation [..., groups, elements], and a scale and zero point for each group, all as f32."""
+
+    codes: Array
+    scale: Array
+    zero_point: Array
+
+    @property
+    def values(self) -> Array:
+        """What the codes stand for."""
+        return (self.codes - self.zero_point) * self.scale
+
+
+def quantized(x: Array, *, symmetric: bool, half: bool) -> Quantized:
+    """Quantize along the last axis."""
+    model = {
+        (True, True): _symmetric_half,
+        (False, True): _asymmetric_half,
+        (True, False): _symmetric,
+        (False, False): _asymmetric,
+    }[symmetric, half]
+    return Quantized(*(np.asarray(part, np.float32) for part in model(x)))
+
+
+def dequantized(x: Array, group_size: int, *, axis: int = -1, symmetric: bool = True, half: bool = False) -> Array:
+    """What is left of an activation after quantization in groups along `axis`; a larger group is all of it."""
+    turned = np.moveaxis(x, axis, -1)
+    length = turned.shape[-1]
+    group = min(group_size, length)
+    grouped = turned.reshape(*turned.shape[:-1], length // group, group)
+    values = quantized(grouped, symmetric=symmetric, half=half).values
+    return np.moveaxis(values.reshape(turned.shape), -1, axis).astype(x.dtype)
+
+
+def _symmetric(x: Array) -> tuple[Array, ...]:
+    x = x.astype(np.float32)
+    scale = np.maximum(np.abs(x).max(-1, keepdims=True), _TINY) / np.float32(127)
+    return np.rint(x / scale), scale, np.zeros_like(scale)
+
+
+def _asymmetric(x: Array) -> tuple[Array, ...]:
+    x = x.astype(np.float32)
+    low, high = np.minimum(x.min(-1, keepdims=True), 0), np.maximum(x.max(-1, keepdims=True), 0)
+    scale = np.maximum(high - low, _TINY) / np.float32(255)
+    zero_point = np.rint(-low / scale)
+    return np.clip(np.rint(x / scale) + zero_point, 0, 255), scale, zero_point
+
+
+def _symmetric_half(x: Array) -> tuple[Array, ...]:
+    x = x.astype(np.float16)
+    factor = np.float16(127) / np.maximum(np.abs(x).max(-1, keepdims=True), _FLOOR)
+    return np.clip(np.rint(x * factor), -128, 127), np.float16(1) / factor, np.zeros_like(factor)
+
+
+def _asymmetric_half(x: Array) -> tuple[Array, ...]:
+    x = x.astype(np.float16)
+    low, high = np.minimum(x.min(-1, keepdims=True), np.float16(0)), np.maximum(x.max(-1, keepdims=True), _FLOOR)
+    with np.errstate(over="ignore", invalid="ignore"):
+        factor = np.float16(255) / (high - low)  # infinite for a range below 0.0039: everything becomes 0
+        zero_point = np.nan_to_num(np.floor(-low * factor), nan=0, posinf=0)
+        codes = np.clip(np.nan_to_num(np.rint(x * factor + zero_point), nan=0), 0, 255)
+    return codes, np.float16(1) / factor, zero_point
