@@ -1,6 +1,6 @@
 """Apply each lowering to a model folder, generate the same answer with each on CPU, and print a table.
 
-    python scripts/demo.py FOLDER [OUTPUT]
+Usage: python scripts/demo.py FOLDER [OUTPUT]
 """
 
 from __future__ import annotations
