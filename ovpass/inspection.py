@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ovpass.ir.files import ModelSource
+from ovpass.loading import load
 from ovpass.planning import in_force, read_options, verdict_in
-from ovpass.rewrite import load
 from ovpass.selection import select
 from ovpass.settings import Settings
 from ovpass.sites import CompressedMatMul

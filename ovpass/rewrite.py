@@ -7,21 +7,21 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ovpass.errors import ModelError, OutputError, PlanError
+from ovpass.destination import check_destination
+from ovpass.errors import ModelError
 from ovpass.ir.document import IrDocument
 from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.metadata import Metadata, ModelMetadata
 from ovpass.ir.note import extend_note, read_note
 from ovpass.ir.output import place, publish, publish_together, staging
 from ovpass.ir.slots import Slot
+from ovpass.loading import check_plans, load, plan_loaded
 from ovpass.passes.base import MetadataPass, Pass, PassResult
 from ovpass.passes.manager import PassManager, run_on_metadata
 from ovpass.passes.pipeline import passes_for
 from ovpass.plan import Plan, total_counts
-from ovpass.planning import check_rules, plan_sites, refuse_processed
-from ovpass.run_notes import FILE_NAME, RunNotes
+from ovpass.run_notes import FILE_NAME, RunNotes, notes_beside
 from ovpass.settings import Settings
-from ovpass.sites import CompressedMatMul, find_sites
 
 if TYPE_CHECKING:
     from ovpass.ir.writer import EarlierWeights
@@ -50,45 +50,6 @@ class Transformed:
         return total_counts(self.plans.values())
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """A model with sites; `key` is "" where it is the only one of its source."""
-
-    key: str
-    ir: IrFile
-    document: IrDocument
-    sites: Sequence[CompressedMatMul]
-
-
-def load(source: ModelSource) -> list[Loaded]:
-    """Read the models of a source that have sites.
-
-    Raises:
-        ModelError: where one cannot be read, or none has a site.
-    """
-    documents = [(ir, ir.document()) for ir in source.models]
-    found = [(ir, document, find_sites(document.graph)) for ir, document in documents]
-    with_sites = [entry for entry in found if entry[2]]
-    if not with_sites:
-        raise ModelError(
-            f"{source.root}: has no MatMul with compressed weights; compress them first, with NNCF for example"
-        )
-    sole = len(with_sites) == 1
-    return [Loaded("" if sole else ir.key, ir, document, sites) for ir, document, sites in with_sites]
-
-
-def plan_loaded(models: Sequence[Loaded], settings: Settings) -> dict[str, Plan]:
-    """Plan each model; every rule must pick a site in at least one of them.
-
-    Raises:
-        OvpassError: as `make_plan`.
-    """
-    for loaded in models:
-        refuse_processed(loaded.document.metadata, str(loaded.ir.xml))
-    check_rules([site for loaded in models for site in loaded.sites], settings)
-    return {loaded.key: plan_sites(loaded.sites, settings, loaded.document.metadata) for loaded in models}
-
-
 def transform(
     source: Path | str,
     output: Path | str,
@@ -108,14 +69,14 @@ def transform(
         OvpassError: its children for a bad model, setting, plan or place; then nothing is written.
     """
     origin = open_source(source)
-    destination = _check_output(origin, Path(output), overwrite)
+    destination = check_destination(origin, Path(output), overwrite)
     progress("reading")
     models = load(origin)
     if plans is None:
         plans = plan_loaded(models, settings or Settings())
     else:
         plans = {"": plans} if isinstance(plans, Plan) else plans
-        _check_plans(plans, models)
+        check_plans(plans, models)
     jobs = [_Job(loaded.key, loaded.ir, loaded.document, passes_for(plans[loaded.key])) for loaded in models]
     run = RunNotes.of(plans.values())
     results, weights = _write(origin, destination, jobs, run, copy_weights, progress)
@@ -136,7 +97,7 @@ def strip_source(
         OvpassError: its children for a bad model or place, and for weights that were re-quantized.
     """
     origin = open_source(source)
-    destination = _check_output(origin, Path(output), overwrite)
+    destination = check_destination(origin, Path(output), overwrite)
     progress("reading")
     from ovpass.passes.strip import Strip  # noqa: PLC0415 - brings OpenVINO along
 
@@ -157,56 +118,6 @@ class _Job:
     ir: IrFile
     document: IrDocument
     passes: Sequence[Pass]
-
-
-def _check_plans(plans: Mapping[str, Plan], models: Sequence[Loaded]) -> None:
-    keys = {loaded.key for loaded in models}
-    if keys != set(plans):
-        raise PlanError(f"the plan is for the models {sorted(plans)}, these are {sorted(keys)}")
-    for loaded in models:
-        refuse_processed(loaded.document.metadata, str(loaded.ir.xml))
-        plans[loaded.key].check_fits(loaded.sites)
-
-
-def _check_output(source: ModelSource, output: Path, overwrite: bool) -> Path:
-    """Refuse an output that would harm the input or what is already there."""
-    if source.is_folder == (output.suffix == ".xml"):
-        form = "a folder" if source.is_folder else "an .xml"
-        raise OutputError(f"{output}: the input is {form}, so the output must be one too")
-    target, root = output.resolve(), source.root.resolve()
-    nested = source.is_folder and (root in target.parents or target in root.parents)
-    inputs = {path.resolve() for ir in source.models for path in (ir.xml, ir.bin)}
-    if target == root or nested or inputs & {target, target.with_suffix(".bin")}:
-        raise OutputError(f"{output}: is, holds or lies in the input; write to another place")
-    parts = [output] if source.is_folder else [output, output.with_suffix(".bin"), _notes_beside(output)]
-    for path in parts:
-        if path.exists() and not overwrite and not (path.is_dir() and not any(path.iterdir())):
-            raise OutputError(f"{path}: exists already; choose another place or allow overwriting (--overwrite)")
-    _check_replaceable(source, output)
-    return output
-
-
-def _check_replaceable(source: ModelSource, output: Path) -> None:
-    """Overwriting replaces a folder as a whole, so nothing may be in it but what an output of this source has."""
-    if not source.is_folder:
-        if output.is_dir() or output.with_suffix(".bin").is_dir():
-            raise OutputError(f"{output}: a folder is in the way; choose another place")
-        return
-    if not output.exists():
-        return
-    if not output.is_dir():
-        raise OutputError(f"{output}: is a file, and a model folder cannot take its place")
-    ours = {path.relative_to(source.root) for path in source.files()} | {Path(FILE_NAME)}
-    folders = {parent for path in ours for parent in path.parents}
-    foreign = (
-        entry.name
-        for entry in output.rglob("*")
-        if entry.relative_to(output) not in (folders if entry.is_dir() and not entry.is_symlink() else ours)
-    )
-    if (name := next(foreign, None)) is not None:
-        raise OutputError(
-            f"{output}: holds {name}, which is not of this model and would be lost; choose another place, or empty it"
-        )
 
 
 def _write(
@@ -298,14 +209,10 @@ def _carry_along(source: ModelSource, rewritten: Sequence[IrFile], folder: Path,
         place(path, target, copy=copy_weights or path.suffix != ".bin")
 
 
-def _notes_beside(xml: Path) -> Path:
-    return xml.with_name(f"{xml.stem}.{FILE_NAME}")
-
-
 def _publish_single(ir: IrFile, folder: Path, destination: Path) -> None:
     """The weights first: an .xml never appears without them. Run notes of an earlier output go."""
     files = {folder / ir.bin.name: destination.with_suffix(".bin"), folder / ir.xml.name: destination}
-    staged, notes = folder / FILE_NAME, _notes_beside(destination)
+    staged, notes = folder / FILE_NAME, notes_beside(destination)
     if staged.exists():
         publish_together({staged: notes, **files})
     else:

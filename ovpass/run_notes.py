@@ -36,3 +36,8 @@ class RunNotes:
         lines += [f"export {name}={value}" for name, value in self.environment.items()]
         lines += [f"# property for compile_model: {name}={value}" for name, value in self.properties.items()]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def notes_beside(xml: Path) -> Path:
+    """Where the notes of a single .xml go."""
+    return xml.with_name(f"{xml.stem}.{FILE_NAME}")

@@ -12,7 +12,7 @@ from ovpass.cli.output import group_cell, print_json, print_table, progress
 from ovpass.explain import Explanation, explain, targets_of
 from ovpass.groups import format_group_size
 from ovpass.ir.files import open_source
-from ovpass.rewrite import load
+from ovpass.loading import load
 
 
 @click.command("explain")

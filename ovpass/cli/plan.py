@@ -12,8 +12,8 @@ from ovpass.cli.options import json_option, model_argument, settings_from, setti
 from ovpass.cli.output import print_decisions, print_json, progress
 from ovpass.groups import format_group_size
 from ovpass.ir.files import open_source
+from ovpass.loading import load, plan_loaded
 from ovpass.plan import Plan, decision_to_dict, save_plans, total_counts
-from ovpass.rewrite import load, plan_loaded
 
 
 @click.command("plan")
