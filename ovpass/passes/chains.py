@@ -45,7 +45,7 @@ class ChainEditor:
     def float_zero_point(self) -> None:
         """Store the zero point in floating point; neither plugin quantizes activations then."""
         if self._site.symmetric:
-            zero_point = self._replace_codes(self._shape)
+            _, zero_point = self._replace_codes(self._shape)
             compute = self._convert.get_output_element_type(0)
             self._shift(self._name(op.constant(np.array(zero_point, compute.to_dtype())), "weights.zero_point"))
             return
@@ -66,8 +66,8 @@ class ChainEditor:
         scale = self._site.weights.scales[0]
         self._regroup(scale, grouped, repeat=True)
         if self._site.symmetric:
-            zero_point = self._replace_codes(grouped)
-            stored = self._name(constant_of(np.array(zero_point), _unsigned(self._codes)), "weights.zero_point")
+            codes, zero_point = self._replace_codes(grouped)
+            stored = self._name(constant_of(np.array(zero_point), type_name(codes)), "weights.zero_point")
             compute = self._convert.get_output_element_type(0)
             self._shift(self._name(op.convert(stored, compute), "weights.zero_point_converted"))
         else:
@@ -78,17 +78,18 @@ class ChainEditor:
             scaled = self._site.graph.node(self._site.weights.path[scale.step])
             append(scaled, lambda out: self._name(op.reshape(out, target, False), "weights.ungrouped"))
 
-    def _replace_codes(self, shape: tuple[int, ...]) -> int:
-        """Unsigned codes in the given shape; returns the zero point that shifts them back, 0 for none."""
+    def _replace_codes(self, shape: tuple[int, ...]) -> tuple[ov.Node, int]:
+        """Unsigned codes in the given shape, and the zero point that shifts them back, 0 for none."""
         undo = {"shape": list(self._shape)}
         if self._site.symmetric:
             codes, zero_point = to_unsigned(self._codes, shape)
             self._replace(self._convert.input(0), codes, "signed", self._codes, undo)
-            return zero_point
+            return codes, zero_point
         if shape != self._shape:
             codes = from_bytes(stored_bytes(self._codes), type_name(self._codes), shape)
             self._replace(self._convert.input(0), codes, "reshaped", self._codes, undo)
-        return 0
+            return codes, 0
+        return self._codes, 0
 
     def _shift(self, zero_point: ov.Node) -> None:
         append(self._convert, lambda out: self._name(op.subtract(out, zero_point), "weights.shift"))
@@ -138,10 +139,6 @@ def original(constant: ov.Node, undo: dict[str, Any]) -> ov.Node:
         node = constant_of(kept.reshape(undo["shape"]), type_name(constant))
     node.set_friendly_name(undo["name"])
     return node
-
-
-def _unsigned(codes: ov.Node) -> str:
-    return {"i4": "u4", "i8": "u8"}[type_name(codes)]
 
 
 def _behind_converts(port: ov.Input) -> tuple[ov.Input, ov.Node]:
