@@ -15,7 +15,8 @@ import pytest
 
 import ovpass
 from ovpass import Rule, Settings, Transformed
-from tests.simulated_gpu import Compiled, Job
+from ovpass.verification import Seen
+from tests.simulated_gpu import Job
 
 ROOT = Path(__file__).parent.parent
 BLOCKS = 30
@@ -23,7 +24,7 @@ KINDS = ("attn.q", "attn.k", "attn.v", "attn.out", "mlp.gate", "mlp.up", "mlp.do
 QUESTION = "What is the capital of France?"
 F32 = {"INFERENCE_PRECISION_HINT": "f32"}
 
-Compile = Callable[[list[Job], float], list[Compiled]]
+Compile = Callable[[list[Job], float], list[Seen]]
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ from ovpass.errors import CheckFailedError, SettingsError
 from ovpass.plan import load_plans
 from ovpass.verification.ask import Question, verify
 from ovpass.verification.intercept_log import InterceptLog, read_intercept_log
-from ovpass.verification.report import Report, describe
+from ovpass.verification.report import Report, SiteCheck, describe
 from ovpass.verification.simulated_gpu import INSTALL_HELP, PROFILES
 
 
 @click.command("verify")
 @click.argument("model", type=click.Path(path_type=Path), required=False)
-@click.option("--device", default="GPU", help="CPU or GPU.  [default: GPU]")
+@click.option("--device", default="GPU", callback=lambda *args: args[-1].upper(), help="CPU or GPU.  [default: GPU]")
 @click.option("--simulate", help=f"Ask the GPU plugin without a GPU, as one of {', '.join(PROFILES)}.")
 @click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Compare with this plan.")
 @click.option("--tokens", help="Run with these numbers of tokens, for example 1,64,65,512.")
@@ -70,7 +70,7 @@ def command(
 
 def _numbers(text: str | None) -> tuple[int, ...]:
     try:
-        return tuple(int(part) for part in text.split(",")) if text else ()
+        return () if text is None else tuple(int(part) for part in text.split(","))
     except ValueError:
         raise SettingsError(f"--tokens {text!r}: write numbers with commas between, for example 1,64,65") from None
 
@@ -78,34 +78,37 @@ def _numbers(text: str | None) -> tuple[int, ...]:
 def verify_report(reports: Mapping[str, Report]) -> dict[str, Any]:
     """All reports as JSON: the sites of all models in one list."""
     first = next(iter(reports.values()))
+
+    def listed(of: Callable[[Report], Iterable[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+        return [
+            {**({"submodel": key} if key else {}), **entry} for key, report in reports.items() for entry in of(report)
+        ]
+
     return {
         "ok": all(report.ok for report in reports.values()),
         "device": first.device,
         "simulated": first.simulated,
-        "sites": [
-            {
-                **({"submodel": key} if key else {}),
-                "name": site.name,
-                "planned": describe(site.planned),
-                "found": describe(site.found),
-                "group_size": None if site.found is None else describe(site.found),
-            }
-            for key, report in reports.items()
-            for site in report.sites
-        ],
+        "sites": listed(
+            lambda report: (
+                {**_site(site), "group_size": None if site.found is None else describe(site.found)}
+                for site in report.sites
+            )
+        ),
         "dynamic_quantize_nodes": sum(report.dynamic_quantize_nodes for report in reports.values()),
-        "mismatches": [
-            {"name": s.name, "planned": describe(s.planned), "found": describe(s.found), "reason": s.reason}
-            for report in reports.values()
-            for s in report.mismatches
-        ],
-        "thresholds": [
-            {"tokens": run.tokens, "executed": run.executed > 0, "quantizers": run.executed + run.skipped}
-            for run in first.thresholds
-        ],
-        "threshold": first.threshold,
-        "notes": list(first.notes),
+        "mismatches": listed(lambda report: ({**_site(s), "reason": s.reason} for s in report.mismatches)),
+        "thresholds": listed(
+            lambda report: (
+                {"tokens": run.tokens, "executed": run.executed > 0, "quantizers": run.executed + run.skipped}
+                for run in report.thresholds
+            )
+        ),
+        "threshold": next((report.threshold for report in reports.values() if report.threshold is not None), None),
+        "notes": list(dict.fromkeys(note for report in reports.values() for note in report.notes)),
     }
+
+
+def _site(check: SiteCheck) -> dict[str, Any]:
+    return {"name": check.name, "planned": describe(check.planned), "found": describe(check.found)}
 
 
 def print_reports(reports: Mapping[str, Report], *, verbose: bool) -> None:
@@ -134,7 +137,9 @@ def _print_runs(report: Report) -> None:
     if report.thresholds:
         rows = [(run.tokens, run.executed, run.skipped) for run in report.thresholds]
         print_table(("Tokens", "Executed", "Skipped"), rows, numeric=("Tokens", "Executed", "Skipped"))
-    if report.threshold is not None:
+    if report.threshold == 0:
+        click.echo("Quantization runs for any number of tokens.")
+    elif report.threshold is not None:
         click.echo(f"Quantization is skipped up to {report.threshold} tokens.")
 
 

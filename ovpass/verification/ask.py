@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ovpass.errors import NoDeviceError, SettingsError, VerifyError
+from ovpass.errors import NoDeviceError, PlanError, SettingsError, VerifyError
 from ovpass.groups import PER_TOKEN
 from ovpass.ir.files import open_source
 from ovpass.ir.note import read_note
-from ovpass.ir.runtime_options import GROUP_SIZE
-from ovpass.plan import SKIP, Plan, plan_from_dict
+from ovpass.ir.runtime_options import GROUP_SIZE, as_group_size, read_group_size
+from ovpass.loading import Loaded, load
+from ovpass.plan import QUANTIZE, SKIP, Plan, plan_from_dict
 from ovpass.planning import plan_sites
-from ovpass.rewrite import Loaded, load
 from ovpass.settings import Settings
+from ovpass.sites import CompressedMatMul
+from ovpass.targets import get_target
 from ovpass.verification.gpu_process import run_in_child
 from ovpass.verification.observation import Order, Seen
-from ovpass.verification.report import Report, SiteCheck, compare, runs_summary
+from ovpass.verification.refusals import refusal
+from ovpass.verification.report import OTHERWISE, Report, SiteCheck, compare, runs_summary
 from ovpass.verification.simulated_gpu import NOT_COVERED, SimulatedGpu, get_profile
+from ovpass.verification.threshold import LARGEST
+from ovpass.verification.tracing import TRACING
 
 CPU, GPU = "CPU", "GPU"
-_SHOWN = 300
+_HINT = "INFERENCE_PRECISION_HINT"
+_SHOWN = 5
 _INSIDE_THE_KERNEL = "without XMX the kernel itself quantizes, and nothing in the compiled model tells for which sites"
 
 
@@ -39,13 +46,17 @@ class Question:
 
     def __post_init__(self) -> None:
         if self.device not in (CPU, GPU):
-            raise SettingsError(f"device {self.device!r} is unknown; it is CPU or GPU")
+            raise SettingsError(f"device {self.device!r} is unknown; it is {CPU} or {GPU}")
         if self.simulate is not None:
             get_profile(self.simulate)
             if self.device != GPU:
                 raise SettingsError("only a GPU is simulated; the CPU is there")
         if any(number < 1 for number in self.tokens):
             raise SettingsError(f"tokens {list(self.tokens)}: a number of tokens is 1 or more")
+        if self.device == CPU and (self.tokens or self.find_threshold):
+            raise SettingsError("tokens and threshold are for GPUs; the CPU quantizes for any number of tokens")
+        if self.timeout <= 0:
+            raise SettingsError(f"timeout {self.timeout:g}: it is a positive number of seconds")
 
     @property
     def target(self) -> str:
@@ -70,9 +81,10 @@ def verify(
     reports = {}
     for loaded in load(open_source(source)):
         plan = _plan(loaded, question, plans)
-        properties = {**plan.run_properties, **(question.properties or {})}
-        ask = _ask_cpu if question.device == CPU else _ask_gpu
-        reports[loaded.key] = ask(loaded, plan, replace(question, properties=properties))
+        # What a plan for the CPU has to be run with, f32 above all, is nothing for a GPU.
+        own = plan.run_properties if (plan.settings.target == "cpu") == (question.device == CPU) else {}
+        asked = replace(question, properties={**own, **(question.properties or {})})
+        reports[loaded.key] = (_ask_cpu if question.device == CPU else _ask_gpu)(loaded, plan, asked)
     return reports
 
 
@@ -80,66 +92,104 @@ def _plan(loaded: Loaded, question: Question, plans: Mapping[str, Plan] | None) 
     if plans is not None:
         if loaded.key not in plans:
             raise SettingsError(f"the plan has nothing for {loaded.key}; it is for {sorted(plans)}")
+        _check_names(loaded, plans[loaded.key])
         return plans[loaded.key]
     note = read_note(loaded.document.metadata)
     if note is not None and "plan" in note:
         return plan_from_dict(note["plan"])
     asked = (question.properties or {}).get(GROUP_SIZE)
-    settings = Settings(target=question.target, group_size=int(asked) if asked and asked != "0" else None)
-    return plan_sites(loaded.sites, settings, loaded.document.metadata)
+    size = None if asked is None else as_group_size(asked)
+    if asked is not None and size is None:
+        raise SettingsError(f"property {GROUP_SIZE}={asked}: is not a number")
+    # A plan has no group size that switches everything off; the sites are then planned as if there were none.
+    sites = [] if size == 0 else loaded.sites
+    return plan_sites(sites, Settings(target=question.target, group_size=size or None), loaded.document.metadata)
+
+
+def _check_names(loaded: Loaded, plan: Plan) -> None:
+    """Weights can differ after apply, and a site left in f16 is none any more; the names stay."""
+    present = {site.name for site in loaded.sites}
+    missing = [d.name for d in plan.decisions if d.name not in present and d.method != "f16-weights"]
+    if missing:
+        raise PlanError(
+            f"the plan is for another model: {loaded.ir.xml} has no {', '.join(missing[:_SHOWN])}"
+            + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
+        )
 
 
 def _ask_cpu(loaded: Loaded, plan: Plan, question: Question) -> Report:
     from ovpass.sites import find_compressed_matmuls  # noqa: PLC0415
-    from ovpass.verification.cpu import found_on_cpu  # noqa: PLC0415 - brings OpenVINO along
+    from ovpass.verification.cpu import found_on_cpu, int8_on_cpu  # noqa: PLC0415 - brings OpenVINO along
 
-    if plan.settings.lowering != "native":
-        raise VerifyError(
-            f"{loaded.ir.xml}: only native plans are proved by numbers; this one is {plan.settings.lowering}"
-        )
-    planned = {decision.name: decision.group_size for decision in plan.decisions}
-    properties = dict(question.properties or {})
-    properties.setdefault(GROUP_SIZE, str(plan.model_group_size))
-    found = found_on_cpu(find_compressed_matmuls(loaded.ir.read()), properties, planned)
-    checks = compare(plan, found)
-    return Report(CPU, None, tuple(checks), 0, notes=_silently_off(plan, checks, properties[GROUP_SIZE]))
+    properties, model = dict(question.properties or {}), loaded.ir.read()
+    hidden: set[str] = set()
+    try:
+        if plan.settings.lowering == "int8":
+            hidden = {site.name for site in loaded.sites if _in_body(site)}
+            found = int8_on_cpu(model, properties)
+        else:
+            # The cut-out sites do not have the options of the model that they come from.
+            own = read_group_size(loaded.document.metadata)
+            properties.setdefault(GROUP_SIZE, str(get_target("cpu").default_group_size if own is None else own))
+            likely = {decision.name: decision.group_size for decision in plan.decisions}
+            found = found_on_cpu(find_compressed_matmuls(model), properties, likely)
+    except RuntimeError as error:
+        raise VerifyError(f"{loaded.ir.xml}: {refusal(str(error), CPU)}") from error
+    shown = replace(plan, decisions=tuple(d for d in plan.decisions if d.name not in hidden))
+    checks = compare(_as_seen(shown), found)
+    notes = [f"{len(hidden)} sites are in bodies of If or Loop, which the CPU plugin does not show"] if hidden else []
+    if plan.settings.lowering == "native":
+        notes += _silently_off(plan, checks, properties)
+    return Report(CPU, None, tuple(checks), 0, notes=tuple(notes))
 
 
-def _silently_off(plan: Plan, checks: Sequence[SiteCheck], asked: str) -> tuple[str, ...]:
+def _silently_off(plan: Plan, checks: Sequence[SiteCheck], properties: Mapping[str, str]) -> list[str]:
     """The plugin reports the group size it was asked for, whether it uses it or not."""
+    asked = properties[GROUP_SIZE]
     unquantized = {check.name for check in checks if check.found is None}
     reasons = Counter(d.reason for d in plan.decisions if d.name in unquantized and d.action == SKIP)
-    return tuple(
-        f"{count} sites are not quantized though the property says {asked}: {reason}"
-        for reason, count in reasons.items()
-    )
+    notes = [f"{n} sites are not quantized though the property says {asked}: {why}" for why, n in reasons.items()]
+    if len(unquantized) == len(checks) and plan.chosen(QUANTIZE) and asked != "0" and properties.get(_HINT) != "f32":
+        notes.append(f"nothing is quantized, and {_HINT} is not f32: in bf16 the plugin ignores the group size")
+    if any(check.found == OTHERWISE for check in checks):
+        notes.append("'otherwise' is an activation that is quantized, but in no group size that explains the numbers")
+    return notes
 
 
 def _ask_gpu(loaded: Loaded, plan: Plan, question: Question) -> Report:
+    traced = any(_in_body(site) for site in loaded.sites)
     order = Order(
         str(loaded.ir.xml.resolve()),
-        {key: value for key, value in (question.properties or {}).items() if key != "INFERENCE_PRECISION_HINT"}
-        if plan.settings.target == "cpu"
-        else dict(question.properties or {}),
+        dict(question.properties or {}),
         tuple(question.tokens),
-        question.find_threshold,
+        bisect=question.find_threshold,
+        traced=traced,
     )
-    seen = _look(order, plan, question)
+    seen = _look(order, {**plan.run_environment, **(TRACING if traced else {})}, question)
     if seen.error is not None:
-        raise VerifyError(f"{loaded.ir.xml}: does not compile on {GPU}: {_shortened(seen.error)}")
-    notes = (f"the device is simulated ({question.simulate}): {NOT_COVERED}",) if question.simulate else ()
+        did = "does not run" if seen.compiled else "does not compile"
+        raise VerifyError(f"{loaded.ir.xml}: {did} on {GPU}: {refusal(seen.error)}")
+    notes = [f"the device is simulated ({question.simulate}): {NOT_COVERED}"] if question.simulate else []
     if question.target == "gpu":
-        inside = f"it compiles with group size {seen.group_size_property}; {_INSIDE_THE_KERNEL}"
-        return Report(GPU, question.simulate, (), 0, notes=(*notes, inside))
+        notes.append(f"it compiles with group size {seen.group_size_property}; {_INSIDE_THE_KERNEL}")
+        return Report(GPU, question.simulate, (), 0, notes=tuple(notes))
+    if question.find_threshold and seen.threshold is None:
+        notes.append(f"quantization never ran, for 1 to {LARGEST} tokens")
     checks = compare(_as_seen(plan), _groups(seen, plan))
-    runs = runs_summary([(run.tokens, run.executed) for run in seen.runs])
-    return Report(GPU, question.simulate, tuple(checks), seen.quantizers, runs, seen.threshold, notes)
+    runs = runs_summary(seen.runs)
+    return Report(GPU, question.simulate, tuple(checks), seen.quantizers, runs, seen.threshold, tuple(notes))
 
 
-def _look(order: Order, plan: Plan, question: Question) -> Seen:
+def _in_body(site: CompressedMatMul) -> bool:
+    """Whether the site is in a body of If or Loop: its name is then the path to it."""
+    own = site.graph.name(site.index)
+    return re.fullmatch(re.escape(own) + r"(#\d+)?", site.name) is None
+
+
+def _look(order: Order, environment: Mapping[str, str], question: Question) -> Seen:
     if question.simulate:
-        return SimulatedGpu(question.simulate, question.timeout).look([order], plan.run_environment)[0]
-    seen = run_in_child([order], plan.run_environment, question.timeout)
+        return SimulatedGpu(question.simulate, question.timeout).look([order], environment)[0]
+    seen = run_in_child([order], environment, question.timeout)
     if seen is None:
         raise NoDeviceError("there is no GPU that OpenVINO can use; --simulate arc-a770 asks the plugin without one")
     return seen[0]
@@ -149,7 +199,7 @@ def _as_seen(plan: Plan) -> Plan:
     """What the plugin should show: no quantizer of its own where the graph quantizes already."""
     if plan.settings.lowering != "emulate":
         return plan
-    skipped = (replace(decision, action="skip", group_size=None) for decision in plan.decisions)
+    skipped = (replace(decision, action=SKIP, group_size=None) for decision in plan.decisions)
     return replace(plan, decisions=tuple(skipped))
 
 
@@ -161,11 +211,3 @@ def _groups(seen: Seen, plan: Plan) -> dict[str, int | None]:
             if matmul.quantizer is None and matmul.activation_type == "i8":
                 groups.update(dict.fromkeys(matmul.names, PER_TOKEN))
     return groups
-
-
-def _shortened(error: str) -> str:
-    """The plugin's own words, without the places in its sources."""
-    lines = [
-        line.strip() for line in error.splitlines() if line.strip() and not line.startswith(("Exception", "Check"))
-    ]
-    return (lines[-1] if lines else error)[:_SHOWN]

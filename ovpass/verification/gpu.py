@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import openvino as ov
 
 from ovpass.verification.inputs import input_specs, make_inputs
@@ -22,49 +24,86 @@ def look(order: Order, core: ov.Core | None = None) -> Seen:
     """Carry out one order; what the plugin throws is in the answer."""
     core = core or ov.Core()
     with _own_folder() as folder:
+        config = _config(order, folder)
+        started = time.perf_counter()
         try:
-            return _look(order, core, folder)
+            model = core.read_model(order.model)
+            compiled = core.compile_model(model, "GPU", config)
+        except RuntimeError as error:
+            return Seen(error=str(error), compiled=False)
+        bench = _Bench(core, model, config, compiled, time.perf_counter() - started)
+        try:
+            return bench.look(order, folder)
         except RuntimeError as error:
             return Seen(error=str(error))
 
 
-def _look(order: Order, core: ov.Core, folder: Path) -> Seen:
-    model = core.read_model(order.model)
-    config = dict(order.config)
-    if order.tokens or order.bisect:
-        # Each run wants a freshly compiled model, for a profiling status sticks; from the cache that is quick.
-        config |= {"CACHE_DIR": str(folder), "PERF_COUNT": "YES"}
-    started = time.perf_counter()
-    compiled = core.compile_model(model, "GPU", config)
-    seconds = time.perf_counter() - started
-
-    def run(tokens: int) -> TokenRun:
-        return _run(core.compile_model(model, "GPU", config), tokens)
-
-    # Before anything else: after get_runtime_model every DynamicQuantize reports that it was skipped.
-    runs = tuple(run(tokens) for tokens in order.tokens)
-    threshold = find_threshold(run) if order.bisect else None
-    matmuls = traced_matmuls(folder) if order.traced else seen_matmuls(compiled.get_runtime_model(), readers_of(model))
-    asked = int(compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE"))
-    return Seen(None, tuple(matmuls), runs, threshold, asked, seconds)
+def _config(order: Order, folder: Path) -> dict[str, Any]:
+    """Numbers as text: Python's do not reach properties above 2^63."""
+    config = {key: str(value) if type(value) is int else value for key, value in order.config.items()}
+    if order.tokens or order.bisect or order.shapes:
+        config["PERF_COUNT"] = "YES"
+    if len(order.tokens) > 1 or order.bisect:
+        config["CACHE_DIR"] = str(folder)
+    return config
 
 
-def _run(compiled: ov.CompiledModel, tokens: int) -> TokenRun:
+class _Bench:
+    """A compiled model, and more of it from the cache: a profiling status sticks, so each run wants a fresh one."""
+
+    def __init__(
+        self, core: ov.Core, model: ov.Model, config: Mapping[str, Any], compiled: ov.CompiledModel, seconds: float
+    ) -> None:
+        self._core, self._model, self._config = core, model, config
+        self._compiled, self._seconds = compiled, seconds
+        self._unused = True
+
+    def look(self, order: Order, folder: Path) -> Seen:
+        # Runs come first: after get_runtime_model every DynamicQuantize reports that it was skipped.
+        runs = [self._run_shapes(order.shapes)] if order.shapes else []
+        runs += [self._run(tokens) for tokens in order.tokens]
+        threshold = find_threshold(self._run) if order.bisect else None
+        readers = readers_of(self._model)
+        if order.traced:
+            matmuls = traced_matmuls(folder, readers)
+        else:
+            matmuls = seen_matmuls(self._compiled.get_runtime_model(), readers)
+        asked = int(self._compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE"))
+        return Seen(None, True, tuple(matmuls), tuple(runs), threshold, asked, self._seconds)
+
+    def _run(self, tokens: int) -> TokenRun:
+        compiled = self._fresh()
+        return TokenRun(tokens, _executed(compiled, make_inputs(input_specs(compiled), tokens)))
+
+    def _run_shapes(self, shapes: Mapping[str, Any]) -> TokenRun:
+        compiled = self._fresh()
+        kinds = {name: compiled.input(name).get_element_type().to_dtype() for name in shapes}
+        return TokenRun(None, _executed(compiled, {name: np.zeros(shapes[name], kinds[name]) for name in shapes}))
+
+    def _fresh(self) -> ov.CompiledModel:
+        if self._unused:
+            self._unused = False
+            return self._compiled
+        return self._core.compile_model(self._model, "GPU", self._config)
+
+
+def _executed(compiled: ov.CompiledModel, inputs: Mapping[str, Any]) -> dict[str, bool]:
+    """Whether each DynamicQuantize ran."""
     request = compiled.create_infer_request()
-    request.infer(make_inputs(input_specs(compiled), tokens))
-    executed = {
+    request.infer(dict(inputs))
+    return {
         info.node_name: str(info.status).endswith("EXECUTED")
         for info in request.profiling_info
         if info.node_type == "DynamicQuantize"
     }
-    return TokenRun(tokens, executed)
 
 
 @contextmanager
 def _own_folder() -> Iterator[Path]:
     """The plugin and its tracing leave files in the working directory: give them one to leave them in."""
     home = Path.cwd()
-    with tempfile.TemporaryDirectory(prefix="ovpass-gpu-") as name:
+    # Below the parent's own: threads of the plugin can still be writing to it when this process is done.
+    with tempfile.TemporaryDirectory(prefix="order-", dir=home, ignore_cleanup_errors=True) as name:
         os.chdir(name)
         try:
             yield Path(name)

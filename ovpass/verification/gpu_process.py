@@ -45,10 +45,14 @@ def _run(folder: Path, variables: Mapping[str, str], timeout: float) -> None:
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()
             if isinstance(error, subprocess.TimeoutExpired):
-                raise VerifyError(f"the GPU plugin took longer than {timeout:.0f} s") from None
+                raise VerifyError(f"the GPU plugin took longer than {timeout:g} s") from None
             raise
     if code:
-        raise VerifyError(f"the GPU plugin's process ended with {code}: {_tail(log)}")
+        raise VerifyError(f"the GPU plugin's process {_ending(code)}: {_tail(log)}")
+
+
+def _ending(code: int) -> str:
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
 
 
 def _tail(log: Path) -> str:

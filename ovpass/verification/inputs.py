@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import openvino as ov
 
+_PAST = "past_key_values"
 _IDS = 64
 """Token ids stay below this: any vocabulary has them."""
 
@@ -36,8 +37,10 @@ def shape_for(spec: InputSpec, tokens: int) -> tuple[int, ...]:
     """The input's shape for one sequence of `tokens` tokens.
 
     Dynamic dimensions are 1, the last of them the number of tokens; the features behind it are static. An input of
-    one dimension counts sequences (`beam_idx`), not tokens.
+    one dimension counts sequences (`beam_idx`), not tokens, and a cache of past tokens is empty.
     """
+    if _PAST in spec.name:
+        tokens = 0
     dynamic = [axis for axis, size in enumerate(spec.shape) if size == -1]
     last = dynamic[-1] if dynamic and len(spec.shape) > 1 else None
     return tuple(tokens if axis == last else 1 if size == -1 else size for axis, size in enumerate(spec.shape))

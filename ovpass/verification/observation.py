@@ -6,19 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ovpass.errors import VerifyError
+
 
 @dataclass(frozen=True)
 class Order:
     """One model to compile, and what to look at.
 
-    For each number in `tokens` the compiled model is made afresh and run once with inputs of that many tokens.
-    `bisect` looks for the number up to which quantization is skipped. `traced` reads the graph as it is right after
-    the quantization pass, bodies of If and Loop included.
+    For each number in `tokens` the compiled model is made afresh and run once with inputs of that many tokens;
+    with `shapes`, once with inputs of these shapes. `bisect` looks for the number up to which quantization is
+    skipped. `traced` reads the graph as it is right after the quantization pass, bodies of If and Loop included.
     """
 
     model: str
-    config: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
     tokens: Sequence[int] = ()
+    shapes: Mapping[str, Sequence[int]] | None = None
     bisect: bool = False
     traced: bool = False
 
@@ -27,7 +30,8 @@ class Order:
 class SeenMatMul:
     """A FullyConnected or Gemm of the compiled model; `group_size` is None without a DynamicQuantize before it.
 
-    `names` are the MatMuls of the original model that it computes: several where the plugin fused them.
+    `names` are the MatMuls of the original model that it computes, each by the path to it through bodies of If and
+    Loop: several where the plugin fused them.
     """
 
     kind: str
@@ -39,17 +43,21 @@ class SeenMatMul:
 
 @dataclass(frozen=True)
 class TokenRun:
-    """Whether each DynamicQuantize ran (True) or was skipped, by name, for inputs of `tokens` tokens."""
+    """Whether each DynamicQuantize ran (True) or was skipped, by name, for inputs of `tokens` tokens.
 
-    tokens: int
+    `tokens` is None where the shapes of the inputs were given.
+    """
+
+    tokens: int | None
     executed: Mapping[str, bool]
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the plugin made of an Order; `error` is what it said where it threw."""
+    """What the plugin made of an Order; `error` is what it said where it threw, `compiled` whether it got that far."""
 
     error: str | None
+    compiled: bool = True
     matmuls: tuple[SeenMatMul, ...] = ()
     runs: tuple[TokenRun, ...] = ()
     threshold: int | None = None
@@ -58,7 +66,13 @@ class Seen:
 
     @property
     def groups(self) -> dict[str, int | None]:
-        """The activation group size of each MatMul, None where its activation is not quantized."""
+        """The activation group size of each MatMul, None where its activation is not quantized.
+
+        Raises:
+            VerifyError: where the plugin threw.
+        """
+        if self.error is not None:
+            raise VerifyError(self.error)
         return {name: matmul.group_size for matmul in self.matmuls for name in matmul.names}
 
     @property

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from ovpass.groups import PER_TOKEN, format_group_size
 from ovpass.plan import QUANTIZE, Decision, Plan
+from ovpass.verification.observation import TokenRun
+
+OTHERWISE = -1
+"""The group size found where an activation is quantized in a way that cannot be told."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,12 @@ def _whole(planned: int, seen: int, decision: Decision) -> bool:
 
 def describe(group_size: int | None) -> object:
     """A group size, or that there is none, for people and JSON."""
+    if group_size == OTHERWISE:
+        return "otherwise"
     return "not quantized" if group_size is None else format_group_size(group_size)
 
 
-def runs_summary(executed: Sequence[tuple[int, Mapping[str, bool]]]) -> tuple[ThresholdRun, ...]:
+def runs_summary(runs: Sequence[TokenRun]) -> tuple[ThresholdRun, ...]:
     """Count what ran for each number of tokens."""
-    return tuple(ThresholdRun(tokens, sum(ran.values()), len(ran) - sum(ran.values())) for tokens, ran in executed)
+    counted = ((run.tokens or 0, sum(run.executed.values()), len(run.executed)) for run in runs)
+    return tuple(ThresholdRun(tokens, ran, total - ran) for tokens, ran, total in counted)

@@ -7,25 +7,52 @@ Measured on OpenVINO 2026.4: a DynamicQuantize carries `group_sizes` ("1, 1, 128
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import openvino as ov
 
 from ovpass.groups import PER_TOKEN
+from ovpass.sites.graph import Graph
+from ovpass.sites.model_graph import ModelGraph
 from ovpass.verification.observation import SeenMatMul
 
 Readers = Mapping[str, list[str]]
 
 
 def readers_of(model: ov.Model) -> Readers:
-    """For each MatMul's name, the MatMuls that read the same activation, itself included."""
-    readers: dict[tuple[str, int], list[str]] = {}
-    for op in model.get_ordered_ops():
-        if op.get_type_name() == "MatMul":
-            source = op.input_value(0)
-            key = (source.get_node().get_name(), source.get_index())
-            readers.setdefault(key, []).append(op.get_friendly_name())
+    """For each MatMul, the ones that the plugin could fuse with it, itself included.
+
+    They read the same activation and weights of one type. Names are paths through the bodies of If and Loop.
+    """
+    readers: dict[tuple[object, ...], list[str]] = {}
+    _collect(ModelGraph(model), "", readers)
     return {name: names for names in readers.values() for name in names}
+
+
+def _collect(graph: Graph, prefix: str, readers: dict[tuple[object, ...], list[str]]) -> None:
+    for index, kind in enumerate(graph.types):
+        if kind == "MatMul":
+            key = (prefix, *_activation(graph, index), *_weights(graph, index))
+            readers.setdefault(key, []).append(prefix + graph.name(index))
+        for name, body in graph.bodies(index):
+            _collect(body, f"{prefix}{graph.name(index)}/{name}/", readers)
+
+
+def _activation(graph: Graph, matmul: int) -> tuple[object, ...]:
+    """What the MatMul reads; the plugin merges the equal Unsqueezes of a detour."""
+    source = graph.inputs[matmul][0]
+    if graph.types[source[0]] == "Unsqueeze":
+        return ("Unsqueeze", graph.inputs[source[0]][0])
+    return ("", source)
+
+
+def _weights(graph: Graph, matmul: int) -> tuple[object, ...]:
+    """How the weights are stored: their element type, and whether they have a zero point."""
+    index, shifted = graph.inputs[matmul][1][0], False
+    while graph.inputs[index] and graph.constant[index]:
+        shifted = shifted or graph.types[index] == "Subtract"
+        index = graph.inputs[index][0][0]
+    return graph.element_type(index), shifted
 
 
 def seen_matmuls(runtime: ov.Model, readers: Readers) -> list[SeenMatMul]:
@@ -38,7 +65,7 @@ def seen_matmuls(runtime: ov.Model, readers: Readers) -> list[SeenMatMul]:
         source = op.input_value(0).get_node()
         before = _info(source)
         quantized = before["layerType"] == "DynamicQuantize"
-        names = [name for text in info["originalLayersNames"].split(",") for name in _originals(text, readers)]
+        names = [name for text in info["originalLayersNames"].split(",") for name in originals(text, readers)]
         found.append(
             SeenMatMul(
                 kind=info["layerType"],
@@ -62,8 +89,8 @@ def _info(op: ov.Node) -> dict[str, str]:
     return {key: str(getattr(value, "value", value)) for key, value in op.get_rt_info().items()}
 
 
-def _originals(name: str, readers: Readers) -> Iterable[str]:
-    """MatMuls behind a name of the runtime model: `linear`, `linear.0`, `linear_with_bias_fused_3FCs`."""
+def originals(name: str, readers: Readers) -> list[str]:
+    """The MatMuls behind a name of the runtime model: `linear`, `linear.0`, `linear_with_bias_fused_3FCs`."""
     fused = re.fullmatch(r"(.*?)(?:_with_bias)?_fused_(\d+)FCs", name)
     if fused:
         together = readers.get(fused[1], [])

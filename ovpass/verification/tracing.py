@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from ovpass.verification.observation import SeenMatMul
-from ovpass.verification.runtime_model import last_group
+from ovpass.verification.runtime_model import Readers, last_group, originals
 
 TRACED_PASS = "DynamicQuantizeFullyConnected"
 TRACING = {"OV_ENABLE_SERIALIZE_TRACING": TRACED_PASS}
 """Environment in which the release build writes the graph after that pass to the working directory."""
 
 
-def traced_matmuls(folder: Path) -> list[SeenMatMul]:
-    """The FullyConnected nodes of the last graph written for each (sub)graph."""
+def traced_matmuls(folder: Path, readers: Readers) -> list[SeenMatMul]:
+    """The FullyConnected nodes of the graph and its bodies, as last written to `folder`."""
     found: dict[str, SeenMatMul] = {}
     for path in sorted(folder.glob(f"*{TRACED_PASS}.xml")):
-        for graph in ElementTree.parse(path).iter():
-            if graph.find("layers") is not None:
-                found.update((matmul.names[0], matmul) for matmul in _traced_graph(graph))
+        for prefix, graph in _graphs("", ElementTree.parse(path).getroot()):
+            found.update(_traced_graph(prefix, graph, readers))
     return list(found.values())
 
 
-def _traced_graph(graph: Element) -> Iterable[SeenMatMul]:
+def _graphs(prefix: str, graph: Element) -> Iterator[tuple[str, Element]]:
+    """The graph and the bodies in it, each with the path to it."""
+    yield prefix, graph
+    for layer in graph.iterfind("layers/layer"):
+        for body in layer:
+            if body.find("layers") is not None:
+                yield from _graphs(f"{prefix}{layer.get('name')}/{body.tag}/", body)
+
+
+def _traced_graph(prefix: str, graph: Element, readers: Readers) -> Iterator[tuple[str, SeenMatMul]]:
     layers = {layer.get("id", ""): layer for layer in graph.iterfind("layers/layer")}
     source = {
         (edge.get("to-layer", ""), edge.get("to-port", "")): edge.get("from-layer", "")
@@ -33,12 +41,12 @@ def _traced_graph(graph: Element) -> Iterable[SeenMatMul]:
     }
     for key, layer in layers.items():
         if layer.get("type", "").startswith("FullyConnected"):
-            before = layers[source[key, "0"]]
+            name, before = f"{prefix}{layer.get('name')}", layers[source[key, "0"]]
             group = _group(before)
             output = before.find("output/port")
             activation = "" if output is None else output.get("precision", "").lower()
-            quantizer = before.get("name") if group is not None else None
-            yield SeenMatMul("FullyConnected", (layer.get("name", ""),), activation, group, quantizer)
+            quantizer = None if group is None else f"{prefix}{before.get('name')}"
+            yield name, SeenMatMul("FullyConnected", tuple(originals(name, readers)), activation, group, quantizer)
 
 
 def _group(layer: Element) -> int | None:

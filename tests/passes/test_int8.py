@@ -17,6 +17,7 @@ from ovpass.passes.packing import evaluate
 from ovpass.planning import make_plan
 from ovpass.settings import Rule, Settings
 from ovpass.sites import find_compressed_matmuls
+from ovpass.verification import Seen
 from tests.builders import (
     FORMATS,
     attention_model,
@@ -28,7 +29,7 @@ from tests.builders import (
     weight_format,
 )
 from tests.passes.helpers import activations, compiled, distance, nodes, outputs, relative, same, together, transformed
-from tests.simulated_gpu import Compiled, Job
+from tests.simulated_gpu import Job
 from tests.targets.cases import merged
 
 K = 512
@@ -159,7 +160,7 @@ GPU_CASES: dict[str, Callable[[], ov.Model]] = {
 
 
 @pytest.fixture(scope="module")
-def on_gpu(simulated_gpu: Callable[..., list[Compiled]]) -> Compiled:
+def on_gpu(simulated_gpu: Callable[..., list[Seen]]) -> Seen:
     models = {name: int8(build(), requantize=True) for name, build in GPU_CASES.items()}
     (done,) = simulated_gpu([Job(merged(models), {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 0})])
     return done
@@ -167,9 +168,9 @@ def on_gpu(simulated_gpu: Callable[..., list[Compiled]]) -> Compiled:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("case", GPU_CASES)
-def test_runs_in_int8_on_the_gpu(on_gpu: Compiled, case: str) -> None:
+def test_runs_in_int8_on_the_gpu(on_gpu: Seen, case: str) -> None:
     assert on_gpu.error is None
-    found = [node for node in on_gpu.nodes if any(name.startswith(f"{case}/") for name in node.names)]
+    found = [node for node in on_gpu.matmuls if any(name.startswith(f"{case}/") for name in node.names)]
     assert len({name for node in found for name in node.names}) == {"trio": 3, "pair": 2}.get(case, 1)
     for node in found:
         assert (node.kind, node.activation_type, node.quantizer) == ("FullyConnected", "i8", None)

@@ -18,6 +18,7 @@ from ovpass.planning import make_plan
 from ovpass.settings import Rule, Settings
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets import GPU_XMX
+from ovpass.verification import Seen
 from tests.builders import (
     FORMATS,
     attention_model,
@@ -31,7 +32,7 @@ from tests.builders import (
     trio_model,
 )
 from tests.passes.helpers import GROUP_SIZE, graphs
-from tests.simulated_gpu import Compiled, Job
+from tests.simulated_gpu import Job
 from tests.targets.cases import merged
 
 pytestmark = pytest.mark.gpu
@@ -41,7 +42,7 @@ METHODS = ("auto", *GPU_XMX.exemptions)
 FEW = ("w_i8_sym_ch", "w_i4_sym_g128", "w_u4_asym_g64", "w_u8_asym_ch")
 TRIO = ("linear_0", "linear_1", "linear_2")
 
-Compile = Callable[..., list[Compiled]]
+Compile = Callable[..., list[Seen]]
 Groups = dict[str, int | None]
 Planned = tuple[ov.Model, Plan]
 Build = Callable[[], Planned]
@@ -58,7 +59,7 @@ def promised(plan: Plan) -> Groups:
     return {decision.name: per_token(decision.group_size, decision) for decision in plan.decisions}
 
 
-def in_force(compiled: Compiled, prefix: str, plan: Plan) -> Groups:
+def in_force(compiled: Seen, prefix: str, plan: Plan) -> Groups:
     """The group size that the plugin gives each site of the plan, by its name in the compiled model."""
     groups = compiled.groups
     return {decision.name: per_token(groups[prefix + decision.name], decision) for decision in plan.decisions}
@@ -275,14 +276,14 @@ def test_other_trios_would_not_compile(simulated_gpu: Compile, fmt: str) -> None
 
 
 @pytest.mark.parametrize("tokens", [65, 300])
-def test_capped_models_run(runs: Mapping[int, Compiled], tokens: int) -> None:
+def test_capped_models_run(runs: Mapping[int, Seen], tokens: int) -> None:
     """Some finite groups compile and then have no kernel."""
     assert runs[tokens].error is None
-    assert set(runs[tokens].statuses) == {"EXECUTED"}
+    assert set(runs[tokens].runs[0].executed.values()) == {True}
 
 
 @pytest.fixture(scope="module")
-def runs(simulated_gpu: Compile) -> dict[int, Compiled]:
+def runs(simulated_gpu: Compile) -> dict[int, Seen]:
     """Infers of layers of K=512 and 2048: the first two in groups of 64, the other per token."""
     model, plan = capping(swiglu_model(k=K, ffn=2048), PER_TOKEN, gate_proj=64, up_proj=64)
     config = {GROUP_SIZE: plan.model_group_size}
@@ -304,27 +305,28 @@ def wholes() -> dict[str, Planned]:
 
 
 @pytest.fixture(scope="module")
-def whole(simulated_gpu: Compile) -> dict[str, tuple[Plan, Compiled]]:
+def whole(simulated_gpu: Compile) -> dict[str, tuple[Plan, Seen]]:
     models = wholes()
     done = simulated_gpu([Job(model) for model, _ in models.values()])  # the model itself says its group size
     return {name: (plan, answer) for (name, (_, plan)), answer in zip(models.items(), done, strict=True)}
 
 
 @pytest.mark.parametrize("name", ["layers", "mlp", "caps"])
-def test_decoders(whole: Mapping[str, tuple[Plan, Compiled]], name: str) -> None:
+def test_decoders(whole: Mapping[str, tuple[Plan, Seen]], name: str) -> None:
     plan, compiled = whole[name]
     assert in_force(compiled, "", plan) == promised(plan)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_in_bodies(traced: Compiled, method: str) -> None:
-    assert traced.groups[f"{method}-if-body_linear"] is None
-    assert traced.groups[f"{method}-if-body_linear_else"] == PER_TOKEN
-    assert traced.groups[f"{method}-loop-body_linear"] is None
+def test_in_bodies(traced: Seen, method: str) -> None:
+    groups = {path.rpartition("/")[2]: group for path, group in traced.groups.items()}
+    assert groups[f"{method}-if-body_linear"] is None
+    assert groups[f"{method}-if-body_linear_else"] == PER_TOKEN
+    assert groups[f"{method}-loop-body_linear"] is None
 
 
 @pytest.fixture(scope="module")
-def traced(simulated_gpu: Compile) -> Compiled:
+def traced(simulated_gpu: Compile) -> Seen:
     models = {}
     for method in METHODS:
         branches, loop = (named(build("w_u4_asym_g32"), f"{method}-{what}-") for what, build in BODIES.items())

@@ -14,22 +14,20 @@ from ovpass.planning.native import ModelOptions, verdict_in
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from ovpass.targets import GPU_XMX
 from ovpass.targets.gpu_xmx import NO_KERNEL
+from ovpass.verification import Seen
 from tests.builders import (
-    attention_model,
     encoder_model,
     if_model,
     linear_model,
     llama_model,
     loop_model,
-    lora_model,
     pair_model,
-    swiglu_model,
     tensor_iterator_model,
-    tied_model,
     trio_model,
 )
-from tests.simulated_gpu import Compiled, Job
-from tests.targets.cases import CHAINS, LENGTHS, PLAIN, SHAPES, Build, merged, weight_groups
+from tests.simulated_gpu import Job
+from tests.targets.cases import Build, Compared
+from tests.targets.gpu_table import ZOOS, compared_on_gpu
 
 pytestmark = pytest.mark.gpu
 
@@ -37,46 +35,9 @@ FILES = Path(__file__).resolve().parents[2] / "models" / "formats"
 GROUP_SIZE = "DYNAMIC_QUANTIZATION_GROUP_SIZE"
 LARGEST = "GPU_DYNAMIC_QUANTIZATION_GROUP_SIZE_MAX"
 
-EVERY_GROUP = (0, 16, 32, 33, 40, 48, 60, 64, 96, 100, 128, 192, 256, 512, 1024, 4096, PER_TOKEN)
-FEW_GROUPS = (64, 256, PER_TOKEN)
-LARGE_GROUPS = (256, PER_TOKEN)
+Compile = Callable[..., list[Seen]]
 
-Compile = Callable[..., list[Compiled]]
-Groups = dict[int, int | None]
-"""Group size asked for -> the one in force for a MatMul, None for none."""
-
-
-def from_file(path: Path) -> Build:
-    return lambda: ov.Core().read_model(path)
-
-
-STRUCTURES: dict[str, Build] = {
-    "trio": lambda: trio_model("w_i4_sym_g128"),
-    "trio-narrow-kv": lambda: trio_model("w_i4_sym_g128", kv_n=16),
-    "trio-asymmetric": lambda: trio_model("w_u4_asym_g128"),
-    "trio-mixed": lambda: trio_model(["w_i8_sym_ch", "w_u4_asym_g128", "w_i4_sym_g128"]),
-    "pair": lambda: pair_model("w_u4_asym_g64"),
-    "swiglu": swiglu_model,
-    "attention": attention_model,
-    "tied": tied_model,
-    "lora": lora_model,
-}
-ZOOS: dict[str, tuple[dict[str, Build], tuple[int, ...]]] = {
-    "weight groups": (weight_groups(), EVERY_GROUP),
-    "formats": (PLAIN, LARGE_GROUPS),
-    "K": (LENGTHS, FEW_GROUPS),
-    "shapes": (SHAPES, LARGE_GROUPS),
-    "chains": (CHAINS, LARGE_GROUPS),
-    "structures": (STRUCTURES, LARGE_GROUPS),
-    "files": ({path.stem: from_file(path) for path in sorted(FILES.glob("*.xml"))}, (32, 64, PER_TOKEN)),
-}
 CASES = [(zoo, case) for zoo, (builds, _) in ZOOS.items() for case in builds]
-
-
-def at_compile_time(site: CompressedMatMul, group_size: int) -> int | None:
-    """The verdict, as far as compilation can tell: a group without a kernel throws at infer only."""
-    verdict = GPU_XMX.verdict(site, group_size)
-    return GPU_XMX.adjust(site, group_size) if verdict.rule == NO_KERNEL else verdict.group_size
 
 
 def asking(model: ov.Model | Path, group_size: int, **more: Any) -> Job:
@@ -84,39 +45,19 @@ def asking(model: ov.Model | Path, group_size: int, **more: Any) -> Job:
 
 
 @pytest.fixture(scope="module")
-def zoos(simulated_gpu: Compile) -> dict[tuple[str, str], tuple[dict[str, Groups], dict[str, Groups]]]:
-    """For each case the groups by MatMul: as the target says, and as the plugin did. One child compiles all."""
-    sites: dict[tuple[str, str], list[CompressedMatMul]] = {}
-    jobs: dict[tuple[str, int], Job] = {}
-    for zoo, (builds, groups) in ZOOS.items():
-        models = {case: build() for case, build in builds.items()}
-        sites.update({(zoo, case): find_compressed_matmuls(model) for case, model in models.items()})
-        together = merged(models)
-        jobs.update({(zoo, group): asking(together, group) for group in groups})
-    done = dict(zip(jobs, simulated_gpu(list(jobs.values())), strict=True))
-    return {(zoo, case): _compared(zoo, case, sites[zoo, case], done) for zoo, case in CASES}
-
-
-def _compared(
-    zoo: str, case: str, sites: list[CompressedMatMul], done: Mapping[tuple[str, int], Compiled]
-) -> tuple[dict[str, Groups], dict[str, Groups]]:
-    asked = ZOOS[zoo][1]
-    said = {site.name: {group: at_compile_time(site, group) for group in asked} for site in sites}
-    names = [name for name in done[zoo, asked[0]].groups if name.startswith(f"{case}/")]
-    did = {name[len(case) + 1 :]: {group: done[zoo, group].groups[name] for group in asked} for name in names}
-    nothing: Groups = dict.fromkeys(asked)
-    return {name: said.get(name, nothing) for name in {**said, **did}}, did
+def zoos(simulated_gpu: Compile) -> dict[tuple[str, str], Compared]:
+    """One child compiles all."""
+    return compared_on_gpu(simulated_gpu)
 
 
 @pytest.mark.parametrize(("zoo", "case"), CASES)
 def test_verdicts_are_what_the_plugin_does(zoos: Any, zoo: str, case: str) -> None:
-    said, did = zoos[zoo, case]
-    assert said
-    assert said == did
+    assert zoos[zoo, case].said
+    assert zoos[zoo, case].said == zoos[zoo, case].did
 
 
 @pytest.fixture(scope="module")
-def compiled(simulated_gpu: Compile) -> dict[str, Compiled]:
+def compiled(simulated_gpu: Compile) -> dict[str, Seen]:
     """Single models under single settings, by name."""
     jobs = _single_jobs()
     return dict(zip(jobs, simulated_gpu(list(jobs.values())), strict=True))
@@ -141,43 +82,48 @@ def _single_jobs() -> dict[str, Job]:
     return jobs
 
 
-def test_default_is_the_targets(compiled: Mapping[str, Compiled]) -> None:
+def test_default_is_the_targets(compiled: Mapping[str, Seen]) -> None:
     assert compiled["default"].group_size_property == GPU_XMX.default_group_size == PER_TOKEN
 
 
 @pytest.mark.parametrize("setting", ["f32", "accuracy"])
-def test_nothing_is_quantized_in_f32(compiled: Mapping[str, Compiled], setting: str) -> None:
+def test_nothing_is_quantized_in_f32(compiled: Mapping[str, Seen], setting: str) -> None:
     assert compiled[setting].groups == dict.fromkeys(["linear_0", "linear_1", "linear_2"])
-    assert {node.activation_type for node in compiled[setting].nodes} == {"f32"}
+    assert {node.activation_type for node in compiled[setting].matmuls} == {"f32"}
 
 
-def test_a_model_alone_compiles_as_in_the_zoo(compiled: Mapping[str, Compiled]) -> None:
+def test_a_model_alone_compiles_as_in_the_zoo(compiled: Mapping[str, Seen]) -> None:
     assert compiled["alone"].groups == {"linear": 64}
 
 
 @pytest.mark.parametrize(("model", "nodes", "quantizers"), [("trio", 1, 1), ("pair", 2, 1), ("mixed-256", 3, 2)])
 def test_one_activation_is_quantized_once_a_group_size(
-    compiled: Mapping[str, Compiled], model: str, nodes: int, quantizers: int
+    compiled: Mapping[str, Seen], model: str, nodes: int, quantizers: int
 ) -> None:
-    assert (len(compiled[model].nodes), compiled[model].quantizers) == (nodes, quantizers)
+    assert (len(compiled[model].matmuls), compiled[model].quantizers) == (nodes, quantizers)
+
+
+def executed(done: Seen) -> list[bool]:
+    """Whether each quantizer ran."""
+    return [ran for run in done.runs for ran in run.executed.values()]
 
 
 @pytest.mark.parametrize("what", ["tokens-64", "tokens-8x8"])
-def test_tokens_up_to_the_threshold_are_left_alone(compiled: Mapping[str, Compiled], what: str) -> None:
+def test_tokens_up_to_the_threshold_are_left_alone(compiled: Mapping[str, Seen], what: str) -> None:
     assert GPU_XMX.default_threshold == 64
-    assert compiled[what].statuses == ("OPTIMIZED_OUT",)
+    assert executed(compiled[what]) == [False]
 
 
 @pytest.mark.parametrize("what", ["tokens-65", "tokens-8x9", "static-1"])
-def test_more_tokens_and_static_shapes_are_quantized(compiled: Mapping[str, Compiled], what: str) -> None:
-    assert compiled[what].statuses == ("EXECUTED",)
+def test_more_tokens_and_static_shapes_are_quantized(compiled: Mapping[str, Seen], what: str) -> None:
+    assert executed(compiled[what]) == [True]
 
 
 def test_threshold_is_an_environment_variable(simulated_gpu: Compile) -> None:
     environment = {"OV_GPU_DYNAMIC_QUANTIZATION_THRESHOLD": "128"}
     model = linear_model("w_i8_sym_ch")
     jobs = [Job(model, environment=environment, shapes={"x": [1, tokens, 512]}) for tokens in (128, 129)]
-    assert [done.statuses for done in simulated_gpu(jobs)] == [("OPTIMIZED_OUT",), ("EXECUTED",)]
+    assert [executed(done) for done in simulated_gpu(jobs)] == [[False], [True]]
 
 
 # (K, the largest group beyond K that has a kernel)
@@ -185,7 +131,7 @@ BEYOND_K = [(512, 4223), (576, 2111), (544, 1055)]
 
 
 @pytest.fixture(scope="module")
-def inferred(simulated_gpu: Compile) -> dict[tuple[int, int], Compiled]:
+def inferred(simulated_gpu: Compile) -> dict[tuple[int, int], Seen]:
     """Infers of 65 tokens, by K and group size."""
     pairs = [(k, group) for k, limit in BEYOND_K for group in (limit, limit + 1, 2**32 - 1)]
     pairs += [(8192, 8192), (8448, 4224), (4160, 2080)]  # not beyond K: no limit
@@ -193,12 +139,12 @@ def inferred(simulated_gpu: Compile) -> dict[tuple[int, int], Compiled]:
     return dict(zip(pairs, simulated_gpu(jobs), strict=True))
 
 
-def test_refused_for_want_of_a_kernel_where_infer_throws(inferred: Mapping[tuple[int, int], Compiled]) -> None:
+def test_refused_for_want_of_a_kernel_where_infer_throws(inferred: Mapping[tuple[int, int], Seen]) -> None:
     for (k, group), done in inferred.items():
         (site,) = find_compressed_matmuls(linear_model("w_i8_sym_ch", k=k, n=16))
         verdict = GPU_XMX.verdict(site, group)
         assert (verdict.rule == NO_KERNEL) == (done.error is not None), (k, group, done.error)
-        assert verdict.eligible == (done.statuses == ("EXECUTED",)), (k, group)
+        assert verdict.eligible == (executed(done) == [True]), (k, group)
 
 
 @pytest.mark.parametrize("asked", [32, 64, 128, PER_TOKEN])
@@ -211,7 +157,7 @@ def test_largest_group_size_of_the_ir(largest_zoo: Any, asked: int, largest: int
 
 
 @pytest.fixture(scope="module")
-def largest_zoo(simulated_gpu: Compile) -> tuple[list[CompressedMatMul], dict[tuple[int, int], Compiled]]:
+def largest_zoo(simulated_gpu: Compile) -> tuple[list[CompressedMatMul], dict[tuple[int, int], Seen]]:
     jobs = {}
     sites: list[CompressedMatMul] = []
     for largest in (64, 128):
@@ -244,13 +190,13 @@ def test_precise_matmuls_are_left_alone(simulated_gpu: Compile, tmp_path: Path) 
 @pytest.mark.parametrize("asked", [64, PER_TOKEN])
 def test_bodies_are_quantized_like_the_main_graph(traced: Any, asked: int) -> None:
     for sites, done in traced[asked]:
-        said = {site.name.split("/")[-1]: GPU_XMX.verdict(site, asked).group_size for site in sites}
+        said = {site.name: GPU_XMX.verdict(site, asked).group_size for site in sites}
         assert said == done.groups
         assert set(said.values()) == {32 if asked == 64 else PER_TOKEN}
 
 
 @pytest.fixture(scope="module")
-def traced(simulated_gpu: Compile) -> dict[int, list[tuple[list[CompressedMatMul], Compiled]]]:
+def traced(simulated_gpu: Compile) -> dict[int, list[tuple[list[CompressedMatMul], Seen]]]:
     models = [if_model("w_u4_asym_g32"), loop_model("w_u4_asym_g32"), tensor_iterator_model("w_u4_asym_g32")]
     sites = [find_compressed_matmuls(model) for model in models]
     jobs = [asking(model, asked, traced=True) for asked in (64, PER_TOKEN) for model in models]
@@ -267,7 +213,7 @@ WHOLE_MODELS: dict[str, Build] = {
 
 
 @pytest.fixture(scope="module")
-def whole_models(simulated_gpu: Compile) -> dict[str, tuple[list[CompressedMatMul], Compiled]]:
+def whole_models(simulated_gpu: Compile) -> dict[str, tuple[list[CompressedMatMul], Seen]]:
     models = {name: build() for name, build in WHOLE_MODELS.items()}
     done = simulated_gpu([asking(model, 64) for model in models.values()])
     return {

@@ -1,0 +1,146 @@
+"""The real GPU plugin's answer against the plan: from the model's note, from a file, and from the rules."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import openvino as ov
+import pytest
+
+from ovpass.groups import PER_TOKEN
+from ovpass.plan import load_plans
+from ovpass.settings import Rule
+from ovpass.verification import Question, Report, verify
+from tests.builders import if_model, linear_model, loop_model, pair_model, shared_model, trio_model
+from tests.passes.helpers import transformed
+from tests.verification.command import ENCODER, LLAMA, CommandLine, saved
+
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("simulated_gpu")]
+
+ARC = ("--simulate", "arc-a770")
+ON_ARC = Question(simulate="arc-a770")
+SITES = 12
+
+
+def found(report: Report) -> dict[str, int | None]:
+    return {check.name: check.found for check in report.sites}
+
+
+def test_a_model_as_it_is_by_the_rules(ovpass: CommandLine) -> None:
+    report = ovpass.succeed("verify", LLAMA, *ARC, "--tokens", 65, "--json").json
+    assert report["ok"]
+    assert (report["device"], report["simulated"]) == ("GPU", "arc-a770")
+    assert {(site["planned"], site["found"]) for site in report["sites"]} == {("per-token", "per-token")}
+    assert (len(report["sites"]), report["dynamic_quantize_nodes"]) == (15, 9)
+    assert "simulated" in report["notes"][0]
+    assert report["thresholds"] == [{"tokens": 65, "executed": True, "quantizers": 9}]
+
+
+def test_apply_and_verify_in_one_go(tmp_path: Path, ovpass: CommandLine) -> None:
+    """Exempt sites lose it, and only they."""
+    exempt = ("--group-size", 64, "--exempt", "kind:mlp.down+layer:1", "--exempt", "kind:attn+layer:0")
+    ran = ovpass.succeed("apply", ENCODER, "-o", tmp_path / "out", *exempt, "--verify", "--json").json["verify"]
+    assert ran["ok"]
+    off = {site["name"] for site in ran["sites"] if site["found"] == "not quantized"}
+    assert len(off) == 5
+    assert all("layer.0.attention" in name or "layer.1.output" in name for name in off)
+    assert {site["found"] for site in ran["sites"] if site["name"] not in off} == {64}
+
+
+def test_a_plan_that_the_plugin_does_not_follow(tmp_path: Path, ovpass: CommandLine) -> None:
+    """Group 100 divides no K: the plan is edited to claim it, and every site is named."""
+    plan, out = tmp_path / "plan.yaml", tmp_path / "out"
+    ovpass.succeed("plan", ENCODER, "-o", plan, "--group-size", 64, "--quiet")
+    edited = plan.read_text().replace("group_size: 64", "group_size: 100")
+    plan.write_text(edited)
+    ovpass.succeed("apply", ENCODER, "-o", out, "--plan", plan, "--quiet")
+    ran = ovpass("verify", out, *ARC, "--json")
+    assert (ran.code, ran.err) == (1, f"Failed: {SITES} sites are not as planned\n")
+    report = ran.json
+    assert not report["ok"]
+    assert {site["name"] for site in report["mismatches"]} == {site["name"] for site in report["sites"]}
+    assert {(site["planned"], site["found"]) for site in report["mismatches"]} == {(100, "not quantized")}
+    # As text, and with the plan from the file on the unchanged model, which runs per token.
+    shown = ovpass("verify", ENCODER, *ARC, "--plan", plan)
+    assert shown.code == 1
+    assert f"0 of {SITES} sites as planned on GPU" in shown.out
+    assert all(f"layer.{block}" in shown.out for block in (0, 1))
+
+
+def test_groups_capped_by_zero_points_are_the_ones_really_used(tmp_path: Path) -> None:
+    model = transformed(shared_model(["w_i8_sym_ch", "w_u4_asym_g64"], [64, 32]), group_size=256)
+    report = verify(saved(model, tmp_path), ON_ARC)[""]
+    assert report.ok
+    assert found(report) == {"linear_0": 256, "linear_1": 64}
+
+
+def test_sizes_of_their_own(tmp_path: Path) -> None:
+    model = transformed(pair_model("w_i8_sym_ch"), Rule("linear_1", group_size=64))
+    report = verify(saved(model, tmp_path), ON_ARC)[""]
+    assert report.ok
+    assert found(report) == {"linear_0": 512, "linear_1": 64}
+
+
+def test_int8_products(tmp_path: Path) -> None:
+    model = transformed(trio_model("w_i8_sym_ch"), Rule("linear_1", exempt=True), lowering="int8")
+    report = verify(saved(model, tmp_path), ON_ARC)[""]
+    assert report.ok
+    assert found(report) == {"linear_0": PER_TOKEN, "linear_1": None, "linear_2": PER_TOKEN}
+    assert report.dynamic_quantize_nodes == 0
+
+
+def test_emulated_models_are_not_quantized_again(tmp_path: Path) -> None:
+    path = saved(transformed(pair_model("w_i8_sym_ch"), lowering="emulate", group_size=64), tmp_path)
+    report = verify(path, ON_ARC)[""]
+    assert report.ok
+    assert set(found(report).values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("build", "exempt", "kept"),
+    [
+        (if_model, "if/then_body/body_linear", {"if/else_body/body_linear_else": 64}),
+        (loop_model, "loop/body/body_linear", {}),
+    ],
+)
+def test_bodies(tmp_path: Path, build: Callable[[str], ov.Model], exempt: str, kept: dict[str, int]) -> None:
+    model = transformed(build("w_i8_sym_ch"), Rule(exempt, exempt=True), group_size=64)
+    report = verify(saved(model, tmp_path), ON_ARC)[""]
+    assert report.ok
+    assert found(report) == {exempt: None, **kept}
+    assert report.dynamic_quantize_nodes == len(kept)
+
+
+def test_threshold_of_the_plan(tmp_path: Path, ovpass: CommandLine) -> None:
+    """It is in the plan's environment for the process, which the child gets."""
+    path = saved(transformed(linear_model("w_i8_sym_ch"), threshold=128), tmp_path)
+    report = ovpass.succeed("verify", path, *ARC, "--tokens", "128,129", "--json").json
+    assert report["thresholds"] == [
+        {"tokens": 128, "executed": False, "quantizers": 1},
+        {"tokens": 129, "executed": True, "quantizers": 1},
+    ]
+
+
+def test_a_folder_of_two_models(tmp_path: Path, ovpass: CommandLine) -> None:
+    for name in ("text", "vision"):
+        shutil.copytree(ENCODER, tmp_path / name)
+    report = ovpass.succeed("verify", tmp_path, *ARC, "--tokens", 65, "--json").json
+    submodels = ["text/openvino_model.xml", "vision/openvino_model.xml"]
+    assert sorted({site["submodel"] for site in report["sites"]}) == submodels
+    assert [(run["submodel"], run["executed"]) for run in report["thresholds"]] == [(name, True) for name in submodels]
+    assert len(report["notes"]) == 1
+
+
+def test_a_gpu_without_xmx_says_that_it_cannot_tell(ovpass: CommandLine) -> None:
+    report = ovpass.succeed("verify", ENCODER, "--simulate", "iris-xe", "--json").json
+    assert (report["ok"], report["sites"]) == (True, [])
+    assert "group size 32" in report["notes"][1]
+
+
+def test_a_plan_for_another_model(tmp_path: Path, ovpass: CommandLine) -> None:
+    plan = tmp_path / "plan.yaml"
+    ovpass.succeed("plan", ENCODER, "-o", plan, "--quiet")
+    assert "is for another model" in ovpass.refuse("verify", LLAMA, *ARC, "--plan", plan)
+    assert load_plans(plan)[""].counts()["quantize"] == 12
