@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import openvino_genai
 import pytest
@@ -19,7 +20,7 @@ from ovpass.verification import Seen
 from tests.simulated_gpu import Job
 
 ROOT = Path(__file__).parent.parent
-BLOCKS = 30
+BLOCKS, SITES = 30, 211
 KINDS = ("attn.q", "attn.k", "attn.v", "attn.out", "mlp.gate", "mlp.up", "mlp.down")
 QUESTION = "What is the capital of France?"
 F32 = {"INFERENCE_PRECISION_HINT": "f32"}
@@ -85,6 +86,50 @@ def test_gpu_plugin_follows_the_plan_site_by_site(smollm2: Path, tmp_path: Path,
     planned = {decision.name: decision.group_size for decision in done.plans[""].decisions}
     assert {name: compiled.groups[name] for name in planned} == planned
     assert compiled.quantizers == 3 * BLOCKS + 1
+
+
+@pytest.mark.gpu
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("simulated_gpu")
+def test_verify_by_the_rules_on_the_gpu_plugin(smollm2: Path) -> None:
+    report = verified(smollm2, "--simulate", "arc-a770")
+    assert found(report) == {("per-token", "per-token"): SITES}
+    assert report["dynamic_quantize_nodes"] == 4 * BLOCKS + 1
+
+
+@pytest.mark.gpu
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("simulated_gpu")
+def test_weights_with_zero_points_cap_the_group_as_planned(smollm2: Path, tmp_path: Path) -> None:
+    done = ovpass.transform(smollm2, tmp_path / "out", Settings(group_size=64))
+    assert {decision.group_size for decision in done.plans[""].decisions} == {32}
+    assert found(verified(tmp_path / "out", "--simulate", "arc-a770")) == {(32, 32): SITES}
+
+
+@pytest.mark.parametrize(("asked", "used"), [(32, 32), (64, "not quantized")])
+def test_the_cpu_plugin_proved_by_numbers(smollm2: Path, asked: int, used: object) -> None:
+    report = verified(smollm2, "--device", "CPU", "--property", f"DYNAMIC_QUANTIZATION_GROUP_SIZE={asked}")
+    assert found(report) == {(used, used): SITES}
+    assert any("though the property says 64" in note for note in report["notes"]) == (asked == 64)
+
+
+def test_int8_products_on_the_cpu_plugin(smollm2: Path, tmp_path: Path) -> None:
+    ovpass.transform(smollm2, tmp_path / "out", Settings(lowering="int8", requantize=True, target="cpu"))
+    assert found(verified(tmp_path / "out", "--device", "CPU")) == {("per-token", "per-token"): SITES}
+
+
+def verified(model: Path, *options: str) -> dict[str, Any]:
+    """What the command line reports of a model that is as planned."""
+    command = [sys.executable, "-m", "ovpass", "verify", str(model), *options, "--json"]
+    report: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert report["ok"]
+    assert report["mismatches"] == []
+    return report
+
+
+def found(report: Mapping[str, Any]) -> Counter[tuple[object, object]]:
+    """How often each pair of planned and found is there."""
+    return Counter((site["planned"], site["found"]) for site in report["sites"])
 
 
 def test_demo_gives_the_same_answer_four_times() -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from ovpass.verification.observation import TokenRun
 
 LARGEST = 4096
+_DEFAULT = 64
+"""The plugin's own, which two runs confirm."""
 
 Try = Callable[[int], TokenRun]
 
@@ -16,11 +18,16 @@ def find_threshold(run: Try, largest: int = LARGEST) -> int | None:
 
     0 where they run for a single token, None where they never run.
     """
-    if _executes(run, 1):
-        return 0
-    if not _executes(run, largest):
+    if _executes(run, _DEFAULT):
+        if _executes(run, 1):
+            return 0
+        skipped, executed = 1, _DEFAULT
+    elif _executes(run, _DEFAULT + 1):
+        return _DEFAULT
+    elif _executes(run, largest):
+        skipped, executed = _DEFAULT + 1, largest
+    else:
         return None
-    skipped, executed = 1, largest
     while executed - skipped > 1:
         middle = (skipped + executed) // 2
         if _executes(run, middle):

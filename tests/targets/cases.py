@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import openvino as ov
 from openvino import opset13 as op
 
-from ovpass.sites import CompressedMatMul
 from tests.builders import FORMATS, WeightFormat, finish, linear_model
 from tests.builders.layers import Value
 
@@ -20,21 +17,6 @@ GROUPED, PER_GROUP = (N, K // GROUP, GROUP), (N, K // GROUP, 1)
 MATRIX, PER_CHANNEL = (N, K), (N, 1)
 
 Build = Callable[[], ov.Model]
-Groups = dict[int, int | None]
-"""Group size asked for -> the one in force for a MatMul, None for none."""
-
-FOLDER = Path(__file__).resolve().parents[2] / "models" / "formats"
-FILES: dict[str, Build] = {path.stem: partial(ov.Core().read_model, path) for path in sorted(FOLDER.glob("*.xml"))}
-"""Models that real tools made."""
-
-
-@dataclass(frozen=True)
-class Compared:
-    """What a target says of a case's MatMuls, by name, what the plugin did, and the sites among them."""
-
-    said: Mapping[str, Groups]
-    did: Mapping[str, Groups]
-    sites: Sequence[CompressedMatMul]
 
 
 def codes(shape: Sequence[int] = GROUPED, kind: str = "u4", high: int = 7) -> Value:

@@ -16,7 +16,8 @@ from ovpass.groups import PER_TOKEN
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from ovpass.targets import CPU
 from tests.builders import pair_model, tied_model, trio_model
-from tests.targets.cases import CHAINS, FILES, LENGTHS, PLAIN, SHAPES, Build, Compared, Groups, merged, weight_groups
+from tests.targets.cases import CHAINS, LENGTHS, PLAIN, SHAPES, Build, merged, weight_groups
+from tests.targets.compared import FILES, Compared, Groups
 
 TOKENS, BATCH = 5, 4
 

@@ -19,7 +19,8 @@ from tests.builders import (
     trio_model,
 )
 from tests.simulated_gpu import Job
-from tests.targets.cases import CHAINS, FILES, LENGTHS, PLAIN, SHAPES, Build, Compared, Groups, merged, weight_groups
+from tests.targets.cases import CHAINS, LENGTHS, PLAIN, SHAPES, Build, merged, weight_groups
+from tests.targets.compared import FILES, Compared, Groups
 
 EVERY_GROUP = (0, 16, 32, 33, 40, 48, 60, 64, 96, 100, 128, 192, 256, 512, 1024, 4096, PER_TOKEN)
 FEW_GROUPS = (64, 256, PER_TOKEN)

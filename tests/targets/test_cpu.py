@@ -15,7 +15,7 @@ import pytest
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets import CPU
 from tests.builders import if_model, linear_model, loop_model, tensor_iterator_model
-from tests.targets.cases import Compared
+from tests.targets.compared import Compared
 from tests.targets.cpu_table import ZOOS, any_of, compared_on_cpu, outputs_at, quantized, random_inputs
 
 FILES = Path(__file__).resolve().parents[2] / "models" / "formats"

@@ -26,7 +26,8 @@ from tests.builders import (
     trio_model,
 )
 from tests.simulated_gpu import Job
-from tests.targets.cases import Build, Compared
+from tests.targets.cases import Build
+from tests.targets.compared import Compared
 from tests.targets.gpu_table import ZOOS, compared_on_gpu
 
 pytestmark = pytest.mark.gpu
