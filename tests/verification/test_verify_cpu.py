@@ -76,9 +76,6 @@ def test_silently_off(case: str) -> None:
     assert not CPU.verdict(site, group).eligible
 
 
-@pytest.mark.skipif(
-    "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"), reason="this CPU has no bf16"
-)
 def test_bf16_ignores_every_group(tmp_path: Path) -> None:
     assert found(pair_model("w_i8_sym_ch"), 32, "bf16") == {None}
     model = saved(linear_model("w_i8_sym_ch"), tmp_path)
