@@ -33,6 +33,14 @@ class NoDeviceError(VerifyError):
     """No device of the kind that was asked for."""
 
 
+class TextError(OvpassError):
+    """A text or tokenizer that cannot be read, or that is too short for what is asked."""
+
+
+class ExtraError(OvpassError):
+    """A package of one of the extras that is not installed."""
+
+
 class LogError(OvpassError):
     """A log that cannot be read, or that records nothing to look at."""
 

@@ -33,3 +33,13 @@ def parse_group_size(value: object) -> int:
 def format_group_size(group_size: int) -> int | str:
     """The group size as people and files write it."""
     return _NAME if group_size == PER_TOKEN else group_size
+
+
+def group_fits(group_size: int, length: int | None, target: str) -> bool:
+    """Whether groups of that size can be emulated along an axis of `length` elements, None if it is dynamic.
+
+    A shorter last group is the CPU's alone (measured); the GPU plugin quantizes no such site.
+    """
+    if length is None:
+        return group_size >= PER_TOKEN
+    return group_size >= length or length % group_size == 0 or target == "cpu"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ovpass.errors import PlanError, SettingsError
-from ovpass.groups import PER_TOKEN, format_group_size, parse_group_size
+from ovpass.groups import format_group_size, group_fits, parse_group_size
 from ovpass.settings import EXEMPTIONS, Settings, settings_from_dict, settings_to_dict
 from ovpass.sites import KINDS, CompressedMatMul
 
@@ -92,7 +92,7 @@ class Plan:
         if self.settings.lowering == "emulate":
             by_name = {site.name: site for site in sites}
             for decision in self.chosen(QUANTIZE):
-                _check_emulated(decision, by_name[decision.name])
+                _check_emulated(decision, by_name[decision.name], self.settings.target)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for YAML and JSON; `plan_from_dict` reads it back to an equal plan."""
@@ -126,13 +126,13 @@ class Plan:
         return plans[""]
 
 
-def _check_emulated(decision: Decision, site: CompressedMatMul) -> None:
+def _check_emulated(decision: Decision, site: CompressedMatMul, target: str) -> None:
     """An edited group or axis would otherwise show when the model runs."""
     axis, rank, group = -1 if decision.axis is None else decision.axis, site.activation_rank, decision.group_size or 0
     if rank is None or not -rank <= axis < rank:
         raise PlanError(f"{decision.name}: the activation has no axis {axis}")
     length = site.axis_length(axis)
-    if (length is None and group < PER_TOKEN) or (length is not None and group < length and length % group):
+    if not group_fits(group, length, target):
         shown = "known at run time only" if length is None else length
         raise PlanError(f"{decision.name}: group size {group} does not divide axis {axis}, whose length is {shown}")
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from ovpass.errors import SettingsError
+from ovpass.evaluation.options import Evaluation
 from ovpass.groups import parse_group_size
 from ovpass.settings import EXEMPTIONS, LOWERINGS, TARGETS, Rule, Settings, load_settings
 
@@ -41,6 +42,44 @@ _SETTINGS = (
     ),
     click.option("--requantize", is_flag=True, help="Turn other weights into 8 bit per channel.  [lowering int8]"),
 )
+
+
+_EVALUATION = (
+    click.option("--text", type=click.Path(path_type=Path), help="Text to evaluate on.  [default: a novel]"),
+    click.option("--tokenizer", type=click.Path(path_type=Path), help="Folder of the tokenizer.  [default: MODEL's]"),
+    click.option("--windows", type=int, help="Windows of text.  [default: 8]"),
+    click.option("--window-tokens", type=int, help="Tokens in each.  [default: 512; encoders 128]"),
+    click.option("--stride", type=int, help="Tokens between their starts.  [default: no overlap]"),
+    click.option(
+        "--profile", default="gpu", help="Whose rules to emulate: gpu, cpu, gpu-no-xmx, none.  [default: gpu]"
+    ),
+)
+
+
+def evaluation_options(command: _Command) -> _Command:
+    """Add the options that `evaluation_from` reads."""
+    for option in reversed(_EVALUATION):
+        command = option(command)
+    return command
+
+
+def evaluation_from(options: dict[str, Any]) -> Evaluation:
+    """How to evaluate, from the options.
+
+    Raises:
+        SettingsError: for a device or numbers that are not possible.
+    """
+    device = str(options.get("device", "CPU")).upper()
+    return Evaluation(
+        windows=options["windows"],
+        window_tokens=options["window_tokens"],
+        stride=options["stride"],
+        text=options["text"],
+        tokenizer=options["tokenizer"],
+        inputs=options.get("inputs", ()),
+        profile=options["profile"],
+        device=device,
+    )
 
 
 def verbosity(command: _Command) -> _Command:

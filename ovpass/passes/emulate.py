@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -81,13 +81,36 @@ def _in_groups(site: CompressedMatMul, x: ov.Output, options: ActivationQuantize
 
 
 def _along_last(site: CompressedMatMul, x: ov.Output, length: int, options: ActivationQuantizer) -> ov.Node:
-    """Split the last axis into groups, quantize each, and join them again."""
+    """Split the last axis into groups, quantize each, and join them again; the last group can be a shorter one."""
     owner, name = site.matmul, marker(site.matmul)
     others = [0] * ((site.activation_rank or 0) - 1)
-    groups = small_constant([*others, length // options.group_size, options.group_size], np.int64, owner, "groups")
-    split = name(op.reshape(x, groups, True), "split")
+    count = -(-length // options.group_size)
+    missing = count * options.group_size - length
+    whole = _padded(site, x, [*others, missing]) if missing else x
+    groups = small_constant([*others, count, options.group_size], np.int64, owner, "groups")
+    split = name(op.reshape(whole, groups, True), "split")
     y = _apply(Quantizer(-1, name), split.output(0), options)
-    return name(op.reshape(y, small_constant([*others, length], np.int64, owner, "joined_shape"), True), "joined")
+    joined = small_constant([*others, length + missing], np.int64, owner, "joined_shape")
+    y = name(op.reshape(y, joined, True), "joined")
+    return _shortened(site, y, length) if missing else y
+
+
+def _padded(site: CompressedMatMul, x: ov.Output, amounts: Sequence[int]) -> ov.Output:
+    """`x` with zeros at the ends of its axes: no scale depends on them, since every range includes 0."""
+    owner, name = site.matmul, marker(site.matmul)
+    none = small_constant([0] * len(amounts), np.int64, owner, "pad_begin")
+    ends = small_constant(list(amounts), np.int64, owner, "pad_end")
+    zero = small_constant(0, np.float32, owner, "pad_value")
+    return name(op.pad(x, none, ends, "constant", zero), "padded").output(0)
+
+
+def _shortened(site: CompressedMatMul, x: ov.Node, length: int) -> ov.Node:
+    owner, name = site.matmul, marker(site.matmul)
+    start, stop, step, axis = (
+        small_constant([value], np.int64, owner, role)
+        for value, role in ((0, "first"), (length, "stop"), (1, "step"), (-1, "slice_axis"))
+    )
+    return name(op.slice(x, start, stop, step, axis), "shortened")
 
 
 def _apply(quantizer: Quantizer, x: ov.Output, options: ActivationQuantizer) -> ov.Node:

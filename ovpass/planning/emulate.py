@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ovpass.errors import SettingsError
-from ovpass.groups import PER_TOKEN
+from ovpass.groups import group_fits
 from ovpass.plan import EXEMPT, QUANTIZE, SKIP, Decision, Plan, decide
 from ovpass.planning.resolve import Wanted, resolve
 from ovpass.settings import Settings
@@ -43,7 +43,8 @@ def _decide(item: Wanted, settings: Settings, target: Target) -> Decision:
         group = group if rule.group_size is None else rule.group_size
         threshold = threshold if rule.threshold is None else rule.threshold
     _check_axis(item, axis)
-    _check_divides(item, group, site.axis_length(axis), axis)
+    if not group_fits(group, site.axis_length(axis), target.name):
+        raise SettingsError(f"{item.because}: {_misfit(site, group, axis)}")
     return decide(
         site,
         QUANTIZE,
@@ -63,14 +64,12 @@ def _check_axis(item: Wanted, axis: int) -> None:
         )
 
 
-def _check_divides(item: Wanted, group: int, length: int | None, axis: int) -> None:
-    if length is None and group < PER_TOKEN:
-        raise SettingsError(
-            f"{item.because}: {item.site.name}: axis {axis} has a dynamic length, which takes per-token only"
-        )
-    if length is not None and group < length and length % group:
-        divisors = [d for d in (32, 48, 64, 96, 128, 192, 256) if length % d == 0]
-        raise SettingsError(
-            f"{item.because}: group size {group} does not divide {length}, the length of axis {axis} of "
-            f"{item.site.name}; {', '.join(map(str, divisors)) or 'per-token'} would"
-        )
+def _misfit(site: CompressedMatMul, group: int, axis: int) -> str:
+    length = site.axis_length(axis)
+    if length is None:
+        return f"{site.name}: axis {axis} has a dynamic length, which takes per-token only"
+    divisors = [d for d in (32, 48, 64, 96, 128, 192, 256) if length % d == 0]
+    return (
+        f"group size {group} does not divide {length}, the length of axis {axis} of {site.name}; "
+        f"{', '.join(map(str, divisors)) or 'per-token'} would"
+    )

@@ -6,6 +6,7 @@ profiling statuses are then real. Values that infer returns, speed, and which Fu
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -60,6 +61,11 @@ def get_profile(name: str) -> Profile:
     if name not in PROFILES:
         raise SettingsError(f"simulated device {name!r} is unknown; it is one of {', '.join(PROFILES)}")
     return PROFILES[name]
+
+
+def is_simulated() -> bool:
+    """Whether a GPU that this process sees is a simulated one, by the variables that make it so."""
+    return os.environ.get("SetCommandStreamReceiver") == _RECORDING["SetCommandStreamReceiver"]
 
 
 def profile_for(target: str) -> str:

@@ -10,6 +10,7 @@ import openvino as ov
 import pytest
 
 from ovpass.errors import SettingsError
+from ovpass.evaluation.reference import Array, dequantized
 from ovpass.groups import PER_TOKEN
 from ovpass.settings import Rule
 from ovpass.sites import find_compressed_matmuls
@@ -28,7 +29,6 @@ from tests.builders import (
     weight_format,
 )
 from tests.passes.helpers import activations, compiled, nodes, outputs, relative, same, together, transformed
-from tests.reference import Array, dequantized
 
 GROUPS = (16, 32, 64, 128)
 
@@ -88,6 +88,16 @@ def test_the_cpu_plugin_really_quantizes_in_that_comparison() -> None:
     errors = [relative(outputs(model, inputs, group), exact) for group in GROUPS]
     assert min(errors) > 1e-3
     assert errors == sorted(errors)  # smaller groups are closer
+
+
+@pytest.mark.parametrize("group", [48, 96, 192, 320])
+def test_a_shorter_last_group_is_the_cpu_plugins(group: int) -> None:
+    model = linear_model("w_i8_sym_ch")
+    inputs = inputs_of(model, 1, 5, 512)
+    emulated = outputs(emulate(model, group), inputs)
+    assert relative(emulated, outputs(model, inputs, group)) < 1e-5
+    assert relative(emulated, expected(model, inputs["x"], group)) < 1e-5
+    assert relative(emulated, outputs(model, inputs, 0)) > 1e-3
 
 
 @pytest.mark.parametrize("rank", [2, 3, 4])
@@ -306,7 +316,7 @@ def test_tied_weights_stay_tied() -> None:
 
 def test_refuses_groups_that_do_not_divide() -> None:
     with pytest.raises(SettingsError):
-        emulate(linear_model("w_i8_sym_ch"), 96)
+        transformed(linear_model("w_i8_sym_ch"), lowering="emulate", group_size=96, target="gpu-xmx")
     with pytest.raises(SettingsError):  # how many tokens there will be is not known
         emulate(linear_model("w_i8_sym_ch"), 16, axis=-2)
 

@@ -9,9 +9,9 @@ import openvino as ov
 import pytest
 from openvino import opset13 as op
 
+from ovpass.evaluation.reference import Array, quantized
 from ovpass.passes.quantizers import Quantizer
 from tests.passes.helpers import activations, outputs
-from tests.reference import Array, quantized
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 SYMMETRIC = {"sym_per_token_k512": 512, "sym_group128_k512": 128, "sym_group32_k512": 32}

@@ -1,4 +1,8 @@
-"""Dynamic quantization in NumPy: the GPU kernel's half-precision arithmetic, and the CPU plugin's in f32."""
+"""Dynamic quantization in NumPy: the GPU kernel's half-precision arithmetic, and the CPU plugin's in f32.
+
+The formulas and where they come from are in ovpass/passes/quantizers.py, which builds the same in public ops; this is
+what they, the recorded codes of the kernels and the CPU plugin are tested against.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +44,18 @@ def quantized(x: Array, *, symmetric: bool, half: bool) -> Quantized:
 
 
 def dequantized(x: Array, group_size: int, *, axis: int = -1, symmetric: bool = True, half: bool = False) -> Array:
-    """What is left of an activation after quantization in groups along `axis`; a larger group is all of it."""
+    """What is left of an activation after quantization in groups along `axis`; a larger group is all of it.
+
+    Where the group does not divide the axis, the last one is shorter.
+    """
     turned = np.moveaxis(x, axis, -1)
     length = turned.shape[-1]
     group = min(group_size, length)
-    grouped = turned.reshape(*turned.shape[:-1], length // group, group)
-    values = quantized(grouped, symmetric=symmetric, half=half).values
-    return np.moveaxis(values.reshape(turned.shape), -1, axis).astype(x.dtype)
+    missing = -length % group
+    padded = np.pad(turned, [(0, 0)] * (x.ndim - 1) + [(0, missing)])  # every range includes 0
+    grouped = padded.reshape(*turned.shape[:-1], -1, group)
+    values = quantized(grouped, symmetric=symmetric, half=half).values.reshape(padded.shape)
+    return np.moveaxis(values[..., :length], -1, axis).astype(x.dtype)
 
 
 def _symmetric(x: Array) -> tuple[Array, ...]:

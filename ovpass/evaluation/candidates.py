@@ -1,0 +1,116 @@
+"""What can be compared: a model as it is, or `MODEL@setting,setting`, changed in memory for the comparison.
+
+smollm2                                 as it is
+smollm2@per-token                       per token, as an Intel GPU with XMX would quantize
+smollm2@group_size=32,profile=cpu       groups of 32, as the CPU plugin would
+smollm2@group_size=64,profile=none      groups of 64 at every site, whatever devices do
+smollm2@exempt=kind:mlp.down            any of the settings; exempt can repeat
+smollm2@plan=plan.yaml                  a plan of 'ovpass plan' or 'ovpass tune'
+smollm2@DYNAMIC_QUANTIZATION_GROUP_SIZE=32   the plugin's own: names in capitals are properties for compile_model
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ovpass.errors import SettingsError
+from ovpass.groups import parse_group_size
+from ovpass.settings import Rule, Settings, settings_from_dict
+
+PROFILES: Mapping[str, str | None] = {"gpu": "gpu-xmx", "gpu-xmx": "gpu-xmx", "gpu-no-xmx": "gpu", "cpu": "cpu"}
+NO_PROFILE = "none"
+_NUMBERS = ("threshold", "axis")
+_FLAGS = ("symmetric", "requantize")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One model with what is to be done to it; `label` is as the user wrote it.
+
+    `settings` are None for a model as it is. `profile` is the target whose rules are emulated, None to emulate the
+    settings to the letter. `properties` go to compile_model.
+    """
+
+    label: str
+    path: Path
+    settings: Settings | None = None
+    plan: Path | None = None
+    profile: str | None = "gpu-xmx"
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the model is rewritten in memory."""
+        return self.settings is not None or self.plan is not None
+
+
+def parse_candidate(text: str, profile: str = "gpu") -> Candidate:
+    """Read `MODEL` or `MODEL@setting,setting`; `profile` is the one of candidates that name none.
+
+    Raises:
+        SettingsError: naming the candidate and the setting that is wrong.
+    """
+    if "@" not in text or Path(text).exists():
+        return Candidate(text, Path(text), profile=_profile(profile))
+    path, _, rest = text.rpartition("@")
+    try:
+        return _structure(text, Path(path), rest, profile)
+    except SettingsError as error:
+        raise SettingsError(f"{text}: {error}") from error
+
+
+def _structure(label: str, path: Path, rest: str, profile: str) -> Candidate:
+    values: dict[str, Any] = {}
+    exempt: list[Rule] = []
+    properties: dict[str, str] = {}
+    for item in filter(None, (part.strip() for part in rest.split(","))):
+        key, equals, value = item.partition("=")
+        if not equals:
+            values["group_size"] = parse_group_size(item)
+        elif key.isupper():
+            properties[key] = value
+        elif key == "exempt":
+            exempt.append(Rule(match=value, exempt=True))
+        else:
+            values[key] = _value(key, value)
+    chosen = _profile(str(values.pop("profile", profile)))
+    plan = values.pop("plan", None)
+    if plan is not None and (values or exempt):
+        raise SettingsError("a plan holds all settings; write plan=FILE alone, or with a profile and properties")
+    if chosen is not None and "target" not in values:
+        values["target"] = chosen
+    asked = bool(exempt) or bool(values.keys() - {"target"})
+    settings = settings_from_dict({**values, "rules": []}) if asked else None
+    if settings is not None:
+        settings = _with_rules(settings, exempt, chosen)
+    return Candidate(label, path, settings, None if plan is None else Path(plan), chosen, properties)
+
+
+def _with_rules(settings: Settings, rules: list[Rule], profile: str | None) -> Settings:
+    if settings.lowering == "native" and profile is None:
+        settings = replace(settings, lowering="emulate", threshold=settings.threshold or 0)
+    return replace(settings, rules=tuple(rules))
+
+
+def _value(key: str, value: str) -> Any:
+    if key in _NUMBERS:
+        try:
+            return int(value)
+        except ValueError:
+            raise SettingsError(f"{key}={value}: is not a whole number") from None
+    if key in _FLAGS:
+        if value not in ("true", "false"):
+            raise SettingsError(f"{key}={value}: is neither true nor false")
+        return value == "true"
+    return value
+
+
+def _profile(name: str) -> str | None:
+    if name == NO_PROFILE:
+        return None
+    if name not in PROFILES:
+        raise SettingsError(f"profile {name!r} is unknown; it is one of {', '.join(PROFILES)}, {NO_PROFILE}")
+    return PROFILES[name]

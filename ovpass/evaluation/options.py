@@ -1,0 +1,69 @@
+"""How to evaluate: what the user says, and what is taken where nothing is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ovpass.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """How many windows of how many tokens. `stride` tokens lie between their starts, None: they do not overlap.
+
+    `skip` windows at the beginning of the text are left out, so that two sets of windows share no text.
+    """
+
+    count: int = 8
+    tokens: int = 512
+    stride: int | None = None
+    skip: int = 0
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.tokens < 2 or self.skip < 0:
+            raise SettingsError(
+                f"{self.count} windows of {self.tokens} tokens: take one or more, of at least 2 tokens each"
+            )
+        if self.stride is not None and not 1 <= self.stride <= self.tokens:
+            raise SettingsError(f"stride {self.stride}: take 1 to {self.tokens}, the length of a window")
+
+    @property
+    def step(self) -> int:
+        """Tokens between the starts of two windows."""
+        return self.tokens if self.stride is None else self.stride
+
+
+LANGUAGE_MODEL = WindowOptions()
+ENCODER = WindowOptions(tokens=128)
+SEARCH = WindowOptions(count=2, tokens=256)
+"""Windows of commands that evaluate hundreds of settings."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How to evaluate. Of the windows, None takes what suits the model and the command.
+
+    `text` and `tokenizer` (a folder) None take the shipped text and the reference's own folder. `inputs` are .npz
+    files for models that take no token ids. `profile` is that of candidates that name none.
+    """
+
+    windows: int | None = None
+    window_tokens: int | None = None
+    stride: int | None = None
+    text: Path | None = None
+    tokenizer: Path | None = None
+    inputs: Sequence[Path] = field(default=())
+    profile: str = "gpu"
+    device: str = "CPU"
+
+    def __post_init__(self) -> None:
+        if self.device not in ("CPU", "GPU"):
+            raise SettingsError(f"device {self.device!r} is unknown; it is CPU or GPU")
+
+    def window_options(self, default: WindowOptions, skip: int = 0) -> WindowOptions:
+        """The windows asked for, completed by `default`."""
+        count = default.count if self.windows is None else self.windows
+        tokens = default.tokens if self.window_tokens is None else self.window_tokens
+        return WindowOptions(count, tokens, self.stride, skip)

@@ -1,0 +1,120 @@
+"""From a candidate to a model in memory and the properties to compile it with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ovpass.errors import ModelError
+from ovpass.evaluation.candidates import Candidate
+from ovpass.ir.files import IrFile, open_source
+from ovpass.ir.note import read_note
+from ovpass.ir.runtime_options import GROUP_SIZE, read_group_size
+from ovpass.loading import Loaded, load, plan_loaded
+from ovpass.plan import QUANTIZE, Plan, load_plans, plan_from_dict
+from ovpass.planning.profile import emulated
+from ovpass.settings import Settings
+from ovpass.sites import find_sites
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+CLEAN: Mapping[str, str] = {
+    "INFERENCE_PRECISION_HINT": "f32",
+    GROUP_SIZE: "0",
+    "KV_CACHE_PRECISION": "f32",
+}
+"""Properties that leave nothing but f32 arithmetic: no dynamic quantization, no compressed KV cache."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model ready to be compiled: `plan` is what was done to it, or None; `how` says it in words."""
+
+    model: ov.Model
+    properties: Mapping[str, str]
+    plan: Plan | None
+    how: str
+
+
+def prepare_clean(candidate: Candidate) -> Prepared | None:
+    """The candidate's weights without any quantization of activations; None where they cannot be had back."""
+    from ovpass.api import strip  # noqa: PLC0415
+
+    ir = sole_model(candidate)
+    note = read_note(ir.document().metadata)
+    model = ir.read()
+    if note is not None:
+        plan = plan_from_dict(note["plan"])
+        if any(decision.method == "requantize" for decision in plan.decisions):
+            return None
+        model = strip(model)
+    return Prepared(model, CLEAN, None, "f32 compute, no dynamic quantization, f32 KV cache")
+
+
+def prepare(candidate: Candidate) -> Prepared:
+    """The candidate as it is to be judged.
+
+    Raises:
+        OvpassError: for a model, setting or plan that does not fit.
+    """
+    from ovpass.api import apply  # noqa: PLC0415
+
+    ir = sole_model(candidate)
+    document = ir.document()
+    if not candidate.changed:
+        own = read_group_size(document.metadata)
+        properties = {**CLEAN, GROUP_SIZE: str(own or 0), **candidate.properties}
+        return Prepared(ir.read(), properties, None, _as_it_is(properties))
+    loaded = Loaded("", ir, document, find_sites(document.graph))
+    plan = planned(candidate, loaded)
+    properties = {**CLEAN, GROUP_SIZE: str(plan.model_group_size), **candidate.properties}
+    return Prepared(apply(ir.read(), plan), properties, plan, describe(plan))
+
+
+def planned(candidate: Candidate, loaded: Loaded) -> Plan:
+    """The plan that the candidate's model is changed by, emulated where it is one for a plugin."""
+    if candidate.plan is not None:
+        plan = load_plans(candidate.plan).get(loaded.key) or Plan.load(candidate.plan)
+        plan.check_fits(loaded.sites)
+    else:
+        plan = plan_loaded([loaded], candidate.settings or Settings())[loaded.key]
+    if plan.settings.lowering == "native" and candidate.profile is not None:
+        return emulated(plan, loaded.sites)
+    return plan
+
+
+def sole_model(candidate: Candidate) -> IrFile:
+    """The one model of the candidate's source that has sites, or the only one that there is.
+
+    Raises:
+        ModelError: where there are several.
+    """
+    source = open_source(candidate.path)
+    if len(source.models) == 1:
+        return source.models[0]
+    with_sites = load(source)
+    if len(with_sites) != 1:
+        names = ", ".join(loaded.key for loaded in with_sites)
+        raise ModelError(f"{candidate.path}: holds several models ({names}); name one of the .xml files")
+    return replace(with_sites[0].ir)
+
+
+def describe(plan: Plan) -> str:
+    """In words: whose arithmetic, at how many sites, in what groups."""
+    from collections import Counter  # noqa: PLC0415
+
+    from ovpass.groups import format_group_size  # noqa: PLC0415
+
+    sizes = Counter(format_group_size(decision.group_size or 0) for decision in plan.chosen(QUANTIZE))
+    groups = ", ".join(f"{count} at {size}" for size, count in sizes.most_common()) or "no site"
+    lowering = f"{plan.settings.target} emulated" if plan.settings.lowering == "emulate" else plan.settings.lowering
+    threshold = max((decision.threshold or 0 for decision in plan.decisions), default=0)
+    return f"{lowering}: {groups}" + (f", above {threshold} tokens" if threshold else "")
+
+
+def _as_it_is(properties: Mapping[str, str]) -> str:
+    group = properties[GROUP_SIZE]
+    quantization = "no dynamic quantization by the plugin" if group == "0" else f"the plugin's own, group size {group}"
+    return f"as it is: {properties['INFERENCE_PRECISION_HINT']} compute, {quantization}"

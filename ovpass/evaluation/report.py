@@ -1,0 +1,66 @@
+"""An evaluation as plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ovpass.evaluation.arrays import ArraysJudged, ArraysReport
+from ovpass.evaluation.summary import TextSummary
+from ovpass.evaluation.text import Judged, TextReport
+
+
+def report_to_dict(report: TextReport | ArraysReport) -> dict[str, Any]:
+    """The report for JSON."""
+    if isinstance(report, ArraysReport):
+        candidates = [_arrays(judged) for judged in report.candidates]
+        return {"reference": report.reference, "reference_runs": report.how, "candidates": candidates}
+    return {
+        "reference": report.reference,
+        "reference_runs": report.how,
+        "reference_perplexity": report.perplexity,
+        "candidates": [_text(judged) for judged in report.candidates],
+    }
+
+
+def summary_to_dict(summary: TextSummary) -> dict[str, Any]:
+    """A comparison of predictions."""
+    return {
+        "perplexity": summary.perplexity,
+        "perplexity_delta_percent": summary.delta_percent.value,
+        "perplexity_delta_interval": summary.delta_percent.to_dict()["interval"],
+        "kl": summary.kl.to_dict(),
+        "top1_agreement": summary.top1.value,
+        "top1_interval": summary.top1.to_dict()["interval"],
+        "windows": summary.windows,
+        "tokens": summary.tokens,
+    }
+
+
+def _text(judged: Judged) -> dict[str, Any]:
+    return {
+        "model": judged.model,
+        "runs": judged.how,
+        **summary_to_dict(judged.total),
+        "weights": None if judged.weights is None else summary_to_dict(judged.weights),
+        "activations": None if judged.activations is None else summary_to_dict(judged.activations),
+        "seconds": round(judged.seconds, 3),
+    }
+
+
+def _arrays(judged: ArraysJudged) -> dict[str, Any]:
+    outputs = [
+        {
+            "name": output.name,
+            "cosine": output.cosine.to_dict(),
+            "relative_error": output.relative_error.to_dict(),
+            "max_difference": output.maximum,
+        }
+        for output in judged.outputs
+    ]
+    return {
+        "model": judged.model,
+        "runs": judged.how,
+        "outputs": outputs,
+        "inputs": judged.inputs,
+        "seconds": round(judged.seconds, 3),
+    }

@@ -1,0 +1,71 @@
+"""Run a compiled model on windows of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import openvino as ov
+
+from ovpass.errors import ModelError
+from ovpass.evaluation.feeding import TokenFeed
+from ovpass.evaluation.preparation import Prepared
+from ovpass.evaluation.windows import Window
+
+Array = npt.NDArray[Any]
+
+
+class Runner:
+    """A model compiled once, asked window by window.
+
+    Raises:
+        ModelError: where the device does not compile it, or it takes no token ids.
+    """
+
+    def __init__(self, prepared: Prepared, name: str, device: str = "CPU") -> None:
+        self._name = name
+        self._feed = TokenFeed(prepared.model, name)
+        self._request = compiled(prepared, name, device).create_infer_request()
+
+    def logits(self, window: Window, extra: Mapping[str, Array] | None = None) -> Array:
+        """The predictions of the window's scored tokens, [scored, vocabulary]; valid until the next call.
+
+        Raises:
+            ModelError: where the model fails, or gives no predictions for every token.
+        """
+        outputs = self.outputs(window, extra)
+        logits = outputs[0][0] if outputs[0].ndim == 3 else outputs[0]
+        if logits.ndim != 2 or len(logits) != len(window.ids):
+            raise ModelError(
+                f"{self._name}: gives {outputs[0].shape} for {len(window.ids)} tokens, not predictions for each of them"
+            )
+        return np.asarray(logits[len(logits) - 1 - window.scored : -1])
+
+    def outputs(self, window: Window, extra: Mapping[str, Array] | None = None) -> list[Array]:
+        """All outputs for the window, each [1, tokens, ..]; valid until the next call."""
+        try:
+            self._request.reset_state()
+            self._request.infer({**self._feed(window.ids), **(extra or {})}, share_inputs=True)
+        except RuntimeError as error:
+            raise ModelError(f"{self._name}: fails on {len(window.ids)} tokens: {last_line(error)}") from error
+        return [tensor.data for tensor in self._request.output_tensors]
+
+
+def compiled(prepared: Prepared, name: str, device: str) -> ov.CompiledModel:
+    """Compile for `device`.
+
+    Raises:
+        ModelError: with what the plugin says.
+    """
+    try:
+        return ov.Core().compile_model(prepared.model, device, dict(prepared.properties))
+    except RuntimeError as error:
+        raise ModelError(f"{name}: does not compile on {device}: {last_line(error)}") from error
+
+
+def last_line(error: Exception) -> str:
+    """What OpenVINO says, without the places in its sources."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "no reason given"

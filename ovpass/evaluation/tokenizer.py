@@ -1,0 +1,97 @@
+"""Text to token ids, with the tokenizer of a model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ovpass.errors import OvpassError, TextError
+from ovpass.extras import extra_module
+
+Ids = npt.NDArray[np.int64]
+
+_OPENVINO = "openvino_tokenizer.xml"
+_HUGGING_FACE = "tokenizer.json"
+_PIECE = 256
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """`encode` gives the ids of a text without special tokens; `prefix` are those that open every sequence."""
+
+    encode: Callable[[str], Ids]
+    prefix: Ids
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The OpenVINO tokenizer in `folder`, or its Hugging Face tokenizer.json.
+
+    Raises:
+        TextError: where there is neither, or it cannot be read.
+        ExtraError: where the package for it is not installed.
+    """
+    for name, load in ((_OPENVINO, _openvino), (_HUGGING_FACE, _hugging_face)):
+        if (folder / name).is_file():
+            try:
+                return load(folder / name)
+            except OvpassError:
+                raise
+            except Exception as error:  # both libraries raise bare ones
+                raise TextError(f"{folder / name}: cannot be read as a tokenizer: {error}") from error
+    raise TextError(
+        f"{folder}: has no tokenizer ({_OPENVINO} or {_HUGGING_FACE}); "
+        "convert one with convert_tokenizer of openvino-tokenizers, or name a folder with --tokenizer"
+    )
+
+
+def _openvino(path: Path) -> Tokenizer:
+    import openvino as ov  # noqa: PLC0415
+
+    # Its import makes the operations of tokenizers known to OpenVINO.
+    extra_module("openvino_tokenizers", "eval", "reading an OpenVINO tokenizer")
+    compiled = ov.Core().compile_model(path, "CPU")
+
+    def with_special(text: str) -> Ids:
+        ids: Ids = np.asarray(compiled([text])["input_ids"], np.int64)[0]
+        return ids
+
+    return _without_prefix(with_special)
+
+
+def _hugging_face(path: Path) -> Tokenizer:
+    tokenizers = extra_module("tokenizers", "eval", "reading a tokenizer of Hugging Face")
+    tokenizer = tokenizers.Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return _without_prefix(lambda text: np.asarray(tokenizer.encode(text).ids, np.int64))
+
+
+def _without_prefix(with_special: Callable[[str], Ids]) -> Tokenizer:
+    """Tell the special tokens by what two different texts have in common at both ends."""
+    first, second = with_special("a"), with_special("7")
+    shared = next((i for i, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]), 0)
+    tail = next((i for i, pair in enumerate(zip(first[::-1], second[::-1], strict=False)) if pair[0] != pair[1]), 0)
+
+    def encode(text: str) -> Ids:
+        # A tokenizer can cut off what is longer than its model's context: give it a few lines at a time.
+        return np.concatenate([_inner(with_special(piece), shared, tail) for piece in _pieces(text)])
+
+    return Tokenizer(encode, first[:shared])
+
+
+def _inner(ids: Ids, prefix: int, suffix: int) -> Ids:
+    return ids[prefix : len(ids) - suffix]
+
+
+def _pieces(text: str) -> list[str]:
+    """The text cut at ends of lines into pieces of a few lines; a line is never cut."""
+    pieces, start = [], 0
+    while len(text) - start > _PIECE:
+        end = text.rfind("\n", start, start + _PIECE) + 1 or text.find("\n", start + _PIECE) + 1 or len(text)
+        pieces.append(text[start:end])
+        start = end
+    return [*pieces, text[start:]]

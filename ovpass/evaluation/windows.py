@@ -1,0 +1,52 @@
+"""Cut a text into the windows that every candidate is evaluated on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ovpass.errors import SettingsError, TextError
+from ovpass.evaluation.options import WindowOptions
+from ovpass.evaluation.tokenizer import Ids, Tokenizer
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sequence of token ids [tokens]; predictions of the last `scored` of its tokens count."""
+
+    ids: Ids
+    scored: int
+
+    @property
+    def targets(self) -> npt.NDArray[np.int64]:
+        """The tokens to predict: [scored]."""
+        return self.ids[len(self.ids) - self.scored :]
+
+
+def make_windows(text: str, tokenizer: Tokenizer, options: WindowOptions) -> list[Window]:
+    """Windows of equal length, each opened by the tokenizer's own prefix; overlaps are scored once.
+
+    Raises:
+        TextError: where the text is too short for them.
+    """
+    body = options.tokens - len(tokenizer.prefix)
+    step = min(options.step, body)
+    if body < 2:
+        raise SettingsError(f"windows of {options.tokens} tokens leave no room behind the tokenizer's prefix")
+    needed = body + step * (options.skip + options.count - 1)
+    ids = tokenizer.encode(text)
+    if len(ids) < needed:
+        raise TextError(
+            f"the text has {len(ids)} tokens; {options.count} windows of {options.tokens} tokens need {needed}; "
+            "take fewer or shorter windows, or a longer text"
+        )
+    starts = [step * (options.skip + number) for number in range(options.count)]
+    return [
+        Window(
+            np.concatenate([tokenizer.prefix, ids[start : start + body]]),
+            (body if len(tokenizer.prefix) else body - 1) if start == starts[0] or step == body else step,
+        )
+        for start in starts
+    ]
