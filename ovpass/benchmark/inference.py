@@ -1,0 +1,95 @@
+"""A model on its own: one inference after another, and as many at once as the device wants."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+import openvino as ov
+
+from ovpass.benchmark.messages import LATENCY, THROUGHPUT, Sample
+from ovpass.benchmark.subjects import Subject
+from ovpass.benchmark.workload import Workload
+from ovpass.errors import SettingsError
+from ovpass.verification.inputs import input_specs, make_inputs
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+class Inference:
+    """A compiled model.
+
+    Raises:
+        RuntimeError: what OpenVINO throws for models, devices and properties that it does not take.
+        SettingsError: where the given inputs are not those of the model.
+    """
+
+    def __init__(self, subject: Subject, workload: Workload) -> None:
+        self.versions: dict[str, str] = {}
+        core = ov.Core()
+        started = time.perf_counter()
+        self._compiled = core.compile_model(core.read_model(subject.path), workload.device, dict(subject.properties))
+        self.seconds = time.perf_counter() - started
+        self.effective = _properties(self._compiled)
+        self._specs, self._seed = input_specs(self._compiled), workload.seed
+        self._given = None if workload.inputs is None else _read(workload.inputs, self._compiled)
+        self.sweeps = self._given is None and any(-1 in spec.shape for spec in self._specs)
+        self._request = self._compiled.create_infer_request()
+        self._queue = ov.AsyncInferQueue(self._compiled)
+        self.requests = len(self._queue)
+
+    def measure(self, sample: Sample) -> dict[str, float]:
+        """The time of one inference in milliseconds, and inferences a second with all requests at work."""
+        inputs = self._given or make_inputs(self._specs, sample.tokens or 1, self._seed + sample.index)
+        self._request.reset_state()
+        started = time.perf_counter()
+        self._request.infer(inputs)
+        seconds = time.perf_counter() - started
+        return {LATENCY: 1000 * seconds, THROUGHPUT: self._throughput(inputs) if self.requests > 1 else 1 / seconds}
+
+    def _throughput(self, inputs: Arrays) -> float:
+        for request in self._queue:
+            request.reset_state()
+        started = time.perf_counter()
+        for _ in range(self.requests):
+            self._queue.start_async(inputs)
+        self._queue.wait_all()
+        return self.requests / (time.perf_counter() - started)
+
+
+def _read(path: Path, compiled: ov.CompiledModel) -> dict[str, npt.NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            given = dict(arrays)
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, BadZipFile):  # the last but one for an .npy
+        raise SettingsError(f"{path}: is no .npz of plain arrays, as numpy.savez writes one") from None
+    names = [port.get_names() for port in compiled.inputs]
+    missing = [min(aliases) for aliases in names if not aliases & given.keys()]
+    unknown = sorted(given.keys() - set().union(*names))
+    if missing or unknown:
+        raise SettingsError(
+            f"{path}: its arrays are {', '.join(sorted(given))}; the model's inputs are "
+            f"{', '.join(min(aliases) for aliases in names)}"
+        )
+    return given
+
+
+def _properties(compiled: ov.CompiledModel) -> dict[str, str]:
+    names = compiled.get_property("SUPPORTED_PROPERTIES")
+    return {name: _text(compiled.get_property(name)) for name in names if name != "SUPPORTED_PROPERTIES"}
+
+
+def _text(value: Any) -> str:
+    """OpenVINO's own spelling, where Python has another."""
+    if isinstance(value, bool):
+        return "YES" if value else "NO"
+    if isinstance(value, (list, set, tuple)):
+        return " ".join(map(_text, value))
+    if isinstance(value, ov.Type):
+        return str(value.to_string())
+    return str(getattr(value, "name", value))

@@ -1,0 +1,133 @@
+"""What is compared: models, each with compile properties of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ovpass.errors import ModelError, SettingsError
+from ovpass.ir.files import IrFile, open_source
+from ovpass.ir.note import read_note
+from ovpass.plan import QUANTIZE, Plan, plan_from_dict
+
+_LLM = "openvino_model.xml"
+_TOKENIZERS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
+_SHOWN = 3
+_CONTEXT = "max_position_embeddings"
+_PROPERTY = re.compile(r"[A-Z][A-Z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model and what it is run with.
+
+    `title` is what the user wrote, `path` the .xml, or the folder where `generates` says that OpenVINO GenAI runs it.
+    `context` is how many tokens the model takes, None where nothing tells. `thresholds` are numbers of tokens up to
+    which it is not quantized, by what ovpass noted in it.
+    """
+
+    title: str
+    path: Path
+    generates: bool
+    properties: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    context: int | None = None
+    thresholds: tuple[int, ...] = ()
+
+
+def parse_subject(text: str, device: str, common: Mapping[str, str] | None = None) -> Subject:
+    """Read `MODEL` or `MODEL@NAME=VALUE,NAME=VALUE`.
+
+    MODEL is all before the last @ that an = follows. Properties given here win over `common` ones, and those over what
+    ovpass noted in the model. The environment variables that it noted are set as they are.
+
+    Raises:
+        ModelError: for a model that is not there, or that cannot be run as it lies there.
+        SettingsError: for anything after the @ that is no compile property.
+    """
+    model, given = _split(text)
+    xml, generates = _find(Path(model))
+    document = xml.document()
+    stateful = "ReadValue" in document.graph.types
+    path = xml.xml
+    if generates and stateful:
+        path = Path(model)
+        _check_tokenizers(path)
+    plan = _noted_plan(read_note(document.metadata))
+    on_cpu = device == "CPU"
+    noted = plan.run_properties if plan and (plan.settings.target == "cpu") == on_cpu else {}
+    return Subject(
+        title=text,
+        path=path.resolve(),
+        generates=generates and stateful,
+        properties={**noted, **(common or {}), **given},
+        environment=plan.run_environment if plan else {},
+        context=_context(xml.xml.with_name("config.json")),
+        thresholds=_thresholds(plan, on_cpu=on_cpu) if plan else (),
+    )
+
+
+def _split(text: str) -> tuple[str, dict[str, str]]:
+    model, at, rest = text.rpartition("@")
+    if not at or "=" not in rest:
+        return text, {}
+    pairs = [(part, *part.partition("=")) for part in rest.split(",")]
+    for part, name, equals, value in pairs:
+        if not equals or not value or not _PROPERTY.fullmatch(name):
+            raise SettingsError(
+                f"{text}: {part!r} is no compile property; write MODEL@NAME=VALUE,NAME=VALUE, "
+                "for example model@DYNAMIC_QUANTIZATION_GROUP_SIZE=32,INFERENCE_PRECISION_HINT=f32"
+            )
+    return model, {name: value for _, name, _, value in pairs}
+
+
+def _find(path: Path) -> tuple[IrFile, bool]:
+    """The IR to run, and whether it lies as OpenVINO GenAI wants a language model."""
+    source = open_source(path)
+    if not source.is_folder:
+        return source.models[0], False
+    llm = next((ir for ir in source.models if ir.key == _LLM), None)
+    if llm is not None:
+        return llm, True
+    if len(source.models) > 1:
+        shown = ", ".join(str(ir.xml) for ir in source.models[:_SHOWN])
+        raise ModelError(f"{path}: holds {len(source.models)} models; name one by its .xml, for example {shown}")
+    return source.models[0], False
+
+
+def _check_tokenizers(folder: Path) -> None:
+    missing = [name for name in _TOKENIZERS if not (folder / name).is_file()]
+    if missing:
+        raise ModelError(
+            f"{folder}: has no {missing[0]}, without which OpenVINO GenAI runs no language model; make it with "
+            f"openvino-tokenizers, or name {folder / _LLM} to measure the model alone"
+        )
+
+
+def _context(config: Path) -> int | None:
+    """How many tokens the configuration of the model allows, where it says so."""
+    try:
+        data: Any = json.loads(config.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{config}: cannot be read: {error}") from error
+    places = [data, data.get("text_config")] if isinstance(data, dict) else []
+    found = [place[_CONTEXT] for place in places if isinstance(place, dict) and isinstance(place.get(_CONTEXT), int)]
+    return found[0] if found else None
+
+
+def _noted_plan(note: dict[str, Any] | None) -> Plan | None:
+    return plan_from_dict(note["plan"]) if note and "plan" in note else None
+
+
+def _thresholds(plan: Plan, *, on_cpu: bool) -> tuple[int, ...]:
+    """Those in the graph hold on any device, that of the plugin on GPUs."""
+    in_graph = {d.threshold for d in plan.chosen(QUANTIZE) if d.threshold is not None}
+    own = plan.settings.threshold
+    plugin = {own} if own is not None and plan.settings.lowering == "native" and not on_cpu else set()
+    return tuple(sorted(in_graph | plugin))

@@ -1,0 +1,150 @@
+"""ovpass bench: what users feel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ovpass.benchmark.messages import LATENCY, THROUGHPUT, TPOT, TTFT
+from ovpass.benchmark.plot import check_plot, save_plot
+from ovpass.benchmark.result import Outcome, Result, Series, result_to_dict
+from ovpass.benchmark.run import run_benchmark
+from ovpass.benchmark.subjects import parse_subject
+from ovpass.benchmark.workload import Workload
+from ovpass.cli.options import json_option, parse_properties, verbosity
+from ovpass.cli.output import print_json, print_table, progress
+from ovpass.errors import SettingsError
+
+_TITLES = {TTFT: "TTFT ms", TPOT: "TPOT ms", LATENCY: "Latency ms", THROUGHPUT: "Inf/s"}
+_SHOWN = (
+    "INFERENCE_PRECISION_HINT",
+    "DYNAMIC_QUANTIZATION_GROUP_SIZE",
+    "KV_CACHE_PRECISION",
+    "PERFORMANCE_HINT",
+    "NUM_STREAMS",
+    "INFERENCE_NUM_THREADS",
+)
+"""Of the properties in force, those that explain a difference; --verbose and --json have all."""
+
+
+@click.command("bench")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL[@K=V,K=V]...")
+@click.option("--device", default="CPU", callback=lambda *args: args[-1].upper(), help="CPU, GPU, ...  [default: CPU]")
+@click.option("--property", "properties", multiple=True, metavar="K=V", help="A property for all models (repeatable).")
+@click.option("--prompt-tokens", help="Lengths of prompts.  [default: 32,64,65,128,512,1024]")
+@click.option("--output-tokens", default=32, show_default=True, help="How many tokens to generate.")
+@click.option("--prompt-lookup", is_flag=True, help="Decode with prompt lookup.")
+@click.option("--text", type=click.Path(path_type=Path), help="Cut prompts from this file; random tokens if not given.")
+@click.option("--inputs", type=click.Path(path_type=Path), help="An .npz of inputs for a model that does not generate.")
+@click.option("--repeats", default=5, show_default=True, help="Rounds that are measured.")
+@click.option("--warm-up", default=1, show_default=True, help="Rounds before them that are not.")
+@click.option("--seed", default=0, show_default=True, help="For prompts, and the order of models.")
+@click.option("--timeout", default=900.0, show_default=True, help="Seconds after which a model is given up.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path), help="Draw times against lengths into this .png, .svg or .pdf."
+)
+@json_option
+@verbosity
+def command(
+    models: tuple[str, ...],
+    properties: tuple[str, ...],
+    prompt_tokens: str | None,
+    plot: Path | None,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    **options: Any,
+) -> None:
+    """Measure what users of each MODEL feel, in turns, and compare with the first.
+
+    A folder of a language model is run by OpenVINO GenAI: time to the first token (TTFT) and per output token (TPOT).
+    Any other model is run alone: latency, and throughput with as many requests as the device wants.
+    """
+    workload = Workload(lengths=_lengths(prompt_tokens), **options)
+    if plot is not None:
+        check_plot(plot, workload)
+    common = parse_properties(properties)
+    subjects = [parse_subject(text, workload.device, common) for text in models]
+    with progress(quiet=quiet or as_json) as step:
+        result = run_benchmark(subjects, workload, step)
+    if as_json:
+        print_json(result_to_dict(result))
+    elif not quiet:
+        print_result(result, verbose=verbose)
+    if plot is not None:
+        save_plot(result, plot)  # last: a full disk must not cost the numbers
+
+
+def _lengths(text: str | None) -> tuple[int, ...] | None:
+    try:
+        return None if text is None else tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise SettingsError(f"--prompt-tokens {text!r}: write numbers with commas between: 32,64,65") from None
+
+
+def print_result(result: Result, *, verbose: bool) -> None:
+    """The machine, the models, and the measurements."""
+    first, workload = result.outcomes[0].loaded, result.workload
+    click.echo(f"{workload.device}: {first.device_name}, {result.cpus} CPUs")
+    for name, version in first.versions.items():
+        click.echo(f"{name} {version}")
+    _print_models(result, verbose=verbose)
+    _print_cells(result)
+    what = f"{workload.output_tokens} new tokens; " if result.generates else ""
+    click.echo(f"{what}rounds: {workload.warm_up} to warm up, {workload.repeats} measured; medians.")
+
+
+def _print_cells(result: Result) -> None:
+    compared = len(result.outcomes) > 1
+    columns = ["Tokens", "Model"]
+    for metric in result.cells[0].series:
+        columns += [_TITLES[metric], "to #1 (95 %)"] if compared else [_TITLES[metric]]
+    rows: list[list[object]] = []
+    for cell in result.cells:
+        row: list[object] = [cell.tokens, f"#{cell.subject + 1}"]
+        for series in cell.series.values():
+            row += [_significant(series.median), _ratio(series)] if compared else [_significant(series.median)]
+        rows.append(row)
+    print_table(columns, rows, numeric=("Tokens", *_TITLES.values()))
+
+
+def _significant(number: float) -> str:
+    """Three digits, or all that are before the point."""
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def _print_models(result: Result, *, verbose: bool) -> None:
+    loads = [
+        (
+            f"#{number}",
+            o.subject.title,
+            f"{o.loaded.seconds:.2f}",
+            f"{o.loaded.megabytes:.0f}",
+            f"{o.peak_megabytes:.0f}",
+        )
+        for number, o in enumerate(result.outcomes, 1)
+    ]
+    columns = ("", "Model", "Load s", "Load MB", "Peak MB")
+    print_table(columns, loads, numeric=columns[2:])
+    names = sorted({name for o in result.outcomes for name in o.loaded.effective}) if verbose else _SHOWN
+    rows = [(name, *(o.loaded.effective.get(name) for o in result.outcomes)) for name in names]
+    print_table(("In force", *(f"#{number}" for number in range(1, len(result.outcomes) + 1))), rows)
+    for number, outcome in enumerate(result.outcomes, 1):
+        for note in _notes(outcome):
+            click.echo(f"#{number}: {note}.")
+
+
+def _notes(outcome: Outcome) -> list[str]:
+    notes = [f"run with the environment variable {k}={v}" for k, v in outcome.subject.environment.items()]
+    if outcome.loaded.requests > 1:
+        notes.append(f"throughput is of {outcome.loaded.requests} requests at once")
+    return notes
+
+
+def _ratio(series: Series) -> str | None:
+    if series.ratio is None:
+        return None
+    interval = series.ratio.interval
+    return f"{series.ratio.value:.2f}" + (f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else "")

@@ -1,0 +1,202 @@
+"""ovpass compress: weights in fewer bits, by NNCF."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ovpass.cli.apply import print_transformed, transformed_report
+from ovpass.cli.options import (
+    json_option,
+    model_argument,
+    output_option,
+    overwrite_option,
+    settings_from,
+    settings_given,
+    settings_options,
+    verbosity,
+)
+from ovpass.cli.output import by_kind, group_cell, print_json, print_table
+from ovpass.cli.plan import plans_report, print_plans
+from ovpass.convert.calibration import Calibration
+from ovpass.convert.compress import Compressed, compress_source
+from ovpass.convert.modes import BACKUPS, FALLBACKS, MODES, PER_CHANNEL
+from ovpass.convert.recipe import Recipe
+from ovpass.errors import SettingsError
+from ovpass.groups import format_group_size
+
+_PER_CHANNEL = "per-channel"
+_FEW = 2
+
+
+def _weight_group(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
+    if value in (None, _PER_CHANNEL):
+        return None if value is None else PER_CHANNEL
+    try:
+        return int(value)
+    except ValueError:
+        raise SettingsError(f"group-size {value!r}: give a number of weights, or {_PER_CHANNEL}") from None
+
+
+@click.command("compress")
+@model_argument
+@output_option
+@click.option("--mode", default="int8_sym", show_default=True, help=f"One of {', '.join(MODES)}.")
+@click.option(
+    "--group-size", "weight_group", callback=_weight_group, metavar="SIZE", help="Weights along K that share a scale."
+)
+@click.option(
+    "--group-size-fallback",
+    default="error",
+    show_default=True,
+    help=f"For layers whose K it does not divide: {', '.join(FALLBACKS)}.",
+)
+@click.option("--ratio", type=float, help="Share of layers in this mode, the others in --backup-mode.")
+@click.option("--all-layers", is_flag=True, help="The embedding and the last layer in this mode, too.")
+@click.option("--backup-mode", help=f"For the other layers: {', '.join(BACKUPS)}.")
+@click.option("--awq", is_flag=True, help="Scale channels by their activations (without a text: by the weights).")
+@click.option("--scale-estimation", is_flag=True, help="Choose scales by the error of the layer's output.")
+@click.option("--gptq", is_flag=True, help="Round weights so that they correct one another.")
+@click.option("--lora-correction", is_flag=True, help="Add low-rank adapters against the error.")
+@click.option("--codebook", type=click.Path(path_type=Path), help="A .npy of ascending values.  [mode codebook]")
+@click.option("--ignore", multiple=True, metavar="PATTERN", help="Leave these layers as they are (repeatable).")
+@click.option("--text", type=click.Path(path_type=Path), help="Calibrate on this text.  [default: the shipped one]")
+@click.option("--tokenizer", type=click.Path(path_type=Path), help="Folder of the tokenizer.  [default: MODEL's]")
+@click.option("--samples", type=int, default=32, show_default=True, help="Pieces of the text to calibrate on.")
+@click.option("--sequence-length", type=int, default=128, show_default=True, help="Tokens of each.")
+@click.option("--then-apply", is_flag=True, help="Then apply the settings below, as 'ovpass apply' does.")
+@settings_options
+@overwrite_option
+@json_option
+@verbosity
+def command(
+    model: Path,
+    output: Path,
+    then_apply: bool,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    **options: Any,
+) -> None:
+    """Compress the weights of MODEL, which are in floating point, and write it to OUT."""
+    if settings_given(options) and not then_apply:
+        raise SettingsError("settings for activations take effect with --then-apply; add it, or leave them out")
+    shown = not quiet and not as_json and sys.stderr.isatty()
+    started = time.perf_counter()
+    done = compress_source(
+        model,
+        output,
+        _recipe(options),
+        calibration=_calibration(options),
+        then=settings_from(options) if then_apply else None,
+        overwrite=overwrite,
+        # NNCF draws bars of its own: lines stay readable between them.
+        progress=lambda step: click.echo(f"{step} ...", err=True) if shown else None,
+        bars=shown,
+    )
+    seconds = time.perf_counter() - started
+    if as_json:
+        print_json({**compressed_report(done), "seconds": round(seconds, 3)})
+    elif not quiet:
+        _print(done, seconds, verbose=verbose)
+
+
+def _activation_group_option() -> None:
+    """Here --group-size is that of the weights."""
+    option = next(parameter for parameter in command.params if parameter.name == "group_size")
+    option.opts = ["--activation-group-size"]
+
+
+_activation_group_option()
+
+
+def _recipe(options: dict[str, Any]) -> Recipe:
+    flags = ("all_layers", "awq", "scale_estimation", "gptq", "lora_correction")
+    names = ("mode", "group_size_fallback", "ratio", "backup_mode", "codebook", *flags)
+    chosen = {name: options[name] for name in names}
+    return Recipe(group_size=options["weight_group"], ignore=options["ignore"], **chosen)
+
+
+def _calibration(options: dict[str, Any]) -> Calibration:
+    return Calibration(options["text"], options["tokenizer"], options["samples"], options["sequence_length"])
+
+
+def compressed_report(done: Compressed) -> dict[str, Any]:
+    """What was made of it, as JSON."""
+    applied = {} if done.applied is None else {**plans_report(done.applied.plans), **transformed_report(done.applied)}
+    return {
+        "output": str(done.output),
+        "mode": done.recipe.mode,
+        "models": [
+            {
+                "model": model.key,
+                "bytes_before": model.bytes_before,
+                "bytes_after": model.bytes_after,
+                "ignored": list(model.ignored),
+                "left": list(model.left),
+                "formats": [{**asdict(fmt), "sites": count} for fmt, count in model.formats.items()],
+            }
+            for model in done.models
+        ],
+        "targets": [
+            {
+                "target": entry.target,
+                "sites": entry.sites,
+                "quantized": entry.quantized,
+                "group_size": format_group_size(entry.group_size),
+                "fitting_group_sizes": [format_group_size(size) for size in entry.groups],
+                "reasons": dict(entry.reasons),
+            }
+            for entry in done.advice
+        ],
+        **applied,
+        "notes": [*done.notes, *applied.get("notes", [])],
+    }
+
+
+def _print(done: Compressed, seconds: float, *, verbose: bool) -> None:
+    for model in done.models:
+        if model.key and len(done.models) > 1:
+            click.echo(model.key)
+        ordered = sorted(model.formats.items(), key=lambda item: by_kind(item[0].kind))
+        rows = [(count, fmt.kind, fmt.weights) for fmt, count in ordered]
+        print_table(("Layers", "Kind", "Weights (N x K)"), rows, numeric=("Layers",))
+        _print_names("Ignored", model.ignored, verbose=verbose)
+        _print_names("Left in floating point by NNCF", model.left, verbose=verbose)
+        before, after = model.bytes_before, model.bytes_after
+        click.echo(f"Weights: {before / 1e6:.1f} MB before, {after / 1e6:.1f} MB after ({after / before:.0%}).")
+    _print_targets(done)
+    for note in done.notes:
+        click.echo(f"Note: {note}.")
+    if done.applied is not None:
+        print_plans(done.applied.plans, verbose=verbose)
+        print_transformed(done.applied, seconds)
+    else:
+        click.echo(f"Written to {done.output} in {seconds:.2f} s.")
+
+
+def _print_names(what: str, names: Sequence[str], *, verbose: bool) -> None:
+    if names:
+        few = names if verbose else names[:_FEW]
+        click.echo(f"{what} ({len(names)}): {', '.join(few)}{', ...' if len(few) < len(names) else ''}")
+
+
+def _print_targets(done: Compressed) -> None:
+    rows = [
+        (
+            entry.target,
+            f"{entry.quantized} of {entry.sites}",
+            group_cell(entry.group_size),
+            ", ".join(str(format_group_size(size)) for size in entry.groups) or None,
+            "; ".join(entry.reasons) or None,
+        )
+        for entry in done.advice
+    ]
+    print_table(("Target", "Quantizes", "Default", "Groups that fit all", "Left out because"), rows)

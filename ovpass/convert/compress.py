@@ -1,0 +1,224 @@
+"""From weights in floating point to compressed ones: files and folders in, files and folders out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ovpass.convert.advice import TargetAdvice, ask_targets, explain_group, notes_on
+from ovpass.convert.calibration import Calibration, Ids, model_inputs
+from ovpass.convert.layers import LinearLayer, find_linear_layers, pick
+from ovpass.convert.nncf_weights import GroupSizeError, compress_weights, load_nncf, read_codebook
+from ovpass.convert.recipe import Recipe
+from ovpass.destination import check_destination
+from ovpass.errors import ModelError, SettingsError
+from ovpass.ir.files import IrFile, ModelSource, open_source
+from ovpass.ir.output import publish, staging
+from ovpass.plan import describe_weights
+from ovpass.rewrite import Progress, Transformed, _carry_along, _publish_single, transform
+from ovpass.settings import Settings
+from ovpass.sites import CompressedMatMul, find_sites
+from ovpass.sites.kinds import LM_HEAD
+
+
+@dataclass(frozen=True)
+class Format:
+    """How the weights of a kind of layer are stored, `weights` in words.
+
+    `weight_group_size` elements of K share a scale, None: all.
+    """
+
+    kind: str
+    weights: str
+    weight_type: str
+    weight_group_size: int | None
+    symmetric: bool
+    codebook: bool
+
+
+@dataclass(frozen=True)
+class CompressedModel:
+    """One model of the source. Sizes are those of the .bin in bytes; `formats` counts sites.
+
+    `ignored` are the layers that the recipe left out, `left` those that NNCF did on top of that.
+    """
+
+    key: str
+    bytes_before: int
+    bytes_after: int
+    ignored: tuple[str, ...]
+    left: tuple[str, ...]
+    formats: Mapping[Format, int]
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What was written, what targets make of it, and what NNCF and ovpass have to say about it.
+
+    `applied` is what `transform` did next, where settings for activations were given.
+    """
+
+    output: Path
+    recipe: Recipe
+    models: tuple[CompressedModel, ...]
+    advice: tuple[TargetAdvice, ...]
+    notes: tuple[str, ...]
+    applied: Transformed | None = None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A model and its layers in floating point; `ignored` are those the recipe leaves out."""
+
+    ir: IrFile
+    layers: Sequence[LinearLayer]
+    ignored: Sequence[LinearLayer]
+
+    @property
+    def kept(self) -> list[LinearLayer]:
+        """The layers that are compressed."""
+        names = {layer.name for layer in self.ignored}
+        return [layer for layer in self.layers if layer.name not in names]
+
+
+def compress_source(
+    source: Path | str,
+    output: Path | str,
+    recipe: Recipe | None = None,
+    *,
+    calibration: Calibration | None = None,
+    then: Settings | None = None,
+    overwrite: bool = False,
+    progress: Progress = lambda _: None,
+    bars: bool = False,
+) -> Compressed:
+    """Compress the weights of an .xml or of all models in a folder; the output has the source's form.
+
+    The model is run on the calibration text only where the recipe needs it, or a text is named. With `then` the
+    result is planned and rewritten by those settings, as `transform` does, in the same go. `bars` lets NNCF draw its
+    progress on stderr.
+
+    Raises:
+        OvpassError: its children for a bad model, recipe, text, setting or place, and where NNCF is not installed;
+            then nothing is written.
+    """
+    recipe, calibration = recipe or Recipe(), calibration or Calibration()
+    origin = open_source(source)
+    destination = check_destination(origin, Path(output), overwrite)
+    load_nncf()
+    progress("reading")
+    jobs = _jobs(origin, recipe)
+    _check_in_advance(recipe, calibration, then, jobs)
+    samples = None
+    if recipe.needs_text or calibration.text is not None:
+        progress("tokenizing the calibration text")
+        samples = calibration.read(origin.root if origin.is_folder else origin.root.parent)
+    with staging(destination) as staged:
+        folder = staged / "output"
+        folder.mkdir()
+        warnings: list[str] = []
+        for job in jobs:
+            progress(f"compressing {job.ir.xml.name} to {recipe.mode}")
+            warnings += _compress(job, folder, recipe, samples, bars)
+        done = _describe(jobs, folder, destination, recipe, warnings)
+        if origin.is_folder:
+            _carry_along(origin, [job.ir for job in jobs], folder, copy_weights=False)
+        if then is not None:
+            made = folder if origin.is_folder else folder / jobs[0].ir.xml.name
+            return replace(done, applied=transform(made, destination, then, overwrite=overwrite, progress=progress))
+        if origin.is_folder:
+            publish(folder, destination)
+        else:
+            _publish_single(jobs[0].ir, folder, destination)
+    return done
+
+
+def _jobs(source: ModelSource, recipe: Recipe) -> list[_Job]:
+    """The models with something to compress, none of which may be compressed already."""
+    found = []
+    for ir in source.models:
+        graph = ir.document().graph
+        if sites := find_sites(graph):
+            raise ModelError(
+                f"{ir.xml}: {len(sites)} MatMuls have compressed weights already ({sites[0].name}: "
+                f"{sites[0].weight_type}); start from the model in floating point"
+            )
+        if layers := find_linear_layers(graph):
+            found.append((ir, layers))
+    if not found:
+        raise ModelError(f"{source.root}: has no MatMul with constant weights in floating point; nothing to compress")
+    ignored = {id(layer) for layer in pick([layer for _, layers in found for layer in layers], recipe.ignore)}
+    jobs = [_Job(ir, layers, [layer for layer in layers if id(layer) in ignored]) for ir, layers in found]
+    jobs = [job for job in jobs if job.kept]
+    if not jobs:
+        raise SettingsError(f"ignore {', '.join(recipe.ignore)}: leaves no layer to compress")
+    return jobs
+
+
+def _check_in_advance(recipe: Recipe, calibration: Calibration, then: Settings | None, jobs: Sequence[_Job]) -> None:
+    """Refuse before minutes of work what would be refused after them."""
+    if recipe.codebook is not None:
+        read_codebook(recipe.codebook)
+    if calibration.text is not None and not recipe.can_use_text:
+        raise SettingsError(
+            f"text {calibration.text}: mode {recipe.mode} alone does not look at activations; add scale-estimation, "
+            "awq, gptq, lora-correction or a ratio, or leave it out"
+        )
+    if then is not None:
+        pick([layer for job in jobs for layer in job.layers], [rule.match for rule in then.rules])
+
+
+def _compress(job: _Job, folder: Path, recipe: Recipe, samples: Sequence[Ids] | None, bars: bool) -> list[str]:
+    """Write the compressed model to its place below `folder`; returns what NNCF warned of."""
+    from ovpass.ir.writer import write_anew  # noqa: PLC0415 - brings OpenVINO along
+
+    model = job.ir.read()
+    dataset = None if samples is None else [model_inputs(model, job.ir.xml, sample) for sample in samples]
+    # Weights that an embedding shares would be compressed for its sake: they are named, too.
+    ignored = [name for layer in job.ignored for name in (layer.name, layer.weights)]
+    try:
+        compressed, warnings = compress_weights(model, job.ir.xml, recipe, ignored, dataset, bars=bars)
+    except GroupSizeError as error:
+        candidates = [layer for layer in job.kept if recipe.all_layers or layer.kind != LM_HEAD]
+        raise SettingsError(f"{job.ir.xml}: {explain_group(recipe, candidates)}") from error
+    target = folder / Path(job.ir.key).parent
+    target.mkdir(parents=True, exist_ok=True)
+    write_anew(compressed, job.ir, target)
+    return warnings
+
+
+def _describe(
+    jobs: Sequence[_Job], folder: Path, destination: Path, recipe: Recipe, warnings: Sequence[str]
+) -> Compressed:
+    """Look at what was written as any reader would."""
+    models, sites = [], []
+    for job in jobs:
+        made = IrFile(folder / Path(job.ir.key).parent / job.ir.xml.name, job.ir.key)
+        own = find_sites(made.document().graph)
+        names = {site.name for site in own}
+        sites += own
+        models.append(
+            CompressedModel(
+                key=job.ir.key,
+                bytes_before=job.ir.bin.stat().st_size,
+                bytes_after=made.bin.stat().st_size,
+                ignored=tuple(layer.name for layer in job.ignored),
+                left=tuple(layer.name for layer in job.kept if layer.name not in names),
+                formats=Counter(map(_format, own)),
+            )
+        )
+    notes = [*warnings, *notes_on(recipe, sites)]
+    return Compressed(destination, recipe, tuple(models), ask_targets(sites), tuple(notes))
+
+
+def _format(site: CompressedMatMul) -> Format:
+    return Format(
+        kind=site.kind,
+        weights=describe_weights(site),
+        weight_type=site.weight_type,
+        weight_group_size=site.weight_group_size,
+        symmetric=site.symmetric,
+        codebook=site.codebook,
+    )

@@ -1,0 +1,5 @@
+"""Fixtures of the tests of bench."""
+
+from tests.cli.conftest import ovpass
+
+__all__ = ["ovpass"]

@@ -1,0 +1,67 @@
+"""ovpass compress."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import CommandLine, contents
+
+INT4 = ("--mode", "int4_sym", "--group-size", "32")
+
+
+def test_json_is_alone_on_stdout(ovpass: CommandLine, llama: Path, tmp_path: Path) -> None:
+    found = ovpass.succeed("compress", llama, "-o", tmp_path / "out", *INT4, "--ignore", "kind:attn.v", "--json").json
+    assert (found["output"], found["mode"]) == (str(tmp_path / "out"), "int4_sym")
+    (model,) = found["models"]
+    assert model["bytes_after"] < model["bytes_before"]
+    assert sum(fmt["sites"] for fmt in model["formats"]) == 7
+    assert len(model["ignored"]) == 1
+    assert {entry["target"]: entry["quantized"] for entry in found["targets"]} == {"gpu-xmx": 7, "gpu": 7, "cpu": 7}
+    assert "decisions" not in found
+
+
+def test_then_apply_adds_the_plan(ovpass: CommandLine, llama: Path, tmp_path: Path) -> None:
+    options = (*INT4, "--then-apply", "--target", "cpu", "--activation-group-size", "16", "--exempt", "kind:mlp.down")
+    found = ovpass.succeed("compress", llama, "-o", tmp_path / "out", *options, "--json").json
+    assert found["counts"] == {"quantize": 7, "exempt": 1, "skip": 0}
+    assert {entry["group_size"] for entry in found["decisions"] if entry["action"] == "quantize"} == {16}
+
+
+def test_tables_fit_the_terminal(ovpass: CommandLine, llama: Path, tmp_path: Path) -> None:
+    shown = ovpass.succeed("compress", llama, "-o", tmp_path / "out", "--mode", "nf4", "--group-size", "32").out
+    assert all(len(line) <= 80 for line in shown.splitlines() if not line.startswith(("Note", "Written")))
+    assert "nf4 symmetric g32" in shown
+    assert "no target quantizes activations for nf4" in shown
+
+
+def test_quiet(ovpass: CommandLine, llama: Path, tmp_path: Path) -> None:
+    assert ovpass.succeed("compress", llama, "-o", tmp_path / "out", "--quiet").out == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--mode", "int4"), "int4_sym"),
+        (("--group-size", "many"), "per-channel"),
+        (("--mode", "int4_sym"), "group-size 64"),
+        (("--activation-group-size", "32"), "--then-apply"),
+        ((*INT4, "--ignore", "kind:mlp.dwn"), "kind:mlp.down"),
+    ],
+)
+def test_refused(ovpass: CommandLine, llama: Path, tmp_path: Path, options: tuple[str, ...], named: str) -> None:
+    assert named in ovpass.refuse("compress", llama, "-o", tmp_path / "out", *options)
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_input_is_no_place_for_the_output(ovpass: CommandLine, llama: Path) -> None:
+    before = contents(llama)
+    ovpass.refuse("compress", llama, "-o", llama, "--overwrite")
+    assert contents(llama) == before
+
+
+def test_the_extra_is_named(ovpass: CommandLine, llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    assert "ovpass[compress]" in ovpass.refuse("compress", llama, "-o", tmp_path / "out")
