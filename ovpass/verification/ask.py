@@ -150,7 +150,7 @@ def _silently_off(plan: Plan, checks: Sequence[SiteCheck], properties: Mapping[s
     reasons = Counter(d.reason for d in plan.decisions if d.name in unquantized and d.action == SKIP)
     notes = [f"{n} sites are not quantized though the property says {asked}: {why}" for why, n in reasons.items()]
     if len(unquantized) == len(checks) and plan.chosen(QUANTIZE) and asked != "0" and properties.get(_HINT) != "f32":
-        notes.append(f"nothing is quantized, and {_HINT} is not f32: in bf16 the plugin ignores the group size")
+        notes.append(f"nothing is quantized, and {_HINT} is not f32: in bf16 a CPU with AMX ignores the group size")
     if any(check.found == OTHERWISE for check in checks):
         notes.append("'otherwise' is an activation that is quantized, but in no group size that explains the numbers")
     return notes

@@ -65,7 +65,7 @@ def get_profile(name: str) -> Profile:
 
 def is_simulated() -> bool:
     """Whether a GPU that this process sees is a simulated one, by the variables that make it so."""
-    return os.environ.get("SetCommandStreamReceiver") == _RECORDING["SetCommandStreamReceiver"]
+    return all(os.environ.get(name) == value for name, value in _RECORDING.items())
 
 
 def profile_for(target: str) -> str:
