@@ -26,7 +26,8 @@ class Decision:
 
     `group_size` is the one that will really be used. `method` says how it is brought about where the site itself
     is changed: the kind of exemption, "cap" or "requantize". `weights` identifies the site's weights, so that a
-    plan is not applied to another model.
+    plan is not applied to another model. `expected_ratio` is the time expected of it by the default's, None where
+    nobody asked or it cannot be told.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Decision:
     threshold: int | None = None
     axis: int | None = None
     symmetric: bool | None = None
+    expected_ratio: float | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Plan:
 
     `model_group_size` is written into the IR for the plugin (0 switches its own quantization off).
     `run_environment` are environment variables and `run_properties` compile properties to run the model with.
+    `evidence` holds the measurements that the plan was chosen by.
     """
 
     settings: Settings
@@ -56,6 +59,7 @@ class Plan:
     run_environment: dict[str, str] = field(default_factory=dict)
     run_properties: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    evidence: dict[str, Any] = field(default_factory=dict)
 
     def chosen(self, action: str) -> list[Decision]:
         """The decisions with that action."""
@@ -102,6 +106,7 @@ class Plan:
             "run_environment": dict(self.run_environment),
             "run_properties": dict(self.run_properties),
             "notes": list(self.notes),
+            **({"evidence": self.evidence} if self.evidence else {}),
             "decisions": [decision_to_dict(decision) for decision in self.decisions],
         }
 
@@ -251,6 +256,7 @@ def _structure(data: object) -> Plan:
         run_environment={str(k): str(v) for k, v in data.get("run_environment", {}).items()},
         run_properties={str(k): str(v) for k, v in data.get("run_properties", {}).items()},
         notes=tuple(str(note) for note in data.get("notes", ())),
+        evidence=dict(data.get("evidence", {})),
     )
 
 

@@ -132,6 +132,18 @@ def found(report: Mapping[str, Any]) -> Counter[tuple[object, object]]:
     return Counter((site["planned"], site["found"]) for site in report["sites"])
 
 
+def test_the_cpus_profile_costs_what_its_plugin_does(smollm2: Path) -> None:
+    """Tiny differences flip roundings further down, so that the two agree on the whole, not token by token."""
+    candidates = [f"{smollm2}@DYNAMIC_QUANTIZATION_GROUP_SIZE=32", f"{smollm2}@group_size=32,profile=cpu"]
+    command = [sys.executable, "-m", "ovpass", "evaluate", str(smollm2), *candidates, "--windows", "4", "--json"]
+    report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    native, emulated = report["candidates"]
+    assert native["kl"]["median"] > 1e-4
+    assert emulated["kl"]["median"] == pytest.approx(native["kl"]["median"], rel=0.1)
+    assert emulated["top1_agreement"] == pytest.approx(native["top1_agreement"], abs=1.5)
+    assert emulated["weights"] is None
+
+
 def test_demo_gives_the_same_answer_four_times() -> None:
     environment = {**os.environ, "OVPASS_VENV": sys.prefix, "COLUMNS": "100"}
     demo = subprocess.run(

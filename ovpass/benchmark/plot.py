@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 from ovpass.benchmark.messages import LATENCY, TPOT, TTFT
 from ovpass.benchmark.result import Result
 from ovpass.benchmark.workload import Workload
-from ovpass.errors import OutputError, SettingsError
-from ovpass.extras import extra_module
-from ovpass.ir.output import publish, staging
+from ovpass.errors import SettingsError
+from ovpass.plotting import check_picture, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _TITLES = {TTFT: "Time to first token", TPOT: "Time per output token", LATENCY: "Latency"}
-_FORMATS = (".png", ".svg", ".pdf")
 _NOTHING = "there is nothing to draw, for inputs of one length only"
 _APART = 1.15  # labels of 64 and 65 would cover each other
 
@@ -30,13 +28,9 @@ def check_plot(path: Path, workload: Workload) -> None:
         ExtraError: without matplotlib.
         OutputError: where a folder is in its place.
     """
-    if path.suffix.lower() not in _FORMATS:
-        raise SettingsError(f"--plot {path}: the name ends in {', '.join(_FORMATS)}")
+    check_picture(path)
     if workload.inputs is not None:
         raise SettingsError(f"--plot {path}: {_NOTHING}")
-    if path.is_dir():
-        raise OutputError(f"{path}: is a folder")
-    extra_module("matplotlib", "plot", "--plot")
 
 
 def save_plot(result: Result, path: Path) -> None:
@@ -46,21 +40,17 @@ def save_plot(result: Result, path: Path) -> None:
         SettingsError: where no length was swept.
         OutputError: where the file cannot be written.
     """
-    from matplotlib.figure import Figure  # noqa: PLC0415 - an extra
-
     if all(cell.tokens is None for cell in result.cells):
         raise SettingsError(f"--plot {path}: {_NOTHING}")
     metrics = [metric for metric in _TITLES if metric in result.cells[0].series]
-    figure = Figure(figsize=(5 * len(metrics), 5), layout="constrained")
+    figure = new_figure(5 * len(metrics), 5)
     panels = list(figure.subplots(1, len(metrics), squeeze=False)[0])
     for metric, axes in zip(metrics, panels, strict=True):
         _draw(axes, result, metric)
     lines, names = panels[0].get_legend_handles_labels()
     names = [fill(name, 60 * len(metrics)) for name in names]
     figure.legend(lines, names, loc="outside lower center", fontsize="small")
-    with staging(path) as folder:
-        figure.savefig(folder / path.name)
-        publish(folder / path.name, path)
+    save_figure(figure, path)
 
 
 def _draw(axes: Axes, result: Result, metric: str) -> None:

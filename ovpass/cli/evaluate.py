@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +11,19 @@ import click
 
 from ovpass.cli.options import evaluation_from, evaluation_options, json_option
 from ovpass.cli.output import print_json, print_table, progress
+from ovpass.errors import SettingsError
 from ovpass.evaluation.arrays import ArraysReport
 from ovpass.evaluation.evaluate import evaluate
+from ovpass.evaluation.harness import Tasks
+from ovpass.evaluation.options import HarnessOptions
 from ovpass.evaluation.report import report_to_dict
 from ovpass.evaluation.summary import Estimate, TextSummary
 from ovpass.evaluation.text import Judged, TextReport
 
 _COLUMNS = ("", "PPL", "%", "KL", "median", "trim", "p99", "max", "Top-1")
 _LEGEND = """PPL: perplexity; KL in nats a token: mean, median,
-mean without the largest 1 %, 99th percentile, maximum; Top-1 in percent.
-95 % intervals, by bootstrap over windows:"""
+mean without the largest 1 %, 99th percentile, maximum; Top-1 in percent."""
+_INTERVALS = ("", "PPL %", "KL", "median", "Top-1")
 
 
 @click.command("evaluate")
@@ -27,6 +32,9 @@ mean without the largest 1 %, 99th percentile, maximum; Top-1 in percent.
 @evaluation_options
 @click.option("--inputs", multiple=True, type=click.Path(path_type=Path), help="An .npz of a model's inputs.")
 @click.option("--device", default="CPU", help="CPU or GPU.  [default: CPU]")
+@click.option("--harness", metavar="TASKS", help="Tasks of lm-evaluation-harness too, separated by commas.")
+@click.option("--harness-tasks-dir", type=click.Path(path_type=Path), help="A folder with YAML tasks of your own.")
+@click.option("--limit", type=int, help="Items of each task.  [default: all]")
 @json_option
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def command(reference: str, candidates: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) -> None:
@@ -36,7 +44,7 @@ def command(reference: str, candidates: tuple[str, ...], as_json: bool, quiet: b
     MODEL@group_size=32,profile=cpu, MODEL@exempt=kind:mlp.down, MODEL@plan=plan.yaml. It is emulated in memory, with
     the device's own rules and arithmetic. Settings in capitals are properties for compile_model.
     """
-    evaluation = evaluation_from(options)
+    evaluation = replace(evaluation_from(options), harness=_harness(options))
     with progress(quiet=quiet or as_json) as step:
         report = evaluate(reference, candidates, evaluation, step)
     if as_json:
@@ -45,11 +53,21 @@ def command(reference: str, candidates: tuple[str, ...], as_json: bool, quiet: b
         _print(report)
 
 
+def _harness(options: dict[str, Any]) -> HarnessOptions | None:
+    tasks, folder, limit = (options[name] for name in ("harness", "harness_tasks_dir", "limit"))
+    if tasks is None:
+        if folder is not None or limit is not None:
+            raise SettingsError("--harness-tasks-dir and --limit are for tasks that --harness names")
+        return None
+    return HarnessOptions([task.strip() for task in tasks.split(",")], folder, limit)
+
+
 def _print(report: TextReport | ArraysReport) -> None:
     if isinstance(report, ArraysReport):
         _print_arrays(report)
     else:
         _print_text(report)
+        _print_harness(report)
     click.echo(f"Reference: {report.reference}, run with {report.how}.")
     runs = [(judged.model, judged.how) for judged in report.candidates]
     for number, (model, how) in enumerate(runs, start=1):
@@ -57,14 +75,32 @@ def _print(report: TextReport | ArraysReport) -> None:
 
 
 def _print_text(report: TextReport) -> None:
-    rows: list[tuple[object, ...]] = [("reference", f"{report.perplexity:.3f}", *[None] * 7)]
+    rows: list[tuple[object, ...]] = [("ref.", _short(report.perplexity), *[None] * 7)]
     for number, judged in enumerate(report.candidates, start=1):
         rows += [_row(str(number), judged.total), *_parts(judged)]
     print_table(_COLUMNS, rows, numeric=_COLUMNS[1:])
     sizes = report.candidates[0].total
     click.echo(f"{sizes.windows} windows, {sizes.tokens} tokens. {_LEGEND}")
-    for number, judged in enumerate(report.candidates, start=1):
-        click.echo(f"{number}: {_intervals(judged.total)}")
+    if sizes.windows > 1:
+        click.echo("95 % intervals, by bootstrap over windows:")
+        intervals = [(str(number), *_intervals(judged.total)) for number, judged in enumerate(report.candidates, 1)]
+        print_table(_INTERVALS, intervals, numeric=_INTERVALS[1:])
+
+
+def _print_harness(report: TextReport) -> None:
+    if report.harness is None:
+        return
+    runs: list[tuple[str, Tasks]] = [("reference", report.harness.reference)]
+    runs += [(str(number), tasks) for number, tasks in enumerate(report.harness.candidates, start=1)]
+    rows = [
+        (name, task, metric, f"{score.value:.4g}", None if score.stderr is None else f"{score.stderr:.2g}")
+        for task, metrics in report.harness.reference.items()
+        for metric in metrics
+        for name, tasks in runs
+        for score in [tasks[task][metric]]
+    ]
+    columns = ("", "Task", "Metric", "Value", "Std. error")
+    print_table(columns, rows, numeric=columns[3:])
 
 
 def _parts(judged: Judged) -> list[tuple[object, ...]]:
@@ -76,32 +112,41 @@ def _parts(judged: Judged) -> list[tuple[object, ...]]:
 
 
 def _row(name: str, summary: TextSummary) -> tuple[object, ...]:
-    kl = summary.kl
+    kl, change = summary.kl, summary.delta_percent.value
     return (
         name,
-        f"{summary.perplexity:.3f}",
-        f"{summary.delta_percent.value:+.2f}",
-        *(f"{value:.2g}" for value in (kl.mean.value, kl.median.value, kl.trimmed, kl.p99, kl.maximum)),
+        _short(summary.perplexity),
+        f"{change:+.2f}" if abs(change) < 100 else f"{change:+.0f}",
+        *(_short(value, 2) for value in (kl.mean.value, kl.median.value, kl.trimmed, kl.p99, kl.maximum)),
         f"{summary.top1.value:.1f}",
     )
 
 
-def _intervals(summary: TextSummary) -> str:
+def _short(value: float, digits: int = 5) -> str:
+    """So many significant digits, in six characters or seven: nine columns of them are to fit 80."""
+    if value == 0 or 1e-3 <= value < 1e5:
+        return f"{value:.{digits}g}"
+    return re.sub(r"e([+-])0", r"e\1", f"{value:.1e}").replace("e+", "e")
+
+
+def _intervals(summary: TextSummary) -> tuple[str | None, ...]:
     return (
-        f"perplexity {_interval(summary.delta_percent, '+.2f')} %, KL mean {_interval(summary.kl.mean, '.2g')}, "
-        f"median {_interval(summary.kl.median, '.2g')}, top-1 {_interval(summary.top1, '.1f')} %"
+        _interval(summary.delta_percent, "+.2f"),
+        _interval(summary.kl.mean, ".2g"),
+        _interval(summary.kl.median, ".2g"),
+        _interval(summary.top1, ".1f"),
     )
 
 
-def _interval(estimate: Estimate, form: str) -> str:
+def _interval(estimate: Estimate, form: str) -> str | None:
     if estimate.interval is None:
-        return "unknown (one window)"
+        return None
     low, high = estimate.interval
     return f"{low:{form}} to {high:{form}}"
 
 
 def _print_arrays(report: ArraysReport) -> None:
-    columns = ("Candidate", "Output", "1 - cosine", "Relative error", "Largest difference")
+    columns = ("", "Output", "1 - cosine", "Rel. error", "Largest diff.")
     rows = [
         (
             number,

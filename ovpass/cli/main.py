@@ -15,8 +15,14 @@ _COMMANDS = {
     "plan": "Decide what happens to each of them, and why.",
     "apply": "Rewrite a model by settings or by a plan.",
     "strip": "Undo apply.",
+    "compress": "Compress weights that are in floating point, by NNCF.",
     "verify": "Ask the plugin, with or without a GPU, whether it did what was planned.",
     "explain": "Show which group size each device would really use, and why.",
+    "evaluate": "Measure what a setting costs in accuracy.",
+    "sensitivity": "Rank sites by what quantizing each of them costs.",
+    "bisect": "Find the sites that break a model.",
+    "tune": "Find the fastest plan within a budget of accuracy.",
+    "bench": "Measure what users feel: time to first token, time per token, latency, memory.",
 }
 
 

@@ -12,7 +12,7 @@ import click
 from ovpass.errors import SettingsError
 from ovpass.evaluation.options import Evaluation
 from ovpass.groups import parse_group_size
-from ovpass.settings import EXEMPTIONS, LOWERINGS, TARGETS, Rule, Settings, load_settings
+from ovpass.settings import AT_TOKENS, EXEMPTIONS, LOWERINGS, TARGETS, Rule, Settings, load_settings
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -41,6 +41,8 @@ _SETTINGS = (
         help="A size of their own.",
     ),
     click.option("--requantize", is_flag=True, help="Turn other weights into 8 bit per channel.  [lowering int8]"),
+    click.option("--only-if-faster", is_flag=True, help="Leave out what is not expected to be faster.  [target cpu]"),
+    click.option("--at-tokens", type=int, help=f"Faster for this many tokens.  [default: {AT_TOKENS}]"),
 )
 
 
@@ -50,6 +52,7 @@ _EVALUATION = (
     click.option("--windows", type=int, help="Windows of text.  [default: 8]"),
     click.option("--window-tokens", type=int, help="Tokens in each.  [default: 512; encoders 128]"),
     click.option("--stride", type=int, help="Tokens between their starts.  [default: no overlap]"),
+    click.option("--skip-windows", "skip", type=int, default=0, help="Windows at the start of the text to pass over."),
     click.option(
         "--profile", default="gpu", help="Whose rules to emulate: gpu, cpu, gpu-no-xmx, none.  [default: gpu]"
     ),
@@ -74,6 +77,7 @@ def evaluation_from(options: dict[str, Any]) -> Evaluation:
         windows=options["windows"],
         window_tokens=options["window_tokens"],
         stride=options["stride"],
+        skip=options["skip"],
         text=options["text"],
         tokenizer=options["tokenizer"],
         inputs=options.get("inputs", ()),
@@ -98,8 +102,8 @@ def settings_options(command: _Command) -> _Command:
 
 def settings_given(options: dict[str, Any]) -> bool:
     """Whether any of the settings options was used."""
-    names = ("config", "group_size", "threshold", "axis", "lowering", "target", "exempt_with")
-    flags = ("asymmetric", "requantize", "exempt", "sizes")
+    names = ("config", "group_size", "threshold", "axis", "lowering", "target", "exempt_with", "at_tokens")
+    flags = ("asymmetric", "requantize", "only_if_faster", "exempt", "sizes")
     return any(options[name] is not None for name in names) or any(options[name] for name in flags)
 
 
@@ -110,7 +114,7 @@ def settings_from(options: dict[str, Any]) -> Settings:
         SettingsError: naming what is wrong.
     """
     base = load_settings(options["config"]) if options["config"] else Settings()
-    names = ("threshold", "axis", "lowering", "target", "exempt_with")
+    names = ("threshold", "axis", "lowering", "target", "exempt_with", "at_tokens")
     changes: dict[str, Any] = {name: options[name] for name in names if options[name] is not None}
     if options["group_size"] is not None:
         changes["group_size"] = parse_group_size(options["group_size"])
@@ -118,6 +122,8 @@ def settings_from(options: dict[str, Any]) -> Settings:
         changes["symmetric"] = False
     if options["requantize"]:
         changes["requantize"] = True
+    if options["only_if_faster"]:
+        changes["only_if_faster"] = True
     rules = [Rule(match=pattern, exempt=True) for pattern in options["exempt"]]
     rules += [Rule(match=pattern, group_size=_size_of(pattern, size)) for pattern, size in options["sizes"]]
     return dataclasses.replace(base, rules=(*rules, *base.rules), **changes)

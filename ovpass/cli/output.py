@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ovpass.groups import format_group_size
+from ovpass.ir.output import write_text
 from ovpass.plan import Decision
 from ovpass.rewrite import Progress
 from ovpass.sites import KINDS
@@ -24,6 +26,15 @@ from ovpass.sites import KINDS
 def print_json(data: Any) -> None:
     """Plain data on stdout."""
     click.echo(json.dumps(data, indent=2))
+
+
+def save_json(data: Any, path: Path) -> None:
+    """Plain data in a file, whole or not at all.
+
+    Raises:
+        OutputError: where it cannot be written.
+    """
+    write_text(path, json.dumps(data, indent=2) + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, numeric: Sequence[str] = ()) -> None:

@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
+from numpy.lib.npyio import NpzFile
 
 from ovpass.errors import ModelError
 from ovpass.evaluation.candidates import Candidate
-from ovpass.evaluation.preparation import Prepared, prepare, prepare_clean
+from ovpass.evaluation.preparation import Prepared, prepare, prepare_reference
 from ovpass.evaluation.runner import compiled, last_line
 from ovpass.evaluation.summary import Estimate, estimate
 from ovpass.verification.inputs import input_specs
@@ -71,8 +73,7 @@ def evaluate_arrays(
     Raises:
         OvpassError: for a model, setting or input that cannot be used.
     """
-    plain = not reference.changed and not reference.properties
-    prepared = (prepare_clean(reference) if plain else None) or prepare(reference)
+    prepared = prepare_reference(reference)
     truth = _run(prepared, reference.label, cases, device, progress)
     judged = []
     for candidate in candidates:
@@ -90,9 +91,9 @@ def load_case(path: Path, model: ov.Model) -> Inputs:
         ModelError: naming what the file lacks, or what has another shape.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-    except (OSError, ValueError) as error:
+        loaded = np.load(path, allow_pickle=False)
+        arrays = dict(loaded) if isinstance(loaded, NpzFile) else {}
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise ModelError(f"{path}: cannot be read as inputs (.npz): {error}") from error
     for port, spec in zip(model.inputs, input_specs(model), strict=True):
         if spec.name not in arrays:

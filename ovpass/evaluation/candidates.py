@@ -4,6 +4,7 @@ smollm2                                 as it is
 smollm2@per-token                       per token, as an Intel GPU with XMX would quantize
 smollm2@group_size=32,profile=cpu       groups of 32, as the CPU plugin would
 smollm2@group_size=64,profile=none      groups of 64 at every site, whatever devices do
+smollm2@profile=cpu                     as the CPU plugin would by default
 smollm2@exempt=kind:mlp.down            any of the settings; exempt can repeat
 smollm2@plan=plan.yaml                  a plan of 'ovpass plan' or 'ovpass tune'
 smollm2@DYNAMIC_QUANTIZATION_GROUP_SIZE=32   the plugin's own: names in capitals are properties for compile_model
@@ -11,8 +12,9 @@ smollm2@DYNAMIC_QUANTIZATION_GROUP_SIZE=32   the plugin's own: names in capitals
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from ovpass.settings import Rule, Settings, settings_from_dict
 
 PROFILES: Mapping[str, str | None] = {"gpu": "gpu-xmx", "gpu-xmx": "gpu-xmx", "gpu-no-xmx": "gpu", "cpu": "cpu"}
 NO_PROFILE = "none"
+_KEYS = (*(f.name for f in fields(Settings) if f.name != "rules"), "exempt", "profile", "plan")
 _NUMBERS = ("threshold", "axis")
 _FLAGS = ("symmetric", "requantize")
 
@@ -46,6 +49,11 @@ class Candidate:
         """Whether the model is rewritten in memory."""
         return self.settings is not None or self.plan is not None
 
+    @property
+    def plain(self) -> bool:
+        """Whether a model was named and nothing else."""
+        return not self.changed and not self.properties
+
 
 def parse_candidate(text: str, profile: str = "gpu") -> Candidate:
     """Read `MODEL` or `MODEL@setting,setting`; `profile` is the one of candidates that name none.
@@ -53,20 +61,35 @@ def parse_candidate(text: str, profile: str = "gpu") -> Candidate:
     Raises:
         SettingsError: naming the candidate and the setting that is wrong.
     """
-    if "@" not in text or Path(text).exists():
-        return Candidate(text, Path(text), profile=_profile(profile))
-    path, _, rest = text.rpartition("@")
+    path, settings = _split(text)
+    if settings is None:
+        return Candidate(text, path, profile=profile_target(profile))
     try:
-        return _structure(text, Path(path), rest, profile)
+        return _structure(text, path, settings, profile)
     except SettingsError as error:
         raise SettingsError(f"{text}: {error}") from error
+
+
+def _split(text: str) -> tuple[Path, str | None]:
+    """The model and what follows its @; both can hold an @ themselves, so the longest path that is there counts."""
+    if "@" not in text or Path(text).exists():
+        return Path(text), None
+    parts = text.split("@")
+    for count in range(len(parts) - 1, 0, -1):
+        path = "@".join(parts[:count])
+        if path and Path(path).exists():
+            return Path(path), "@".join(parts[count:])
+    return Path("@".join(parts[:-1])), parts[-1]
 
 
 def _structure(label: str, path: Path, rest: str, profile: str) -> Candidate:
     values: dict[str, Any] = {}
     exempt: list[Rule] = []
     properties: dict[str, str] = {}
-    for item in filter(None, (part.strip() for part in rest.split(","))):
+    items = [part.strip() for part in rest.split(",") if part.strip()]
+    if not items:
+        raise SettingsError("no setting follows the @; write the model alone to take it as it is")
+    for item in items:
         key, equals, value = item.partition("=")
         if not equals:
             values["group_size"] = parse_group_size(item)
@@ -75,14 +98,14 @@ def _structure(label: str, path: Path, rest: str, profile: str) -> Candidate:
         elif key == "exempt":
             exempt.append(Rule(match=value, exempt=True))
         else:
-            values[key] = _value(key, value)
-    chosen = _profile(str(values.pop("profile", profile)))
+            values[key] = _value(_known(key), value)
     plan = values.pop("plan", None)
+    asked = plan is None and bool(values or exempt)
+    chosen = profile_target(values.pop("profile", profile))
     if plan is not None and (values or exempt):
         raise SettingsError("a plan holds all settings; write plan=FILE alone, or with a profile and properties")
     if chosen is not None and "target" not in values:
         values["target"] = chosen
-    asked = bool(exempt) or bool(values.keys() - {"target"})
     settings = settings_from_dict({**values, "rules": []}) if asked else None
     if settings is not None:
         settings = _with_rules(settings, exempt, chosen)
@@ -93,6 +116,14 @@ def _with_rules(settings: Settings, rules: list[Rule], profile: str | None) -> S
     if settings.lowering == "native" and profile is None:
         settings = replace(settings, lowering="emulate", threshold=settings.threshold or 0)
     return replace(settings, rules=tuple(rules))
+
+
+def _known(key: str) -> str:
+    if key not in _KEYS:
+        near = difflib.get_close_matches(key, _KEYS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(_KEYS)}"
+        raise SettingsError(f"setting {key!r} is unknown; {hint}")
+    return key
 
 
 def _value(key: str, value: str) -> Any:
@@ -108,7 +139,12 @@ def _value(key: str, value: str) -> Any:
     return value
 
 
-def _profile(name: str) -> str | None:
+def profile_target(name: str) -> str | None:
+    """The target that a profile follows; None for the profile that follows no device.
+
+    Raises:
+        SettingsError: for a name that is none.
+    """
     if name == NO_PROFILE:
         return None
     if name not in PROFILES:

@@ -37,7 +37,8 @@ class TokenScores:
 def compare_logits(reference: Array, candidate: Array, window: Window) -> TokenScores:
     """Score the candidate's logits [scored, vocabulary] against the reference's."""
     request = _comparator().create_infer_request()
-    inputs = [np.ascontiguousarray(reference), np.ascontiguousarray(candidate), window.targets[:, None]]
+    logits = (np.ascontiguousarray(values, np.float32) for values in (reference, candidate))
+    inputs = [*logits, window.targets[:, None]]
     request.infer(dict(enumerate(inputs)), share_inputs=True)
     kl, nll, reference_nll, agrees = (np.array(tensor.data, np.float64) for tensor in request.output_tensors)
     return TokenScores(np.maximum(kl, 0), nll, reference_nll, agrees)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ovpass.errors import SettingsError
 from ovpass.evaluation.arrays import ArraysReport, evaluate_arrays, load_case
 from ovpass.evaluation.candidates import Candidate, parse_candidate
 from ovpass.evaluation.feeding import TokenFeed, is_language_model
+from ovpass.evaluation.harness import Harness
 from ovpass.evaluation.options import ENCODER, LANGUAGE_MODEL, Evaluation, WindowOptions
 from ovpass.evaluation.preparation import sole_model
 from ovpass.evaluation.recording import recordings
@@ -38,6 +40,8 @@ def evaluate(
     first = parse_candidate(str(reference), how.profile)
     others = [parse_candidate(str(candidate), how.profile) for candidate in candidates]
     model = sole_model(first).read()
+    if how.harness is not None and (how.inputs or not is_language_model(model)):
+        raise SettingsError(f"{first.label}: tasks of the harness are for language models that take token ids")
     if how.inputs:
         cases = [load_case(path, model) for path in how.inputs]
         return evaluate_arrays(first, others, cases, device=how.device, progress=progress)
@@ -46,12 +50,17 @@ def evaluate(
         cases = [feed(window.ids) for window in windows_for(first, how, ENCODER)]
         return evaluate_arrays(first, others, cases, device=how.device, progress=progress)
     windows = windows_for(first, how, LANGUAGE_MODEL)
+    harness = None if how.harness is None else Harness(how.harness, _tokenizer_folder(first, how), how.device, progress)
     with recordings() as folder:
-        return TextEvaluation(windows, folder, how.device, progress).run(first, others)
+        report = TextEvaluation(windows, folder, how.device, progress).run(first, others)
+    return report if harness is None else replace(report, harness=harness.run(first, others))
 
 
-def windows_for(candidate: Candidate, evaluation: Evaluation, default: WindowOptions, skip: int = 0) -> list[Window]:
-    """The windows that an evaluation asks for, of the candidate's tokenizer, behind the first `skip`."""
-    folder = evaluation.tokenizer or sole_model(candidate).xml.parent
-    options = evaluation.window_options(default, skip)
-    return make_windows(read_text(evaluation.text), load_tokenizer(folder), options)
+def windows_for(candidate: Candidate, evaluation: Evaluation, default: WindowOptions) -> list[Window]:
+    """The windows that an evaluation asks for, of the candidate's tokenizer."""
+    tokenizer = load_tokenizer(_tokenizer_folder(candidate, evaluation))
+    return make_windows(read_text(evaluation.text), tokenizer, evaluation.window_options(default))
+
+
+def _tokenizer_folder(candidate: Candidate, evaluation: Evaluation) -> Path:
+    return evaluation.tokenizer or sole_model(candidate).xml.parent

@@ -14,7 +14,7 @@ from ovpass.evaluation.tokenizer import Ids
 from ovpass.verification.inputs import InputSpec, input_specs, make_inputs
 
 IDS = "input_ids"
-_LOGITS = "logits"
+LOGITS = "logits"
 
 
 class TokenFeed:
@@ -43,4 +43,4 @@ def is_language_model(model: ov.Model) -> bool:
     outputs = {name for port in model.outputs for name in port.get_names()}
     inputs = {name for port in model.inputs for name in port.get_names()}
     cached = any(name.startswith("past_key_values") or name in ("beam_idx", "position_ids") for name in inputs)
-    return _LOGITS in outputs and (bool(model.get_sinks()) or cached)
+    return LOGITS in outputs and (bool(model.get_sinks()) or cached)

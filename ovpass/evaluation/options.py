@@ -42,28 +42,49 @@ SEARCH = WindowOptions(count=2, tokens=256)
 
 
 @dataclass(frozen=True)
+class HarnessOptions:
+    """Tasks of lm-evaluation-harness, by name. `folder` holds YAML tasks of the user's own; None takes all items."""
+
+    tasks: Sequence[str]
+    folder: Path | None = None
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.tasks or not all(self.tasks):
+            raise SettingsError("harness: name one or more tasks, separated by commas")
+        if self.folder is not None and not self.folder.is_dir():
+            raise SettingsError(f"{self.folder}: is no folder with tasks")
+        if self.limit is not None and self.limit < 1:
+            raise SettingsError(f"limit {self.limit}: take one or more items of each task")
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """How to evaluate. Of the windows, None takes what suits the model and the command.
 
+    The first `skip` windows of the text are passed over.
+
     `text` and `tokenizer` (a folder) None take the shipped text and the reference's own folder. `inputs` are .npz
-    files for models that take no token ids. `profile` is that of candidates that name none.
+    files for models that take no token ids. `profile` is that of candidates that name none. `harness` adds tasks.
     """
 
     windows: int | None = None
     window_tokens: int | None = None
     stride: int | None = None
+    skip: int = 0
     text: Path | None = None
     tokenizer: Path | None = None
     inputs: Sequence[Path] = field(default=())
     profile: str = "gpu"
     device: str = "CPU"
+    harness: HarnessOptions | None = None
 
     def __post_init__(self) -> None:
         if self.device not in ("CPU", "GPU"):
             raise SettingsError(f"device {self.device!r} is unknown; it is CPU or GPU")
 
-    def window_options(self, default: WindowOptions, skip: int = 0) -> WindowOptions:
+    def window_options(self, default: WindowOptions) -> WindowOptions:
         """The windows asked for, completed by `default`."""
         count = default.count if self.windows is None else self.windows
         tokens = default.tokens if self.window_tokens is None else self.window_tokens
-        return WindowOptions(count, tokens, self.stride, skip)
+        return WindowOptions(count, tokens, self.stride, self.skip)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ovpass.errors import ModelError
 from ovpass.evaluation.candidates import Candidate
-from ovpass.ir.files import IrFile, open_source
+from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.note import read_note
 from ovpass.ir.runtime_options import GROUP_SIZE, read_group_size
 from ovpass.loading import Loaded, load, plan_loaded
 from ovpass.plan import QUANTIZE, Plan, load_plans, plan_from_dict
 from ovpass.planning.profile import emulated
 from ovpass.settings import Settings
-from ovpass.sites import find_sites
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -53,6 +52,15 @@ def prepare_clean(candidate: Candidate) -> Prepared | None:
     return Prepared(model, CLEAN, None, "f32 compute, no dynamic quantization, f32 KV cache")
 
 
+def prepare_reference(reference: Candidate) -> Prepared:
+    """What candidates are compared with: a model as it is runs clean, where it can.
+
+    Raises:
+        OvpassError: as `prepare`.
+    """
+    return (prepare_clean(reference) if reference.plain else None) or prepare(reference)
+
+
 def prepare(candidate: Candidate) -> Prepared:
     """The candidate as it is to be judged.
 
@@ -62,12 +70,11 @@ def prepare(candidate: Candidate) -> Prepared:
     from ovpass.api import apply  # noqa: PLC0415
 
     ir = sole_model(candidate)
-    document = ir.document()
     if not candidate.changed:
-        own = read_group_size(document.metadata)
+        own = read_group_size(ir.document().metadata)
         properties = {**CLEAN, GROUP_SIZE: str(own or 0), **candidate.properties}
         return Prepared(ir.read(), properties, None, _as_it_is(properties))
-    loaded = Loaded("", ir, document, find_sites(document.graph))
+    (loaded,) = load(ModelSource(ir.xml, (ir,)))
     plan = planned(candidate, loaded)
     properties = {**CLEAN, GROUP_SIZE: str(plan.model_group_size), **candidate.properties}
     return Prepared(apply(ir.read(), plan), properties, plan, describe(plan))
@@ -98,7 +105,7 @@ def sole_model(candidate: Candidate) -> IrFile:
     if len(with_sites) != 1:
         names = ", ".join(loaded.key for loaded in with_sites)
         raise ModelError(f"{candidate.path}: holds several models ({names}); name one of the .xml files")
-    return replace(with_sites[0].ir)
+    return with_sites[0].ir
 
 
 def describe(plan: Plan) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ovpass.evaluation.arrays import ArraysJudged, ArraysReport
+from ovpass.evaluation.harness import Tasks
 from ovpass.evaluation.summary import TextSummary
 from ovpass.evaluation.text import Judged, TextReport
 
@@ -14,12 +15,17 @@ def report_to_dict(report: TextReport | ArraysReport) -> dict[str, Any]:
     if isinstance(report, ArraysReport):
         candidates = [_arrays(judged) for judged in report.candidates]
         return {"reference": report.reference, "reference_runs": report.how, "candidates": candidates}
-    return {
+    plain: dict[str, Any] = {
         "reference": report.reference,
         "reference_runs": report.how,
         "reference_perplexity": report.perplexity,
         "candidates": [_text(judged) for judged in report.candidates],
     }
+    if report.harness is not None:
+        plain["reference_harness"] = _tasks(report.harness.reference)
+        for candidate, scores in zip(plain["candidates"], report.harness.candidates, strict=True):
+            candidate["harness"] = _tasks(scores)
+    return plain
 
 
 def summary_to_dict(summary: TextSummary) -> dict[str, Any]:
@@ -44,6 +50,13 @@ def _text(judged: Judged) -> dict[str, Any]:
         "weights": None if judged.weights is None else summary_to_dict(judged.weights),
         "activations": None if judged.activations is None else summary_to_dict(judged.activations),
         "seconds": round(judged.seconds, 3),
+    }
+
+
+def _tasks(tasks: Tasks) -> dict[str, Any]:
+    return {
+        task: {metric: {"value": score.value, "stderr": score.stderr} for metric, score in scores.items()}
+        for task, scores in tasks.items()
     }
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import openvino as ov
 
 from ovpass.errors import ModelError
-from ovpass.evaluation.feeding import TokenFeed
+from ovpass.evaluation.feeding import LOGITS, TokenFeed
 from ovpass.evaluation.preparation import Prepared
 from ovpass.evaluation.windows import Window
 
@@ -27,6 +27,8 @@ class Runner:
     def __init__(self, prepared: Prepared, name: str, device: str = "CPU") -> None:
         self._name = name
         self._feed = TokenFeed(prepared.model, name)
+        named = [LOGITS in port.get_names() for port in prepared.model.outputs]
+        self._logits = named.index(True) if True in named else 0
         self._request = compiled(prepared, name, device).create_infer_request()
 
     def logits(self, window: Window, extra: Mapping[str, Array] | None = None) -> Array:
@@ -35,11 +37,11 @@ class Runner:
         Raises:
             ModelError: where the model fails, or gives no predictions for every token.
         """
-        outputs = self.outputs(window, extra)
-        logits = outputs[0][0] if outputs[0].ndim == 3 else outputs[0]
+        output = self.outputs(window, extra)[self._logits]
+        logits = output[0] if output.ndim == 3 else output
         if logits.ndim != 2 or len(logits) != len(window.ids):
             raise ModelError(
-                f"{self._name}: gives {outputs[0].shape} for {len(window.ids)} tokens, not predictions for each of them"
+                f"{self._name}: gives {output.shape} for {len(window.ids)} tokens, not predictions for each of them"
             )
         return np.asarray(logits[len(logits) - 1 - window.scored : -1])
 

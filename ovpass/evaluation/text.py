@@ -10,7 +10,8 @@ from pathlib import Path
 from ovpass.errors import ModelError
 from ovpass.evaluation.candidates import Candidate
 from ovpass.evaluation.comparison import TokenScores, compare_logits
-from ovpass.evaluation.preparation import Prepared, prepare, prepare_clean
+from ovpass.evaluation.harness import HarnessReport
+from ovpass.evaluation.preparation import Prepared, prepare, prepare_clean, prepare_reference
 from ovpass.evaluation.recording import Array, Recording
 from ovpass.evaluation.runner import Runner
 from ovpass.evaluation.summary import TextSummary, perplexity, summarize
@@ -43,6 +44,7 @@ class TextReport:
     how: str
     perplexity: float
     candidates: tuple[Judged, ...]
+    harness: HarnessReport | None = None
 
 
 @dataclass
@@ -60,10 +62,9 @@ class TextEvaluation:
         Raises:
             OvpassError: for a model, setting or plan that cannot be used.
         """
-        plain = not reference.changed and not reference.properties
-        prepared = (prepare_clean(reference) if plain else None) or prepare(reference)
+        prepared = prepare_reference(reference)
         truth = self._record(prepared, reference.label)
-        own: dict[Path, Recording | None] = {reference.path.resolve(): truth} if plain else {}
+        own: dict[Path, Recording | None] = {reference.path.resolve(): truth} if reference.plain else {}
         judged = [self._judge(candidate, truth, own) for candidate in candidates]
         scores = self._compared(truth, truth.load)
         return TextReport(reference.label, prepared.how, perplexity(scores), tuple(judged))

@@ -21,9 +21,14 @@ _PIECE = 256
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """`encode` gives the ids of a text without special tokens; `prefix` are those that open every sequence."""
+    """`encode` gives the ids of a text without special tokens; `prefix` are those that open every sequence.
+
+    `encode_at_once` does not cut the text at ends of lines, where tokens could span them; it may be cut off at the
+    length of the model's context.
+    """
 
     encode: Callable[[str], Ids]
+    encode_at_once: Callable[[str], Ids]
     prefix: Ids
 
 
@@ -76,15 +81,15 @@ def _without_prefix(with_special: Callable[[str], Ids]) -> Tokenizer:
     shared = next((i for i, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]), 0)
     tail = next((i for i, pair in enumerate(zip(first[::-1], second[::-1], strict=False)) if pair[0] != pair[1]), 0)
 
+    def encode_at_once(text: str) -> Ids:
+        ids = with_special(text)
+        return ids[shared : len(ids) - tail]
+
     def encode(text: str) -> Ids:
         # A tokenizer can cut off what is longer than its model's context: give it a few lines at a time.
-        return np.concatenate([_inner(with_special(piece), shared, tail) for piece in _pieces(text)])
+        return np.concatenate([encode_at_once(piece) for piece in _pieces(text)])
 
-    return Tokenizer(encode, first[:shared])
-
-
-def _inner(ids: Ids, prefix: int, suffix: int) -> Ids:
-    return ids[prefix : len(ids) - suffix]
+    return Tokenizer(encode, encode_at_once, first[:shared])
 
 
 def _pieces(text: str) -> list[str]:

@@ -22,9 +22,11 @@ from .layers import (
 )
 from .llama import LlamaConfig, llama_model
 from .names import number_nodes
+from .planted import PLANTED, planted_llama, planted_name, save_planted
 
 __all__ = [
     "FORMATS",
+    "PLANTED",
     "LlamaConfig",
     "WeightFormat",
     "activation",
@@ -42,7 +44,10 @@ __all__ = [
     "matmul",
     "number_nodes",
     "pair_model",
+    "planted_llama",
+    "planted_name",
     "project",
+    "save_planted",
     "shared_model",
     "swiglu",
     "swiglu_model",

@@ -1,0 +1,109 @@
+"""ovpass bisect: which sites break a model."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ovpass.cli.options import (
+    evaluation_from,
+    evaluation_options,
+    json_option,
+    model_argument,
+    settings_from,
+    settings_options,
+    verbosity,
+)
+from ovpass.cli.output import group_cell, print_json, print_table, progress
+from ovpass.settings import settings_to_dict
+from ovpass.tuning.culprits import FIND, Culprits, Question, find_culprits, plan_without
+from ovpass.tuning.experiment import Experiment, experiment_settings
+from ovpass.tuning.units import BY
+
+_WIDTH = 1000  # a name is never broken
+
+
+@click.command("bisect")
+@model_argument
+@settings_options
+@evaluation_options
+@click.option("--max-kl", type=float, metavar="X", help="Broken: mean KL above this many nats a token.")
+@click.option("--check", metavar="CMD", help="Broken: this command fails on {model}. 125: cannot tell.")
+@click.option("--find", default="first", help=f"What to find: {', '.join(FIND)}.  [default: first]")
+@click.option("--by", default="site", help=f"What is switched together: {', '.join(BY)}.  [default: site]")
+@click.option("--state", type=click.Path(path_type=Path), help="Folder of measurements, from which a run resumes.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write a plan without what was found here.")
+@json_option
+@verbosity
+def command(
+    model: Path,
+    output: Path | None,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    **options: Any,
+) -> None:
+    """Find the first, or the smallest, set of sites of MODEL whose quantization breaks it.
+
+    The shell runs CMD with the path of a model in which just some sites are quantized, in place of {model} or at its
+    end. Exit code 0 is good, 125 cannot be tested, any other is broken. The model is what --profile's device would
+    do, emulated; with --lowering native it is for the plugin's own quantization.
+    """
+    question = Question(
+        find=options["find"],
+        by=options["by"],
+        max_kl=options["max_kl"],
+        check=options["check"],
+        native=options["lowering"] == "native",
+        output=(lambda text: click.echo(text, err=True, nl=False)) if verbose and not quiet else lambda _: None,
+    )
+    settings = experiment_settings(settings_from(options), options["profile"])
+    with progress(quiet=quiet or as_json) as step:
+        experiment = Experiment(model, settings, evaluation_from(options), options["state"], step)
+        culprits = find_culprits(experiment, question)
+    if as_json:
+        print_json(culprits.to_dict())
+    elif not quiet:
+        _print(culprits)
+    if output is not None:  # last: what took long to find is not lost where it cannot be planned
+        plan_without(experiment, culprits).save(output)
+
+
+def _print(culprits: Culprits) -> None:
+    if culprits.broken:
+        _print_found(culprits)
+    else:
+        click.echo(f"Not broken with all sites quantized{_cost(culprits)}.")
+    if culprits.skipped:
+        click.echo(f"{len(culprits.skipped)} sites stayed exact: {next(iter(culprits.skipped.values()))}.")
+
+
+def _print_found(culprits: Culprits) -> None:
+    rows = [
+        (entry.unit.name, entry.unit.kind, entry.unit.layer, group_cell(entry.group_size), len(entry.unit.members))
+        for entry in culprits.found
+    ]
+    print_table(("Found", "Kind", "Layer", "Group", "Sites"), rows, numeric=("Layer", "Group", "Sites"))
+    if culprits.costs is not None and culprits.together is not None:
+        alone, together = culprits.costs.mean, culprits.together.mean
+        click.echo(f"Quantized alone: KL {alone:.2g} nats a token; all sites together: {together:.2g}.")
+    verdict = "not broken" if culprits.mended else "still broken; search again with these options"
+    click.echo(f"All sites but what was found: {verdict}. {culprits.asked} questions asked.")
+    for rule in culprits.rules:
+        click.echo(f"--exempt {shlex.quote(rule.match)}")
+    click.echo(_rules_text(culprits), nl=False)
+
+
+def _rules_text(culprits: Culprits) -> str:
+    """The rules that keep out what was found, as settings in YAML."""
+    import yaml  # noqa: PLC0415 - not needed to print help
+
+    rules = [settings_to_dict(rule) for rule in culprits.rules]
+    return yaml.safe_dump({"rules": rules}, sort_keys=False, width=_WIDTH)
+
+
+def _cost(culprits: Culprits) -> str:
+    return "" if culprits.together is None else f": KL {culprits.together.mean:.2g} nats a token"

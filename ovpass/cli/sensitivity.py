@@ -1,0 +1,101 @@
+"""ovpass sensitivity: which sites cost what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ovpass.cli.options import (
+    evaluation_from,
+    evaluation_options,
+    json_option,
+    model_argument,
+    settings_from,
+    settings_options,
+    verbosity,
+)
+from ovpass.cli.output import group_cell, print_json, print_table, progress, save_json
+from ovpass.plotting import check_picture
+from ovpass.tuning.experiment import Experiment, experiment_settings
+from ovpass.tuning.heatmap import heat_map, save_heat_map, shades
+from ovpass.tuning.report import sensitivity_to_dict
+from ovpass.tuning.sensitivity import Measure, Sensitivity, SensitivityReport, sensitivity
+from ovpass.tuning.units import BY
+
+_SHOWN = 20
+
+
+@click.command("sensitivity")
+@model_argument
+@settings_options
+@evaluation_options
+@click.option("--by", default="site", help=f"What is switched together: {', '.join(BY)}.  [default: site]")
+@click.option("--fast", is_flag=True, help="Rank on a short window, in the time of about ten evaluations.")
+@click.option("--refine", type=int, default=0, help="Measure this many of the worst exactly.  [with --fast]")
+@click.option("--state", type=click.Path(path_type=Path), help="Folder of measurements, from which a run resumes.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the ranking here, as JSON.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw blocks by kinds as a picture.")
+@json_option
+@verbosity
+def command(
+    model: Path,
+    output: Path | None,
+    plot: Path | None,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    **options: Any,
+) -> None:
+    """Rank the sites of MODEL by what quantizing each alone costs, and what leaving each out alone saves."""
+    if plot is not None:
+        check_picture(plot)
+    measure = Measure(options["by"], options["fast"], options["refine"])
+    settings = experiment_settings(settings_from(options), options["profile"])
+    with progress(quiet=quiet or as_json) as step:
+        report = sensitivity(Experiment(model, settings, evaluation_from(options), options["state"], step), measure)
+    if output is not None:
+        save_json(sensitivity_to_dict(report), output)
+    if plot is not None:
+        save_heat_map(heat_map(report), plot)
+    if as_json:
+        print_json(sensitivity_to_dict(report))
+    elif not quiet:
+        _print(report, verbose=verbose)
+
+
+def _print(report: SensitivityReport, *, verbose: bool) -> None:
+    shown = report.ranking if verbose else report.ranking[:_SHOWN]
+    columns = ("Site", "Kind", "Layer", "Group", "Costs", "Saves", "Top-1", "Outliers")
+    print_table(columns, [_row(entry) for entry in shown], numeric=columns[2:])
+    if len(shown) < len(report.ranking):
+        click.echo(f"and {len(report.ranking) - len(shown)} more; --verbose lists them")
+    if report.by == "site":
+        cells = heat_map(report)
+        rows = [(name, *row) for name, row in zip(cells.rows, shades(cells), strict=True)]
+        print_table(("Block", *(kind.partition(".")[2] or kind for kind in cells.columns)), rows, numeric=("Block",))
+        click.echo(f"Shades: costs from {cells.range[0]:.1e} to {cells.range[1]:.1e} nats, logarithmic.")
+    cost = report.together
+    click.echo(
+        f"All together: KL {cost.mean:.2g} nats a token (trimmed {cost.trimmed:.2g}, median {cost.median:.2g}), "
+        f"top-1 lost at {cost.top1_lost:.1f} %; each cost measured on {report.tokens} tokens."
+    )
+    if any(entry.screened for entry in report.ranking):
+        click.echo("A cost with ? is of the short window of --fast.")
+    if report.skipped:
+        click.echo(f"{len(report.skipped)} sites were not measured: {next(iter(report.skipped.values()))}.")
+
+
+def _row(entry: Sensitivity) -> tuple[object, ...]:
+    unit, facts = entry.unit, entry.facts
+    return (
+        unit.name,
+        unit.kind,
+        unit.layer,
+        group_cell(entry.group_size),
+        f"{entry.costs.trimmed:.1e}" + ("?" if entry.screened else ""),
+        None if entry.saves is None else f"{entry.saves.trimmed:.1e}",
+        f"{entry.costs.top1_lost:.1f}",
+        None if facts is None else f"{facts.max_over_median:.0f}x",
+    )

@@ -1,0 +1,105 @@
+"""ovpass tune: the fastest plan within a budget of accuracy."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ovpass.cli.options import (
+    evaluation_from,
+    evaluation_options,
+    json_option,
+    model_argument,
+    settings_from,
+    settings_options,
+)
+from ovpass.cli.output import group_cell, print_json, print_table, progress
+from ovpass.errors import SettingsError
+from ovpass.plan import save_plans
+from ovpass.plotting import check_picture
+from ovpass.tuning.budget import Budget
+from ovpass.tuning.experiment import Experiment, experiment_settings
+from ovpass.tuning.frontier import save_frontier
+from ovpass.tuning.tune import Point, Tuned, tune
+
+
+@click.command("tune")
+@model_argument
+@click.option("--max-kl", type=float, help="The most KL divergence, in nats a token.")
+@click.option("--max-ppl-increase", type=float, help="The most by which perplexity may rise, in percent.")
+@settings_options
+@evaluation_options
+@click.option("--exact", is_flag=True, help="Rank sites on all windows, not on a short one.")
+@click.option("--state", type=click.Path(path_type=Path), help="Folder of measurements, from which a run resumes.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the plan here, as YAML.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw the frontier as a picture.")
+@json_option
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def command(
+    model: Path, output: Path | None, plot: Path | None, exact: bool, as_json: bool, quiet: bool, **options: Any
+) -> None:
+    """Find the plan for MODEL that quantizes most work within a budget of accuracy.
+
+    The budget holds on windows of the text that the plan was not chosen by, too.
+    """
+    if plot is not None:
+        check_picture(plot)
+    budget = Budget(options["max_kl"], options["max_ppl_increase"])
+    if options["group_size"] is not None:
+        raise SettingsError("--group-size: tune chooses it; 'ovpass sensitivity' takes one")
+    settings = experiment_settings(settings_from(options), options["profile"])
+    with progress(quiet=quiet or as_json) as step:
+        experiment = Experiment(model, settings, evaluation_from(options), options["state"], step)
+        tuned = tune(experiment, budget, exact=exact)
+    if output is not None:
+        save_plans({"": tuned.plan}, output)
+    if plot is not None:
+        save_frontier(tuned, budget, plot)
+    if as_json:
+        print_json(_report(tuned))
+    elif not quiet:
+        _print(tuned, output)
+
+
+def _report(tuned: Tuned) -> dict[str, Any]:
+    return {
+        "plan": tuned.plan.to_dict(),
+        "chosen": _point(tuned.point),
+        "held_out": asdict(tuned.held_out),
+        "left_out": list(tuned.left_out),
+        "frontier": [_point(point) for point in tuned.frontier],
+        "measured": [_point(point) for point in tuned.points],
+    }
+
+
+def _point(point: Point) -> dict[str, Any]:
+    return {**asdict(point), "group_size": group_cell(point.group_size)}
+
+
+def _print(tuned: Tuned, output: Path | None) -> None:
+    columns = ("", "Group", "Left out", "Work quantized", "KL", "Perplexity")
+    rows = [
+        (
+            "chosen" if point == tuned.point else "",
+            group_cell(point.group_size),
+            point.left_out,
+            f"{100 * point.share:.1f} %",
+            f"{point.spent.kl:.2g}",
+            f"{point.spent.perplexity_percent:+.2f} %",
+        )
+        for point in sorted({*tuned.frontier, tuned.point}, key=lambda point: point.spent.kl)
+    ]
+    print_table(columns, rows, numeric=columns[1:])
+    counts, held = tuned.plan.counts(), tuned.held_out
+    click.echo(
+        f"{counts['quantize']} sites quantized, {counts['exempt']} exempt, {counts['skip']} skipped: "
+        f"{100 * tuned.point.share:.1f} % of the work."
+    )
+    click.echo(f"Within the budget on other text: KL {held.kl:.2g}, perplexity {held.perplexity_percent:+.2f} %.")
+    if not counts["quantize"]:
+        click.echo("Nothing can be quantized within this budget.")
+    elif output is not None:
+        click.echo(f"Carry it out with: ovpass apply MODEL -o OUT --plan {output}")

@@ -1,0 +1,167 @@
+"""Accuracy on tasks of EleutherAI's lm-evaluation-harness. Nothing is downloaded: data must be local."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ovpass.errors import ModelError, OvpassError, SettingsError
+from ovpass.evaluation.candidates import Candidate
+from ovpass.evaluation.options import HarnessOptions
+from ovpass.evaluation.preparation import Prepared, prepare, prepare_reference
+from ovpass.evaluation.runner import Runner, last_line
+from ovpass.evaluation.tokenizer import load_tokenizer
+from ovpass.extras import extra_module
+
+_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TQDM_DISABLE": "1"}
+_SEED = 1234
+"""Of the examples that are shown before a question: lm-eval's own default."""
+_RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric's value and its standard error, None where the harness knows none."""
+
+    value: float
+    stderr: float | None
+
+
+Tasks = Mapping[str, Mapping[str, Score]]
+"""By task or group of tasks, by metric."""
+
+
+@dataclass(frozen=True)
+class HarnessReport:
+    """The scores of the reference and of each candidate, in their order."""
+
+    reference: Tasks
+    candidates: tuple[Tasks, ...]
+
+
+class Harness:
+    """Tasks, loaded once and asked of one model after the other. `folder` holds the tokenizer and config.json.
+
+    Raises:
+        SettingsError: for tasks that are unknown or cannot be carried out.
+        ExtraError: where lm-eval is not installed.
+    """
+
+    def __init__(
+        self,
+        options: HarnessOptions,
+        folder: Path,
+        device: str = "CPU",
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._options, self._folder = options, folder
+        self._device, self._progress = device, progress
+        with _offline():
+            progress(f"{', '.join(options.tasks)}: loading")
+            self._loaded = _load(options)
+
+    def run(self, reference: Candidate, candidates: Sequence[Candidate]) -> HarnessReport:
+        """The scores of all models.
+
+        Raises:
+            OvpassError: for a model, setting or task that fails.
+        """
+        truth = self._scores(prepare_reference(reference), reference.label)
+        others = tuple(self._scores(prepare(candidate), candidate.label) for candidate in candidates)
+        return HarnessReport(truth, others)
+
+    def _scores(self, prepared: Prepared, name: str) -> Tasks:
+        self._progress(f"{name}: compiling")
+        runner = Runner(prepared, name, self._device)
+        with _offline():
+            from lm_eval.evaluator import evaluate  # noqa: PLC0415
+
+            from ovpass.evaluation.harness_model import Judge  # noqa: PLC0415
+
+            judge = Judge(runner, load_tokenizer(self._folder), self._folder, name, self._progress)
+            _reset(self._loaded)
+            try:
+                found = evaluate(
+                    judge, self._loaded, limit=self._options.limit, bootstrap_iters=_RESAMPLES, log_samples=False
+                )
+            except OvpassError:
+                raise
+            except Exception as error:  # tasks bring code of their own, which raises anything
+                raise ModelError(f"{name}: the harness failed: {type(error).__name__}: {last_line(error)}") from error
+        return {task: _metrics(values) for task, values in found["results"].items()}
+
+
+def _load(options: HarnessOptions) -> Any:
+    """The tasks as lm-eval's TaskManager gives them."""
+    manager = _manager(options)
+    for name in options.tasks:
+        if name not in manager.all_tasks:
+            near = difflib.get_close_matches(name, manager.all_tasks, n=3)
+            hint = f"; did you mean {', '.join(near)}?" if near else "; 'lm-eval ls tasks' lists all that are"
+            raise SettingsError(f"harness: task {name!r} is unknown{hint}")
+    try:
+        loaded = manager.load(list(options.tasks))
+    except Exception as error:  # tasks bring code of their own, which raises anything
+        raise SettingsError(
+            f"harness: {', '.join(options.tasks)} cannot be loaded ({type(error).__name__}: {last_line(error)}); "
+            "nothing is downloaded: have the data in the cache of Hugging Face, or take a local task"
+        ) from error
+    for name, task in loaded["tasks"].items():
+        if getattr(task, "OUTPUT_TYPE", None) == "generate_until":
+            raise SettingsError(f"harness: task {name} generates text; take tasks that compare log-likelihoods")
+    return loaded
+
+
+def _manager(options: HarnessOptions) -> Any:
+    """Where tasks are found; the index of lm-eval's own 14,000 is read only where one of them is asked for."""
+    manager = extra_module("lm_eval.tasks", "eval", "lm-evaluation-harness").TaskManager
+    if options.folder is not None:
+        own = manager(include_path=str(options.folder), include_defaults=False)
+        if set(options.tasks) <= set(own.all_subtasks):  # a group can name tasks of lm-eval
+            return own
+    return manager(include_path=None if options.folder is None else str(options.folder))
+
+
+def _reset(loaded: Any) -> None:
+    """Every model is shown the same examples."""
+    for task in loaded["tasks"].values():
+        if task.get_config("num_fewshot") is None:
+            task.set_config(key="num_fewshot", value=0)
+        task.set_fewshot_seed(seed=_SEED)
+
+
+def _metrics(values: Mapping[str, Any]) -> Mapping[str, Score]:
+    """From keys like "acc,none" and "acc_stderr,none"; a filter other than "none" is named in brackets."""
+    found = {}
+    for key, value in values.items():
+        metric, comma, chosen = key.partition(",")
+        if not comma or metric.endswith("_stderr") or not isinstance(value, int | float):
+            continue
+        error = values.get(f"{metric}_stderr,{chosen}")
+        name = metric if chosen == "none" else f"{metric} ({chosen})"
+        found[name] = Score(float(value), float(error) if isinstance(error, int | float) else None)
+    return found
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """No network and no chatter; the libraries read these variables where they are first imported."""
+    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    level = logging.root.manager.disable
+    os.environ.update(_ENVIRONMENT)
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(level)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

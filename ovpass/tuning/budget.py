@@ -1,0 +1,64 @@
+"""How much accuracy may be spent, and how much work a plan gets done in int8."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import expm1
+
+import numpy as np
+
+from ovpass.errors import SettingsError
+from ovpass.evaluation.comparison import TokenScores
+from ovpass.sites import CompressedMatMul
+
+RESCALE = 8
+"""What ends a group costs as much as this many of its multiply-accumulates: the order of plans, no measured time."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a choice costs on some windows: mean KL in nats a token, and the change of perplexity in percent."""
+
+    kl: float
+    perplexity_percent: float
+
+    @staticmethod
+    def of(scores: Sequence[TokenScores]) -> Spent:
+        """Over all tokens of the windows."""
+        kl = np.concatenate([part.kl for part in scores]).mean()
+        change = np.concatenate([part.nll - part.reference_nll for part in scores]).mean()
+        return Spent(float(kl), 100 * expm1(float(change)))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The most that may be spent; None does not limit."""
+
+    max_kl: float | None = None
+    max_perplexity_percent: float | None = None
+
+    def __post_init__(self) -> None:
+        limits = {"max-kl": self.max_kl, "max-ppl-increase": self.max_perplexity_percent}
+        if all(limit is None for limit in limits.values()):
+            raise SettingsError("name a budget: --max-kl in nats a token, or --max-ppl-increase in percent")
+        for name, limit in limits.items():
+            if limit is not None and not limit > 0:
+                raise SettingsError(f"--{name} {limit:g}: a budget is a number above 0")
+
+    def allows(self, spent: Spent) -> bool:
+        """Whether that is within the budget."""
+        return (self.max_kl is None or spent.kl <= self.max_kl) and (
+            self.max_perplexity_percent is None or spent.perplexity_percent <= self.max_perplexity_percent
+        )
+
+
+def share_of_work(sites: Sequence[CompressedMatMul], choice: Mapping[str, int]) -> float:
+    """The share of all multiply-accumulates that are quantized."""
+    return sum(site.macs for site in sites if choice.get(site.name)) / sum(site.macs for site in sites)
+
+
+def worth(sites: Sequence[CompressedMatMul], choice: Mapping[str, int]) -> float:
+    """The share of work, with smaller groups worth less: each ends with rescaling what was accumulated."""
+    gained = sum(site.macs / (1 + RESCALE / choice[site.name]) for site in sites if choice.get(site.name))
+    return gained / sum(site.macs for site in sites)

@@ -1,0 +1,211 @@
+"""Which sites break a model when they are quantized: the search, from a question to a report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ovpass.errors import ModelError, SettingsError
+from ovpass.groups import format_group_size
+from ovpass.plan import QUANTIZE, Decision, Plan
+from ovpass.planning import plan_sites
+from ovpass.settings import Rule, settings_to_dict
+from ovpass.tuning.bisect import Remembered, first_breaking, smallest_breaking
+from ovpass.tuning.breakage import CommandFails, TooFar
+from ovpass.tuning.experiment import Experiment, choice_of
+from ovpass.tuning.switched import Cost
+from ovpass.tuning.units import BY, Unit, make_units
+
+FIND = ("first", "smallest")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to look for, and what broken means: `max_kl` nats a token, or a command (`check`) that fails.
+
+    `native` gives the command models for the plugin's own quantization, not emulations; `output` takes what it
+    prints.
+    """
+
+    find: str = "first"
+    by: str = "site"
+    max_kl: float | None = None
+    check: str | None = None
+    native: bool = False
+    output: Callable[[str], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        if self.find not in FIND:
+            raise SettingsError(f"find {self.find!r} is unknown; it is one of {', '.join(FIND)}")
+        if self.by not in BY:
+            raise SettingsError(f"by {self.by!r} is unknown; it is one of {', '.join(BY)}")
+        if (self.max_kl is None) == (self.check is None):
+            raise SettingsError("say what broken means, by either max-kl or check")
+        if self.max_kl is not None and not (math.isfinite(self.max_kl) and self.max_kl >= 0):
+            raise SettingsError(f"max-kl {self.max_kl:g}: give nats a token, 0 or more")
+        if self.check is not None and not self.check.strip():
+            raise SettingsError("check: the command is empty")
+
+
+@dataclass(frozen=True)
+class Culprit:
+    """A unit that was found, the group size of its sites (None where they differ), and a pattern that picks them."""
+
+    unit: Unit
+    group_size: int | None
+    patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Culprits:
+    """What was found: nothing where the model is not `broken`.
+
+    `together` is what all sites cost, `costs` what the found ones cost alone, both None where a command judges.
+    `mended` tells whether the model is good with all sites quantized but these. `skipped` names sites that were
+    not asked about and why.
+    """
+
+    model: str
+    question: Question
+    broken: bool
+    found: tuple[Culprit, ...]
+    together: Cost | None
+    costs: Cost | None
+    mended: bool | None
+    asked: int
+    skipped: Mapping[str, str]
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Rules that keep out what was found."""
+        return tuple(Rule(match=pattern, exempt=True) for culprit in self.found for pattern in culprit.patterns)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; KL in nats a token."""
+        return {
+            "model": self.model,
+            "find": self.question.find,
+            "by": self.question.by,
+            "max_kl": self.question.max_kl,
+            "check": self.question.check,
+            "broken": self.broken,
+            "found": [_plain(culprit) for culprit in self.found],
+            "together": None if self.together is None else asdict(self.together),
+            "costs": None if self.costs is None else asdict(self.costs),
+            "mended": self.mended,
+            "rules": [settings_to_dict(rule) for rule in self.rules],
+            "questions": self.asked,
+            "skipped": dict(self.skipped),
+        }
+
+
+def find_culprits(experiment: Experiment, question: Question) -> Culprits:
+    """Search; with nothing quantized the model must be good.
+
+    Raises:
+        OvpassError: for a model, setting, text or command that cannot be used.
+    """
+    return _Search(experiment, question).run()
+
+
+def plan_without(experiment: Experiment, culprits: Culprits) -> Plan:
+    """The plan of the experiment's settings with what was found left out, for `ovpass apply`.
+
+    Raises:
+        SettingsError: where the lowering cannot leave it out.
+    """
+    settings = experiment.settings
+    rules = (*culprits.rules, *settings.rules)
+    return plan_sites(experiment.sites, replace(settings, rules=rules), experiment.document.metadata)
+
+
+class _Search:
+    def __init__(self, experiment: Experiment, question: Question) -> None:
+        self._experiment, self._question = experiment, question
+        if question.check is not None and question.native and experiment.settings.lowering != "native":
+            raise SettingsError("profile none follows no device: lowering native needs the profile of one")
+        planned = {decision.name: decision for decision in experiment.plan.chosen(QUANTIZE)}
+        fixed = {} if question.max_kl is None else experiment.fixed
+        self._decisions: dict[str, Decision] = {name: d for name, d in planned.items() if name not in fixed}
+        self._skipped = {d.name: d.reason for d in experiment.plan.decisions if d.action != QUANTIZE} | fixed
+        if not self._decisions:
+            reasons = sorted(set(self._skipped.values()))
+            raise SettingsError(f"{experiment.ir.xml}: nothing would be quantized: {'; '.join(reasons[:2])}")
+        self._units = make_units([s for s in experiment.sites if s.name in self._decisions], question.by)
+        self._distance = self._too_far()
+        self._breaks: Remembered[Unit] = Remembered(self._asks)
+
+    def run(self) -> Culprits:
+        """Both ends first, then the search between them, and whether leaving out what was found is enough."""
+        self._experiment.progress("nothing quantized")
+        if self._breaks([]):
+            raise ModelError(f"{self._experiment.model}: is broken with nothing quantized; quantization is not why")
+        self._experiment.progress(f"all {len(self._decisions)} sites quantized")
+        if not self._breaks(self._units):
+            return self._report([])
+        if self._question.find == "first":
+            return self._report([first_breaking(self._units, self._breaks, self._left)])
+        return self._report(smallest_breaking(self._units, self._breaks, self._left))
+
+    def _too_far(self) -> TooFar | None:
+        if self._question.max_kl is None:
+            return None
+        choice = choice_of(self._experiment.plan, self._experiment.sites)
+        asked = {name: group for name, group in choice.items() if name in self._decisions}
+        return TooFar(self._experiment, asked, self._question.max_kl)
+
+    def _asks(self, units: Sequence[Unit]) -> bool:
+        names = [name for unit in units for name in unit.members]
+        if self._distance is not None:
+            return self._distance(names)
+        question, everything = self._question, list(self._decisions)
+        check = CommandFails(self._experiment, everything, question.check or "", question.native, question.output)
+        return check(names)
+
+    def _left(self, units: int) -> None:
+        what = "sites" if self._question.by == "site" else f"{self._question.by}s"
+        self._experiment.progress(f"{units} of {len(self._units)} {what} left")
+
+    def _report(self, found: Sequence[Unit]) -> Culprits:
+        mended = None
+        if found:
+            self._experiment.progress("all but those")
+            mended = not self._breaks([unit for unit in self._units if unit not in found])
+        return Culprits(
+            model=str(self._experiment.model),
+            question=self._question,
+            broken=bool(found),
+            found=tuple(self._culprit(unit) for unit in found),
+            together=self._cost(self._units),
+            costs=self._cost(found) if found else None,
+            mended=mended,
+            asked=self._breaks.asked,
+            skipped=self._skipped,
+        )
+
+    def _cost(self, units: Sequence[Unit]) -> Cost | None:
+        return None if self._distance is None else self._distance.cost([n for unit in units for n in unit.members])
+
+    def _culprit(self, unit: Unit) -> Culprit:
+        sizes = {self._decisions[name].group_size for name in unit.members}
+        return Culprit(unit, sizes.pop() if len(sizes) == 1 else None, self._patterns(unit))
+
+    def _patterns(self, unit: Unit) -> tuple[str, ...]:
+        """The shortest that pick the unit: its kind or block, where it has one."""
+        if self._question.by == "kind":
+            return (f"kind:{unit.name}",)
+        block = next(site.layer for site in self._experiment.sites if site.name == unit.members[0])
+        return (f"layer:{block}",) if self._question.by == "block" and block is not None else unit.members
+
+
+def _plain(culprit: Culprit) -> dict[str, Any]:
+    unit, group = culprit.unit, culprit.group_size
+    return {
+        "name": unit.name,
+        "kind": unit.kind,
+        "layer": unit.layer,
+        "group_size": None if group is None else format_group_size(group),
+        "sites": list(unit.members),
+    }

@@ -1,0 +1,154 @@
+"""What sensitivity, bisect and tune have in common: a model, what to quantize in it, and windows to judge by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from ovpass.errors import ModelError, SettingsError
+from ovpass.evaluation.candidates import Candidate, profile_target
+from ovpass.evaluation.evaluate import windows_for
+from ovpass.evaluation.feeding import is_language_model
+from ovpass.evaluation.options import SEARCH, Evaluation
+from ovpass.evaluation.preparation import planned, sole_model
+from ovpass.evaluation.windows import Window
+from ovpass.ir.document import IrDocument
+from ovpass.ir.files import IrFile
+from ovpass.loading import Loaded
+from ovpass.plan import QUANTIZE, Plan
+from ovpass.planning import refuse_processed
+from ovpass.settings import Settings
+from ovpass.sites import CompressedMatMul, find_sites
+from ovpass.tuning.store import Store, default_folder, fingerprint
+from ovpass.tuning.switched import Choice, Progress, SwitchedModel
+from ovpass.tuning.switches import switchable
+from ovpass.version import __version__
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A language model under study. `settings` say what would be quantized, on the target of `evaluation.profile`.
+
+    `state` is the folder in which measurements are kept, None for the default one.
+    """
+
+    model: Path
+    settings: Settings = field(default_factory=Settings)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    state: Path | None = None
+    progress: Progress = lambda _: None
+
+    @cached_property
+    def ir(self) -> IrFile:
+        """The IR, which ovpass must not have changed."""
+        ir = sole_model(self._candidate)
+        refuse_processed(ir.document().metadata, str(ir.xml))
+        return ir
+
+    @cached_property
+    def document(self) -> IrDocument:
+        """The IR's text."""
+        return self.ir.document()
+
+    @cached_property
+    def sites(self) -> list[CompressedMatMul]:
+        """All sites of the model.
+
+        Raises:
+            ModelError: where there is none.
+        """
+        found = find_sites(self.document.graph)
+        if not found:
+            raise ModelError(f"{self.ir.xml}: has no MatMul with compressed weights")
+        return found
+
+    @cached_property
+    def fixed(self) -> dict[str, str]:
+        """Why some sites cannot be switched, by name."""
+        return {site.name: reason for site in self.sites if (reason := switchable(site)) is not None}
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What would be quantized, emulated."""
+        return self.plan_for(self.settings)
+
+    @property
+    def half(self) -> bool:
+        """Whether activations are quantized in half precision, as GPUs do."""
+        return self.settings.target != "cpu"
+
+    def plan_for(self, settings: Settings) -> Plan:
+        """The emulation of what the target would do under these settings."""
+        candidate = replace(self._candidate, settings=settings)
+        return planned(candidate, Loaded("", self.ir, self.document, self.sites))
+
+    @cached_property
+    def windows(self) -> list[Window]:
+        """The windows to measure on."""
+        self._check_predicts()
+        return windows_for(self._candidate, self.evaluation, SEARCH)
+
+    def held_out(self, count: int) -> list[Window]:
+        """`count` windows of the same text behind those."""
+        options = replace(self.evaluation, windows=count, skip=self.evaluation.skip + len(self.windows))
+        return windows_for(self._candidate, options, SEARCH)
+
+    @cached_property
+    def switched(self) -> SwitchedModel:
+        """The model with switches."""
+        self.progress("compiling a model with a switch at each site")
+        return SwitchedModel(self.ir, self.windows, symmetric=self.settings.symmetric, half=self.half)
+
+    def store(self, purpose: str, choice: Choice) -> Store:
+        """Measurements of this model, of these windows, and of sites quantized as in `choice`."""
+        import openvino as ov  # noqa: PLC0415
+
+        words = [purpose, __version__, ov.get_version(), self.half, self.settings.symmetric, dict(choice)]
+        parts = [json.dumps(words).encode(), *(w.ids.tobytes() + bytes([w.scored % 256]) for w in self.windows)]
+        return Store((self.state or default_folder()) / f"{fingerprint(self.ir, parts)}.jsonl")
+
+    def _check_predicts(self) -> None:
+        if not is_language_model(self.ir.read()):
+            raise ModelError(f"{self.ir.xml}: is no language model; its sites are judged by the tokens it predicts")
+
+    @property
+    def _candidate(self) -> Candidate:
+        return Candidate(str(self.model), self.model, self.settings, profile=self.settings.target)
+
+
+def experiment_settings(settings: Settings, profile: str) -> Settings:
+    """Settings for the target of a profile.
+
+    Raises:
+        SettingsError: for lowerings and profiles that have no switches.
+    """
+    target = profile_target(profile)
+    if settings.lowering == "int8":
+        raise SettingsError("lowering int8 quantizes per token: study it with lowering native, which does too")
+    if target is None:
+        threshold = settings.threshold or 0
+        return replace(settings, lowering="emulate", threshold=threshold)
+    return replace(settings, target=target)
+
+
+def choice_of(plan: Plan, sites: Sequence[CompressedMatMul]) -> dict[str, int]:
+    """Group sizes by name of the sites that a plan quantizes for; all of K is K.
+
+    Raises:
+        SettingsError: for a quantizer that is no switch's, naming the site.
+    """
+    k = {site.name: site.k for site in sites}
+    chosen = plan.chosen(QUANTIZE)
+    for decision in chosen:
+        if decision.axis not in (None, -1):
+            raise SettingsError(f"{decision.name}: axis {decision.axis}: sites are switched along axis -1 only")
+        if decision.symmetric not in (None, plan.settings.symmetric):
+            raise SettingsError(f"{decision.name}: symmetric differs from the other sites'; set it for all or none")
+    sizes = {d.name: min(d.group_size or 0, k[d.name]) for d in chosen}
+    for name, size in sizes.items():
+        if k[name] % size:
+            raise SettingsError(f"{name}: sites are switched in whole groups, and {size} does not divide {k[name]}")
+    return sizes

@@ -1,0 +1,182 @@
+"""What each site costs alone, and what leaving it out alone saves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ovpass.errors import SettingsError
+from ovpass.evaluation.windows import Window
+from ovpass.groups import PER_TOKEN
+from ovpass.tuning.experiment import Experiment, choice_of
+from ovpass.tuning.facts import ActivationFacts, activation_facts
+from ovpass.tuning.store import Store
+from ovpass.tuning.switched import Choice, Cost
+from ovpass.tuning.units import BY, Unit, make_units
+
+_FEWEST_TOKENS = 16
+_EVALUATIONS = 8
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """One unit: `costs` with only it quantized, `saves` with all but it against all; None where not measured.
+
+    `screened` tells that `costs` were measured on the short window of the fast ranking only.
+    """
+
+    unit: Unit
+    group_size: int | None
+    costs: Cost
+    saves: Cost | None
+    facts: ActivationFacts | None
+    screened: bool
+
+
+@dataclass(frozen=True)
+class SensitivityReport:
+    """All units, the costliest first, and what all of them cost together.
+
+    `skipped` names sites without a measurement and why; `tokens` were scored for each cost.
+    """
+
+    model: str
+    by: str
+    together: Cost
+    ranking: tuple[Sensitivity, ...]
+    skipped: dict[str, str]
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How much to measure. `fast` ranks on one short window; the `refine` worst are then measured exactly.
+
+    `groups` are further group sizes that the rounding errors of activations are told of.
+
+    Without `fast` costs are measured on all windows and savings on the first half of them.
+    """
+
+    by: str = "site"
+    fast: bool = False
+    refine: int = 0
+    groups: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.by not in BY:
+            raise SettingsError(f"by {self.by!r} is unknown; it is one of {', '.join(BY)}")
+        if self.refine < 0:
+            raise SettingsError(f"refine {self.refine}: take the number of sites to measure exactly")
+        if self.refine and not self.fast:
+            raise SettingsError("refine: only a fast ranking is refined; without fast all is measured exactly")
+
+
+def sensitivity(experiment: Experiment, measure: Measure | None = None) -> SensitivityReport:
+    """Measure and rank; what an earlier run has measured is not measured again.
+
+    Raises:
+        OvpassError: for a model, setting or text that cannot be used.
+    """
+    return _Sweep(experiment, measure or Measure()).run()
+
+
+class _Sweep:
+    def __init__(self, experiment: Experiment, measure: Measure) -> None:
+        self._experiment, self._measure = experiment, measure
+        self._all = self._choice()
+        sites = [site for site in experiment.sites if site.name in self._all]
+        self._units = make_units(sites, measure.by)
+        self._store: Store = experiment.store("sensitivity", self._all)
+
+    def run(self) -> SensitivityReport:
+        windows = self._experiment.windows
+        screen = self._short(windows) if self._measure.fast else windows
+        together = self._cost("together", self._all, windows)
+        costs = [self._only(unit, screen, number) for number, unit in enumerate(self._units)]
+        order = sorted(range(len(costs)), key=lambda i: -costs[i].trimmed)
+        exact = set(order[: self._measure.refine]) if self._measure.fast else set(order)
+        if self._measure.fast:
+            costs = [self._only(u, windows, i) if i in exact else costs[i] for i, u in enumerate(self._units)]
+        saves = None if self._measure.fast else self._savings(windows[: (len(windows) + 1) // 2])
+        facts = self._facts(windows[0])
+        found = [
+            self._result(unit, costs[i], None if saves is None else saves[i], facts, screened=i not in exact)
+            for i, unit in enumerate(self._units)
+        ]
+        return SensitivityReport(
+            model=str(self._experiment.model),
+            by=self._measure.by,
+            together=together,
+            ranking=tuple(sorted(found, key=lambda s: (s.screened, -s.costs.trimmed))),
+            skipped=self._skipped(),
+            tokens=sum(window.scored for window in screen),
+        )
+
+    def _choice(self) -> dict[str, int]:
+        planned = choice_of(self._experiment.plan, self._experiment.sites)
+        fixed = self._experiment.fixed
+        chosen = {name: group for name, group in planned.items() if name not in fixed}
+        if not chosen:
+            reasons = sorted({decision.reason for decision in self._experiment.plan.decisions})
+            raise SettingsError(f"{self._experiment.ir.xml}: nothing would be quantized: {'; '.join(reasons[:2])}")
+        return chosen
+
+    def _short(self, windows: Sequence[Window]) -> list[Window]:
+        """As many tokens for each unit that all of them take about as long as eight evaluations."""
+        budget = _EVALUATIONS * sum(len(window.ids) for window in windows) // len(self._units)
+        tokens = min(max(budget, _FEWEST_TOKENS), len(windows[0].ids))
+        return [Window(windows[0].ids[:tokens], min(windows[0].scored, tokens - 1))]
+
+    def _only(self, unit: Unit, windows: Sequence[Window], number: int) -> Cost:
+        alone = {name: self._all[name] for name in unit.members}
+        step = f"only {unit.name} ({number + 1} of {len(self._units)})"
+        return self._cost(f"only {self._measure.by} {unit.name}", alone, windows, step)
+
+    def _savings(self, windows: Sequence[Window]) -> list[Cost]:
+        everything = self._cost("together", self._all, windows)
+        found = []
+        for number, unit in enumerate(self._units):
+            step = f"all but {unit.name} ({number + 1} of {len(self._units)})"
+            rest = {name: group for name, group in self._all.items() if name not in unit.members}
+            found.append(everything.minus(self._cost(f"without {self._measure.by} {unit.name}", rest, windows, step)))
+        return found
+
+    def _cost(self, what: str, choice: Choice, windows: Sequence[Window], step: str = "all together") -> Cost:
+        key = f"{what} on {len(windows)} x {len(windows[0].ids)}"
+        known = self._store.get(key)
+        if known is None:
+            self._experiment.progress(step)
+            known = asdict(self._experiment.switched.cost(choice, windows))
+            self._store.put(key, known)
+        return Cost(**known)
+
+    def _facts(self, window: Window) -> dict[str, ActivationFacts]:
+        groups = sorted({*self._all.values(), *self._measure.groups, PER_TOKEN})
+        key = f"facts {groups}"
+        known: dict[str, Any] | None = self._store.get(key)
+        if known is None:
+            self._experiment.progress("looking at activations")
+            settings = self._experiment.settings
+            made = activation_facts(
+                self._experiment.ir, window, groups, symmetric=settings.symmetric, half=self._experiment.half
+            )
+            known = {name: asdict(facts) for name, facts in made.items()}
+            self._store.put(key, known)
+        return {name: _facts_from(plain) for name, plain in known.items()}
+
+    def _result(
+        self, unit: Unit, costs: Cost, saves: Cost | None, facts: dict[str, ActivationFacts], *, screened: bool
+    ) -> Sensitivity:
+        sizes = {self._all[name] for name in unit.members}
+        own = facts.get(unit.members[0]) if len(unit.members) == 1 else None
+        return Sensitivity(unit, sizes.pop() if len(sizes) == 1 else None, costs, saves, own, screened)
+
+    def _skipped(self) -> dict[str, str]:
+        reasons = {d.name: d.reason for d in self._experiment.plan.decisions if d.name not in self._all}
+        return {**reasons, **self._experiment.fixed}
+
+
+def _facts_from(plain: dict[str, Any]) -> ActivationFacts:
+    errors = {int(group): error for group, error in plain["errors"].items()}
+    return ActivationFacts(plain["max_over_median"], plain["top_energy"], errors)

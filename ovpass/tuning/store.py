@@ -1,0 +1,90 @@
+"""Measurements that survive an interruption: one line of JSON each, appended as they are made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ovpass.errors import OutputError
+from ovpass.ir.files import IrFile
+
+_OPENING = b'["'
+_SAMPLES = 16
+_SAMPLE = 1 << 20
+
+
+class Store:
+    """Measurements by key, in the file of one experiment; what is there from an earlier run is not made again.
+
+    Raises, from every method:
+        OutputError: where the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._found = _read(path)
+
+    def get(self, key: str) -> Any:
+        """The measurement, or None."""
+        return self._found.get(key)
+
+    def put(self, key: str, value: Any) -> None:
+        """Keep a measurement: it is on disk when this returns."""
+        self._found[key] = value
+        try:
+            with self._path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps([key, value]) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise OutputError(f"{self._path}: measurements cannot be kept: {error.strerror or error}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What whole lines say; an interruption leaves at most one that is not, which is cut off."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = path.read_bytes() if path.exists() else b""
+        end = text.rfind(b"\n") + 1
+        found = dict(_measurement(line) for line in text[:end].splitlines())
+        if not text[end:].startswith(_OPENING[: len(text) - end]):
+            raise ValueError("its last line is no measurement")
+        if end < len(text):
+            with path.open("r+b") as stream:
+                stream.truncate(end)
+        return found
+    except OSError as error:
+        raise OutputError(f"{path}: measurements cannot be kept: {error.strerror or error}") from error
+    except ValueError as error:
+        raise OutputError(f"{path}: is not a file of measurements; remove it: {error}") from error
+
+
+def _measurement(line: bytes) -> tuple[str, Any]:
+    match json.loads(line):
+        case [str(key), value]:
+            return key, value
+    raise ValueError("a line is no measurement")
+
+
+def default_folder() -> Path:
+    """Where measurements are kept: below XDG_CACHE_HOME, or ~/.cache."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "ovpass" / "measurements"
+
+
+def fingerprint(ir: IrFile, parts: Iterable[bytes]) -> str:
+    """A name for an experiment: equal for the same model, judged by its graph and by samples of its weights."""
+    digest = hashlib.sha256(ir.xml.read_bytes())
+    size = ir.bin.stat().st_size
+    digest.update(str(size).encode())
+    with ir.bin.open("rb") as stream:
+        for number in range(_SAMPLES):
+            stream.seek(number * max(size - _SAMPLE, 0) // _SAMPLES)
+            digest.update(stream.read(_SAMPLE))
+    for part in parts:
+        digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,101 @@
+"""Ask one compiled model for the cost of any choice of sites and group sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ovpass.errors import ModelError
+from ovpass.evaluation.comparison import TokenScores, compare_logits
+from ovpass.evaluation.preparation import CLEAN, Prepared
+from ovpass.evaluation.recording import Array
+from ovpass.evaluation.runner import Runner
+from ovpass.evaluation.summary import trimmed_mean
+from ovpass.evaluation.windows import Window
+from ovpass.ir.files import IrFile
+from ovpass.sites import find_compressed_matmuls
+from ovpass.tuning.switches import INPUT, add_switches, group_sizes, switchable
+
+Progress = Callable[[str], None]
+Choice = Mapping[str, int]
+"""Group sizes by name of site; a site that is not named stays exact."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """KL divergence from the exact model in nats a token, and the share of tokens in percent whose top-1 differs.
+
+    `trimmed` is the mean without the largest 1 %: it is what sites are ranked by, for single tokens can rule the mean.
+    """
+
+    mean: float
+    trimmed: float
+    median: float
+    top1_lost: float
+
+    def minus(self, other: Cost) -> Cost:
+        """What is saved by going from this cost to the other."""
+        return Cost(
+            self.mean - other.mean,
+            self.trimmed - other.trimmed,
+            self.median - other.median,
+            self.top1_lost - other.top1_lost,
+        )
+
+
+class SwitchedModel:
+    """A model with a switch before each site that can have one, compiled once for the CPU.
+
+    `sites` are those with a switch.
+
+    Raises:
+        ModelError: where the model does not compile, or gives no predictions.
+    """
+
+    def __init__(self, ir: IrFile, windows: Sequence[Window], *, symmetric: bool, half: bool) -> None:
+        model = ir.read()
+        self.sites = [site for site in find_compressed_matmuls(model) if switchable(site) is None]
+        add_switches(model, self.sites, symmetric=symmetric, half=half)
+        self._runner = Runner(Prepared(model, CLEAN, None, ""), str(ir.xml))
+        self._exact: dict[tuple[bytes, int], Array] = {}
+        self._warm_up(max(windows, key=lambda window: len(window.ids)), ir)
+
+    def scores(self, choice: Choice, windows: Sequence[Window]) -> list[TokenScores]:
+        """Scores of each window with these sites quantized, against none."""
+        sizes = group_sizes(self.sites, choice)
+        found = []
+        for window in windows:
+            exact = self._reference(window)
+            found.append(compare_logits(exact, self._logits(window, sizes), window))
+        return found
+
+    def cost(self, choice: Choice, windows: Sequence[Window]) -> Cost:
+        """The cost of these sites being quantized, over all windows."""
+        scores = self.scores(choice, windows)
+        kl = np.concatenate([part.kl for part in scores])
+        agrees = np.concatenate([part.agrees for part in scores])
+        lost = 100 * float(1 - agrees.mean())
+        return Cost(float(kl.mean()), trimmed_mean(kl), float(np.median(kl)), lost)
+
+    def _reference(self, window: Window) -> Array:
+        key = window.ids.tobytes(), window.scored
+        if key not in self._exact:
+            self._exact[key] = self._logits(window, group_sizes(self.sites, {})).copy()
+        return self._exact[key]
+
+    def _logits(self, window: Window, sizes: Array) -> Array:
+        return self._runner.logits(window, {INPUT: sizes})
+
+    def _warm_up(self, window: Window, ir: IrFile) -> None:
+        """Run once in each position of the switches at full length.
+
+        On OpenVINO 2026.4 the CPU plugin's If gives wrong numbers on the first inference after a shape has grown
+        (measured: right from the second on), so nothing counts before the longest window has been seen.
+        """
+        everything = {site.name: site.k for site in self.sites}
+        for choice in ({}, everything, {}):
+            before = self._logits(window, group_sizes(self.sites, choice)).copy()
+        if not np.array_equal(before, self._logits(window, group_sizes(self.sites, {}))):
+            raise ModelError(f"{ir.xml}: two runs of the same tokens differ; sites cannot be switched one by one")

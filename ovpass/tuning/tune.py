@@ -1,0 +1,216 @@
+"""The fastest plan within a budget of accuracy: one group size for the model, and the sites that stay out of it.
+
+For each group size that the target supports, sites are left out in the order of what they cost for their work, until
+what is left is within the budget: a bisection, as costs nearly add up (measured). The best of these plans by the work
+that it gets done is then checked on windows that it was not chosen by, and loses more sites until it holds there too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from ovpass.errors import SettingsError
+from ovpass.evaluation.windows import Window
+from ovpass.groups import PER_TOKEN, format_group_size
+from ovpass.plan import Plan
+from ovpass.planning import plan_sites
+from ovpass.settings import Rule, Settings
+from ovpass.tuning.budget import Budget, Spent, share_of_work, worth
+from ovpass.tuning.experiment import Experiment, choice_of
+from ovpass.tuning.facts import ActivationFacts
+from ovpass.tuning.sensitivity import Measure, sensitivity
+
+CANDIDATES = (PER_TOKEN, 256, 128, 64, 32)
+_GRID = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7)
+_STEP = 0.02
+
+
+@dataclass(frozen=True)
+class Point:
+    """A plan that was measured: the model's group size, the number of sites left out, and what it spends."""
+
+    group_size: int
+    left_out: int
+    share: float
+    worth: float
+    spent: Spent
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The plan, what it spends on the windows it was chosen by and on others, and all points that were measured.
+
+    `share` is that of the work that is quantized. `per_site` are the sites left out.
+    """
+
+    plan: Plan
+    point: Point
+    held_out: Spent
+    left_out: tuple[str, ...]
+    points: tuple[Point, ...]
+
+    @property
+    def frontier(self) -> list[Point]:
+        """The points that no other one beats in both cost and worth, the cheapest first."""
+        best: list[Point] = []
+        for point in sorted(self.points, key=lambda point: (point.spent.kl, -point.worth)):
+            if not best or point.worth > best[-1].worth:
+                best.append(point)
+        return best
+
+
+def tune(experiment: Experiment, budget: Budget, *, exact: bool = False) -> Tuned:
+    """Search; `exact` ranks sites on all windows instead of a short one. Measurements are kept, so a run resumes.
+
+    Raises:
+        OvpassError: for a model, setting or text that cannot be used.
+        SettingsError: where the target quantizes for no site at any group size.
+    """
+    return _Search(experiment, budget, exact).run()
+
+
+@dataclass
+class _Search:
+    experiment: Experiment
+    budget: Budget
+    exact: bool
+
+    def run(self) -> Tuned:
+        points, best = [], None
+        for size in self._choices:
+            fitting = self._fewest(size)
+            points += [self._point(size, count) for count in sorted({*self._grid(size), fitting})]
+            found = self._point(size, fitting)
+            if best is None or found.worth > best.worth:
+                best = found
+        assert best is not None  # there is at least one group size, or _choices would have refused
+        return self._checked(best, points)
+
+    def _checked(self, best: Point, points: Sequence[Point]) -> Tuned:
+        """Leave out more sites until the plan holds on windows that it was not chosen by."""
+        size, count = best.group_size, best.left_out
+        total = len(self._order[size])
+        while not self.budget.allows(spent := self._spent(size, count, self._held_out, "held out")):
+            count = min(total, count + max(1, round(_STEP * total)))
+        point = self._point(size, count)
+        names = self._names(size, count)
+        evidence = {
+            "budget": {key: value for key, value in asdict(self.budget).items() if value is not None},
+            "search": asdict(point.spent),
+            "held_out": asdict(spent),
+            "share_of_work": point.share,
+            "tokens": {"search": _tokens(self.experiment.windows), "held_out": _tokens(self._held_out)},
+        }
+        plan = replace(self._plan(size, names), evidence=evidence)
+        return Tuned(plan, point, spent, names, tuple(points))
+
+    @cached_property
+    def _held_out(self) -> list[Window]:
+        return self.experiment.held_out(len(self.experiment.windows))
+
+    @cached_property
+    def _choices(self) -> dict[int, dict[str, int]]:
+        """For each candidate the group sizes that the target would really use; those with the same effect once."""
+        found: dict[int, dict[str, int]] = {}
+        reasons = []
+        for size in CANDIDATES:
+            try:
+                plan = self.experiment.plan_for(self._settings(size, ()))
+            except SettingsError as error:
+                reasons.append(str(error))
+                continue
+            choice = choice_of(plan, self.experiment.sites)
+            chosen = {name: group for name, group in choice.items() if name not in self.experiment.fixed}
+            reasons += [decision.reason for decision in plan.decisions]
+            if chosen and chosen not in found.values():
+                found[size] = chosen
+        if not found:
+            raise SettingsError(f"{self.experiment.ir.xml}: no group size quantizes anything: {reasons[0]}")
+        return found
+
+    @cached_property
+    def _order(self) -> dict[int, list[str]]:
+        """For each group size its sites, those first that cost most for the work they do."""
+        first = next(iter(self._choices))
+        base = replace(self.experiment, settings=self._settings(first, ()))
+        sizes = tuple({group for choice in self._choices.values() for group in choice.values()})
+        ranking = sensitivity(base, Measure(fast=not self.exact, groups=sizes)).ranking
+        costs = {entry.unit.name: entry.costs.trimmed for entry in ranking}
+        facts = {entry.unit.name: entry.facts for entry in ranking}
+        macs = {site.name: site.macs for site in self.experiment.sites}
+
+        def price(name: str, group: int) -> float:
+            known = costs.get(name, 0.0)
+            scaled = known * _ratio(facts.get(name), group, self._choices[first].get(name, group))
+            return scaled / macs[name]
+
+        return {
+            size: sorted(choice, key=lambda name, own=choice: -price(name, own[name]))  # type: ignore[misc]
+            for size, choice in self._choices.items()
+        }
+
+    def _fewest(self, size: int) -> int:
+        """How many sites have to be left out at that group size to be within the budget."""
+        low, high = 0, len(self._order[size])  # none is left quantized at the end: that costs nothing
+        while low < high:
+            middle = (low + high) // 2
+            if self.budget.allows(self._point(size, middle).spent):
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    def _grid(self, size: int) -> list[int]:
+        return [round(part * len(self._order[size])) for part in _GRID]
+
+    def _point(self, size: int, count: int) -> Point:
+        choice = self._left(size, count)
+        sites = self.experiment.sites
+        spent = self._spent(size, count, self.experiment.windows, "search")
+        return Point(size, count, share_of_work(sites, choice), worth(sites, choice), spent)
+
+    def _left(self, size: int, count: int) -> dict[str, int]:
+        """What stays quantized. The first name of a size's order is the first to go."""
+        gone = set(self._order[size][:count])
+        return {name: group for name, group in self._choices[size].items() if name not in gone}
+
+    def _names(self, size: int, count: int) -> tuple[str, ...]:
+        gone = set(self._order[size][:count])
+        return tuple(site.name for site in self.experiment.sites if site.name in gone)
+
+    def _spent(self, size: int, count: int, windows: Sequence[Window], what: str) -> Spent:
+        shown = format_group_size(size)
+        key = f"{what}: {shown} without {count} of {'exact' if self.exact else 'fast'} order"
+        known = self._store.get(key)
+        if known is None:
+            self.experiment.progress(f"{what}: group size {shown} without {count} sites")
+            known = asdict(Spent.of(self.experiment.switched.scores(self._left(size, count), windows)))
+            self._store.put(key, known)
+        return Spent(**known)
+
+    @cached_property
+    def _store(self) -> Any:
+        return self.experiment.store("tune", next(iter(self._choices.values())))
+
+    def _settings(self, size: int, left_out: Sequence[str]) -> Settings:
+        rules = tuple(Rule(match=name, exempt=True) for name in left_out)
+        return replace(self.experiment.settings, group_size=size, rules=(*rules, *self.experiment.settings.rules))
+
+    def _plan(self, size: int, left_out: Sequence[str]) -> Plan:
+        settings = self._settings(size, left_out)
+        return plan_sites(self.experiment.sites, settings, self.experiment.document.metadata)
+
+
+def _ratio(facts: ActivationFacts | None, group: int, measured: int) -> float:
+    """How much smaller the rounding error is in groups of another size; the cost follows its energy."""
+    errors: Mapping[int, float] = {} if facts is None else facts.errors
+    if not errors.get(measured) or group not in errors:
+        return 1.0
+    return errors[group] / errors[measured]
+
+
+def _tokens(windows: Sequence[Window]) -> int:
+    return sum(window.scored for window in windows)

@@ -1,0 +1,160 @@
+"""Measurements: kept line by line, found again by the same experiment alone, and safe from what is not theirs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ovpass.errors import OutputError
+from ovpass.evaluation.options import Evaluation
+from ovpass.settings import Settings
+from ovpass.tuning.experiment import Experiment, choice_of
+from ovpass.tuning.store import Store, default_folder
+from tests.cli.command import LLAMA, CommandLine
+from tests.cli.conftest import ovpass
+from tests.evaluation.models import llama_folder
+
+__all__ = ["ovpass"]
+
+RUN = ("sensitivity", LLAMA, "--windows", 4, "--window-tokens", 512, "--json")
+KEPT = 3
+
+
+def lines(folder: Path) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in folder.glob("*.jsonl"))
+
+
+def only_file(folder: Path) -> Path:
+    (path,) = folder.iterdir()
+    return path
+
+
+def test_what_is_put_is_there_again(tmp_path: Path) -> None:
+    store = Store(tmp_path / "new" / "a.jsonl")
+    store.put("x", {"mean": 0.1})
+    store.put("y", [1, None])
+    store.put("x", {"mean": 1 / 3})
+    again = Store(tmp_path / "new" / "a.jsonl")
+    assert (again.get("x"), again.get("y"), again.get("z")) == ({"mean": 1 / 3}, [1, None], None)
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_a_line_cut_off_anywhere_is_dropped(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "a.jsonl"
+    store = Store(path)
+    store.put("first", 1)
+    store.put("second", 2)
+    path.write_bytes(path.read_bytes()[:-cut])
+    store = Store(path)
+    assert (store.get("first"), store.get("second")) == (1, None)
+    store.put("third", 3)
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [["first", 1], ["third", 3]]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"a diary\n", b"a diary without an end", b'"ab"\n', b"[[1, 2]]\n", b"[1, 2]\n", b"{}\n", b"\xff\xfe\n", b"\0\0"],
+)
+def test_a_foreign_file_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(OutputError, match=r"a\.jsonl"):
+        Store(path)
+    assert path.read_bytes() == content
+
+
+def test_no_place_for_measurements(ovpass: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "file" in ovpass.refuse("sensitivity", LLAMA, "--state", tmp_path / "file")
+
+
+def test_the_default_folder_is_the_users_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_folder() == tmp_path / "ovpass" / "measurements"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert default_folder() == tmp_path / "home" / ".cache" / "ovpass" / "measurements"
+
+
+# Experiments ----------------------------------------------------------------------------------------------------------
+
+
+def file_of(experiment: Experiment) -> str:
+    """The name of the experiment's file."""
+    assert experiment.state is not None
+    before = set(experiment.state.iterdir())
+    experiment.store("test", choice_of(experiment.plan, experiment.sites)).put("x", 1)
+    return (set(experiment.state.iterdir()) - before or {Path("known")}).pop().name
+
+
+def test_another_experiment_has_another_file(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    small = Evaluation(windows=1, window_tokens=64)
+    first = Experiment(LLAMA, Settings(), small, state)
+    others = [
+        first,
+        replace(first, settings=Settings(group_size=32)),
+        replace(first, settings=Settings(symmetric=False)),
+        replace(first, settings=Settings(target="cpu", group_size=32)),
+        replace(first, evaluation=replace(small, windows=2)),
+        replace(first, evaluation=replace(small, window_tokens=65)),
+        replace(first, model=llama_folder(tmp_path / "other")),
+        replace(first, model=llama_folder(tmp_path / "other weights", seed=1)),
+    ]
+    assert "known" not in [file_of(experiment) for experiment in others]
+    assert [file_of(replace(experiment)) for experiment in others] == ["known"] * len(others)
+
+
+# Interruptions --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def interrupted(state: Path, how: signal.Signals) -> Iterator[subprocess.Popen[str]]:
+    """The command in a process of its own, ended in the middle of its measurements."""
+    command = [sys.executable, "-m", "ovpass", *map(str, RUN), "--state", str(state)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and lines(state) < KEPT:
+            time.sleep(0.001)
+        os.kill(process.pid, how)
+        yield process
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, int]:
+    """What the command prints, and how many measurements it keeps."""
+    state = tmp_path_factory.mktemp("uninterrupted")
+    command = [sys.executable, "-m", "ovpass", *map(str, RUN), "--state", str(state)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout), lines(state)
+
+
+def test_a_killed_run_goes_on_where_it_was(ovpass: CommandLine, tmp_path: Path, uninterrupted: tuple[Any, int]) -> None:
+    expected, measurements = uninterrupted
+    with interrupted(tmp_path, signal.SIGKILL) as process:
+        assert process.wait() == -signal.SIGKILL
+    assert KEPT <= lines(tmp_path) < measurements
+    before = only_file(tmp_path).read_bytes()
+    assert ovpass.succeed(*RUN, "--state", tmp_path).json == expected
+    kept = before[: before.rfind(b"\n") + 1]
+    assert only_file(tmp_path).read_bytes().startswith(kept)
+    assert lines(tmp_path) == measurements
+
+
+def test_interrupted_from_the_keyboard(tmp_path: Path, uninterrupted: tuple[Any, int]) -> None:
+    with interrupted(tmp_path, signal.SIGINT) as process:
+        out, err = process.communicate()
+    assert process.returncode in (1, 130)
+    assert (out, len(err.splitlines())) == ("", 1) or err.strip() == "Aborted!"
+    assert "Traceback" not in err
+    assert KEPT <= lines(tmp_path) < uninterrupted[1]

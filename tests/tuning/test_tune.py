@@ -1,0 +1,191 @@
+"""The fastest plan within a budget: found, kept to on text that it was not chosen by, and carried out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import openvino as ov
+import pytest
+
+from ovpass.errors import SettingsError
+from ovpass.evaluation.evaluate import evaluate
+from ovpass.evaluation.options import Evaluation
+from ovpass.evaluation.text import TextReport
+from ovpass.groups import PER_TOKEN
+from ovpass.plan import EXEMPT, QUANTIZE, Plan
+from ovpass.settings import Settings
+from ovpass.sites import CompressedMatMul, find_compressed_matmuls
+from ovpass.tuning.budget import Budget, share_of_work, worth
+from ovpass.tuning.experiment import Experiment
+from ovpass.tuning.tune import Tuned, tune
+from ovpass.verification import Seen
+from tests.builders import llama_model, planted_name, save_planted, trio_model
+from tests.cli.command import ENCODER, LLAMA, CommandLine
+from tests.cli.conftest import ovpass as ovpass  # noqa: PLC0414 - a fixture
+from tests.simulated_gpu import Job
+
+WINDOWS = Evaluation(windows=2, window_tokens=96)
+CULPRIT = planted_name(1)
+BUDGET = Budget(max_kl=1e-3)
+SMALL = ("--windows", 2, "--window-tokens", 96)
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with one layer that per-token quantization breaks."""
+    return save_planted(tmp_path_factory.mktemp("planted") / "llama", 1)
+
+
+@pytest.fixture(scope="module")
+def tuned(planted: Path, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
+    """Tuned to a budget that the culprit alone exceeds."""
+    return tune(Experiment(planted, evaluation=WINDOWS, state=tmp_path_factory.mktemp("state")), BUDGET)
+
+
+def test_leaves_out_the_culprit_and_keeps_to_the_budget(tuned: Tuned) -> None:
+    everything = next(p for p in tuned.points if p.group_size == PER_TOKEN and p.left_out == 0)
+    assert not BUDGET.allows(everything.spent)
+    assert tuned.left_out == (CULPRIT,)
+    assert tuned.point.group_size == PER_TOKEN
+    assert BUDGET.allows(tuned.point.spent)
+    assert BUDGET.allows(tuned.held_out)
+    assert [d.name for d in tuned.plan.chosen(EXEMPT)] == [CULPRIT]
+
+
+def test_its_plan_is_within_the_budget_on_other_text(planted: Path, tuned: Tuned, tmp_path: Path) -> None:
+    tuned.plan.save(tmp_path / "plan.yaml")
+    assert Plan.load(tmp_path / "plan.yaml") == tuned.plan
+    held_out = replace(WINDOWS, skip=2)
+    report = evaluate(planted, [f"{planted}@plan={tmp_path / 'plan.yaml'}", f"{planted}@per-token"], held_out)
+    assert isinstance(report, TextReport)
+    kept, broken = (candidate.total.kl.mean.value for candidate in report.candidates)
+    assert kept == pytest.approx(tuned.held_out.kl, rel=1e-6)
+    assert kept <= (BUDGET.max_kl or 0) < broken
+
+
+@pytest.mark.gpu
+def test_the_gpu_plugin_follows_the_plan(
+    planted: Path, tuned: Tuned, tmp_path: Path, simulated_gpu: Callable[[Sequence[Job], float | None], list[Seen]]
+) -> None:
+    import ovpass  # noqa: PLC0415 - the fixture of that name
+
+    ovpass.transform(planted, tmp_path / "out", plans={"": tuned.plan})
+    (seen,) = simulated_gpu([Job(tmp_path / "out" / "openvino_model.xml")], None)
+    planned = {d.name: d.group_size if d.action == QUANTIZE else None for d in tuned.plan.decisions}
+    found = {name: PER_TOKEN if seen.groups[name] is not None else None for name in planned}
+    assert found == planned
+    assert found[CULPRIT] is None
+
+
+def test_evidence_is_in_the_plan(tuned: Tuned) -> None:
+    evidence = tuned.plan.evidence
+    assert evidence["budget"] == {"max_kl": BUDGET.max_kl}
+    assert evidence["held_out"]["kl"] == tuned.held_out.kl
+    assert evidence["share_of_work"] == tuned.point.share < 1
+    assert evidence["tokens"] == {"search": 190, "held_out": 190}
+
+
+def test_the_frontier_buys_more_for_more(tuned: Tuned) -> None:
+    costs = [point.spent.kl for point in tuned.frontier]
+    assert len(costs) > 2
+    assert costs == sorted(costs)
+    assert [p.worth for p in tuned.frontier] == sorted(p.worth for p in tuned.frontier)
+    assert {p.group_size for p in tuned.points} >= {PER_TOKEN, 64, 32}
+
+
+@pytest.mark.parametrize(("limit", "left_out"), [(1e3, 0), (1e-12, 15)])
+def test_budgets_without_limit_and_without_room(tmp_path: Path, limit: float, left_out: int) -> None:
+    found = tune(Experiment(LLAMA, evaluation=WINDOWS, state=tmp_path), Budget(max_kl=limit))
+    assert (found.point.left_out, len(found.left_out)) == (left_out, left_out)
+    assert found.held_out.kl <= limit
+
+
+def test_an_interrupted_search_goes_on_to_the_same_plan(planted: Path, tuned: Tuned, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def interrupting(step: str) -> None:
+        asked.append(step)
+        if len(asked) > 25:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(Experiment(planted, evaluation=WINDOWS, state=tmp_path, progress=interrupting), BUDGET)
+    again: list[str] = []
+    found = tune(Experiment(planted, evaluation=WINDOWS, state=tmp_path, progress=again.append), BUDGET)
+    assert found == tuned
+    assert not set(asked[1:-1]) & {step for step in again if ":" in step or "only" in step}
+    finished = Experiment(planted, evaluation=WINDOWS, state=tmp_path)
+    assert tune(finished, BUDGET) == tuned
+    assert "switched" not in vars(finished)  # it had nothing to measure, so nothing to compile
+
+
+def test_the_cpus_groups_are_its_own(planted: Path, tmp_path: Path) -> None:
+    experiment = Experiment(planted, Settings(target="cpu"), WINDOWS, tmp_path)
+    found = tune(experiment, Budget(max_perplexity_percent=50))
+    assert (found.point.group_size, found.point.share) == (32, 1)
+    assert PER_TOKEN not in {point.group_size for point in found.points}
+
+
+def test_rules_of_the_user_stay_in_force(planted: Path, tmp_path: Path, ovpass: CommandLine) -> None:
+    ran = ovpass.succeed("tune", planted, "--max-kl", 9, "--exempt", "kind:attn", *SMALL, "--state", tmp_path, "--json")
+    exempt = [d["kind"] for d in ran.json["plan"]["decisions"] if d["action"] == "exempt"]
+    assert sorted(set(exempt)) == ["attn.k", "attn.out", "attn.q", "attn.v"]
+
+
+def test_the_command_writes_a_plan_that_apply_takes(planted: Path, tmp_path: Path, ovpass: CommandLine) -> None:
+    plan, plot, state = tmp_path / "plan.yaml", tmp_path / "frontier.png", tmp_path / "state"
+    budget = ("--max-kl", BUDGET.max_kl)
+    ran = ovpass.succeed("tune", planted, *budget, *SMALL, "--state", state, "-o", plan, "--plot", plot)
+    assert max(map(len, ran.out.splitlines()[:-1])) <= 80
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    ovpass.succeed("apply", planted, "-o", tmp_path / "out", "--plan", plan, "--quiet")
+    shown = ovpass.succeed("explain", tmp_path / "out", "--device", "gpu-xmx").out
+    assert "rank 4" in shown
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--max-kl", 0),
+        ("--max-kl", "nan"),
+        ("--max-kl", 1, "--group-size", 32),
+        ("--max-kl", 1, "--lowering", "int8"),
+        ("--max-kl", 1, "--profile", "tpu"),
+        ("--max-kl", 1, "--exempt", "kind:attn+layer:9"),
+        ("--max-kl", 1, "--windows", 10**6),
+        ("--max-kl", 1, "--plot", "frontier.txt"),
+    ],
+)
+def test_refuses(options: tuple[object, ...], tmp_path: Path, ovpass: CommandLine) -> None:
+    ovpass.refuse("tune", LLAMA, *options, "--state", tmp_path, "-o", tmp_path / "plan.yaml")
+    assert not (tmp_path / "plan.yaml").exists()
+
+
+def test_refuses_models_that_predict_nothing(tmp_path: Path, ovpass: CommandLine) -> None:
+    assert "language model" in ovpass.refuse("tune", ENCODER, "--max-kl", 1, "--state", tmp_path)
+
+
+def sites_of(fmt: str) -> list[CompressedMatMul]:
+    return find_compressed_matmuls(trio_model(fmt))
+
+
+def test_worth_counts_work_and_prefers_longer_groups() -> None:
+    sites = sites_of("w_i4_sym_g32")
+    names = [site.name for site in sites]
+    whole, small = dict.fromkeys(names, 512), dict.fromkeys(names, 32)
+    assert share_of_work(sites, whole) == share_of_work(sites, small) == 1
+    assert worth(sites, small) < worth(sites, whole) < 1
+    assert share_of_work(sites, {names[0]: 512}) == pytest.approx(sites[0].macs / sum(site.macs for site in sites))
+    assert worth(sites, {}) == 0
+
+
+def test_refuses_a_model_that_the_target_never_quantizes(tmp_path: Path) -> None:
+    model = shutil.copytree(LLAMA, tmp_path / "llama")
+    unquantized = llama_model(fmt="w_nf4_ch", lm_head_fmt="w_nf4_ch")
+    ov.save_model(unquantized, model / "openvino_model.xml", compress_to_fp16=False)
+    with pytest.raises(SettingsError, match="nf4"):
+        tune(Experiment(model, evaluation=WINDOWS, state=tmp_path), BUDGET)
