@@ -140,12 +140,12 @@ def _write(
             progress(f"rewriting {job.ir.xml.name}")
             results[job.key], weights[job.key] = _carry_out(job, target, copy_weights)
         if source.is_folder:
-            _carry_along(source, [job.ir for job in jobs], folder, copy_weights)
+            carry_along(source, [job.ir for job in jobs], folder, copy_weights)
             run.write(folder / FILE_NAME)
             publish(folder, destination)
         else:
             run.write(folder / FILE_NAME)
-            _publish_single(jobs[0].ir, folder, destination)
+            publish_single(jobs[0].ir, folder, destination)
     return results, weights
 
 
@@ -198,7 +198,7 @@ def _read_earlier(note: Mapping[str, Any]) -> EarlierWeights | None:
     return EarlierWeights(slots, note[_EARLIER]["size"])
 
 
-def _carry_along(source: ModelSource, rewritten: Sequence[IrFile], folder: Path, copy_weights: bool) -> None:
+def carry_along(source: ModelSource, rewritten: Sequence[IrFile], folder: Path, copy_weights: bool) -> None:
     """Tokenizers, configurations, models without sites: linked when large and never changed, copied otherwise."""
     done = {path for ir in rewritten for path in (ir.xml, ir.bin)}
     for path in source.files():
@@ -209,7 +209,7 @@ def _carry_along(source: ModelSource, rewritten: Sequence[IrFile], folder: Path,
         place(path, target, copy=copy_weights or path.suffix != ".bin")
 
 
-def _publish_single(ir: IrFile, folder: Path, destination: Path) -> None:
+def publish_single(ir: IrFile, folder: Path, destination: Path) -> None:
     """The weights first: an .xml never appears without them. Run notes of an earlier output go."""
     files = {folder / ir.bin.name: destination.with_suffix(".bin"), folder / ir.xml.name: destination}
     staged, notes = folder / FILE_NAME, notes_beside(destination)

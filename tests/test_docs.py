@@ -15,6 +15,15 @@ def test_verify(tmp_path: Path) -> None:
     check_commands(read("docs/verify.md"), tmp_path)
 
 
+def test_evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    document = read("docs/evaluate.md")
+    check_commands(document, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (example,) = document.blocks("python")
+    exec(compile(example, "docs/evaluate.md", "exec"), {})
+    assert float(capsys.readouterr().out) > 0
+
+
 def test_tables_of_devices_are_of_one_mind() -> None:
     text = read("docs/devices.md").text
     assert text.count(", all as predicted.") == 2

@@ -17,7 +17,7 @@ from ovpass.errors import ModelError, SettingsError
 from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.output import publish, staging
 from ovpass.plan import describe_weights
-from ovpass.rewrite import Progress, Transformed, _carry_along, _publish_single, transform
+from ovpass.rewrite import Progress, Transformed, carry_along, publish_single, transform
 from ovpass.settings import Settings
 from ovpass.sites import CompressedMatMul, find_sites
 from ovpass.sites.kinds import LM_HEAD
@@ -124,14 +124,14 @@ def compress_source(
             warnings += _compress(job, folder, recipe, samples, bars)
         done = _describe(jobs, folder, destination, recipe, warnings)
         if origin.is_folder:
-            _carry_along(origin, [job.ir for job in jobs], folder, copy_weights=False)
+            carry_along(origin, [job.ir for job in jobs], folder, copy_weights=False)
         if then is not None:
             made = folder if origin.is_folder else folder / jobs[0].ir.xml.name
             return replace(done, applied=transform(made, destination, then, overwrite=overwrite, progress=progress))
         if origin.is_folder:
             publish(folder, destination)
         else:
-            _publish_single(jobs[0].ir, folder, destination)
+            publish_single(jobs[0].ir, folder, destination)
     return done
 
 
