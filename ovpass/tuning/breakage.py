@@ -22,10 +22,8 @@ from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.store import Store
 from ovpass.tuning.switched import Choice, Cost
 
-MODEL = "{model}"
-
+_MODEL = "{model}"
 _SHOWN = 300
-
 _CANNOT_TELL, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
 _REFUSED = {
     _CANNOT_TELL: "says that it cannot test this model",
@@ -87,13 +85,13 @@ class CommandFails:
         """
         plan = self._plan(frozenset(names))
         source = Path(self.experiment.model)
+        name = "model" if source.is_dir() else source.name
         with _workplace(self.experiment.ir, source) as folder:
-            model = transform(source, folder / source.resolve().name, plans=plan).output
-            return self._run(model)
+            return self._run(transform(source, folder / name, plans=plan).output)
 
     def _run(self, model: Path) -> bool:
         path = shlex.quote(str(model))
-        command = self.command.replace(MODEL, path) if MODEL in self.command else f"{self.command} {path}"
+        command = self.command.replace(_MODEL, path) if _MODEL in self.command else f"{self.command} {path}"
         done = subprocess.run(
             command,
             shell=True,

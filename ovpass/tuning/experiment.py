@@ -119,13 +119,13 @@ class Experiment:
         return Candidate(str(self.model), self.model, self.settings, profile=self.settings.target)
 
 
-def experiment_settings(settings: Settings, profile: str) -> Settings:
-    """Settings for the target of a profile.
+def experiment_settings(settings: Settings, profile: str | None) -> Settings:
+    """Settings for the target of a profile; None leaves the settings' own.
 
     Raises:
         SettingsError: for lowerings and profiles that have no switches.
     """
-    target = profile_target(profile)
+    target = settings.target if profile is None else profile_target(profile)
     if settings.lowering == "int8":
         raise SettingsError("lowering int8 quantizes per token: study it with lowering native, which does too")
     if target is None:
