@@ -1,0 +1,180 @@
+"""Which block each linear layer belongs to, counted along the residual stream.
+
+An attention over itself opens a block, and so does what mixes tokens without one (a convolution, a recurrence): linear
+layers that are added to the stream they read. A feed-forward part belongs to the block before it, or beside it on the
+same stream; one that is not added to what it reads (a projector, a time embedding) belongs to none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ovpass.sites.graph import Graph
+
+ACTIVATIONS = frozenset("Swish Sigmoid Gelu Relu PRelu Elu Selu Tanh Erf HSwish HSigmoid Mish SoftPlus Clamp".split())
+POINTWISE = ACTIVATIONS | frozenset(
+    "Add Subtract Multiply Divide Power Sqrt Convert Reshape Squeeze Unsqueeze Slice StridedSlice Split "
+    "VariadicSplit Gather Transpose Minimum Maximum Negative Exp".split()
+)
+RESHAPING = frozenset("Reshape Squeeze Unsqueeze Transpose Convert Tile Broadcast".split())
+_REDUCTIONS = frozenset("ReduceMean ReduceSum ReduceL2 MVN NormalizeL2 GroupNormalization RMS RMSNorm".split())
+_FINISHING = POINTWISE | RESHAPING | _REDUCTIONS  # experts are weighed and summed, sandwich norms follow
+
+
+@dataclass
+class Core:
+    """One attention: the linear layers around it, as indices into the Graph."""
+
+    nodes: list[int]
+    q: list[int] = field(default_factory=list)
+    k: list[int] = field(default_factory=list)
+    v: list[int] = field(default_factory=list)
+    out: list[int] = field(default_factory=list)
+
+    @property
+    def linears(self) -> list[int]:
+        """All of them."""
+        return [*self.q, *self.k, *self.v, *self.out]
+
+
+@dataclass(frozen=True)
+class FeedForward:
+    """The last linear layer of a feed-forward part, and those that feed it."""
+
+    down: int
+    feeding: tuple[int, ...]
+
+
+def number_layers(
+    graph: Graph, linear: Collection[int], cores: Sequence[Core], parts: Sequence[FeedForward]
+) -> dict[int, int]:
+    """The block of every linear layer that is in one."""
+    return _Blocks(graph, linear, cores, parts).layers()
+
+
+class _Blocks:
+    def __init__(
+        self, graph: Graph, linear: Collection[int], cores: Sequence[Core], parts: Sequence[FeedForward]
+    ) -> None:
+        self._graph = graph
+        self._linear = linear
+        self._cores = cores
+        self._streams: dict[int, int] = {}  # a stack of experts would walk the whole stream for each
+        residual = [part for part in parts if self._added_to_its_source(part.down, part.feeding, _FINISHING)]
+        self._parts = residual or list(parts)
+        taken = {i for core in cores for i in core.linears} | {i for p in parts for i in (p.down, *p.feeding)}
+        self._mixers = self._find_mixers([i for i in linear if i not in taken])
+        self._layers: dict[int, int] = {}
+
+    def layers(self) -> dict[int, int]:
+        levels, alone = self._walk()
+        beside = {
+            (self._layers[index], self._stream(index))
+            for core in self._cores
+            for index in core.q
+            if index in self._layers
+        }
+        for part in self._parts if levels and (self._cores or self._mixers) else ():
+            level = levels[part.feeding[0]]
+            if part.down not in alone and (level, self._stream(part.feeding[0])) not in beside:
+                level -= 1
+            for index in (part.down, *part.feeding):
+                self._layers.setdefault(index, max(0, level))
+        return self._layers
+
+    def _walk(self) -> tuple[list[int], set[int]]:
+        """Finished blocks upstream of each op, on the deepest path; feed-forward parts that end a block of a mixer."""
+        ends = {core.nodes[-1]: core for core in self._cores}
+        downs = {part.down for part in self._parts}
+        states: list[tuple[int, bool]] = []  # blocks finished, and whether a mixer has opened the next
+        alone: set[int] = set()
+        last = -1
+        for index, sources in enumerate(self._graph.inputs):
+            level, opened = max((states[producer] for producer, _ in sources), default=(0, False))
+            if index in ends:
+                if last < 0 or self._attends_itself(ends[index]):
+                    last = max(last + 1, level)
+                self._assign(ends[index].linears, last)
+                level, opened = max(level, last + 1), False
+            elif index in self._mixers:
+                level, opened = level + opened, True
+                self._assign([index, *self._mixers[index]], level)
+            elif index in downs and opened:
+                alone.add(index)
+                level, opened = level + 1, False
+            states.append((level, opened))
+        return [level for level, _ in states], alone
+
+    def _assign(self, linears: Sequence[int], block: int) -> None:
+        for index in linears:
+            self._layers.setdefault(index, block)
+
+    def _attends_itself(self, core: Core) -> bool:
+        """Cross-attention belongs to the block of the self-attention before it."""
+        return bool(self._activations(core.q) & self._activations(core.v))
+
+    def _activations(self, linears: Sequence[int]) -> set[tuple[int, int]]:
+        return {source for i in linears for source in self._graph.inputs[i] if not self._graph.constant[source[0]]}
+
+    def _find_mixers(self, unknown: Sequence[int]) -> Mapping[int, Sequence[int]]:
+        """Linear layers that end an unknown kind of mixing of tokens, each with those that feed it."""
+        others, found = set(unknown), {}
+        for index in unknown:
+            above = self._graph.upstream([self._source(index)], lambda i: i not in self._linear)
+            feeding = sorted(others.intersection(above))
+            if feeding and self._added_to_its_source(index, feeding, RESHAPING):
+                found[index] = feeding
+        return found
+
+    # the residual stream ---------------------------------------------------------------------------------
+
+    def _added_to_its_source(self, last: int, feeding: Sequence[int], passable: Collection[str]) -> bool:
+        """Whether the output of `last` is added to what the layers that feed it read, before normalization or after.
+
+        Ops of the types `passable` may lie in between; a bias always may.
+        """
+        sources = {self._bare(i) for linear in feeding for i in (self._source(linear), self._stream(linear))}
+        below = self._graph.downstream(
+            [last],
+            lambda i: i == last or (i not in self._linear and (self._graph.types[i] in passable or self._is_bias(i))),
+        )
+        sums = [i for i in below if self._graph.types[i] == "Add"]
+        others = {producer for i in sums for producer, _ in self._graph.inputs[i]}.difference(below)
+        # Experts are added one after the other.
+        added = self._graph.upstream(
+            others, lambda i: self._graph.types[i] == "Add" or self._graph.types[i] in RESHAPING
+        )
+        return not sources.isdisjoint(added)
+
+    def _is_bias(self, index: int) -> bool:
+        """An Add of a constant."""
+        return self._graph.types[index] == "Add" and any(self._graph.constant[p] for p, _ in self._graph.inputs[index])
+
+    def _bare(self, index: int) -> int:
+        """What an op gives another shape to."""
+        while self._graph.types[index] in RESHAPING:
+            index = self._graph.inputs[index][0][0]
+        return index
+
+    def _source(self, linear: int) -> int:
+        """The activation that a linear layer reads; the layer itself where both of its inputs are constant."""
+        data = (producer for producer, _ in self._graph.inputs[linear] if not self._graph.constant[producer])
+        return next(data, linear)
+
+    def _stream(self, linear: int) -> int:
+        """The op whose output the normalization in front of `linear` reads; its own input where there is none."""
+        source = self._source(linear)
+        if source not in self._streams:
+            self._streams[source] = self._before_normalization(source)
+        return self._streams[source]
+
+    def _before_normalization(self, source: int) -> int:
+        passable = (POINTWISE | RESHAPING) - {"Gather"}
+        reached = self._graph.upstream([source], lambda i: self._graph.types[i] in passable)
+        normalizing = [i for i in reached if self._graph.types[i] in _REDUCTIONS]
+        if not normalizing:
+            return source
+        index = self._graph.inputs[max(normalizing)][0][0]
+        squared = self._graph.types[index] in ("Power", "Multiply", "Subtract")
+        return self._graph.inputs[index][0][0] if squared else index
