@@ -1,11 +1,13 @@
 """The int8 lowering: quantize an activation per token in public ops that plugins fuse into an int8 MatMul.
 
-    s  = max(0.003, max|x| along K) / 127
-    xq = FakeQuantize(x / s, -128 .. 127, 256 levels)
-    y  = MatMul(xq, weights) * s
+    m  = max(0.003, max|x| along K)
+    xq = FakeQuantize(x / m, -1 .. 1, 255 levels)
+    y  = MatMul(xq, weights) * m
 
-OpenVINO's low-precision transformations turn this into an i8 x i8 FullyConnected on CPU and GPU. The floor is the
-GPU kernel's own; a smaller one would overflow 1 / s in half precision.
+OpenVINO's low-precision transformations turn this into an i8 x i8 FullyConnected on CPU and GPU: they take the step
+of 1/127 out of the FakeQuantize and into the product's own scales, so that no node of the graph multiplies by it. The
+floor is the GPU kernel's own; a smaller one would overflow 1 / m in half precision. docs/int8.md compares this form
+with the others that were measured.
 """
 
 from __future__ import annotations
@@ -28,9 +30,14 @@ _FLOOR = 0.003
 
 @dataclass(frozen=True)
 class Int8:
-    """Give each of `sites` an int8 activation; sites that read one activation share its quantization."""
+    """Give each of `sites` an int8 activation; sites that read one activation share its quantization.
+
+    `for_cpu` keeps the scales of the last products off the way to the model's outputs, where the CPU plugin computes
+    in f32 whatever it reaches.
+    """
 
     sites: tuple[str, ...]
+    for_cpu: bool = False
     name: ClassVar[str] = "int8"
 
     def run(self, model: ov.Model) -> Mapping[str, int]:
@@ -40,6 +47,8 @@ class Int8:
             shared[site.group_id].append(site)
         for sites in shared.values():
             codes, scale = _quantize(sites[0])
+            if self.for_cpu and any(_is_last(site) for site in sites):
+                scale = _apart(sites[0], scale)
             for site in sites:
                 feed(site, codes.output(0))
                 _rescale(site.matmul, scale)
@@ -47,17 +56,41 @@ class Int8:
 
 
 def _quantize(site: CompressedMatMul) -> tuple[ov.Node, ov.Node]:
-    """Integer values -128 .. 127 in floating point, and the scale of each token, [.., 1]."""
+    """Multiples of 1/127 from -1 to 1, and what they were divided by: the largest of each token, [.., 1]."""
     x, name = site.activation, marker(site.matmul)
-    dtype = np.float16 if x.get_element_type() == ov.Type.f16 else np.float32
+    dtype = _dtype(site)
     last = name(op.constant(np.array([-1], dtype=np.int64)), "axis")
     largest = name(op.reduce_max(name(op.abs(x), "abs"), last, keep_dims=True), "largest")
-    floored = name(op.maximum(largest, name(op.constant(dtype(_FLOOR)), "floor")), "floored")
-    scale = name(op.multiply(floored, name(op.constant(dtype(1 / 127)), "to_step")), "scale")
-    low, high = name(op.constant(dtype(-128)), "low"), name(op.constant(dtype(127)), "high")
+    # Not Maximum: a Clamp is fused into the ReduceMax, by both plugins.
+    scale = name(op.clamp(largest, _FLOOR, float(np.finfo(dtype).max)), "scale")
+    low, high = name(op.constant(dtype(-1)), "low"), name(op.constant(dtype(1)), "high")
     scaled = name(op.divide(x, scale), "scaled")
-    return name(op.fake_quantize(scaled, low, high, low, high, 256), "codes"), scale
+    return name(op.fake_quantize(scaled, low, high, low, high, 255), "codes"), scale
+
+
+def _is_last(site: CompressedMatMul) -> bool:
+    """Whether an output of the model depends on the product without another MatMul between."""
+    graph = site.graph
+    reached = graph.downstream([site.index], lambda i: i == site.index or graph.types[i] != "MatMul")
+    return any(graph.types[i] == "Result" for i in reached)
+
+
+def _apart(site: CompressedMatMul, scale: ov.Node) -> ov.Node:
+    """The scale, by way of a MatMul.
+
+    Compiling for bf16, the CPU plugin leaves in f32 all that it finds upstream of an output before it meets a MatMul.
+    A rescale would lead it past the product, through the scale, up the whole residual stream. Times 1 is exact; a
+    vector rather than a 1 x 1 matrix, which would give the scale, and by it the output, a layout to be undone.
+    """
+    name = marker(site.matmul)
+    one = name(op.constant(np.ones(1, _dtype(site))), "one")
+    last = name(op.constant(np.array([-1], dtype=np.int64)), "apart_axis")
+    return name(op.unsqueeze(name(op.matmul(scale, one, False, False), "product"), last), "apart")
 
 
 def _rescale(matmul: ov.Node, scale: ov.Node) -> None:
     append(matmul, lambda output: mark(op.multiply(output, scale), matmul, "rescale"))
+
+
+def _dtype(site: CompressedMatMul) -> type[np.float16 | np.float32]:
+    return np.float16 if site.activation.get_element_type() == ov.Type.f16 else np.float32

@@ -35,7 +35,8 @@ def _int8(plan: Plan) -> list[Pass]:
 
     quantized = plan.chosen(QUANTIZE)
     requantized = tuple(d.name for d in quantized if d.method == REQUANTIZE)
-    return [*([Requantize(requantized)] if requantized else []), Int8(tuple(d.name for d in quantized))]
+    int8 = Int8(tuple(d.name for d in quantized), for_cpu=plan.settings.target == "cpu")
+    return [*([Requantize(requantized)] if requantized else []), int8]
 
 
 def _emulate(plan: Plan) -> list[Pass]:

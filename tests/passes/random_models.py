@@ -11,10 +11,10 @@ import openvino as ov
 from hypothesis import strategies as st
 from openvino import opset13 as op
 
+from ovpass.evaluation.reference import Array
 from ovpass.passes.packing import evaluate
 from tests.builders import FORMATS, activation, finish, matmul, weight_format, weights
 from tests.builders.layers import Value
-from tests.reference import Array
 
 WIDTHS = (128, 256)
 POINTWISE = ("relu", "tanh", "add", "scale")

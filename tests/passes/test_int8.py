@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -23,12 +24,25 @@ from tests.builders import (
     attention_model,
     if_model,
     linear_model,
+    llama_model,
     pair_model,
     swiglu_model,
     trio_model,
     weight_format,
 )
-from tests.passes.helpers import activations, compiled, distance, nodes, outputs, relative, same, together, transformed
+from tests.passes.helpers import (
+    activations,
+    compiled,
+    distance,
+    graphs,
+    nodes,
+    outputs,
+    relative,
+    same,
+    structure,
+    together,
+    transformed,
+)
 from tests.simulated_gpu import Job
 from tests.targets.cases import merged
 
@@ -145,6 +159,62 @@ def products(model: ov.Model, hint: str) -> list[bool]:
             kind = node.input_value(0).get_element_type()
             found.append(kind == ov.Type.i8 and info["primitiveType"].astype(str).endswith("_i8"))
     return found
+
+
+# The last products ---------------------------------------------------------------------------------------------------
+
+LAST: dict[str, tuple[Callable[[], ov.Model], int]] = {
+    "one": (lambda: linear_model("w_i8_sym_ch"), 1),
+    "trio": (lambda: trio_model("w_i8_sym_ch", k=256), 1),
+    "mlp": (lambda: swiglu_model("w_i8_sym_ch"), 1),
+    "attention": (lambda: attention_model("w_i8_sym_ch", k=256), 1),
+    "decoder": (lambda: llama_model(fmt="w_i8_sym_ch", lm_head_fmt="w_i8_sym_ch"), 1),
+    "decoder-kv-outputs": (lambda: llama_model(fmt="w_i8_sym_ch", lm_head_fmt="w_i8_sym_ch", stateful=False), 3),
+    "if": (lambda: if_model("w_i8_sym_ch", k=256), 2),
+}
+"""Models, and how many quantized activations have no MatMul between their product and an output."""
+
+
+@pytest.mark.parametrize("case", LAST)
+def test_scales_next_to_an_output_are_kept_apart_for_the_cpu_alone(case: str) -> None:
+    build, expected = LAST[case]
+    kinds = {
+        target: Counter(
+            node.get_type_name() for _, graph in graphs(int8(build(), target=target)) for node in graph.get_ops()
+        )
+        for target in ("gpu-xmx", "cpu")
+    }
+    assert kinds["cpu"] - kinds["gpu-xmx"] == Counter(MatMul=expected, Unsqueeze=expected, Constant=2 * expected)
+
+
+@pytest.mark.parametrize("case", LAST)
+def test_keeping_them_apart_can_be_undone(case: str) -> None:
+    model = LAST[case][0]()
+    assert structure(api.strip(int8(model, target="cpu"))) == structure(model)
+
+
+@pytest.mark.parametrize("case", [case for case in LAST if not case.startswith("decoder")])
+def test_keeping_them_apart_changes_no_number(case: str) -> None:
+    model = LAST[case][0]()
+    k = model.input("x").partial_shape[-1].get_length()
+    inputs = {"x": activations(1, 5, k)} | ({"condition": True} if case == "if" else {})
+    assert same(outputs(int8(model, target="cpu"), inputs), outputs(int8(model), inputs))
+
+
+def test_only_the_last_product_leaves_bf16_on_the_cpu() -> None:
+    """The plugin keeps in f32 what leads to an output, and the scales would lead it through the whole model."""
+    for target, expected in (("cpu", 1), ("gpu-xmx", 3)):
+        model = int8(swiglu_model("w_i8_sym_ch"), target=target)
+        runtime = compiled(model, INFERENCE_PRECISION_HINT="bf16").get_runtime_model()
+        products = [node for node in runtime.get_ordered_ops() if layer_type(node) == "FullyConnected"]
+        from_int8 = [node for node in products if node.input_value(0).get_element_type() == ov.Type.i8]
+        readers = [port.get_node() for node in from_int8 for port in node.output(0).get_target_inputs()]
+        assert [node.get_output_element_type(0) for node in from_int8] == [ov.Type.bf16] * 3
+        assert len([node for node in readers if node.get_output_element_type(0) == ov.Type.f32]) == expected
+
+
+def layer_type(node: ov.Node) -> str:
+    return str(node.get_rt_info()["layerType"].astype(str))
 
 
 GPU_CASES: dict[str, Callable[[], ov.Model]] = {

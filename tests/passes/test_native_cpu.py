@@ -11,6 +11,7 @@ import openvino as ov
 import pytest
 
 from ovpass.errors import SettingsError
+from ovpass.evaluation.reference import Array
 from ovpass.planning import make_plan
 from ovpass.settings import Rule, Settings
 from ovpass.sites import find_compressed_matmuls
@@ -27,7 +28,6 @@ from tests.builders import (
     weight_format,
 )
 from tests.passes.helpers import GROUP_SIZE, activations, compiled, outputs, relative, same, together, transformed
-from tests.reference import Array
 
 GROUP = 32
 TRIO = ("linear_0", "linear_1", "linear_2")

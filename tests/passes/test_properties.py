@@ -13,6 +13,7 @@ from openvino import opset13 as op
 
 from ovpass import api
 from ovpass.errors import SettingsError
+from ovpass.evaluation.reference import Array, dequantized
 from ovpass.groups import PER_TOKEN
 from ovpass.plan import Decision, Plan
 from ovpass.planning import make_plan
@@ -21,7 +22,6 @@ from ovpass.sites import find_compressed_matmuls
 from ovpass.targets import TARGETS
 from tests.passes.helpers import activations, described, distance, interface, nodes, outputs, same, structure
 from tests.passes.random_models import Recipe, recipes
-from tests.reference import Array, dequantized
 
 
 def repeatable(examples: int) -> Callable[[Any], Any]:
