@@ -58,7 +58,7 @@ def test_json_alone_on_standard_output(ovpass: CommandLine, run: tuple[Any, ...]
     assert set(first["saves"]) == set(first["costs"])
     assert first["sites"] == [first["name"]]
     assert first["screened"] is False
-    assert first["activation"]["errors"].keys() == {str(first["group_size"])}
+    assert str(first["group_size"]) in first["activation"]["errors"]
 
 
 def test_quiet(ovpass: CommandLine, run: tuple[Any, ...], tmp_path: Path) -> None:

@@ -155,6 +155,5 @@ def test_interrupted_from_the_keyboard(tmp_path: Path, uninterrupted: tuple[Any,
     with interrupted(tmp_path, signal.SIGINT) as process:
         out, err = process.communicate()
     assert process.returncode in (1, 130)
-    assert (out, len(err.splitlines())) == ("", 1) or err.strip() == "Aborted!"
-    assert "Traceback" not in err
+    assert (out, len(err.strip().splitlines())) == ("", 1)
     assert KEPT <= lines(tmp_path) < uninterrupted[1]
