@@ -15,6 +15,7 @@ from ovpass.selection import Selector
 LOWERINGS = ("native", "int8", "emulate")
 TARGETS = ("gpu-xmx", "gpu", "cpu")
 EXEMPTIONS = ("auto", "rank-4", "precise", "f16-zero-point", "f16-weights")
+AT_TOKENS = 512
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Settings:
 
     `group_size` counts elements along the axis (PER_TOKEN: all of it); None takes the target's own default.
     Activations of more than `threshold` tokens are quantized; None takes the target's own threshold.
+    `only_if_faster` leaves out what is not expected to be faster at `at_tokens` tokens.
     """
 
     group_size: int | None = None
@@ -55,6 +57,8 @@ class Settings:
     target: str = "gpu-xmx"
     exempt_with: str = "auto"
     requantize: bool = False
+    only_if_faster: bool = False
+    at_tokens: int = AT_TOKENS
     rules: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
@@ -64,6 +68,10 @@ class Settings:
         _check_choice("exempt_with", self.exempt_with, EXEMPTIONS)
         if self.requantize and self.lowering != "int8":
             raise SettingsError("requantize: only the int8 lowering re-quantizes weights")
+        if self.at_tokens < 1:
+            raise SettingsError(f"at_tokens {self.at_tokens}: take one or more")
+        if self.at_tokens != AT_TOKENS and not self.only_if_faster:
+            raise SettingsError("at_tokens has no effect without only_if_faster")
 
 
 def load_settings(path: Path) -> Settings:

@@ -154,6 +154,8 @@ NO_FLAGS: dict[str, Any] = {
     "threshold": None,
     "axis": None,
     "lowering": None,
+    "at_tokens": None,
+    "only_if_faster": False,
     "target": None,
     "exempt_with": None,
     "asymmetric": False,

@@ -49,12 +49,12 @@ _SETTINGS = (
 _EVALUATION = (
     click.option("--text", type=click.Path(path_type=Path), help="Text to evaluate on.  [default: a novel]"),
     click.option("--tokenizer", type=click.Path(path_type=Path), help="Folder of the tokenizer.  [default: MODEL's]"),
-    click.option("--windows", type=int, help="Windows of text.  [default: 8]"),
-    click.option("--window-tokens", type=int, help="Tokens in each.  [default: 512; encoders 128]"),
+    click.option("--windows", type=int, help="Windows of text.  [default: 8; searches 2]"),
+    click.option("--window-tokens", type=int, help="Tokens in each.  [default: 512; searches 256; encoders 128]"),
     click.option("--stride", type=int, help="Tokens between their starts.  [default: no overlap]"),
     click.option("--skip-windows", "skip", type=int, default=0, help="Windows at the start of the text to pass over."),
     click.option(
-        "--profile", default="gpu", help="Whose rules to emulate: gpu, cpu, gpu-no-xmx, none.  [default: gpu]"
+        "--profile", help="Whose rules to emulate: gpu, cpu, gpu-no-xmx, none.  [default: that of --target, or gpu]"
     ),
 )
 
@@ -72,6 +72,8 @@ def evaluation_from(options: dict[str, Any]) -> Evaluation:
     Raises:
         SettingsError: for a device or numbers that are not possible.
     """
+    if options["profile"] is not None and options.get("target") is not None:
+        raise SettingsError("--target and --profile both name a device: give one of them")
     device = str(options.get("device", "CPU")).upper()
     return Evaluation(
         windows=options["windows"],
@@ -81,7 +83,7 @@ def evaluation_from(options: dict[str, Any]) -> Evaluation:
         text=options["text"],
         tokenizer=options["tokenizer"],
         inputs=options.get("inputs", ()),
-        profile=options["profile"],
+        profile=options["profile"] or "gpu",
         device=device,
     )
 

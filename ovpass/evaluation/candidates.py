@@ -25,8 +25,8 @@ from ovpass.settings import Rule, Settings, settings_from_dict
 PROFILES: Mapping[str, str | None] = {"gpu": "gpu-xmx", "gpu-xmx": "gpu-xmx", "gpu-no-xmx": "gpu", "cpu": "cpu"}
 NO_PROFILE = "none"
 _KEYS = (*(f.name for f in fields(Settings) if f.name != "rules"), "exempt", "profile", "plan")
-_NUMBERS = ("threshold", "axis")
-_FLAGS = ("symmetric", "requantize")
+_NUMBERS = ("threshold", "axis", "at_tokens")
+_FLAGS = ("symmetric", "requantize", "only_if_faster")
 
 
 @dataclass(frozen=True)

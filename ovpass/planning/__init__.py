@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ovpass.costs import calibration_of_this_cpu
 from ovpass.errors import ModelError
 from ovpass.ir.metadata import Metadata, ModelMetadata
 from ovpass.ir.note import read_note
 from ovpass.ir.runtime_options import LARGEST_GROUP_SIZE, read_group_size
 from ovpass.plan import Plan
 from ovpass.planning.emulate import plan_emulate
+from ovpass.planning.faster import check_calibrated, keep_faster
 from ovpass.planning.int8 import plan_int8
 from ovpass.planning.native import ModelOptions, in_force, plan_native, verdict_in
 from ovpass.planning.resolve import check_rules
 from ovpass.settings import Settings
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
+from ovpass.targets import get_target
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -38,6 +41,15 @@ def make_plan(model: ov.Model, settings: Settings | None = None) -> Plan:
 
 def plan_sites(sites: Sequence[CompressedMatMul], settings: Settings, metadata: Metadata) -> Plan:
     """`make_plan` for sites that are already found and rules that are already checked."""
+    if not settings.only_if_faster:
+        return _lowered(sites, settings, metadata)
+    check_calibrated(settings)
+    own = read_options(metadata).group_size
+    own = get_target(settings.target).default_group_size if own is None else own
+    return keep_faster(sites, _lowered(sites, settings, metadata), calibration_of_this_cpu(), own)
+
+
+def _lowered(sites: Sequence[CompressedMatMul], settings: Settings, metadata: Metadata) -> Plan:
     if settings.lowering == "int8":
         return plan_int8(sites, settings)
     if settings.lowering == "emulate":

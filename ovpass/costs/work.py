@@ -1,0 +1,57 @@
+"""The work of a site: multiply-accumulates, and the bytes that have to be read for them."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from ovpass.sites import CompressedMatMul
+
+_BITS = re.compile(r"[a-z]+(\d+)")  # f8e4m3 and bf16 alike begin with the kind and then the bits
+_SCALE_BYTES = 4  # f32, as ovpass re-quantizes
+
+
+@dataclass(frozen=True)
+class Work:
+    """A product of activations [tokens, `k`] and weights [`n`, `k`].
+
+    `weight_bytes` are those of the weights as they lie in memory, scales and zero points included;
+    `activation_bytes` those of the activation and the product of one token.
+    """
+
+    k: int
+    n: int
+    weight_bytes: float
+    activation_bytes: float
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates a token."""
+        return self.k * self.n
+
+    @classmethod
+    def per_channel(cls, k: int, n: int) -> Work:
+        """Weights in 8 bits with one f32 scale a channel; activations in 16 bits."""
+        return cls(k, n, k * n + _SCALE_BYTES * n, 2 * (k + n))
+
+
+def site_work(site: CompressedMatMul) -> Work:
+    """The work of a site with its weights as they are stored."""
+    return Work(site.k, site.n, weight_bytes(site), (site.k + site.n) * element_bits(site.compute_type) / 8)
+
+
+def weight_bytes(site: CompressedMatMul) -> float:
+    """Bytes of the codes, scales and zero points of a site; a codebook's table is small and left out."""
+    operands = (*site.weights.scales, *site.weights.zero_points)
+    codes = site.graph.shape(site.weights.path[0]) or ()
+    parts = [(site.weight_type, codes), *((operand.element_type, operand.shape) for operand in operands)]
+    return sum(element_bits(element_type) * math.prod(shape) for element_type, shape in parts) / 8
+
+
+def element_bits(element_type: str) -> int:
+    """Bits of an element of an OpenVINO type by its name, `u4` or `bf16`."""
+    found = _BITS.match(element_type)
+    if found is None:
+        raise ValueError(f"{element_type!r} is no number type")
+    return int(found[1])

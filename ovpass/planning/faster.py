@@ -1,0 +1,137 @@
+"""Leave out what is not expected to be faster (`only_if_faster`), by the times that were measured on a device."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ovpass.costs import (
+    Calibration,
+    Chosen,
+    Work,
+    default_variant,
+    product_time,
+    quantization_time,
+    site_work,
+)
+from ovpass.costs.calibration import INT8
+from ovpass.errors import SettingsError
+from ovpass.plan import EXEMPT, QUANTIZE, SKIP, Decision, Plan
+from ovpass.settings import Settings
+from ovpass.sites import CompressedMatMul
+
+_OWN_ON = "what is left out runs as by default, which on a CPU can be the plugin's own quantization"
+_OWN_OFF = (
+    "sites are exempt by rules, so the plugin's own quantization is off; what is left out besides can be slower than "
+    "by default without it"
+)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Microseconds expected of a site at some number of tokens, by default and as planned.
+
+    `quantized` leaves out what quantizing the activation takes where several sites share that.
+    """
+
+    site: CompressedMatMul
+    default: float
+    quantized: float
+
+    @property
+    def gains(self) -> bool:
+        """Whether the product alone is faster."""
+        return self.quantized < self.default
+
+
+def check_calibrated(settings: Settings) -> None:
+    """Make sure that times can be expected for what is planned.
+
+    Raises:
+        SettingsError: where they cannot, and what can be done.
+    """
+    if settings.lowering == "emulate":
+        raise SettingsError("only_if_faster: lowering emulate is never faster; use int8")
+    if settings.target != "cpu":
+        raise SettingsError(
+            f"only_if_faster: there is no calibration for target {settings.target}, only for cpu; "
+            "scripts/calibrate_costs.py makes those of CPUs. Measure with 'ovpass bench' and exempt sites by rules"
+        )
+    if settings.lowering == "native":
+        raise SettingsError(
+            "only_if_faster: on a CPU native is for the whole model, whose precision it changes, not for single sites; "
+            "use lowering int8, or compare with 'ovpass bench'"
+        )
+
+
+def keep_faster(sites: Sequence[CompressedMatMul], plan: Plan, chosen: Chosen, own_group_size: int) -> Plan:
+    """An int8 plan without what is not expected to be faster at `plan.settings.at_tokens` tokens.
+
+    That is decided for each activation and the sites that read it, which share the quantization of it. What is left
+    out runs as by default, which on a CPU without AMX was the plugin's own quantization, in bf16 too and in groups of
+    `own_group_size`: to switch that off made it slower (docs/int8.md). It stays off where rules exempt sites from all
+    quantization.
+    """
+    by_name, tokens = {site.name: site for site in sites}, plan.settings.at_tokens
+    groups: dict[str, list[CompressedMatMul]] = defaultdict(list)
+    for decision in plan.chosen(QUANTIZE):
+        groups[by_name[decision.name].group_id].append(by_name[decision.name])
+    ratios = dict(found for group in groups.values() for found in _group_ratios(group, chosen.calibration, tokens))
+    decisions = tuple(
+        _judged(decision, by_name[decision.name], ratios.get(decision.name), tokens)
+        if decision.action == QUANTIZE
+        else decision
+        for decision in plan.decisions
+    )
+    kept, notes = replace(plan, decisions=decisions), (*plan.notes, chosen.note)
+    if len(kept.chosen(SKIP)) == len(plan.chosen(SKIP)):
+        return replace(kept, notes=notes)
+    if plan.chosen(EXEMPT):
+        return replace(kept, notes=(*notes, _OWN_OFF))
+    return replace(kept, notes=(*notes, _OWN_ON), model_group_size=own_group_size)
+
+
+def _group_ratios(
+    group: Sequence[CompressedMatMul], calibration: Calibration, tokens: int
+) -> Iterator[tuple[str, float]]:
+    """Expected time of each site by the default's, below 1 for those that are best quantized.
+
+    Those that gain by themselves bear the quantization of the activation together; if they do not make up for it,
+    none is quantized. A site that does not gain is not quantized even where that has been paid.
+    """
+    timed = [_timed_int8(site, calibration, tokens) for site in group]
+    calibrated = [each for each in timed if each is not None]
+    # A site that stays quantized because nothing is known of it pays for the others.
+    paid = len(calibrated) < len(timed)
+    quantization = 0.0 if paid else quantization_time(calibration.quantization, group[0].k, tokens)
+    gaining = [each for each in calibrated if each.gains]
+    together = _ratio(gaining, quantization) if gaining else None
+    alone = 0.0 if together is not None and together < 1 else quantization
+    for each in calibrated:
+        yield each.site.name, together if together is not None and each.gains else _ratio([each], alone)
+
+
+def _ratio(timed: Sequence[Timed], quantization: float = 0.0) -> float:
+    return (quantization + sum(each.quantized for each in timed)) / sum(each.default for each in timed)
+
+
+def _timed_int8(site: CompressedMatMul, calibration: Calibration, tokens: int) -> Timed | None:
+    """Its times, None for weights that were not calibrated."""
+    default = default_variant(calibration, site.weight_type)
+    if default is None:
+        return None
+    return Timed(
+        site,
+        default=product_time(calibration.variants[default], site_work(site), tokens),
+        quantized=product_time(calibration.variants[INT8], Work.per_channel(site.k, site.n), tokens),
+    )
+
+
+def _judged(decision: Decision, site: CompressedMatMul, ratio: float | None, tokens: int) -> Decision:
+    if ratio is None:
+        return replace(decision, reason=f"{decision.reason}; times of {site.weight_type} weights are not calibrated")
+    words = f"expected {ratio:.2f} of the default's time at {tokens} tokens: K={site.k} N={site.n}"
+    if ratio < 1:
+        return replace(decision, reason=f"{decision.reason}; {words}", expected_ratio=round(ratio, 4))
+    return replace(decision, action=SKIP, reason=words, group_size=None, method=None, expected_ratio=round(ratio, 4))
