@@ -58,7 +58,16 @@ def share_of_work(sites: Sequence[CompressedMatMul], choice: Mapping[str, int]) 
     return sum(site.macs for site in sites if choice.get(site.name)) / sum(site.macs for site in sites)
 
 
-def worth(sites: Sequence[CompressedMatMul], choice: Mapping[str, int]) -> float:
-    """The share of work, with smaller groups worth less: each ends with rescaling what was accumulated."""
-    gained = sum(site.macs / (1 + RESCALE / choice[site.name]) for site in sites if choice.get(site.name))
+def worth(sites: Sequence[CompressedMatMul], choice: Mapping[str, int], ratios: Mapping[str, float]) -> float:
+    """The share of work, each site's counted as far as it gains.
+
+    `ratios` are the times expected of sites by the default's, where they were calibrated. Elsewhere smaller groups
+    are worth less: each ends with rescaling what was accumulated.
+    """
+    gained = sum(gain(site, choice[site.name], ratios.get(site.name)) for site in sites if choice.get(site.name))
     return gained / sum(site.macs for site in sites)
+
+
+def gain(site: CompressedMatMul, group_size: int, ratio: float | None) -> float:
+    """Multiply-accumulates that count for a site in groups of that size."""
+    return site.macs / (1 + RESCALE / group_size) if ratio is None else site.macs * (1 - ratio)

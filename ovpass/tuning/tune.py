@@ -15,10 +15,10 @@ from typing import Any
 from ovpass.errors import SettingsError
 from ovpass.evaluation.windows import Window
 from ovpass.groups import PER_TOKEN, format_group_size
-from ovpass.plan import Plan
+from ovpass.plan import QUANTIZE, Plan
 from ovpass.planning import plan_sites
 from ovpass.settings import Rule, Settings
-from ovpass.tuning.budget import Budget, Spent, share_of_work, worth
+from ovpass.tuning.budget import Budget, Spent, gain, share_of_work, worth
 from ovpass.tuning.experiment import Experiment, choice_of
 from ovpass.tuning.facts import ActivationFacts
 from ovpass.tuning.sensitivity import Measure, sensitivity
@@ -132,6 +132,12 @@ class _Search:
         return found
 
     @cached_property
+    def _ratios(self) -> dict[str, float]:
+        """Times expected of sites by the default's, where the settings ask for what is faster."""
+        plan = self.experiment.plan_for(self._settings(next(iter(self._choices)), ()))
+        return {d.name: d.expected_ratio for d in plan.chosen(QUANTIZE) if d.expected_ratio is not None}
+
+    @cached_property
     def _order(self) -> dict[int, list[str]]:
         """For each group size its sites, those first that cost most for the work they do."""
         first = next(iter(self._choices))
@@ -140,12 +146,12 @@ class _Search:
         ranking = sensitivity(base, Measure(fast=not self.exact, groups=sizes)).ranking
         costs = {entry.unit.name: entry.costs.trimmed for entry in ranking}
         facts = {entry.unit.name: entry.facts for entry in ranking}
-        macs = {site.name: site.macs for site in self.experiment.sites}
+        sites = {site.name: site for site in self.experiment.sites}
 
         def price(name: str, group: int) -> float:
             known = costs.get(name, 0.0)
             scaled = known * _ratio(facts.get(name), group, self._choices[first].get(name, group))
-            return scaled / macs[name]
+            return scaled / gain(sites[name], group, self._ratios.get(name))
 
         return {
             size: sorted(choice, key=lambda name, own=choice: -price(name, own[name]))  # type: ignore[misc]
@@ -170,7 +176,7 @@ class _Search:
         choice = self._left(size, count)
         sites = self.experiment.sites
         spent = self._spent(size, count, self.experiment.windows, "search")
-        return Point(size, count, share_of_work(sites, choice), worth(sites, choice), spent)
+        return Point(size, count, share_of_work(sites, choice), worth(sites, choice, self._ratios), spent)
 
     def _left(self, size: int, count: int) -> dict[str, int]:
         """What stays quantized. The first name of a size's order is the first to go."""

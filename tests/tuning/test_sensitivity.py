@@ -111,7 +111,7 @@ def test_the_fast_ranking_screens_on_one_short_window(experiment: Experiment) ->
     long = replace(experiment, evaluation=Evaluation(windows=1, window_tokens=256))
     report = sensitivity(long, Measure(fast=True))
     assert all(entry.screened and entry.saves is None for entry in report.ranking)
-    assert report.tokens == 8 * 256 // SITES - 1
+    assert report.tokens == 6 * 256 // SITES - 1
     assert report.together == long.switched.cost(choice_of(long.plan, long.sites), long.windows)
 
 

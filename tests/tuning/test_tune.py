@@ -129,6 +129,17 @@ def test_the_cpus_groups_are_its_own(planted: Path, tmp_path: Path) -> None:
     assert PER_TOKEN not in {point.group_size for point in found.points}
 
 
+def test_int8_is_tuned_by_the_time_that_it_saves(planted: Path, tmp_path: Path, ovpass: CommandLine) -> None:
+    faster = ("--lowering", "int8", "--target", "cpu", "--requantize", "--only-if-faster", "--at-tokens", 2048)
+    ran = ovpass.succeed("tune", planted, "--max-kl", 1e-3, *faster, *SMALL, "--state", tmp_path, "--json").json
+    quantized = [d for d in ran["plan"]["decisions"] if d["action"] == "quantize"]
+    assert quantized
+    assert CULPRIT not in {d["name"] for d in quantized}
+    assert all(d["expected_ratio"] < 1 for d in quantized)
+    assert ran["held_out"]["kl"] <= 1e-3
+    assert {point["group_size"] for point in ran["measured"]} == {"per-token"}
+
+
 def test_rules_of_the_user_stay_in_force(planted: Path, tmp_path: Path, ovpass: CommandLine) -> None:
     ran = ovpass.succeed("tune", planted, "--max-kl", 9, "--exempt", "kind:attn", *SMALL, "--state", tmp_path, "--json")
     exempt = [d["kind"] for d in ran.json["plan"]["decisions"] if d["action"] == "exempt"]
@@ -178,9 +189,10 @@ def test_worth_counts_work_and_prefers_longer_groups() -> None:
     names = [site.name for site in sites]
     whole, small = dict.fromkeys(names, 512), dict.fromkeys(names, 32)
     assert share_of_work(sites, whole) == share_of_work(sites, small) == 1
-    assert worth(sites, small) < worth(sites, whole) < 1
+    assert worth(sites, small, {}) < worth(sites, whole, {}) < 1
+    assert worth(sites, whole, dict.fromkeys(names, 0.75)) == pytest.approx(0.25)
     assert share_of_work(sites, {names[0]: 512}) == pytest.approx(sites[0].macs / sum(site.macs for site in sites))
-    assert worth(sites, {}) == 0
+    assert worth(sites, {}, {}) == 0
 
 
 def test_refuses_a_model_that_the_target_never_quantizes(tmp_path: Path) -> None:
