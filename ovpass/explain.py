@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ovpass.cpu_features import has_amx
 from ovpass.errors import SettingsError
 from ovpass.groups import PER_TOKEN
 from ovpass.ir.metadata import Metadata
@@ -112,7 +113,7 @@ def _switched_off(target: Target, properties: Mapping[str, str]) -> str:
     if target.name == "cpu":
         # ACCURACY alone leaves the CPU's precision "dynamic", where it does not quantize either (measured).
         precision = precision or ("dynamic precision" if accuracy else _default_cpu_precision())
-        if precision != "f32":
+        if precision != "f32" and has_amx():  # without AMX it quantizes in bf16 as well (measured)
             return f"this CPU would compute in {precision}, where it does not quantize; set {_PRECISION}=f32"
         return ""
     if precision == "f32" or accuracy:

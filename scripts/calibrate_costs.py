@@ -38,9 +38,9 @@ from ovpass.costs.calibration import (  # noqa: E402
     OWN_FOUR_BITS,
     Residual,
     calibration_to_dict,
-    has_amx,
 )
 from ovpass.costs.model import spread  # noqa: E402
+from ovpass.cpu_features import has_amx
 
 MEASURED = ("default", "dq", "int8")
 NAMES = {"default": EIGHT_BITS, "dq": OWN_EIGHT_BITS, "int8": INT8}

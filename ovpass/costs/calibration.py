@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ovpass.cpu_features import has_amx
 from ovpass.errors import SettingsError
 
 FOLDER = Path(__file__).parent / "calibrations"
@@ -171,14 +172,6 @@ def _this_cpu() -> tuple[str, bool, bool]:
     core = ov.Core()
     name, capabilities = (core.get_property("CPU", key) for key in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES"))
     return str(name), has_amx(), _BF16 in capabilities
-
-
-def has_amx() -> bool:
-    """Whether the kernel reports the int8 tiles of AMX; False where it reports nothing."""
-    try:
-        return "amx_int8" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
 
 
 def _strictly(value: Any, expected: type[Any]) -> Any:

@@ -21,7 +21,7 @@ from ovpass.settings import Rule, Settings
 from ovpass.tuning.budget import Budget, Spent, gain, share_of_work, worth
 from ovpass.tuning.experiment import Experiment, choice_of
 from ovpass.tuning.facts import ActivationFacts
-from ovpass.tuning.sensitivity import Measure, sensitivity
+from ovpass.tuning.sensitivity import Measure, Sensitivity, sensitivity
 
 CANDIDATES = (PER_TOKEN, 256, 128, 64, 32)
 _GRID = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7)
@@ -140,23 +140,34 @@ class _Search:
     @cached_property
     def _order(self) -> dict[int, list[str]]:
         """For each group size its sites, those first that cost most for the work they do."""
-        first = next(iter(self._choices))
-        base = replace(self.experiment, settings=self._settings(first, ()))
-        sizes = tuple({group for choice in self._choices.values() for group in choice.values()})
-        ranking = sensitivity(base, Measure(fast=not self.exact, groups=sizes)).ranking
-        costs = {entry.unit.name: entry.costs.trimmed for entry in ranking}
-        facts = {entry.unit.name: entry.facts for entry in ranking}
+        prices = {size: self._prices(choice) for size, choice in self._choices.items()}
+        return {size: sorted(found, key=found.__getitem__, reverse=True) for size, found in prices.items()}
+
+    def _prices(self, choice: Mapping[str, int]) -> dict[str, float]:
+        """KL divergence for the work of each site in groups of these sizes."""
         sites = {site.name: site for site in self.experiment.sites}
+        widest = self._choices[self._widest]
 
         def price(name: str, group: int) -> float:
-            known = costs.get(name, 0.0)
-            scaled = known * _ratio(facts.get(name), group, self._choices[first].get(name, group))
+            entry = self._ranking.get(name)
+            if entry is None:
+                return 0.0
+            scaled = entry.costs.trimmed * _ratio(entry.facts, group, widest[name])
             return scaled / gain(sites[name], group, self._ratios.get(name))
 
-        return {
-            size: sorted(choice, key=lambda name, own=choice: -price(name, own[name]))  # type: ignore[misc]
-            for size, choice in self._choices.items()
-        }
+        return {name: price(name, group) for name, group in choice.items()}
+
+    @cached_property
+    def _widest(self) -> int:
+        """The group size at which most sites are quantized, the largest of these: costs are measured at that one."""
+        return max(self._choices, key=lambda size: (len(self._choices[size]), size))
+
+    @cached_property
+    def _ranking(self) -> dict[str, Sensitivity]:
+        base = replace(self.experiment, settings=self._settings(self._widest, ()))
+        sizes = tuple({group for choice in self._choices.values() for group in choice.values()})
+        report = sensitivity(base, Measure(fast=not self.exact, groups=sizes))
+        return {entry.unit.name: entry for entry in report.ranking}
 
     def _fewest(self, size: int) -> int:
         """How many sites have to be left out at that group size to be within the budget."""
