@@ -40,7 +40,7 @@ from ovpass.costs.calibration import (  # noqa: E402
     calibration_to_dict,
 )
 from ovpass.costs.model import spread  # noqa: E402
-from ovpass.cpu_features import has_amx
+from ovpass.cpu_features import has_amx  # noqa: E402
 
 MEASURED = ("default", "dq", "int8")
 NAMES = {"default": EIGHT_BITS, "dq": OWN_EIGHT_BITS, "int8": INT8}

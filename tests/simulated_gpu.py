@@ -11,7 +11,7 @@ from typing import Any
 import openvino as ov
 
 from ovpass.verification import Order, Seen, SimulatedGpu
-from ovpass.verification.tracing import TRACING
+from ovpass.verification.observation import TRACING
 
 SECONDS_PER_JOB = 30
 

@@ -20,12 +20,11 @@ from ovpass.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import get_target
 from ovpass.verification.gpu_process import run_in_child
-from ovpass.verification.observation import Order, Seen
+from ovpass.verification.observation import TRACING, Order, Seen
 from ovpass.verification.refusals import refusal
 from ovpass.verification.report import OTHERWISE, Report, SiteCheck, compare, runs_summary
 from ovpass.verification.simulated_gpu import NOT_COVERED, SimulatedGpu, get_profile
 from ovpass.verification.threshold import LARGEST
-from ovpass.verification.tracing import TRACING
 
 CPU, GPU = "CPU", "GPU"
 _HINT = "INFERENCE_PRECISION_HINT"

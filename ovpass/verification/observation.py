@@ -8,6 +8,10 @@ from typing import Any
 
 from ovpass.errors import VerifyError
 
+TRACED_PASS = "DynamicQuantizeFullyConnected"
+TRACING = {"OV_ENABLE_SERIALIZE_TRACING": TRACED_PASS}
+"""Environment in which the release build writes the graph after that pass to the working directory."""
+
 
 @dataclass(frozen=True)
 class Order:

@@ -7,12 +7,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from ovpass.verification.observation import SeenMatMul
+from ovpass.verification.observation import TRACED_PASS, SeenMatMul
 from ovpass.verification.runtime_model import Readers, last_group, originals
-
-TRACED_PASS = "DynamicQuantizeFullyConnected"
-TRACING = {"OV_ENABLE_SERIALIZE_TRACING": TRACED_PASS}
-"""Environment in which the release build writes the graph after that pass to the working directory."""
 
 
 def traced_matmuls(folder: Path, readers: Readers) -> list[SeenMatMul]:

@@ -186,3 +186,15 @@ def test_help_needs_none_of_the_libraries(args: list[str]) -> None:
 def test_every_command_has_help(ovpass: CommandLine, command: str) -> None:
     assert "MODEL" in ovpass.succeed(command, "--help").out
     assert command in ovpass.succeed("--help").out
+
+
+@pytest.mark.parametrize("command", ["inspect {}", "plan {} --group-size 32", "apply {} -o out --group-size 32"])
+def test_what_changes_no_node_waits_for_no_openvino(command: str, tmp_path: Path) -> None:
+    arguments = [part.format(LLAMA) for part in command.split()]
+    script = (
+        f"import sys; sys.argv = ['ovpass', *{arguments!r}]\n"
+        "from ovpass.cli.main import main\n"
+        "try:\n    main()\nfinally:\n    print(sorted({'openvino', 'numpy'} & set(sys.modules)), file=sys.stderr)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ran.stderr == "[]\n"

@@ -13,8 +13,9 @@ from openvino import opset13 as op
 from ovpass.groups import PER_TOKEN
 from ovpass.passes import Exempt, PassManager
 from ovpass.verification import Seen
+from ovpass.verification.observation import TRACED_PASS
 from ovpass.verification.runtime_model import last_group, originals, readers_of
-from ovpass.verification.tracing import TRACED_PASS, traced_matmuls
+from ovpass.verification.tracing import traced_matmuls
 from tests.builders import (
     activation,
     finish,
