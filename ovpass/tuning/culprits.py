@@ -14,7 +14,7 @@ from ovpass.planning import plan_sites
 from ovpass.settings import Rule, settings_to_dict
 from ovpass.tuning.bisect import Remembered, first_breaking, smallest_breaking
 from ovpass.tuning.breakage import CommandFails, TooFar
-from ovpass.tuning.experiment import Experiment, choice_of
+from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.switched import Cost
 from ovpass.tuning.units import BY, Unit, make_units
 
@@ -131,8 +131,7 @@ class _Search:
         self._decisions: dict[str, Decision] = {name: d for name, d in planned.items() if name not in fixed}
         self._skipped = {d.name: d.reason for d in experiment.plan.decisions if d.action != QUANTIZE} | fixed
         if not self._decisions:
-            reasons = sorted(set(self._skipped.values()))
-            raise SettingsError(f"{experiment.ir.xml}: nothing would be quantized: {'; '.join(reasons[:2])}")
+            raise experiment.nothing_quantized(self._skipped.values())
         self._units = make_units([s for s in experiment.sites if s.name in self._decisions], question.by)
         self._distance = self._too_far()
         self._breaks: Remembered[Unit] = Remembered(self._asks)
@@ -152,9 +151,7 @@ class _Search:
     def _too_far(self) -> TooFar | None:
         if self._question.max_kl is None:
             return None
-        choice = choice_of(self._experiment.plan, self._experiment.sites)
-        asked = {name: group for name, group in choice.items() if name in self._decisions}
-        return TooFar(self._experiment, asked, self._question.max_kl)
+        return TooFar(self._experiment, self._experiment.choice(self._experiment.plan), self._question.max_kl)
 
     def _asks(self, units: Sequence[Unit]) -> bool:
         names = [name for unit in units for name in unit.members]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -85,6 +85,14 @@ class Experiment:
         candidate = replace(self._candidate, settings=settings)
         return planned(candidate, Loaded("", self.ir, self.document, self.sites))
 
+    def choice(self, plan: Plan) -> dict[str, int]:
+        """Group sizes by name of the sites that a plan quantizes for and that can be switched.
+
+        Raises:
+            SettingsError: as `choice_of`.
+        """
+        return {name: size for name, size in choice_of(plan, self.sites).items() if name not in self.fixed}
+
     @cached_property
     def windows(self) -> list[Window]:
         """The windows to measure on."""
@@ -109,6 +117,10 @@ class Experiment:
         words = [purpose, __version__, ov.get_version(), self.half, self.settings.symmetric, dict(choice)]
         parts = [json.dumps(words).encode(), *(w.ids.tobytes() + bytes([w.scored % 256]) for w in self.windows)]
         return Store((self.state or default_folder()) / f"{fingerprint(self.ir, parts)}.jsonl")
+
+    def nothing_quantized(self, reasons: Iterable[str]) -> SettingsError:
+        """The refusal where settings leave nothing to study, with the first of the reasons."""
+        return SettingsError(f"{self.ir.xml}: nothing would be quantized: {'; '.join(sorted(set(reasons))[:2])}")
 
     def _check_predicts(self) -> None:
         if not is_language_model(self.ir.read()):

@@ -9,7 +9,7 @@ from typing import Any
 from ovpass.errors import SettingsError
 from ovpass.evaluation.windows import Window
 from ovpass.groups import PER_TOKEN
-from ovpass.tuning.experiment import Experiment, choice_of
+from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.facts import ActivationFacts, activation_facts
 from ovpass.tuning.store import Store
 from ovpass.tuning.switched import Choice, Cost
@@ -114,12 +114,10 @@ class _Sweep:
         )
 
     def _choice(self) -> dict[str, int]:
-        planned = choice_of(self._experiment.plan, self._experiment.sites)
-        fixed = self._experiment.fixed
-        chosen = {name: group for name, group in planned.items() if name not in fixed}
+        plan = self._experiment.plan
+        chosen = self._experiment.choice(plan)
         if not chosen:
-            reasons = sorted({decision.reason for decision in self._experiment.plan.decisions})
-            raise SettingsError(f"{self._experiment.ir.xml}: nothing would be quantized: {'; '.join(reasons[:2])}")
+            raise self._experiment.nothing_quantized(decision.reason for decision in plan.decisions)
         return chosen
 
     def _short(self, windows: Sequence[Window]) -> list[Window]:

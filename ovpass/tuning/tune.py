@@ -7,10 +7,11 @@ that it gets done is then checked on windows that it was not chosen by, and lose
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any
 
 from ovpass.errors import SettingsError
 from ovpass.evaluation.windows import Window
@@ -19,9 +20,10 @@ from ovpass.plan import QUANTIZE, Plan
 from ovpass.planning import plan_sites
 from ovpass.settings import Rule, Settings
 from ovpass.tuning.budget import Budget, Spent, gain, share_of_work, worth
-from ovpass.tuning.experiment import Experiment, choice_of
+from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.facts import ActivationFacts
 from ovpass.tuning.sensitivity import Measure, Sensitivity, sensitivity
+from ovpass.tuning.store import Store
 
 CANDIDATES = (PER_TOKEN, 256, 128, 64, 32)
 _GRID = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7)
@@ -122,8 +124,7 @@ class _Search:
             except SettingsError as error:
                 reasons.append(str(error))
                 continue
-            choice = choice_of(plan, self.experiment.sites)
-            chosen = {name: group for name, group in choice.items() if name not in self.experiment.fixed}
+            chosen = self.experiment.choice(plan)
             reasons += [decision.reason for decision in plan.decisions]
             if chosen and chosen not in found.values():
                 found[size] = chosen
@@ -199,18 +200,18 @@ class _Search:
         return tuple(site.name for site in self.experiment.sites if site.name in gone)
 
     def _spent(self, size: int, count: int, windows: Sequence[Window], what: str) -> Spent:
-        shown = format_group_size(size)
-        key = f"{what}: {shown} without {count} of {'exact' if self.exact else 'fast'} order"
+        quantized = self._left(size, count)
+        key = f"{what}: {_digest(quantized, windows)}"
         known = self._store.get(key)
         if known is None:
-            self.experiment.progress(f"{what}: group size {shown} without {count} sites")
-            known = asdict(Spent.of(self.experiment.switched.scores(self._left(size, count), windows)))
+            self.experiment.progress(f"{what}: group size {format_group_size(size)} without {count} sites")
+            known = asdict(Spent.of(self.experiment.switched.scores(quantized, windows)))
             self._store.put(key, known)
         return Spent(**known)
 
     @cached_property
-    def _store(self) -> Any:
-        return self.experiment.store("tune", next(iter(self._choices.values())))
+    def _store(self) -> Store:
+        return self.experiment.store("tune", {})
 
     def _settings(self, size: int, left_out: Sequence[str]) -> Settings:
         rules = tuple(Rule(match=name, exempt=True) for name in left_out)
@@ -219,6 +220,14 @@ class _Search:
     def _plan(self, size: int, left_out: Sequence[str]) -> Plan:
         settings = self._settings(size, left_out)
         return plan_sites(self.experiment.sites, settings, self.experiment.document.metadata)
+
+
+def _digest(choice: Mapping[str, int], windows: Sequence[Window]) -> str:
+    """A short name for what is quantized, how, and on which tokens."""
+    digest = hashlib.sha256(json.dumps(sorted(choice.items())).encode())
+    for window in windows:
+        digest.update(window.ids.tobytes())
+    return digest.hexdigest()[:32]
 
 
 def _ratio(facts: ActivationFacts | None, group: int, measured: int) -> float:

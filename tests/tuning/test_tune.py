@@ -14,6 +14,7 @@ from ovpass.errors import SettingsError
 from ovpass.evaluation.evaluate import evaluate
 from ovpass.evaluation.options import Evaluation
 from ovpass.evaluation.text import TextReport
+from ovpass.evaluation.texts import read_text
 from ovpass.groups import PER_TOKEN
 from ovpass.plan import EXEMPT, QUANTIZE, Plan
 from ovpass.settings import Settings
@@ -138,6 +139,17 @@ def test_int8_is_tuned_by_the_time_that_it_saves(planted: Path, tmp_path: Path, 
     assert all(d["expected_ratio"] < 1 for d in quantized)
     assert ran["held_out"]["kl"] <= 1e-3
     assert {point["group_size"] for point in ran["measured"]} == {"per-token"}
+
+
+def test_other_held_out_text_is_measured_anew(planted: Path, tmp_path: Path) -> None:
+    words = read_text().split()
+    found = []
+    for number, rest in enumerate((words[80:800], words[4000:4720])):
+        text = tmp_path / f"{number}.txt"
+        text.write_text(" ".join(words[:80] + rest), encoding="utf-8")
+        found.append(tune(Experiment(planted, evaluation=replace(WINDOWS, text=text), state=tmp_path), BUDGET))
+    assert found[0].point.spent == found[1].point.spent
+    assert found[0].held_out != found[1].held_out
 
 
 def test_rules_of_the_user_stay_in_force(planted: Path, tmp_path: Path, ovpass: CommandLine) -> None:
