@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ovpass.asked import asked_of, read_asked
 from ovpass.ir.files import ModelSource
 from ovpass.loading import load
 from ovpass.planning import in_force, read_options, verdict_in
@@ -16,12 +17,16 @@ from ovpass.targets import Verdict, get_target
 
 @dataclass(frozen=True)
 class Inspected:
-    """The sites of one model with a target's verdicts, under the group size in force."""
+    """The sites of one model with a target's verdicts, under the group size in force.
+
+    `asked` says by name what the file that the model was converted from asked of a site, where that is known.
+    """
 
     key: str
     ops: int
     group_size: int
     entries: Sequence[tuple[CompressedMatMul, Verdict]]
+    asked: Mapping[str, str]
 
 
 def inspect_source(
@@ -45,5 +50,7 @@ def inspect_source(
         options = read_options(loaded.document.metadata)
         size = in_force(Settings(group_size=group_size), options, target)
         entries = [(s, verdict_in(target, s, size, options)) for s in loaded.sites if id(s) in picked]
-        found.append(Inspected(loaded.key, loaded.document.ops, size, entries))
+        recorded = read_asked(loaded.document.metadata)
+        asked = {site.name: words for site, _ in entries if (words := asked_of(site, recorded)) is not None}
+        found.append(Inspected(loaded.key, loaded.document.ops, size, entries, asked))
     return found

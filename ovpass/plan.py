@@ -25,7 +25,8 @@ class Decision:
     """What happens to one site, and why.
 
     `group_size` is the one that will really be used. `method` says how it is brought about where the site itself
-    is changed: the kind of exemption, "cap" or "requantize". `weights` identifies the site's weights, so that a
+    is changed: the kind of exemption, "cap" or "requantize". `restate` tells that the site is first written in
+    OpenVINO's own compressed form. `weights` identifies the site's weights, so that a
     plan is not applied to another model. `expected_ratio` is the time expected of it by the default's, None where
     nobody asked or it cannot be told.
     """
@@ -42,6 +43,7 @@ class Decision:
     axis: int | None = None
     symmetric: bool | None = None
     expected_ratio: float | None = None
+    restate: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -164,12 +164,13 @@ def _carry_out_on_graph(job: _Job, folder: Path, copy_weights: bool) -> tuple[tu
     from ovpass.ir.writer import earlier_slots, write_anew, write_beside_weights  # noqa: PLC0415
     from ovpass.passes.chains import UNDO  # noqa: PLC0415
     from ovpass.passes.requantize import REQUANTIZED  # noqa: PLC0415
+    from ovpass.passes.restate import RESTATED  # noqa: PLC0415
 
     before = read_note(job.document.metadata) or {}
     outcome = PassManager(job.passes).run(job.ir.read(), in_place=True)
     metadata = ModelMetadata(outcome.model)
     note = read_note(metadata) or {}
-    if note.get(REQUANTIZED):
+    if note.get(REQUANTIZED) or note.get(RESTATED):
         return outcome.results, write_anew(outcome.model, job.ir, folder).how
     if note:
         replaced = [entry["name"] for entry in note.get(UNDO, {}).values()]

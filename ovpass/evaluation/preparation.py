@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ovpass.errors import ModelError
@@ -29,12 +30,25 @@ CLEAN: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model ready to be compiled: `plan` is what was done to it, or None; `how` says it in words."""
+    """A model ready to be compiled: `plan` is what was done to it, or None; `how` says it in words.
+
+    `home` is the folder of the model, in which the one that makes its embeddings can lie.
+    """
 
     model: ov.Model
     properties: Mapping[str, str]
     plan: Plan | None
     how: str
+    home: Path | None = None
+
+
+def without_own_quantization(model: ov.Model) -> ov.Model:
+    """The same model, in place, without activations that its graph itself quantizes, as files of ONNX Runtime do."""
+    from ovpass.passes import PassManager, Restate  # noqa: PLC0415
+    from ovpass.sites import find_compressed_matmuls  # noqa: PLC0415
+
+    foreign = tuple(site.name for site in find_compressed_matmuls(model) if site.foreign is not None)
+    return PassManager([Restate(foreign)]).run(model, in_place=True).model if foreign else model
 
 
 def prepare_clean(candidate: Candidate) -> Prepared | None:
@@ -46,10 +60,16 @@ def prepare_clean(candidate: Candidate) -> Prepared | None:
     model = ir.read()
     if note is not None:
         plan = plan_from_dict(note["plan"])
-        if any(decision.method == "requantize" for decision in plan.decisions):
+        if any(decision.method == "requantize" or decision.restate for decision in plan.decisions):
             return None
         model = strip(model)
-    return Prepared(model, CLEAN, None, "f32 compute, no dynamic quantization, f32 KV cache")
+    return Prepared(
+        without_own_quantization(model),
+        CLEAN,
+        None,
+        "f32 compute, no dynamic quantization, f32 KV cache",
+        ir.xml.parent,
+    )
 
 
 def prepare_reference(reference: Candidate) -> Prepared:
@@ -73,11 +93,11 @@ def prepare(candidate: Candidate) -> Prepared:
     if not candidate.changed:
         own = read_group_size(ir.document().metadata)
         properties = {**CLEAN, GROUP_SIZE: str(own or 0), **candidate.properties}
-        return Prepared(ir.read(), properties, None, _as_it_is(properties))
+        return Prepared(ir.read(), properties, None, _as_it_is(properties), ir.xml.parent)
     (loaded,) = load(ModelSource(ir.xml, (ir,)))
     plan = planned(candidate, loaded)
     properties = {**CLEAN, GROUP_SIZE: str(plan.model_group_size), **candidate.properties}
-    return Prepared(apply(ir.read(), plan), properties, plan, describe(plan))
+    return Prepared(apply(ir.read(), plan), properties, plan, describe(plan), ir.xml.parent)
 
 
 def planned(candidate: Candidate, loaded: Loaded) -> Plan:

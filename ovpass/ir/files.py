@@ -84,6 +84,10 @@ def open_source(path: Path | str) -> ModelSource:
     """
     root = Path(path)
     if root.is_file():
+        if root.suffix == ".onnx":
+            raise ModelError(
+                f"{root}: is an ONNX file; make an OpenVINO model of it first: ovpass convert {root} -o OUT"
+            )
         if root.suffix != ".xml":
             raise ModelError(f"{root}: is neither an .xml nor a model folder")
         return ModelSource(root, (IrFile(root),))

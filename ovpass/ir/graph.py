@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element
 
 from ovpass.sites.graph import Graph, Shape
+
+if TYPE_CHECKING:
+    from ovpass.sites.codes import Array
 
 # The serializer's spelling of op types that differs from their own.
 _TYPES = {"Const": "Constant", "ReLU": "Relu", "SoftMax": "Softmax", "PReLU": "PRelu"}
 _BODIES = ("then_body", "else_body", "body")
 _PRECISE = ("precise", "DisablePrecisionConversion")
+_INTEGERS = {"i8": "int8", "u8": "uint8", "i32": "int32", "i64": "int64"}
 _ELEMENT_TYPES = {"FP16": "f16", "FP32": "f32", "FP64": "f64", "BOOL": "boolean"}
 
 
@@ -55,6 +60,14 @@ class IrGraph(Graph):
             content = stream.read(int(data["size"]))
         width = 4 if data["element_type"] == "i32" else 8
         return [int.from_bytes(content[i : i + width], "little", signed=True) for i in range(0, len(content), width)]
+
+    def values(self, index: int) -> Array:
+        import numpy as np  # noqa: PLC0415 - only models of one kind are asked for their weights
+
+        data, kind = self._data(index), np.dtype(_INTEGERS[self._data(index)["element_type"]])
+        count = int(data["size"]) // kind.itemsize
+        flat = np.fromfile(self._weights, kind, count, offset=int(data["offset"]))
+        return flat.reshape(self.shape(index) or ())
 
     def precise(self, index: int) -> bool:
         return any(a.get("name") in _PRECISE for a in self._layers[index].iterfind("rt_info/attribute"))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ovpass.passes.manager import Outcome, PassManager
     from ovpass.passes.pipeline import passes_for
     from ovpass.passes.requantize import Requantize
+    from ovpass.passes.restate import Restate
     from ovpass.passes.runtime_options import RuntimeOptions
     from ovpass.passes.stamp import Stamp
     from ovpass.passes.strip import Strip
@@ -30,6 +31,7 @@ _HOMES = {
     "PassManager": "ovpass.passes.manager",
     "PassResult": "ovpass.passes.base",
     "Requantize": "ovpass.passes.requantize",
+    "Restate": "ovpass.passes.restate",
     "RuntimeOptions": "ovpass.passes.runtime_options",
     "Stamp": "ovpass.passes.stamp",
     "Strip": "ovpass.passes.strip",
@@ -49,6 +51,7 @@ __all__ = [
     "PassManager",
     "PassResult",
     "Requantize",
+    "Restate",
     "RuntimeOptions",
     "Stamp",
     "Strip",

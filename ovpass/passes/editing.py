@@ -8,6 +8,7 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as op
 
+from ovpass.errors import PassError
 from ovpass.sites import CompressedMatMul
 
 _MARK = "/ovpass."
@@ -35,7 +36,13 @@ def small_constant(value: object, dtype: type[np.generic], owner: ov.Node, role:
 
 
 def feed(site: CompressedMatMul, source: ov.Output) -> None:
-    """Let the site's MatMul read `source` as its activation."""
+    """Let the site's MatMul read `source` as its activation.
+
+    Raises:
+        PassError: where the MatMul reads codes; Restate comes first.
+    """
+    if site.foreign is not None:
+        raise PassError(f"{site.name}: the graph itself quantizes its activation; apply Restate first")
     site.matmul.input(1 - site.weights_input).replace_source_output(source)
 
 

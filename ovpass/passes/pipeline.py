@@ -15,7 +15,16 @@ from ovpass.planning.native import CAP
 def passes_for(plan: Plan) -> list[Pass]:
     """The passes that carry out `plan`, in order; those with nothing to do are left out."""
     steps = {"native": _native, "int8": _int8, "emulate": _emulate}[plan.settings.lowering](plan)
-    return [*steps, RuntimeOptions(plan.model_group_size), Stamp(plan)]
+    return [*_restate(plan), *steps, RuntimeOptions(plan.model_group_size), Stamp(plan)]
+
+
+def _restate(plan: Plan) -> list[Pass]:
+    restated = tuple(decision.name for decision in plan.decisions if decision.restate)
+    if not restated:
+        return []
+    from ovpass.passes.restate import Restate  # noqa: PLC0415
+
+    return [Restate(restated)]
 
 
 def _native(plan: Plan) -> list[Pass]:

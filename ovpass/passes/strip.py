@@ -17,6 +17,7 @@ from ovpass.passes.chains import UNDO, original
 from ovpass.passes.editing import bypass, is_inserted
 from ovpass.passes.packing import stored_bytes
 from ovpass.passes.requantize import REQUANTIZED
+from ovpass.passes.restate import RESTATED
 from ovpass.passes.runtime_options import OPTIONS
 from ovpass.sites.model_graph import PRECISE, bodies_of
 
@@ -31,7 +32,7 @@ class Strip:
         """Remove inserted nodes, restore weights and options, and remove the note.
 
         Raises:
-            ModelError: for a model that ovpass has not changed, or whose weights it has re-quantized.
+            ModelError: for a model that ovpass has not changed, or of which it has replaced weights or subgraphs.
         """
         metadata = ModelMetadata(model)
         note = read_note(metadata)
@@ -41,6 +42,11 @@ class Strip:
             raise ModelError(
                 f"{model.get_friendly_name()}: {len(note[REQUANTIZED])} weights were re-quantized, which cannot be "
                 "undone; go back to the original model"
+            )
+        if note.get(RESTATED):
+            raise ModelError(
+                f"{model.get_friendly_name()}: {len(note[RESTATED])} MatMuls that the ONNX file quantized dynamically "
+                "were written anew, which cannot be undone; go back to the original model"
             )
         counts = {"constants": 0, "nodes": 0, "attributes": 0}
         marked = {d["name"] for d in note["plan"]["decisions"] if d.get("method") == "precise"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ovpass.asked import read_asked
 from ovpass.costs import calibration_of_this_cpu
 from ovpass.errors import ModelError
 from ovpass.ir.metadata import Metadata, ModelMetadata
@@ -16,6 +17,7 @@ from ovpass.planning.faster import check_calibrated, keep_faster
 from ovpass.planning.int8 import plan_int8
 from ovpass.planning.native import ModelOptions, in_force, plan_native, verdict_in
 from ovpass.planning.resolve import check_rules
+from ovpass.planning.restated import as_restated, with_requests
 from ovpass.settings import Settings
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from ovpass.targets import get_target
@@ -39,8 +41,19 @@ def make_plan(model: ov.Model, settings: Settings | None = None) -> Plan:
     return plan_sites(sites, settings, metadata)
 
 
-def plan_sites(sites: Sequence[CompressedMatMul], settings: Settings, metadata: Metadata) -> Plan:
-    """`make_plan` for sites that are already found and rules that are already checked."""
+def plan_sites(
+    sites: Sequence[CompressedMatMul], settings: Settings, metadata: Metadata, *, as_is: bool = False
+) -> Plan:
+    """`make_plan` for sites that are already found and rules that are already checked.
+
+    With `as_is` the plan tells what happens to the model as it is, in which nothing will be restated.
+    """
+    if as_is:
+        return _planned(sites, settings, metadata)
+    return with_requests(_planned(as_restated(sites), settings, metadata), sites, read_asked(metadata))
+
+
+def _planned(sites: Sequence[CompressedMatMul], settings: Settings, metadata: Metadata) -> Plan:
     if not settings.only_if_faster:
         return _lowered(sites, settings, metadata)
     check_calibrated(settings)

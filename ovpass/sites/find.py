@@ -8,8 +8,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ovpass.sites.foreign import Foreign
 from ovpass.sites.graph import Graph, Shape
 from ovpass.sites.kinds import Role, roles
+from ovpass.sites.restated import RestatedGraph, restated
 from ovpass.sites.weights import WeightChain, trace
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ class CompressedMatMul:
     `transposed_activation` tells that K is the last axis but one of the activation. `precise` marks f32 compute.
     `weights_shared` tells that another site reads the same weights.
     Sites with one `group_id` read the same activation.
+    `foreign` is set where the site is not written in OpenVINO's own compressed form; all else describes it as if it
+    were, and Restate writes it so.
     """
 
     name: str
@@ -56,11 +60,17 @@ class CompressedMatMul:
     graph: Graph = field(compare=False, repr=False)
     index: int = field(compare=False, repr=False)
     weights: WeightChain = field(compare=False, repr=False)
+    foreign: Foreign | None = field(default=None, compare=False, repr=False)
 
     @property
     def matmul(self) -> ov.Node:
         """The MatMul itself, in the model that was searched."""
         return self.graph.node(self.index)
+
+    @property
+    def of_integers(self) -> bool:
+        """Whether the graph quantizes the activation and multiplies integers, for which no plugin has a kernel."""
+        return self.foreign is not None and self.foreign.of_integers
 
     @property
     def activation_rank(self) -> int | None:
@@ -74,7 +84,10 @@ class CompressedMatMul:
 
     @property
     def activation(self) -> ov.Output:
-        """The output that the MatMul reads as its data."""
+        """The output that the MatMul reads as its data, or would if it were not foreign."""
+        if self.foreign is not None:
+            producer, output = self.foreign.source
+            return self.foreign.graph.node(producer).output(output)
         return self.matmul.input_value(1 - self.weights_input)
 
     def activation_axis(self, axis: int) -> int:
@@ -126,6 +139,7 @@ def find_sites(graph: Graph, only: Collection[str] | None = None) -> list[Compre
 
 
 def _search(graph: Graph, prefix: str, names: Collection[str] | None) -> Iterator[CompressedMatMul]:
+    graph = restated(graph)
     candidates = [i for i, kind in enumerate(graph.types) if kind == "MatMul"]
     if names is not None:
         candidates = [i for i in candidates if prefix + graph.name(i) in names]
@@ -145,7 +159,7 @@ def _search(graph: Graph, prefix: str, names: Collection[str] | None) -> Iterato
 def _weights(graph: Graph, index: int) -> tuple[int, WeightChain] | None:
     """The input that carries compressed weights, and their chain; None for any other MatMul."""
     if graph.element_type(index) not in _FLOATS:
-        return None  # integer products (ONNX MatMulInteger) have no decompression to speak of
+        return None  # products of integers other than those of a dynamically quantized MatMul
     for port in (1, 0):
         source, output = graph.inputs[index][port]
         if not graph.constant[source] or graph.constant[graph.inputs[index][1 - port][0]]:
@@ -194,6 +208,7 @@ def _site(
         graph=graph,
         index=index,
         weights=chain,
+        foreign=graph.foreign.get(index) if isinstance(graph, RestatedGraph) else None,
     )
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import openvino as ov
 
+    from ovpass.sites.codes import Array
+
 # Results of these never count as constant, whatever feeds them.
 _STATEFUL = {"Parameter", "ReadValue", "Assign", "Result", "If", "Loop", "TensorIterator"}
 
@@ -62,6 +64,10 @@ class Graph(ABC):
     @abstractmethod
     def integers(self, index: int) -> list[int]:
         """The values of a small integer Constant."""
+
+    @abstractmethod
+    def values(self, index: int) -> Array:
+        """The values of a Constant of i8, u8, i32 or i64, in its shape, whatever its size."""
 
     @abstractmethod
     def precise(self, index: int) -> bool:

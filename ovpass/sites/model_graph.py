@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import openvino as ov
 
 from ovpass.sites.graph import Graph, Shape
+
+if TYPE_CHECKING:
+    from ovpass.sites.codes import Array
 
 PRECISE = "DisablePrecisionConversion"
 """How the runtime info key begins under which OpenVINO keeps the IR's `precise` attribute."""
@@ -38,6 +43,10 @@ class ModelGraph(Graph):
 
     def integers(self, index: int) -> list[int]:
         return [int(value) for value in self._ops[index].get_data().flatten()]
+
+    def values(self, index: int) -> Array:
+        data: Array = self._ops[index].data
+        return data
 
     def precise(self, index: int) -> bool:
         return any(key.startswith(PRECISE) for key in self._ops[index].get_rt_info())

@@ -52,6 +52,8 @@ class Target:
         """Whether `site` is quantized when the model's group size is `group_size` (0: switched off)."""
         if group_size == 0:
             return Verdict(False, None, "dynamic quantization is switched off (group size 0)", "off")
+        if site.of_integers:
+            return Verdict(False, None, "its own subgraph quantizes it, in f32; apply rewrites that", "foreign")
         effective = self.adjust(site, group_size)
         for refusal in self.refusals:
             reason = refusal.applies(site, effective)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import openvino as ov
 from openvino import opset13 as op
 
-from ovpass.evaluation.preparation import CLEAN, Prepared
+from ovpass.evaluation.preparation import CLEAN, Prepared, without_own_quantization
 from ovpass.evaluation.runner import Runner
 from ovpass.evaluation.windows import Window
 from ovpass.ir.files import IrFile
@@ -48,7 +48,7 @@ def activation_facts(
 
     `groups` are the sizes to tell errors of; those that do not divide a site's K are left out there.
     """
-    model = ir.read()
+    model = without_own_quantization(ir.read())
     sites = [site for site in find_compressed_matmuls(model) if switchable(site) is None]
     by_activation = {site.group_id: site for site in sites}
     before = len(model.outputs)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ovpass.errors import ModelError
 from ovpass.evaluation.comparison import TokenScores, compare_logits
-from ovpass.evaluation.preparation import CLEAN, Prepared
+from ovpass.evaluation.preparation import CLEAN, Prepared, without_own_quantization
 from ovpass.evaluation.recording import Array
 from ovpass.evaluation.runner import Runner
 from ovpass.evaluation.summary import trimmed_mean
@@ -55,7 +55,7 @@ class SwitchedModel:
     """
 
     def __init__(self, ir: IrFile, windows: Sequence[Window], *, symmetric: bool, half: bool) -> None:
-        model = ir.read()
+        model = without_own_quantization(ir.read())
         self.sites = [site for site in find_compressed_matmuls(model) if switchable(site) is None]
         add_switches(model, self.sites, symmetric=symmetric, half=half)
         self._runner = Runner(Prepared(model, CLEAN, None, ""), str(ir.xml))

@@ -102,7 +102,8 @@ def _plan(loaded: Loaded, question: Question, plans: Mapping[str, Plan] | None) 
         raise SettingsError(f"property {GROUP_SIZE}={asked}: is not a number")
     # A plan has no group size that switches everything off; the sites are then planned as if there were none.
     sites = [] if size == 0 else loaded.sites
-    return plan_sites(sites, Settings(target=question.target, group_size=size or None), loaded.document.metadata)
+    settings = Settings(target=question.target, group_size=size or None)
+    return plan_sites(sites, settings, loaded.document.metadata, as_is=True)
 
 
 def _check_names(loaded: Loaded, plan: Plan) -> None:

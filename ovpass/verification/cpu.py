@@ -38,6 +38,10 @@ def found_on_cpu(
 
     `likely` are the group sizes to try first. OTHERWISE stands for active in a way that no known group explains.
     """
+    none: dict[str, int | None] = {site.name: None for site in sites if site.of_integers}
+    sites = [site for site in sites if site.name not in none]
+    if not sites:
+        return none
     cut = _cut_out(sites)
     exact = ov.Core().compile_model(cut, "CPU", {**properties, GROUP_SIZE: "0"})
     inputs = _inputs(cut)
@@ -56,7 +60,7 @@ def found_on_cpu(
                 quantized[site.name] = _quantized(inputs[site.name], tried[site.name], site)
         expected = _outputs(exact, quantized)
         found.update({name: group for name, group in tried.items() if _close(actual[name], expected[name])})
-    return found
+    return none | found
 
 
 def int8_on_cpu(model: ov.Model, properties: Mapping[str, str]) -> dict[str, int | None]:

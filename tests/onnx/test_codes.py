@@ -1,0 +1,44 @@
+"""Integer weights in 8 bits are the same numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ovpass.sites.codes import recoded
+
+
+@pytest.mark.parametrize("channel_axis", [0, 1])
+@pytest.mark.parametrize(
+    ("low", "high", "kind", "shifted"),
+    [
+        (-128, 127, "i8", False),
+        (0, 100, "i8", False),
+        (0, 255, "u8", False),
+        (-126, 129, "u8", True),
+        (-255, 0, "u8", True),
+    ],
+)
+def test_a_range_of_the_tensor(low: int, high: int, kind: str, shifted: bool, channel_axis: int) -> None:
+    weights = np.linspace(low, high, 60).round().astype(np.int32).reshape(6, 10)
+    stored = recoded(weights, channel_axis)
+    assert stored is not None
+    assert (stored.element_type, stored.zero_point is not None) == (kind, shifted)
+    assert stored.codes.dtype == ("int8" if kind == "i8" else "uint8")
+    zero_point = np.int32(0) if stored.zero_point is None else stored.zero_point.astype(np.int32)
+    assert np.array_equal(stored.codes - zero_point, weights)
+
+
+def test_a_range_for_each_channel() -> None:
+    columns = np.array([[0, -255, -100], [255, 0, 155], [7, -7, 0]], np.int32)
+    for weights, axis, shape in ((columns, 1, (1, 3)), (columns.T, 0, (3, 1))):
+        stored = recoded(weights, axis)
+        assert stored is not None
+        assert stored.zero_point is not None
+        assert stored.zero_point.shape == shape
+        assert np.array_equal(stored.codes.astype(np.int32) - stored.zero_point, weights)
+
+
+def test_what_8_bits_do_not_hold() -> None:
+    assert recoded(np.array([[-129, 128]], np.int32), 0) is None
+    assert recoded(np.array([[5, 300]], np.int32), 1) is None
