@@ -1,67 +1,135 @@
-"""Run what documents show: console blocks, Python blocks."""
+"""Run what documents show: console blocks, Python blocks, settings."""
 
 from __future__ import annotations
 
+import doctest
+import io
 import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
+
+from ovpass.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 COLUMNS = "90"
+LINKED = ("models", "tests")
+"""What documents name as from the top of a checkout."""
+SHELL = ("cat", "cmp", "ls")
+"""Programs beside ovpass that documents may call."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command of a console block, the output shown below it, and the exit code that a comment tells."""
+    """A command of a console block, the output shown below it, and the exit code that a comment tells.
+
+    `...` in what is shown stands for anything.
+    """
 
     text: str
     shown: str
     code: int
 
+    def check(self) -> None:
+        """Run it in the current folder; standard output must be what is shown."""
+        arguments = shlex.split(self.text, comments=True)
+        assert arguments[0] in ("ovpass", *SHELL), self.text
+        code, out, err = _ovpass(arguments) if arguments[0] == "ovpass" else _program(arguments)
+        same = doctest.OutputChecker().check_output(self.shown, out, doctest.ELLIPSIS)
+        assert (code, same) == (self.code, True), f"{self.text}\n{out}\n{err}"
+
 
 @dataclass(frozen=True)
 class Document:
-    """A Markdown file."""
+    """A Markdown file; `name` is its path from the top of the repository."""
 
+    name: str
     text: str
 
     def blocks(self, language: str) -> list[str]:
         """The code blocks of that language."""
-        return re.findall(rf"^```{language}\n(.*?)^```", self.text, re.DOTALL | re.MULTILINE)
+        return [code for found, code in self.code() if found == language]
+
+    def code(self) -> list[tuple[str, str]]:
+        """All code blocks in order, with their languages."""
+        return re.findall(r"^```(\w+)\n(.*?)^```", self.text, re.DOTALL | re.MULTILINE)
 
     def commands(self) -> list[Command]:
         """Each command of the console blocks."""
-        found = []
-        for block in self.blocks("console"):
-            for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-                text, _, shown = part.partition("\n")
-                code = re.search(r"# exits with (\d)", text)
-                found.append(Command(text, shown, int(code[1]) if code else 0))
-        return found
+        return [command for block in self.blocks("console") for command in commands_of(block)]
+
+
+def commands_of(block: str) -> list[Command]:
+    """Each command of one console block."""
+    found = []
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        text, _, shown = part.partition("\n")
+        code = re.search(r"# exits with (\d)", text)
+        found.append(Command(text, shown, int(code[1]) if code else 0))
+    return found
 
 
 def read(name: str) -> Document:
     """A document of the repository."""
-    return Document((ROOT / name).read_text(encoding="utf-8"))
+    return Document(name, (ROOT / name).read_text(encoding="utf-8"))
+
+
+def documents() -> list[Document]:
+    """All below docs."""
+    return [read(path.relative_to(ROOT).as_posix()) for path in sorted(ROOT.glob("docs/**/*.md"))]
 
 
 def check_commands(document: Document, workplace: Path) -> None:
-    """Run all commands in order, in one folder; standard output must be what is shown."""
-    (workplace / "models").symlink_to(ROOT / "models")
+    """Run all commands in order, in one folder."""
     assert document.commands()
-    for command in document.commands():
-        arguments = shlex.split(command.text, comments=True)
-        assert arguments[0] == "ovpass"
-        done = subprocess.run(
-            [sys.executable, "-m", *arguments],
-            cwd=workplace,
-            env={**os.environ, "COLUMNS": COLUMNS, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (done.returncode, done.stdout) == (command.code, command.shown), f"{command.text}\n{done.stderr}"
+    with at_work(workplace):
+        for command in document.commands():
+            command.check()
+
+
+def check_code(document: Document, workplace: Path) -> None:
+    """Run all commands and Python blocks in order, in one folder."""
+    with at_work(workplace):
+        for language, block in document.code():
+            if language == "console":
+                for command in commands_of(block):
+                    command.check()
+            elif language == "python":
+                exec(compile(block, document.name, "exec"), {"__name__": document.name})
+
+
+@contextmanager
+def at_work(workplace: Path) -> Iterator[None]:
+    """Be in that folder, with models at hand and caches of its own."""
+    for name in LINKED:
+        (workplace / name).symlink_to(ROOT / name)
+    before = Path.cwd()
+    with patch.dict(os.environ, COLUMNS=COLUMNS, XDG_CACHE_HOME=str(workplace / ".cache")):
+        os.chdir(workplace)
+        try:
+            yield
+        finally:
+            os.chdir(before)
+
+
+def _ovpass(arguments: list[str]) -> tuple[int, str, str]:
+    """In this process: OpenVINO takes longer to load than most commands to run."""
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    with patch.object(sys, "argv", arguments), redirect_stdout(out), redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as left:
+            code = int(left.code or 0)
+    return code, out.getvalue(), err.getvalue()
+
+
+def _program(arguments: list[str]) -> tuple[int, str, str]:
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr

@@ -1,27 +1,47 @@
-"""The commands of the documents do what they show."""
+"""The documents do what they show."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.documents import ROOT, check_commands, read
+from ovpass.settings import Settings, settings_from_dict
+from tests.documents import ROOT, Document, check_code, documents, read
+
+SIMULATED = "--simulate"
+RUN = ("console", "python")
+
+DOCUMENTS = documents()
 
 
-@pytest.mark.gpu
-@pytest.mark.usefixtures("simulated_gpu")
-def test_verify(tmp_path: Path) -> None:
-    check_commands(read("docs/verify.md"), tmp_path)
+def asks_a_gpu(document: Document) -> bool:
+    return any(SIMULATED in block for block in document.blocks("console"))
 
 
-def test_evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    document = read("docs/evaluate.md")
-    check_commands(document, tmp_path)
-    monkeypatch.chdir(tmp_path)
-    (example,) = document.blocks("python")
-    exec(compile(example, "docs/evaluate.md", "exec"), {})
-    assert float(capsys.readouterr().out) > 0
+RUNNABLE = [
+    pytest.param(d, id=d.name, marks=[pytest.mark.gpu] if asks_a_gpu(d) else [])
+    for d in DOCUMENTS
+    if any(d.blocks(language) for language in RUN)
+]
+
+
+@pytest.mark.parametrize("document", RUNNABLE)
+def test_code_does_what_is_shown(document: Document, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if asks_a_gpu(document):
+        request.getfixturevalue("simulated_gpu")
+    check_code(document, tmp_path)
+
+
+@pytest.mark.parametrize("document", [d for d in DOCUMENTS if d.blocks("yaml")], ids=lambda d: d.name)
+def test_settings_are_valid(document: Document) -> None:
+    known = {field.name for field in fields(Settings)}
+    for block in document.blocks("yaml"):
+        data = yaml.safe_load(block)
+        if known & data.keys():
+            assert settings_from_dict(data) != Settings()
 
 
 def test_tables_of_devices_are_of_one_mind() -> None:
@@ -30,8 +50,8 @@ def test_tables_of_devices_are_of_one_mind() -> None:
     assert "**differs**" not in text
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("docs/*.md")), ids=lambda path: path.name)
-def test_links_between_documents_lead_somewhere(path: Path) -> None:
-    targets = [part.partition(")")[0] for part in path.read_text(encoding="utf-8").split("](")[1:]]
-    local = [target for target in targets if "://" not in target]
-    assert all((path.parent / target.partition("#")[0]).exists() for target in local)
+@pytest.mark.parametrize("name", ["README.md", *(document.name for document in DOCUMENTS)])
+def test_links_between_documents_lead_somewhere(name: str) -> None:
+    targets = [part.partition(")")[0] for part in read(name).text.split("](")[1:]]
+    local = [target.partition("#")[0] for target in targets if "://" not in target]
+    assert all(((ROOT / name).parent / target).exists() for target in local)

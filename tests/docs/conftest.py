@@ -1,0 +1,14 @@
+"""Fixtures of the tests of the reference."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.command import CommandLine
+
+
+@pytest.fixture
+def ovpass(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """The command line, on a terminal of 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    return CommandLine(capsys)

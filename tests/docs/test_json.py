@@ -1,0 +1,135 @@
+"""docs/reference/json.md has the keys that commands print, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from ovpass.cli.main import cli
+from tests.cli.command import ENCODER, LLAMA, MODELS, CommandLine
+from tests.convert.conftest import float_llama
+from tests.docs.tables import Section, codes, sections
+from tests.documents import read
+
+REFERENCE = sections(read("docs/reference/json.md").text)
+EVERY = "Every command"
+SOMETIMES = "only "
+"""How the meaning of a key begins that need not be there."""
+LOG = Path(__file__).resolve().parents[1] / "verification" / "intercept_logs" / "device_timing_200_tokens.txt"
+WINDOWS = ("--windows", "2", "--window-tokens", "48")
+
+Key = tuple[str, ...]
+Calls = Callable[[Path], list[tuple[object, ...]]]
+
+CALLS: dict[str, Calls] = {
+    "inspect": lambda _: [(LLAMA,)],
+    "plan": lambda _: [
+        (LLAMA, "--threshold", "32"),
+        (LLAMA, "--target", "cpu"),
+        (LLAMA, "--lowering", "emulate", "--asymmetric"),
+    ],
+    "apply": lambda place: [
+        (LLAMA, "-o", place / "a", "--exempt", "kind:lm_head", "--threshold", "32"),
+        (LLAMA, "-o", place / "b", "--target", "cpu"),
+    ],
+    "convert": lambda place: [(MODELS / "onnx" / "dynamic_fused.onnx", "-o", place / "converted")],
+    "explain": lambda _: [(LLAMA,)],
+    "evaluate": lambda _: [(LLAMA, f"{LLAMA}@64,threshold=0", *WINDOWS)],
+    "sensitivity": lambda place: [
+        (LLAMA, *WINDOWS, "--state", place, "--by", by, "--exempt", "layer:1") for by in ("site", "kind")
+    ],
+    "bisect": lambda place: [
+        (LLAMA, *WINDOWS, "--state", place, "--by", "kind", "--max-kl", "0.0003", "--exempt", "layer:1"),
+    ],
+    "tune": lambda place: [(LLAMA, *WINDOWS, "--state", place, "--max-kl", "0.0003")],
+    "bench": lambda _: [
+        (LLAMA, f"{LLAMA}@NUM_STREAMS=1", "--prompt-tokens", "8", "--repeats", "3", "--output-tokens", "2"),
+    ],
+}
+
+
+@pytest.mark.parametrize("command", CALLS)
+def test_keys(command: str, ovpass: CommandLine, tmp_path: Path) -> None:
+    found = {key for call in CALLS[command](tmp_path) for key in filled(ovpass(command, *call, "--json").json)}
+    compare(found, documented(command))
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("simulated_gpu")
+def test_keys_of_verify(ovpass: CommandLine, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    ovpass.succeed("plan", ENCODER, "-o", plan, "--target", "cpu", "--exempt", "kind:mlp", "--quiet")
+    calls = [
+        (ENCODER, "--simulate", "arc-a770", "--tokens", "65"),
+        (ENCODER, "--device", "cpu", "--plan", plan),
+        ("--intercept-log", LOG),
+    ]
+    compare({key for call in calls for key in filled(ovpass("verify", *call, "--json").json)}, documented("verify"))
+
+
+def test_keys_of_strip(ovpass: CommandLine, tmp_path: Path) -> None:
+    ovpass.succeed("apply", LLAMA, "-o", tmp_path / "changed", "--quiet")
+    compare(
+        set(filled(ovpass("strip", tmp_path / "changed", "-o", tmp_path / "out", "--json").json)), documented("strip")
+    )
+
+
+def test_keys_of_compress(ovpass: CommandLine, tmp_path: Path) -> None:
+    found = set(filled(ovpass("compress", float_llama(tmp_path / "f"), "-o", tmp_path / "small", "--json").json))
+    compare(found, documented("compress"))
+
+
+def test_every_command_has_a_section() -> None:
+    context = click.Context(cli)
+    commands = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
+    printing = {name for name, of in commands.items() if of is not None and "as_json" in {p.name for p in of.params}}
+    assert REFERENCE.keys() - {EVERY} == printing
+    assert printing - CALLS.keys() == {"compress", "strip", "verify"}
+
+
+def documented(command: str) -> dict[Key, bool]:
+    """Keys of a command, those of the sections that it takes them from too, and whether they must be there."""
+    keys: dict[Key, bool] = {}
+    for section in _sections(command):
+        for names, meaning in section.rows():
+            keys.update({parsed(name): not meaning.startswith(SOMETIMES) for name in codes(names)})
+    return keys
+
+
+def _sections(command: str) -> list[Section]:
+    own = REFERENCE[command]
+    taken = [title for title in REFERENCE if f"All of [{title}](#{title}), and:" in own.text]
+    return [REFERENCE[EVERY], own, *(REFERENCE[title] for title in taken)]
+
+
+def parsed(name: str) -> Key:
+    return tuple(name.replace("[]", ".[]").split("."))
+
+
+def filled(data: Any, above: Key = ()) -> Iterator[tuple[Key, bool]]:
+    """The path of each value, and whether there is one, not null or nothing; a list of no objects is a value."""
+    if isinstance(data, dict) and data:
+        for name, value in data.items():
+            yield from filled(value, (*above, name))
+    elif isinstance(data, list) and data and isinstance(data[0], dict):
+        for value in data:
+            yield from filled(value, (*above, "[]"))
+    else:
+        yield above, data not in (None, [], {})
+
+
+def compare(found: set[tuple[Key, bool]], keys: dict[Key, bool]) -> None:
+    unknown = [key for key, full in found if not any(stands_for(name, key, whole=full) for name in keys)]
+    assert not unknown, "not documented"
+    missing = [name for name, must in keys.items() if must and not any(stands_for(name, key) for key, _ in found)]
+    assert not missing, "documented, and not there"
+
+
+def stands_for(name: Key, key: Key, *, whole: bool = True) -> bool:
+    """Whether `name` is the key, or, if not as a whole, a key of what could be in it."""
+    fits = len(name) == len(key) if whole else len(name) >= len(key)
+    return fits and all(part == other or part.startswith("{") for part, other in zip(name, key, strict=False))
