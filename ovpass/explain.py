@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from ovpass.cpu_features import has_amx
 from ovpass.errors import SettingsError
-from ovpass.groups import PER_TOKEN
 from ovpass.ir.metadata import Metadata
-from ovpass.ir.runtime_options import GROUP_SIZE, LARGEST_GROUP_SIZE, as_group_size, read_option
+from ovpass.ir.runtime_options import GROUP_SIZE, LARGEST_GROUP_SIZE
+from ovpass.known_options import OPTIONS
+from ovpass.options_in_force import MODE, InForce, Surroundings, options_in_force
 from ovpass.planning.native import ModelOptions, verdict_in
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import TARGETS, Target
 
 _PRECISION = "INFERENCE_PRECISION_HINT"
-_MODE = "EXECUTION_MODE_HINT"
-_KNOWN = (GROUP_SIZE, LARGEST_GROUP_SIZE, _PRECISION, _MODE)
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Explanation:
-    """One device's answer. `steps` say in order where the group size comes from and what overrules it."""
+    """One device's answer.
+
+    `steps` say in order where the group size comes from and what overrules it; `options` are the other runtime
+    options that the device knows.
+    """
 
     target: str
     title: str
@@ -39,6 +43,7 @@ class Explanation:
     source: str
     steps: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
+    options: tuple[InForce, ...] = ()
 
     @property
     def quantized(self) -> int:
@@ -47,18 +52,25 @@ class Explanation:
 
 
 def explain(
-    metadata: Metadata, sites: Sequence[CompressedMatMul], target: Target, properties: Mapping[str, str]
+    metadata: Metadata,
+    sites: Sequence[CompressedMatMul],
+    target: Target,
+    properties: Mapping[str, str],
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Explanation:
-    """Follow the group size from compile property, IR and default to each site.
+    """Follow runtime options from environment, compile property, IR and default to each site.
 
     Raises:
-        SettingsError: for a property or IR option whose value the plugin would refuse.
+        SettingsError: for a value that the plugin would refuse.
     """
-    steps: list[str] = []
-    group_size, source = _requested(metadata, target, properties, steps)
-    steps += [f"{name} has no bearing on dynamic quantization" for name in properties if name not in _KNOWN]
-    limit = _limit(metadata, target, properties)
-    off = _switched_off(target, properties)
+    around = Surroundings(metadata, _keeps_cache(sites), properties, environment)
+    options = options_in_force(target.name, around)
+    values = {option.name: option.value for option in options}
+    asked = next(option for option in options if option.name == GROUP_SIZE)
+    group_size = int(asked.value)
+    limit = int(values[LARGEST_GROUP_SIZE]) if LARGEST_GROUP_SIZE in values else None
+    steps = [*asked.steps, *_other_properties(target, properties)]
+    off = _switched_off(target, around)
     if off:
         steps.append(off)
     fates: Counter[tuple[int | None, str]] = Counter()
@@ -66,50 +78,31 @@ def explain(
         verdict = verdict_in(target, site, group_size, ModelOptions(largest_group_size=limit))
         fates[(None, off) if off else (verdict.group_size, verdict.reason)] += 1
     outcomes = tuple(Outcome(count, size, reason) for (size, reason), count in fates.most_common())
-    return Explanation(target.name, target.title, group_size, source, tuple(steps), outcomes)
+    others = tuple(option for option in options if option is not asked)
+    return Explanation(target.name, target.title, group_size, asked.source, tuple(steps), outcomes, others)
 
 
-def _requested(metadata: Metadata, target: Target, properties: Mapping[str, str], steps: list[str]) -> tuple[int, str]:
-    in_ir = read_option(metadata, GROUP_SIZE)
-    if GROUP_SIZE in properties:
-        if in_ir is not None:
-            steps.append(f"the compile property overrules the IR, which says {in_ir}")
-        return _number(GROUP_SIZE, properties[GROUP_SIZE], "the compile property"), "compile property"
-    if target.name == "cpu" and _accuracy(properties):
-        if in_ir is not None:
-            _number(GROUP_SIZE, in_ir, "the IR")
-            steps.append(f"{_MODE}=ACCURACY overrules the IR, which says {in_ir} (measured)")
-        return 0, f"{_MODE}=ACCURACY"
-    if in_ir is not None:
-        return _number(GROUP_SIZE, in_ir, "the IR"), "IR (rt_info/runtime_options)"
-    return target.default_group_size, f"default of {target.name}"
+def _keeps_cache(sites: Sequence[CompressedMatMul]) -> bool:
+    """Whether the model has a state, as decoders with a KV cache do."""
+    return bool(sites) and "ReadValue" in sites[0].graph.types
 
 
-def _accuracy(properties: Mapping[str, str]) -> bool:
-    return properties.get(_MODE, "").upper() == "ACCURACY"
+def _other_properties(target: Target, properties: Mapping[str, str]) -> list[str]:
+    """What there is to say of properties that are no option of the target's."""
+    steps = []
+    for name in properties:
+        option = OPTIONS.get(name)
+        if option is None and name not in (_PRECISION, MODE):
+            steps.append(f"{name} has no bearing on dynamic quantization")
+        elif option is not None and not (target.name in option.targets and option.targets[target.name].as_property):
+            steps.append(f"{name} is no property of {target.name}: compile_model throws")
+    return steps
 
 
-def _limit(metadata: Metadata, target: Target, properties: Mapping[str, str]) -> int | None:
-    if target.name == "cpu":
-        return None
-    text = properties.get(LARGEST_GROUP_SIZE, read_option(metadata, LARGEST_GROUP_SIZE))
-    return None if text is None else _number(LARGEST_GROUP_SIZE, text, "the setting")
-
-
-def _number(name: str, text: str, where: str) -> int:
-    number = as_group_size(text)
-    if number is None:
-        raise SettingsError(
-            f"{name}={text!r} in {where} is no group size; compile_model would throw. Write a number, 0 for off, "
-            f"{PER_TOKEN} for per-token"
-        )
-    return number
-
-
-def _switched_off(target: Target, properties: Mapping[str, str]) -> str:
+def _switched_off(target: Target, around: Surroundings) -> str:
     """Why the compute precision rules quantization out, or nothing."""
-    precision = properties.get(_PRECISION, "").lower()
-    accuracy = _accuracy(properties)
+    precision = around.properties.get(_PRECISION, "").lower()
+    accuracy = around.accuracy
     if target.name == "cpu":
         # ACCURACY alone leaves the CPU's precision "dynamic", where it does not quantize either (measured).
         precision = precision or ("dynamic precision" if accuracy else _default_cpu_precision())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ovpass.errors import SettingsError
 from ovpass.groups import format_group_size, parse_group_size
+from ovpass.known_options import check_runtime_options
 from ovpass.selection import Selector
 
 LOWERINGS = ("native", "int8", "emulate")
@@ -46,7 +48,8 @@ class Settings:
 
     `group_size` counts elements along the axis (PER_TOKEN: all of it); None takes the target's own default.
     Activations of more than `threshold` tokens are quantized; None takes the target's own threshold.
-    `only_if_faster` leaves out what is not expected to be faster at `at_tokens` tokens.
+    `only_if_faster` leaves out what is not expected to be faster at `at_tokens` tokens. `runtime_options` are further
+    options for the plugin, by name, to be kept in the IR; values are text or numbers.
     """
 
     group_size: int | None = None
@@ -60,8 +63,10 @@ class Settings:
     only_if_faster: bool = False
     at_tokens: int = AT_TOKENS
     rules: tuple[Rule, ...] = ()
+    runtime_options: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "runtime_options", check_runtime_options(self.runtime_options))
         _check_quantizer("settings", self.group_size, self.threshold)
         _check_choice("lowering", self.lowering, LOWERINGS)
         _check_choice("target", self.target, TARGETS)
@@ -105,15 +110,15 @@ def settings_from_dict(data: object) -> Settings:
 def settings_to_dict(settings: Settings | Rule) -> dict[str, Any]:
     """Plain data that `settings_from_dict` reads back; values at their default are left out."""
     plain: dict[str, Any] = {}
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if value == field.default:
+    for entry in dataclasses.fields(settings):
+        value = getattr(settings, entry.name)
+        if value in (entry.default, {}):
             continue
-        if field.name == "group_size":
+        if entry.name == "group_size":
             value = format_group_size(value)
-        elif field.name == "rules":
+        elif entry.name == "rules":
             value = [settings_to_dict(rule) for rule in value]
-        plain[field.name] = value
+        plain[entry.name] = dict(value) if isinstance(value, dict) else value
     return plain
 
 
@@ -132,6 +137,7 @@ def structure(cls: type[Any], data: object) -> Any:
     for scalar in (bool, str):
         converter.register_structure_hook(scalar, _strictly)
     converter.register_structure_hook(int, _integer)
+    converter.register_structure_hook_func(lambda kind: kind == Mapping[str, str], _mapping)
     rule_hook = make_dict_structure_fn(Rule, converter, _cattrs_forbid_extra_keys=True)
     converter.register_structure_hook(Rule, lambda value, _: rule_hook(_with_group_size(value), Rule))
     try:
@@ -155,6 +161,12 @@ def _strictly(value: Any, expected: type[Any]) -> Any:
 def _integer(value: Any, _: type[Any]) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"expected a whole number, found {value!r}")
+    return value
+
+
+def _mapping(value: Any, _: type[Any]) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError(f"expected names and values, found {value!r}")
     return value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from types import MappingProxyType
 
 import numpy as np
 import openvino as ov
@@ -14,6 +15,7 @@ from ovpass.explain import Explanation, explain, targets_of
 from ovpass.groups import PER_TOKEN
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.runtime_options import GROUP_SIZE, LARGEST_GROUP_SIZE, write_option
+from ovpass.known_options import THRESHOLD
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets import TARGETS
 from tests.builders import linear_model
@@ -23,11 +25,17 @@ PRECISION, MODE = "INFERENCE_PRECISION_HINT", "EXECUTION_MODE_HINT"
 F32 = {PRECISION: "f32"}
 
 
-def answer(target: str, properties: Mapping[str, str], ir: str | None = None, limit: str | None = None) -> Explanation:
+def answer(
+    target: str,
+    properties: Mapping[str, str],
+    ir: str | None = None,
+    limit: str | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Explanation:
     model = asking(ir)
     if limit is not None:
         write_option(ModelMetadata(model), LARGEST_GROUP_SIZE, limit)
-    return explain(ModelMetadata(model), find_compressed_matmuls(model), TARGETS[target], properties)
+    return explain(ModelMetadata(model), find_compressed_matmuls(model), TARGETS[target], properties, environment)
 
 
 def asking(group_size: str | None) -> ov.Model:
@@ -78,6 +86,30 @@ def test_f32_switches_gpus_off(target: str, properties: dict[str, str]) -> None:
 
 def test_other_properties_are_said_to_have_no_bearing() -> None:
     assert any("NUM_STREAMS" in step for step in answer("gpu-xmx", {"NUM_STREAMS": "2"}).steps)
+
+
+def test_properties_that_the_device_does_not_know() -> None:
+    for target, name in (("gpu-xmx", "KEY_CACHE_PRECISION"), ("cpu", LARGEST_GROUP_SIZE), ("gpu-xmx", THRESHOLD)):
+        assert any(name in step and "throws" in step for step in answer(target, {name: "64"}).steps)
+    with pytest.raises(RuntimeError):
+        ov.Core().compile_model(asking(None), "CPU", {LARGEST_GROUP_SIZE: "64"})
+
+
+def test_the_environment_overrules_everything_on_gpus() -> None:
+    variables = {f"OV_{GROUP_SIZE}": "32", f"OV_{LARGEST_GROUP_SIZE}": "64"}
+    found = answer("gpu-xmx", {GROUP_SIZE: "128"}, "256", environment=variables)
+    assert (found.group_size, found.quantized) == (32, 1)
+    assert "environment" in found.source
+    assert len(found.steps) == 2
+    assert answer("gpu-xmx", {}, environment={f"OV_{LARGEST_GROUP_SIZE}": "64"}).quantized == 0
+    assert answer("cpu", F32, "64", environment=variables).group_size == 64
+
+
+def test_other_options_tell_who_sets_them() -> None:
+    found = {option.name: option for option in answer("gpu-xmx", {}, environment={f"OV_{THRESHOLD}": "128"}).options}
+    assert (found[THRESHOLD].value, found[THRESHOLD].default) == ("128", False)
+    assert (found[LARGEST_GROUP_SIZE].value, found[LARGEST_GROUP_SIZE].default) == (str(PER_TOKEN), True)
+    assert GROUP_SIZE not in found
 
 
 @pytest.mark.parametrize("text", ["abc", "per-token", str(2**64)])

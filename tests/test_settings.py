@@ -56,6 +56,7 @@ def all_settings(draw: st.DrawFn) -> Settings:
         exempt_with=draw(st.sampled_from(EXEMPTIONS)),
         requantize=lowering == "int8" and draw(st.booleans()),
         rules=tuple(draw(st.lists(rules(), max_size=4))),
+        runtime_options=draw(st.dictionaries(st.just("KV_CACHE_PRECISION"), st.sampled_from(["u8", "f16"]))),
     )
 
 
@@ -136,6 +137,17 @@ def test_files(tmp_path: Path, suffix: str) -> None:
         ({"rules": [{"match": "layer:1", "exempt": True, "group_size": 32}]}, ["layer:1"]),
         ({"rules": [{"match": "layer:1", "threshold": -2}]}, ["layer:1", "-2"]),
         ({"rules": [{"match": "layer:x", "exempt": True}]}, ["layer:x"]),
+        ({"runtime_options": ["KV_CACHE_PRECISION"]}, ["runtime_options", "names and values"]),
+        ({"runtime_options": {"KV_CACHE_PRECISSION": "u8"}}, ["KV_CACHE_PRECISSION", "mean KV_CACHE_PRECISION?"]),
+        ({"runtime_options": {"NUM_STREAMS": 2}}, ["NUM_STREAMS", "KV_CACHE_PRECISION", "KEY_CACHE_GROUP_SIZE"]),
+        ({"runtime_options": {"KV_CACHE_PRECISION": "int8"}}, ["KV_CACHE_PRECISION", "int8", "u8"]),
+        ({"runtime_options": {"KV_CACHE_PRECISION": ""}}, ["KV_CACHE_PRECISION", "u8"]),
+        ({"runtime_options": {"KV_CACHE_PRECISION": True}}, ["KV_CACHE_PRECISION", "True"]),
+        ({"runtime_options": {"KEY_CACHE_PRECISION": "i8"}}, ["KEY_CACHE_PRECISION", "i8", "u4"]),
+        ({"runtime_options": {"KEY_CACHE_GROUP_SIZE": -1}}, ["KEY_CACHE_GROUP_SIZE", "-1"]),
+        ({"runtime_options": {"ACTIVATIONS_SCALE_FACTOR": "big"}}, ["ACTIVATIONS_SCALE_FACTOR", "big", "number"]),
+        ({"runtime_options": {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 64}}, ["setting group_size"]),
+        ({"runtime_options": {"GPU_DYNAMIC_QUANTIZATION_THRESHOLD": 64}}, ["setting threshold"]),
         ([], ["list"]),
         (None, []),
         ("group_size: 3", []),
@@ -162,6 +174,7 @@ NO_FLAGS: dict[str, Any] = {
     "requantize": False,
     "exempt": (),
     "sizes": (),
+    "runtime_options": (),
 }
 
 
@@ -171,13 +184,17 @@ def test_no_flags_are_the_defaults() -> None:
 
 def test_flags_overrule_the_file_and_their_rules_come_first(tmp_path: Path) -> None:
     config = tmp_path / "settings.yaml"
-    config.write_text("{group_size: 64, threshold: 32, rules: [{match: 'layer:0', group_size: 32}]}")
+    config.write_text(
+        "{group_size: 64, threshold: 32, rules: [{match: 'layer:0', group_size: 32}],"
+        " runtime_options: {KV_CACHE_PRECISION: u8, KEY_CACHE_GROUP_SIZE: 32}}"
+    )
     flags = {
         **NO_FLAGS,
         "config": config,
         "threshold": 0,
         "exempt": ("kind:lm_head",),
         "sizes": (("layer:0", "per-token"),),
+        "runtime_options": ("KV_CACHE_PRECISION=f16",),
     }
     assert settings_from(flags) == Settings(
         64,
@@ -187,4 +204,19 @@ def test_flags_overrule_the_file_and_their_rules_come_first(tmp_path: Path) -> N
             Rule("layer:0", group_size=PER_TOKEN),
             Rule("layer:0", group_size=32),
         ),
+        runtime_options={"KV_CACHE_PRECISION": "f16", "KEY_CACHE_GROUP_SIZE": "32"},
     )
+
+
+def test_runtime_options_are_kept_as_plugins_read_them() -> None:
+    given = {"kv_cache_precision": "U8", "KEY_CACHE_GROUP_SIZE": 32, "GPU_DYNAMIC_QUANTIZATION_GROUP_SIZE_MAX": 256}
+    assert settings_from_dict({"runtime_options": given}).runtime_options == {
+        "KV_CACHE_PRECISION": "u8",
+        "KEY_CACHE_GROUP_SIZE": "32",
+        "GPU_DYNAMIC_QUANTIZATION_GROUP_SIZE_MAX": "256",
+    }
+
+
+def test_a_flag_that_is_no_pair() -> None:
+    with pytest.raises(SettingsError, match="--runtime-option"):
+        settings_from({**NO_FLAGS, "runtime_options": ("KV_CACHE_PRECISION",)})

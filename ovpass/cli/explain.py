@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ovpass.cli.output import group_cell, print_json, print_table, progress
 from ovpass.explain import Explanation, explain, targets_of
 from ovpass.groups import format_group_size
 from ovpass.ir.files import open_source
+from ovpass.known_options import show_value
 from ovpass.loading import load
 
 
@@ -24,18 +26,26 @@ from ovpass.loading import load
 def command(
     model: Path, device: str | None, properties: tuple[str, ...], as_json: bool, quiet: bool, verbose: bool
 ) -> None:
-    """Show which group size each device would really use for MODEL with these properties, and why."""
+    """Show which group size each device would really use for MODEL with these properties, and why.
+
+    Other runtime options are shown where something sets them; --verbose shows all. Environment variables count as they
+    are now.
+    """
     given = parse_properties(properties)
     targets = targets_of(device)
     with progress(quiet=quiet or as_json) as step:
         step("reading")
         models = load(open_source(model))
-        found = [(m.key, explain(m.document.metadata, m.sites, target, given)) for m in models for target in targets]
+        found = [
+            (loaded.key, explain(loaded.document.metadata, loaded.sites, target, given, os.environ))
+            for loaded in models
+            for target in targets
+        ]
     if as_json:
         print_json({"model": str(model), "devices": [_report(key, item) for key, item in found]})
     elif not quiet:
         for key, item in found:
-            _print(key, item)
+            _print(key, item, verbose=verbose)
 
 
 def _report(key: str, item: Explanation) -> dict[str, Any]:
@@ -45,6 +55,10 @@ def _report(key: str, item: Explanation) -> dict[str, Any]:
         "requested": "off" if item.group_size == 0 else format_group_size(item.group_size),
         "source": item.source,
         "steps": list(item.steps),
+        "options": [
+            {"name": o.name, "value": show_value(o.value), "source": o.source, "steps": list(o.steps)}
+            for o in item.options
+        ],
         "quantized": item.quantized,
         "outcomes": [
             {"sites": o.count, "group_size": group_cell(o.group_size), "reason": o.reason} for o in item.outcomes
@@ -52,10 +66,15 @@ def _report(key: str, item: Explanation) -> dict[str, Any]:
     }
 
 
-def _print(key: str, item: Explanation) -> None:
+def _print(key: str, item: Explanation, *, verbose: bool) -> None:
     size = "off" if item.group_size == 0 else format_group_size(item.group_size)
     click.echo(f"{item.title} ({item.target}){f', {key}' if key else ''}: group size {size} from {item.source}")
     for step in item.steps:
         click.echo(f"  {step}")
+    for option in item.options:
+        if verbose or option.steps or not option.default:
+            click.echo(f"{option.name}: {show_value(option.value)} from {option.source}")
+            for step in option.steps:
+                click.echo(f"  {step}")
     rows = [(o.count, group_cell(o.group_size), o.reason) for o in item.outcomes]
     print_table(("Sites", "Group", "Reason"), rows, numeric=("Sites", "Group"))

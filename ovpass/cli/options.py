@@ -43,6 +43,7 @@ _SETTINGS = (
     click.option("--requantize", is_flag=True, help="Turn other weights into 8 bit per channel.  [lowering int8]"),
     click.option("--only-if-faster", is_flag=True, help="Leave out what is not expected to be faster.  [target cpu]"),
     click.option("--at-tokens", type=int, help=f"Faster for this many tokens.  [default: {AT_TOKENS}]"),
+    click.option("--runtime-option", "runtime_options", multiple=True, metavar="K=V", help="Put it into the IR, too."),
 )
 
 
@@ -105,7 +106,7 @@ def settings_options(command: _Command) -> _Command:
 def settings_given(options: dict[str, Any]) -> bool:
     """Whether any of the settings options was used."""
     names = ("config", "group_size", "threshold", "axis", "lowering", "target", "exempt_with", "at_tokens")
-    flags = ("asymmetric", "requantize", "only_if_faster", "exempt", "sizes")
+    flags = ("asymmetric", "requantize", "only_if_faster", "exempt", "sizes", "runtime_options")
     return any(options[name] is not None for name in names) or any(options[name] for name in flags)
 
 
@@ -128,11 +129,14 @@ def settings_from(options: dict[str, Any]) -> Settings:
         changes["only_if_faster"] = True
     rules = [Rule(match=pattern, exempt=True) for pattern in options["exempt"]]
     rules += [Rule(match=pattern, group_size=_size_of(pattern, size)) for pattern, size in options["sizes"]]
-    return dataclasses.replace(base, rules=(*rules, *base.rules), **changes)
+    named = parse_properties(options["runtime_options"], "--runtime-option")
+    return dataclasses.replace(
+        base, rules=(*rules, *base.rules), runtime_options={**base.runtime_options, **named}, **changes
+    )
 
 
-def parse_properties(texts: Sequence[str]) -> dict[str, str]:
-    """`NAME=VALUE` options as a mapping.
+def parse_properties(texts: Sequence[str], flag: str = "--property") -> dict[str, str]:
+    """`NAME=VALUE` options, given with `flag`, as a mapping.
 
     Raises:
         SettingsError: for one that is not of that form.
@@ -140,7 +144,7 @@ def parse_properties(texts: Sequence[str]) -> dict[str, str]:
     pairs = [(text, *text.partition("=")) for text in texts]
     for text, name, equals, _ in pairs:
         if not equals or not name.strip():
-            raise SettingsError(f"--property {text!r}: write it as NAME=VALUE")
+            raise SettingsError(f"{flag} {text!r}: write it as NAME=VALUE")
     return {name.strip(): value.strip() for _, name, _, value in pairs}
 
 

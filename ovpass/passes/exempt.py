@@ -50,10 +50,14 @@ def _rank_4(_: ov.Model, site: CompressedMatMul) -> None:
     """Take the MatMul through rank 4, at which the GPU plugin does not quantize.
 
     The Clamp changes nothing and is fused into the FullyConnected; without it the plugin folds the two reshapes
-    away (DeReshapeFullyConnected) where fewer than two dimensions of the activation are dynamic.
+    away (DeReshapeFullyConnected) where fewer than two dimensions of the activation are dynamic. The new dimension
+    comes right before the tokens, unless weights of rank 3 are matched with what is there: OpenVINO GenAI fails to add
+    a LoRA adapter where that dimension is dynamic.
     """
     owner, name = site.matmul, marker(site.matmul)
-    added = list(range(4 - (site.activation_rank or 0)))
+    rank = site.activation_rank or 0
+    first = rank - 2 if site.weight_rank <= 2 else 0
+    added = list(range(first, first + 4 - rank))
     up = op.unsqueeze(site.activation, small_constant(added, np.int64, owner, "unsqueeze_axes"))
     feed(site, name(up, "unsqueeze").output(0))
 

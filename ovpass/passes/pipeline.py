@@ -15,7 +15,7 @@ from ovpass.planning.native import CAP
 def passes_for(plan: Plan) -> list[Pass]:
     """The passes that carry out `plan`, in order; those with nothing to do are left out."""
     steps = {"native": _native, "int8": _int8, "emulate": _emulate}[plan.settings.lowering](plan)
-    return [*_restate(plan), *steps, RuntimeOptions(plan.model_group_size), Stamp(plan)]
+    return [*_restate(plan), *steps, RuntimeOptions(plan.model_group_size, plan.settings.runtime_options), Stamp(plan)]
 
 
 def _restate(plan: Plan) -> list[Pass]:

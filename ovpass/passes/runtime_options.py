@@ -1,9 +1,9 @@
-"""Write the model's group size into the IR, where CPU and GPU plugins obey it."""
+"""Write runtime options into the IR, where plugins read them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from ovpass.ir.metadata import Metadata, ModelMetadata
@@ -19,20 +19,23 @@ OPTIONS = "options"
 
 @dataclass(frozen=True)
 class RuntimeOptions:
-    """Set DYNAMIC_QUANTIZATION_GROUP_SIZE to `group_size`: elements, 0 for off."""
+    """Set DYNAMIC_QUANTIZATION_GROUP_SIZE to `group_size` (elements, 0 for off), and `others` by name."""
 
     group_size: int
+    others: Mapping[str, str] = field(default_factory=dict)
     name: ClassVar[str] = "runtime-options"
 
     def run(self, model: ov.Model) -> Mapping[str, int]:
-        """Set the option, and note what it was."""
+        """Set the options, and note what they were."""
         return self.edit(ModelMetadata(model))
 
     def edit(self, metadata: Metadata) -> Mapping[str, int]:
         """The same for a model in any form."""
-        before, after = read_option(metadata, GROUP_SIZE), str(self.group_size)
-        if before == after:
-            return {"options": 0}
-        extend_note(metadata, OPTIONS, {GROUP_SIZE: before})
-        write_option(metadata, GROUP_SIZE, after)
-        return {"options": 1}
+        wanted = {GROUP_SIZE: str(self.group_size), **self.others}
+        before = {name: read_option(metadata, name) for name in wanted}
+        changed = [name for name in wanted if before[name] != wanted[name]]
+        if changed:
+            extend_note(metadata, OPTIONS, {name: before[name] for name in changed})
+        for name in changed:
+            write_option(metadata, name, wanted[name])
+        return {"options": len(changed)}

@@ -16,6 +16,7 @@ from ovpass.planning.emulate import plan_emulate
 from ovpass.planning.faster import check_calibrated, keep_faster
 from ovpass.planning.int8 import plan_int8
 from ovpass.planning.native import ModelOptions, in_force, plan_native, verdict_in
+from ovpass.planning.options import overlaid, with_runtime_options
 from ovpass.planning.resolve import check_rules
 from ovpass.planning.restated import as_restated, with_requests
 from ovpass.settings import Settings
@@ -64,10 +65,12 @@ def _planned(sites: Sequence[CompressedMatMul], settings: Settings, metadata: Me
 
 def _lowered(sites: Sequence[CompressedMatMul], settings: Settings, metadata: Metadata) -> Plan:
     if settings.lowering == "int8":
-        return plan_int8(sites, settings)
-    if settings.lowering == "emulate":
-        return plan_emulate(sites, settings)
-    return plan_native(sites, settings, read_options(metadata))
+        plan = plan_int8(sites, settings)
+    elif settings.lowering == "emulate":
+        plan = plan_emulate(sites, settings)
+    else:
+        plan = plan_native(sites, settings, overlaid(read_options(metadata), settings))
+    return with_runtime_options(plan)
 
 
 def read_options(metadata: Metadata) -> ModelOptions:

@@ -1,0 +1,63 @@
+"""Save a model of optimum-intel with a plan applied to it, and the plan kept in the folder's config."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Protocol
+
+from ovpass.errors import OutputError
+from ovpass.ir.output import publish, staging
+from ovpass.plan import save_plans
+from ovpass.rewrite import Transformed, transform
+from ovpass.settings import Settings, settings_to_dict
+from ovpass.version import __version__
+
+PLAN = "ovpass_plan.yaml"
+KEY = "ovpass"
+_CONFIGS = ("config.json", "model_index.json")
+
+
+class Exported(Protocol):
+    """What optimum-intel's models can do, whatever their task."""
+
+    def save_pretrained(self, save_directory: Path) -> Any:
+        """Write an IR and its configuration."""
+
+
+def save_pretrained(model: Exported, output: Path | str, settings: Settings | None = None) -> Transformed:
+    """`model.save_pretrained(output)` with `settings` applied to the IR.
+
+    The plans go into `ovpass_plan.yaml`; the folder's config.json gets a key "ovpass" with the settings, the name of
+    that file, and what the model has to be run with. optimum-intel hands it back as `model.config.ovpass`.
+
+    Raises:
+        OvpassError: its children, as `transform`; then nothing is written.
+    """
+    destination = Path(output)
+    if destination.exists() and not (destination.is_dir() and not any(destination.iterdir())):
+        raise OutputError(f"{destination}: exists already; choose another place")
+    with staging(destination) as staged:
+        exported, folder = staged / "exported", staged / "applied"
+        model.save_pretrained(exported)
+        done = transform(exported, folder, settings, copy_weights=True)
+        save_plans(dict(done.plans), folder / PLAN)
+        _note_in_config(folder, done)
+        publish(folder, destination)
+    return Transformed(destination, done.plans, done.results, done.weights, done.run)
+
+
+def _note_in_config(folder: Path, done: Transformed) -> None:
+    config = next((folder / name for name in _CONFIGS if (folder / name).exists()), None)
+    if config is None:
+        raise OutputError(f"optimum-intel has written none of {', '.join(_CONFIGS)}; there is no config to add to")
+    data = json.loads(config.read_text(encoding="utf-8"))
+    settings = next(iter(done.plans.values())).settings
+    data[KEY] = {
+        "version": __version__,
+        "settings": settings_to_dict(settings),
+        "plan": PLAN,
+        "run_properties": dict(done.run.properties),
+        "run_environment": dict(done.run.environment),
+    }
+    config.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")

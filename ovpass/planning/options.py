@@ -1,0 +1,53 @@
+"""The part that runtime options of the settings play in a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ovpass.errors import SettingsError
+from ovpass.ir.runtime_options import LARGEST_GROUP_SIZE
+from ovpass.known_options import IGNORED, NO_CACHE, OBEYED, OPTIONS
+from ovpass.plan import Plan
+from ovpass.planning.native import ModelOptions
+from ovpass.settings import Settings
+
+
+def overlaid(options: ModelOptions, settings: Settings) -> ModelOptions:
+    """The IR's options as they will be, with those of the settings."""
+    largest = settings.runtime_options.get(LARGEST_GROUP_SIZE)
+    return options if largest is None else replace(options, largest_group_size=int(largest))
+
+
+def with_runtime_options(plan: Plan) -> Plan:
+    """The plan, with what has to be known to run it: options that its target ignores in an IR become properties.
+
+    Raises:
+        SettingsError: for a value with which the target's plugin would not compile.
+    """
+    target, given = plan.settings.target, plan.settings.runtime_options
+    properties = {}
+    for name, value in given.items():
+        obedience = OPTIONS[name].targets.get(target)
+        if obedience is None:
+            continue
+        if obedience.values and value not in obedience.values:
+            raise SettingsError(f"{name}: {target} takes one of {', '.join(obedience.values)}, not {value!r}")
+        if obedience.ir == IGNORED and obedience.as_property:
+            properties[name] = value
+    notes = [note for name, value in given.items() for note in _notes(name, value, target)]
+    return replace(plan, run_properties={**plan.run_properties, **properties}, notes=(*plan.notes, *notes))
+
+
+def _notes(name: str, value: str, target: str) -> Iterator[str]:
+    """Who does not heed the option, and who would not even compile."""
+    targets = OPTIONS[name].targets
+    if target not in targets:
+        yield f"{name} means nothing to {target}; {' and '.join(targets)} obey it"
+    elif targets[target].ir == IGNORED:
+        yield f"{target} ignores {name} in the IR"
+    elif targets[target].ir == NO_CACHE:
+        yield f"{target} ignores {name} in models that keep a KV cache"
+    for other, obedience in targets.items():
+        if other != target and obedience.ir == OBEYED and obedience.values and value not in obedience.values:
+            yield f"{other} does not compile a model with {name}={value}"

@@ -1,0 +1,129 @@
+"""Adapters that OpenVINO GenAI adds to an applied model do there what they do to the original."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import openvino_genai as genai
+import pytest
+from openvino import opset13 as op
+
+import ovpass
+from ovpass.groups import PER_TOKEN
+from ovpass.verification import Seen
+from tests.builders import linear_model
+from tests.documents import ROOT
+from tests.integrations.adapters import write_adapter
+from tests.simulated_gpu import Job
+
+Compile = Callable[[Sequence[Job], float | None], list[Seen]]
+
+MODEL = ROOT / "models/tiny-llama-int4"
+KINDS = ("attn.q", "attn.v", "mlp.down")
+EXACT = {
+    "INFERENCE_PRECISION_HINT": "f32",
+    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+    "KV_CACHE_PRECISION": "f32",
+    "ATTENTION_BACKEND": "SDPA",
+}
+TOKENS = 6
+"""Few, so that the small errors of quantization do not come to change a greedy choice."""
+PROMPT = ov.Tensor(np.array([[1, 5, 9, 40, 77, 30]], np.int64))
+MODES = ("MODE_STATIC", "MODE_STATIC_RANK", "MODE_DYNAMIC")
+
+
+def exempting(method: str, target: str = "gpu-xmx") -> ovpass.Settings:
+    rules = tuple(ovpass.Rule(f"kind:{kind}", exempt=True) for kind in ("mlp.down", "attn"))
+    return ovpass.Settings(group_size=32, target=target, exempt_with=method, rules=rules)
+
+
+SETTINGS = {
+    "native": ovpass.Settings(group_size=32),
+    "rank-4": exempting("rank-4"),
+    "precise": exempting("precise"),
+    "f16-weights": exempting("f16-weights"),
+    "f16-zero-point": exempting("f16-zero-point", "cpu"),
+    "cap": ovpass.Settings(group_size=128, rules=(ovpass.Rule("kind:attn", group_size=32),)),
+    "int8": ovpass.Settings(lowering="int8", requantize=True),
+    "int8-cpu": ovpass.Settings(lowering="int8", requantize=True, target="cpu"),
+    "emulate": ovpass.Settings(lowering="emulate", group_size=32),
+}
+
+
+IN_ALL_MODES = ("rank-4", "int8", "emulate")
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory: pytest.TempPathFactory) -> genai.Adapter:
+    path = tmp_path_factory.mktemp("adapter") / "adapter_model.safetensors"
+    assert write_adapter(ov.Core().read_model(MODEL / "openvino_model.xml"), KINDS, path) == 6
+    return genai.Adapter(path)
+
+
+def generate(folder: Path, config: genai.AdapterConfig | None) -> list[int]:
+    adapters = {} if config is None else {"adapters": config}
+    pipeline = genai.LLMPipeline(folder, "CPU", **EXACT, **adapters)
+    return list(pipeline.generate(PROMPT, max_new_tokens=TOKENS, ignore_eos=True).tokens[0])
+
+
+def with_mode(adapter: genai.Adapter, mode: str, alpha: float = 1.0) -> genai.AdapterConfig:
+    return genai.AdapterConfig(adapter, alpha, getattr(genai.AdapterConfig.Mode, mode))
+
+
+@pytest.fixture(scope="module")
+def expected(adapter: genai.Adapter) -> list[int]:
+    return generate(MODEL, with_mode(adapter, "MODE_STATIC"))
+
+
+def test_the_adapter_and_its_strength_show(adapter: genai.Adapter, expected: list[int]) -> None:
+    others = [generate(MODEL, None), generate(MODEL, with_mode(adapter, "MODE_STATIC", 0.5))]
+    assert expected not in others
+    assert others[0] != others[1]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_an_applied_model_takes_adapters(
+    name: str, adapter: genai.Adapter, expected: list[int], tmp_path: Path
+) -> None:
+    ovpass.transform(MODEL, tmp_path / "applied", SETTINGS[name])
+    for mode in MODES if name in IN_ALL_MODES else ["MODE_AUTO"]:
+        assert generate(tmp_path / "applied", with_mode(adapter, mode)) == expected, mode
+    assert generate(tmp_path / "applied", None) != expected
+
+
+def test_fusing_into_compressed_weights_fails_with_or_without_ovpass(adapter: genai.Adapter, tmp_path: Path) -> None:
+    ovpass.transform(MODEL, tmp_path / "applied", SETTINGS["native"])
+    for folder in (MODEL, tmp_path / "applied"):
+        with pytest.raises(RuntimeError, match="MODE_FUSE"):
+            generate(folder, with_mode(adapter, "MODE_FUSE"))
+
+
+def with_branch(settings: ovpass.Settings) -> ov.Model:
+    """An applied MatMul with an adapter beside it, as GenAI adds one: on the MatMul's own input and output."""
+    original = linear_model("w_i8_sym_ch")
+    model = ovpass.apply(original, ovpass.make_plan(original, settings))
+    matmul = next(node for node in model.get_ops() if node.get_friendly_name() == "linear")
+    consumers = list(matmul.output(0).get_target_inputs())
+    down, up = (op.constant(np.ones(shape, np.float32)) for shape in ((8, 512), (64, 8)))
+    branch = op.matmul(op.matmul(matmul.input_value(0), down, False, True), up, False, True)
+    added = op.add(matmul, branch)
+    for consumer in consumers:
+        consumer.replace_source_output(added.output(0))
+    model.validate_nodes_and_infer_types()
+    return model
+
+
+@pytest.mark.gpu
+def test_beside_an_adapter_the_gpu_does_as_planned(simulated_gpu: Compile) -> None:
+    settings = {
+        ("i8", PER_TOKEN): ovpass.Settings(),
+        ("f16", None): ovpass.Settings(rules=(ovpass.Rule("linear", exempt=True),)),
+        ("i8", None): ovpass.Settings(lowering="int8"),
+    }
+    found = simulated_gpu([Job(with_branch(each)) for each in settings.values()], None)
+    for wanted, seen in zip(settings, found, strict=True):
+        (matmul,) = (matmul for matmul in seen.matmuls if "linear" in matmul.names)
+        assert (matmul.activation_type, matmul.group_size) == wanted
