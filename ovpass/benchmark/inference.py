@@ -16,7 +16,7 @@ from ovpass.benchmark.messages import LATENCY, THROUGHPUT, Sample
 from ovpass.benchmark.subjects import Subject
 from ovpass.benchmark.workload import Workload
 from ovpass.errors import SettingsError
-from ovpass.verification.inputs import input_specs, make_inputs
+from ovpass.verification.inputs import input_specs, make_inputs, shapes_for
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -33,12 +33,13 @@ class Inference:
         self.versions: dict[str, str] = {}
         core = ov.Core()
         started = time.perf_counter()
-        self._compiled = core.compile_model(core.read_model(subject.path), workload.device, dict(subject.properties))
+        model = core.read_model(subject.path)
+        self._compiled = core.compile_model(model, workload.device, dict(subject.properties))
         self.seconds = time.perf_counter() - started
         self.effective = _properties(self._compiled)
-        self._specs, self._seed = input_specs(self._compiled), workload.seed
+        self._specs, self._seed = input_specs(model), workload.seed
         self._given = None if workload.inputs is None else _read(workload.inputs, self._compiled)
-        self.sweeps = self._given is None and any(-1 in spec.shape for spec in self._specs)
+        self.sweeps = self._given is None and shapes_for(self._specs, 1) != shapes_for(self._specs, 1024)
         self._request = self._compiled.create_infer_request()
         self._queue = ov.AsyncInferQueue(self._compiled)
         self.requests = len(self._queue)

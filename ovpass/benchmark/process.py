@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import IO, Any
@@ -16,6 +15,7 @@ from typing import IO, Any
 from ovpass.benchmark.messages import Failure, Loaded, Measured, Sample
 from ovpass.benchmark.subjects import Subject
 from ovpass.benchmark.workload import Workload
+from ovpass.child_process import end, how_it_ended, own_modules
 from ovpass.errors import NoDeviceError, VerifyError
 
 
@@ -58,10 +58,8 @@ class ModelProcess:
 
     def _ending(self) -> str:
         code = self._child.wait()
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         self._log.seek(0)
-        lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
-        return f"{how}: {lines[-1] if lines else 'it printed nothing'}"
+        return how_it_ended(code, self._log.read())
 
 
 @contextmanager
@@ -72,11 +70,7 @@ def running(subject: Subject, workload: Workload) -> Iterator[ModelProcess]:
         with theirs:
             child = subprocess.Popen(
                 [sys.executable, "-m", "ovpass.benchmark.child", str(theirs.fileno())],
-                env={
-                    **os.environ,
-                    **subject.environment,
-                    "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-                },
+                env={**os.environ, **subject.environment, **own_modules()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -86,6 +80,4 @@ def running(subject: Subject, workload: Workload) -> Iterator[ModelProcess]:
         try:
             yield ModelProcess(subject, workload, child, ours, log)
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+            end(child)

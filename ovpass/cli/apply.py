@@ -19,7 +19,7 @@ from ovpass.cli.options import (
     settings_options,
     verbosity,
 )
-from ovpass.cli.output import print_json, print_table, progress
+from ovpass.cli.output import print_json, print_table, progress, verdict
 from ovpass.cli.plan import plans_report, print_plans
 from ovpass.cli.verify import print_reports, raise_unless_ok, verify_report
 from ovpass.errors import NoDeviceError, SettingsError
@@ -123,4 +123,4 @@ def print_transformed(done: Transformed, seconds: float) -> None:
     ]
     print_table(("Pass", "Changed", "Seconds"), rows, numeric=("Seconds",))
     how = ", ".join(sorted(set(done.weights.values())))
-    click.echo(f"Written to {done.output} in {seconds:.2f} s; weights {how}.")
+    verdict(f"Written to {done.output} in {seconds:.2f} s; weights {how}.", ok=True)

@@ -14,7 +14,7 @@ from ovpass.benchmark.run import run_benchmark
 from ovpass.benchmark.subjects import parse_subject
 from ovpass.benchmark.workload import Workload
 from ovpass.cli.options import json_option, parse_properties, verbosity
-from ovpass.cli.output import print_json, print_table, progress
+from ovpass.cli.output import note, print_json, print_table, progress, say, verdict
 from ovpass.errors import SettingsError
 
 _TITLES = {TTFT: "TTFT ms", TPOT: "TPOT ms", LATENCY: "Latency ms", THROUGHPUT: "Inf/s"}
@@ -87,13 +87,13 @@ def _lengths(text: str | None) -> tuple[int, ...] | None:
 def print_result(result: Result, *, verbose: bool) -> None:
     """The machine, the models, and the measurements."""
     first, workload = result.outcomes[0].loaded, result.workload
-    click.echo(f"{workload.device}: {first.device_name}, {result.cpus} CPUs")
+    say(f"{workload.device}: {first.device_name}, {result.cpus} CPUs")
     for name, version in first.versions.items():
-        click.echo(f"{name} {version}")
+        say(f"{name} {version}")
     _print_models(result, verbose=verbose)
     _print_cells(result)
     what = f"{workload.output_tokens} new tokens; " if result.generates else ""
-    click.echo(f"{what}rounds: {workload.warm_up} to warm up, {workload.repeats} measured; medians.")
+    verdict(f"{what}rounds: {workload.warm_up} to warm up, {workload.repeats} measured; medians.")
 
 
 def _print_cells(result: Result) -> None:
@@ -132,8 +132,8 @@ def _print_models(result: Result, *, verbose: bool) -> None:
     rows = [(name, *(o.loaded.effective.get(name) for o in result.outcomes)) for name in names]
     print_table(("In force", *(f"#{number}" for number in range(1, len(result.outcomes) + 1))), rows)
     for number, outcome in enumerate(result.outcomes, 1):
-        for note in _notes(outcome):
-            click.echo(f"#{number}: {note}.")
+        for text in _notes(outcome):
+            note(f"#{number}: {text}")
 
 
 def _notes(outcome: Outcome) -> list[str]:

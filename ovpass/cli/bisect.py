@@ -17,7 +17,7 @@ from ovpass.cli.options import (
     settings_options,
     verbosity,
 )
-from ovpass.cli.output import group_cell, print_json, print_table, progress
+from ovpass.cli.output import group_cell, note, print_json, print_table, progress, say, verdict
 from ovpass.settings import settings_to_dict
 from ovpass.tuning.culprits import FIND, Culprits, Question, find_culprits, plan_without
 from ovpass.tuning.experiment import Experiment, experiment_settings
@@ -76,9 +76,9 @@ def _print(culprits: Culprits) -> None:
     if culprits.broken:
         _print_found(culprits)
     else:
-        click.echo(f"Not broken with all sites quantized{_cost(culprits)}.")
+        verdict(f"Not broken with all sites quantized{_cost(culprits)}.", ok=True)
     if culprits.skipped:
-        click.echo(f"{len(culprits.skipped)} sites stayed exact: {next(iter(culprits.skipped.values()))}.")
+        note(f"{len(culprits.skipped)} sites stayed exact: {next(iter(culprits.skipped.values()))}")
 
 
 def _print_found(culprits: Culprits) -> None:
@@ -89,9 +89,9 @@ def _print_found(culprits: Culprits) -> None:
     print_table(("Found", "Kind", "Layer", "Group", "Sites"), rows, numeric=("Layer", "Group", "Sites"))
     if culprits.costs is not None and culprits.together is not None:
         alone, together = culprits.costs.mean, culprits.together.mean
-        click.echo(f"Quantized alone: KL {alone:.2g} nats a token; all sites together: {together:.2g}.")
-    verdict = "not broken" if culprits.mended else "still broken; search again with these options"
-    click.echo(f"All sites but what was found: {verdict}. {culprits.asked} questions asked.")
+        say(f"Quantized alone: KL {alone:.2g} nats a token; all sites together: {together:.2g}.")
+    how = "not broken" if culprits.mended else "still broken; search again with these options"
+    verdict(f"All sites but what was found: {how}. {culprits.asked} questions asked.", ok=bool(culprits.mended))
     for rule in culprits.rules:
         click.echo(f"--exempt {shlex.quote(rule.match)}")
     click.echo(_rules_text(culprits), nl=False)

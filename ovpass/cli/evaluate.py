@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ovpass.cli.options import evaluation_from, evaluation_options, json_option
-from ovpass.cli.output import print_json, print_table, progress
+from ovpass.cli.output import print_json, print_table, progress, say, verdict
 from ovpass.errors import SettingsError
 from ovpass.evaluation.arrays import ArraysReport
 from ovpass.evaluation.evaluate import evaluate
@@ -68,10 +68,18 @@ def _print(report: TextReport | ArraysReport) -> None:
     else:
         _print_text(report)
         _print_harness(report)
-    click.echo(f"Reference: {report.reference}, run with {report.how}.")
+    say(f"Reference: {report.reference}, run with {report.how}.")
     runs = [(judged.model, judged.how) for judged in report.candidates]
     for number, (model, how) in enumerate(runs, start=1):
-        click.echo(f"{number}: {model}: {how}.")
+        say(f"{number}: {model}: {how}.")
+    verdict(f"Compared on {_extent(report)}.")
+
+
+def _extent(report: TextReport | ArraysReport) -> str:
+    if isinstance(report, ArraysReport):
+        return f"{report.candidates[0].inputs} inputs"
+    sizes = report.candidates[0].total
+    return f"{sizes.windows} windows, {sizes.tokens} tokens"
 
 
 def _print_text(report: TextReport) -> None:
@@ -79,10 +87,9 @@ def _print_text(report: TextReport) -> None:
     for number, judged in enumerate(report.candidates, start=1):
         rows += [_row(str(number), judged.total), *_parts(judged)]
     print_table(_COLUMNS, rows, numeric=_COLUMNS[1:])
-    sizes = report.candidates[0].total
-    click.echo(f"{sizes.windows} windows, {sizes.tokens} tokens. {_LEGEND}")
-    if sizes.windows > 1:
-        click.echo("95 % intervals, by bootstrap over windows:")
+    say(_LEGEND)
+    if report.candidates[0].total.windows > 1:
+        say("95 % intervals, by bootstrap over windows:")
         intervals = [(str(number), *_intervals(judged.total)) for number, judged in enumerate(report.candidates, 1)]
         print_table(_INTERVALS, intervals, numeric=_INTERVALS[1:])
 

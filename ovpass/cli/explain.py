@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ovpass.cli.options import json_option, model_argument, parse_properties, verbosity
-from ovpass.cli.output import group_cell, print_json, print_table, progress
+from ovpass.cli.output import group_cell, print_json, print_table, print_title, progress, say
 from ovpass.explain import Explanation, explain, targets_of
 from ovpass.groups import format_group_size
 from ovpass.ir.files import open_source
@@ -68,13 +68,13 @@ def _report(key: str, item: Explanation) -> dict[str, Any]:
 
 def _print(key: str, item: Explanation, *, verbose: bool) -> None:
     size = "off" if item.group_size == 0 else format_group_size(item.group_size)
-    click.echo(f"{item.title} ({item.target}){f', {key}' if key else ''}: group size {size} from {item.source}")
+    print_title(f"{item.title} ({item.target}){f', {key}' if key else ''}: group size {size} from {item.source}")
     for step in item.steps:
-        click.echo(f"  {step}")
+        say(f"  {step}")
     for option in item.options:
         if verbose or option.steps or not option.default:
-            click.echo(f"{option.name}: {show_value(option.value)} from {option.source}")
+            say(f"{option.name}: {show_value(option.value)} from {option.source}")
             for step in option.steps:
-                click.echo(f"  {step}")
+                say(f"  {step}")
     rows = [(o.count, group_cell(o.group_size), o.reason) for o in item.outcomes]
     print_table(("Sites", "Group", "Reason"), rows, numeric=("Sites", "Group"))

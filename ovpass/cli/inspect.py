@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ovpass.cli.options import json_option, model_argument, verbosity
-from ovpass.cli.output import by_kind, group_cell, print_json, print_table, progress
+from ovpass.cli.output import by_kind, group_cell, note, print_json, print_table, print_title, progress, verdict
 from ovpass.groups import format_group_size, parse_group_size
 from ovpass.inspection import Inspected, inspect_source
 from ovpass.ir.files import open_source
@@ -52,14 +52,14 @@ def _report(model: Path, target: str, found: Sequence[Inspected]) -> dict[str, A
     return {
         "model": str(model),
         "target": target,
-        "sites": [_site(item, site, verdict) for item in found for site, verdict in item.entries],
+        "sites": [_site(item, site, judged) for item in found for site, judged in item.entries],
         "ops": sum(item.ops for item in found),
         "group_size": format_group_size(found[0].group_size),
         "openvino": version("openvino"),
     }
 
 
-def _site(item: Inspected, site: CompressedMatMul, verdict: Verdict) -> dict[str, Any]:
+def _site(item: Inspected, site: CompressedMatMul, judged: Verdict) -> dict[str, Any]:
     submodel = {"submodel": item.key} if item.key else {}
     return {
         **submodel,
@@ -74,28 +74,32 @@ def _site(item: Inspected, site: CompressedMatMul, verdict: Verdict) -> dict[str
         "codebook": site.codebook,
         "activation_rank": site.activation_rank,
         "group_id": site.group_id,
-        "eligible": verdict.eligible,
-        "group_size": group_cell(verdict.group_size),
-        "reason": verdict.reason,
+        "eligible": judged.eligible,
+        "group_size": group_cell(judged.group_size),
+        "reason": judged.reason,
+        "asked": item.asked.get(site.name),
     }
 
 
 def _print(found: Sequence[Inspected], target: str, verbose: bool) -> None:
     for item in found:
         if item.key:
-            click.echo(item.key)
+            print_title(item.key)
         (_print_sites if verbose else _print_kinds)(item)
-    verdicts = [verdict for item in found for _, verdict in item.entries]
+    judged = [entry for item in found for _, entry in item.entries]
     activations = len({(item.key, site.group_id) for item in found for site, _ in item.entries})
-    click.echo(
-        f"{len(verdicts)} sites read {activations} activations; {target} would quantize for "
-        f"{sum(verdict.eligible for verdict in verdicts)} of them at group size "
+    verdict(
+        f"{len(judged)} sites read {activations} activations; {target} would quantize for "
+        f"{sum(entry.eligible for entry in judged)} of them at group size "
         f"{format_group_size(found[0].group_size)}."
     )
 
 
 def _print_sites(item: Inspected) -> None:
-    rows = [(s.name, s.kind, s.layer, describe_weights(s), group_cell(v.group_size), v.reason) for s, v in item.entries]
+    rows = [
+        (s.name, s.kind, s.layer, describe_weights(s), group_cell(v.group_size), _why(item, s, v))
+        for s, v in item.entries
+    ]
     print_table(("Site", "Kind", "Layer", "Weights", "Group", "Reason"), rows, numeric=("Layer", "Group"))
 
 
@@ -104,3 +108,10 @@ def _print_kinds(item: Inspected) -> None:
     ordered = sorted(counted.items(), key=lambda entry: by_kind(entry[0][0]))
     rows = [(count, *key) for key, count in ordered]
     print_table(("Sites", "Kind", "Weights (N x K)", "Group", "Reason"), rows, numeric=("Sites", "Group"))
+    for asked, count in Counter(item.asked.values()).items():
+        note(f"of {count} sites the file asked for {asked}")
+
+
+def _why(item: Inspected, site: CompressedMatMul, judged: Verdict) -> str:
+    asked = item.asked.get(site.name)
+    return judged.reason if asked is None else f"{judged.reason}; the file asked for {asked}"

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from ovpass.cli.run_header import remember_arguments
 from ovpass.errors import CheckFailedError, OvpassError
 from ovpass.version import __version__
 
@@ -15,6 +16,7 @@ _COMMANDS = {
     "plan": "Decide what happens to each of them, and why.",
     "apply": "Rewrite a model by settings or by a plan.",
     "strip": "Undo apply.",
+    "convert": "Make an OpenVINO model of a GGUF, Hugging Face or ONNX one.",
     "compress": "Compress weights that are in floating point, by NNCF.",
     "verify": "Ask the plugin, with or without a GPU, whether it did what was planned.",
     "explain": "Show which group size each device would really use, and why.",
@@ -23,11 +25,16 @@ _COMMANDS = {
     "bisect": "Find the sites that break a model.",
     "tune": "Find the fastest plan within a budget of accuracy.",
     "bench": "Measure what users feel: time to first token, time per token, latency, memory.",
+    "report": "Make one page to look at of runs or of a model.",
 }
 
 
 class _LazyGroup(click.Group):
     """Knows its commands by name and one line each; help needs no more."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        remember_arguments(ctx, args)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -56,9 +63,9 @@ def main() -> None:
     """Run the command line; exit 1 for a failed check, 2 for anything refused."""
     try:
         cli(prog_name="ovpass")
-    except CheckFailedError as error:
-        click.echo(f"Failed: {error}", err=True)
-        sys.exit(1)
     except OvpassError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(2)
+        from ovpass.cli.output import complain  # noqa: PLC0415 - not needed to print help
+
+        failed = isinstance(error, CheckFailedError)
+        complain("Failed" if failed else "Error", error)
+        sys.exit(1 if failed else 2)

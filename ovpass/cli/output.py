@@ -1,21 +1,25 @@
-"""What commands print: JSON, tables, and progress on stderr."""
+"""What commands print, all in one style: JSON, tables, sentences, and progress on stderr.
+
+Colours are for terminals that want them; what is piped is plain.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from ovpass.cli.run_header import run_header
+from ovpass.cli.table import make_table
 from ovpass.groups import format_group_size
 from ovpass.ir.output import write_text
 from ovpass.plan import Decision
@@ -23,42 +27,76 @@ from ovpass.rewrite import Progress
 from ovpass.sites import KINDS
 
 
-def print_json(data: Any) -> None:
-    """Plain data on stdout."""
-    click.echo(json.dumps(data, indent=2))
+def print_json(data: Mapping[str, Any]) -> None:
+    """Plain data on stdout, and under "run" how the command was called."""
+    click.echo(json.dumps({**data, "run": run_header()}, indent=2))
 
 
-def save_json(data: Any, path: Path) -> None:
-    """Plain data in a file, whole or not at all.
+def save_json(data: Mapping[str, Any], path: Path) -> None:
+    """What `print_json` prints in a file, whole or not at all.
 
     Raises:
         OutputError: where it cannot be written.
     """
-    write_text(path, json.dumps(data, indent=2) + "\n")
+    write_text(path, json.dumps({**data, "run": run_header()}, indent=2) + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, numeric: Sequence[str] = ()) -> None:
     """A table on stdout; `numeric` columns are right-aligned, None is a dash."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))  # names may hold markup
-    console = Console(highlight=False)
+    cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    console = _console()
     with console.capture() as captured:
-        console.print(table)
+        console.print(make_table(columns, cells, numeric, console.width))
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()).strip("\n"))
+
+
+def print_title(text: str) -> None:
+    """The name of what the tables below are about, on stdout."""
+    say(text, "bold")
+
+
+def say(text: str, style: str = "") -> None:
+    """A sentence on stdout, broken between words on a terminal and in one line elsewhere."""
+    console = _console()
+    console.print(Text(text, style), soft_wrap=not console.is_terminal)
+
+
+def note(text: str) -> None:
+    """Something to know about the result, on stdout."""
+    console = _console()
+    console.print(Text.assemble(("Note:", "yellow"), f" {text}."), soft_wrap=not console.is_terminal)
+
+
+def verdict(text: str, *, ok: bool | None = None) -> None:
+    """What it comes to, as the last sentence on stdout; `ok` where that can be good or bad."""
+    say(text, {None: "bold", True: "bold green", False: "bold red"}[ok])
+
+
+def complain(word: str, error: object) -> None:
+    """Why there is no result, or no good one, on stderr: `Error` or `Failed`."""
+    console = _console(err=True)
+    console.print(Text.assemble((f"{word}:", "bold red"), f" {error}"), soft_wrap=True)
+
+
+def _console(*, err: bool = False) -> Console:
+    """It writes to the stream of now; where that is piped, or NO_COLOR is set, without colours, and bold is one."""
+    terminal = (sys.stderr if err else sys.stdout).isatty()
+    coloured = terminal and not os.environ.get("NO_COLOR")
+    colours: Literal["auto"] | None = "auto" if coloured else None
+    return Console(stderr=err, highlight=False, force_terminal=terminal, color_system=colours)
 
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Progress]:
-    """A spinner with the current step on stderr, where that is a terminal."""
+    """The current step on stderr, where that is a terminal: a bar where steps are counted, else a spinner."""
     if quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
-    console = Console(stderr=True)
-    with console.status("starting") as status:
-        yield lambda step: status.update(Text(step))
+    from ovpass.cli.progress import StepBar  # noqa: PLC0415 - not needed to print help
+
+    bar = StepBar(_console(err=True))
+    with bar.progress:
+        yield bar.show
 
 
 def group_cell(group_size: int | None) -> object:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ovpass.cli.options import json_option, model_argument, settings_from, settings_options, verbosity
-from ovpass.cli.output import print_decisions, print_json, progress
+from ovpass.cli.output import note, print_decisions, print_json, print_title, progress, say, verdict
 from ovpass.groups import format_group_size
 from ovpass.ir.files import open_source
 from ovpass.loading import load, plan_loaded
@@ -60,17 +60,17 @@ def print_plans(plans: Mapping[str, Plan], *, verbose: bool) -> None:
     """The plans as tables, and what the model has to be run with."""
     for key, plan in plans.items():
         if key:
-            click.echo(key)
+            print_title(key)
         print_decisions(plan.decisions, verbose=verbose)
         counts = plan.counts()
         size = "off" if plan.model_group_size == 0 else format_group_size(plan.model_group_size)
-        click.echo(
+        verdict(
             f"{counts['quantize']} sites quantized, {counts['exempt']} exempt, {counts['skip']} skipped; "
             f"the model's own group size: {size}."
         )
-        for note in plan.notes:
-            click.echo(f"Note: {note}.")
+        for text in plan.notes:
+            note(text)
         for name, value in plan.run_environment.items():
-            click.echo(f"Run with the environment variable {name}={value}.")
+            say(f"Run with the environment variable {name}={value}.")
         for name, value in plan.run_properties.items():
-            click.echo(f"Compile with the property {name}={value}.")
+            say(f"Compile with the property {name}={value}.")

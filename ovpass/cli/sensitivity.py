@@ -16,7 +16,7 @@ from ovpass.cli.options import (
     settings_options,
     verbosity,
 )
-from ovpass.cli.output import group_cell, print_json, print_table, progress, save_json
+from ovpass.cli.output import group_cell, note, print_json, print_table, progress, save_json, say, verdict
 from ovpass.plotting import check_picture
 from ovpass.tuning.experiment import Experiment, experiment_settings
 from ovpass.tuning.heatmap import heat_map, save_heat_map, shades
@@ -70,21 +70,22 @@ def _print(report: SensitivityReport, *, verbose: bool) -> None:
     columns = ("Site", "Kind", "Layer", "Group", "Costs", "Saves", "Top-1", "Outliers")
     print_table(columns, [_row(entry) for entry in shown], numeric=columns[2:])
     if len(shown) < len(report.ranking):
-        click.echo(f"and {len(report.ranking) - len(shown)} more; --verbose lists them")
+        say(f"and {len(report.ranking) - len(shown)} more; --verbose lists them")
     if report.by == "site":
         cells = heat_map(report)
         rows = [(name, *row) for name, row in zip(cells.rows, shades(cells), strict=True)]
         print_table(("Block", *(kind.partition(".")[2] or kind for kind in cells.columns)), rows, numeric=("Block",))
-        click.echo(f"Shades: costs from {cells.range[0]:.1e} to {cells.range[1]:.1e} nats, logarithmic.")
+        say(f"Shades: costs from {cells.range[0]:.1e} to {cells.range[1]:.1e} nats, logarithmic.")
+    say("Costs, saves: KL in nats a token, trimmed; Top-1: lost, in percent of tokens.")
+    if any(entry.screened for entry in report.ranking):
+        note("a cost with ? is of the short window of --fast")
+    if report.skipped:
+        note(f"{len(report.skipped)} sites were not measured: {next(iter(report.skipped.values()))}")
     cost = report.together
-    click.echo(
+    verdict(
         f"All together: KL {cost.mean:.2g} nats a token (trimmed {cost.trimmed:.2g}, median {cost.median:.2g}), "
         f"top-1 lost at {cost.top1_lost:.1f} %; each cost measured on {report.tokens} tokens."
     )
-    if any(entry.screened for entry in report.ranking):
-        click.echo("A cost with ? is of the short window of --fast.")
-    if report.skipped:
-        click.echo(f"{len(report.skipped)} sites were not measured: {next(iter(report.skipped.values()))}.")
 
 
 def _row(entry: Sensitivity) -> tuple[object, ...]:

@@ -16,7 +16,7 @@ from ovpass.cli.options import (
     settings_from,
     settings_options,
 )
-from ovpass.cli.output import group_cell, print_json, print_table, progress
+from ovpass.cli.output import group_cell, print_json, print_table, progress, say, verdict
 from ovpass.errors import SettingsError
 from ovpass.plan import save_plans
 from ovpass.plotting import check_picture
@@ -80,26 +80,28 @@ def _point(point: Point) -> dict[str, Any]:
 
 
 def _print(tuned: Tuned, output: Path | None) -> None:
-    columns = ("", "Group", "Left out", "Work quantized", "KL", "Perplexity")
+    columns = ("", "Group", "Left out", "Work %", "KL nats", "Perplexity %")
     rows = [
         (
             "chosen" if point == tuned.point else "",
             group_cell(point.group_size),
             point.left_out,
-            f"{100 * point.share:.1f} %",
+            f"{100 * point.share:.1f}",
             f"{point.spent.kl:.2g}",
-            f"{point.spent.perplexity_percent:+.2f} %",
+            f"{point.spent.perplexity_percent:+.2f}",
         )
         for point in sorted({*tuned.frontier, tuned.point}, key=lambda point: point.spent.kl)
     ]
     print_table(columns, rows, numeric=columns[1:])
     counts, held = tuned.plan.counts(), tuned.held_out
-    click.echo(
+    say(
         f"{counts['quantize']} sites quantized, {counts['exempt']} exempt, {counts['skip']} skipped: "
         f"{100 * tuned.point.share:.1f} % of the work."
     )
-    click.echo(f"Within the budget on other text: KL {held.kl:.2g}, perplexity {held.perplexity_percent:+.2f} %.")
     if not counts["quantize"]:
-        click.echo("Nothing can be quantized within this budget.")
-    elif output is not None:
+        verdict("Nothing can be quantized within this budget.", ok=False)
+        return
+    spent = f"KL {held.kl:.2g} nats a token, perplexity {held.perplexity_percent:+.2f} %"
+    verdict(f"Within the budget on other text: {spent}.", ok=True)
+    if output is not None:
         click.echo(f"Carry it out with: ovpass apply MODEL -o OUT --plan {output}")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ovpass.cli.options import json_option, parse_properties, verbosity
-from ovpass.cli.output import print_json, print_table, progress
+from ovpass.cli.output import note, print_json, print_table, print_title, progress, say, verdict
 from ovpass.errors import CheckFailedError, SettingsError
 from ovpass.plan import load_plans
 from ovpass.verification.ask import Question, verify
@@ -115,7 +115,7 @@ def print_reports(reports: Mapping[str, Report], *, verbose: bool) -> None:
     """Mismatches in full, the rest in numbers."""
     for key, report in reports.items():
         if key:
-            click.echo(key)
+            print_title(key)
         if verbose:
             rows = [(s.name, describe(s.planned), describe(s.found)) for s in report.sites]
             print_table(("Site", "Planned", "Found"), rows)
@@ -126,11 +126,11 @@ def print_reports(reports: Mapping[str, Report], *, verbose: bool) -> None:
             differing = [(s.name, describe(s.planned), describe(s.found), s.reason) for s in report.mismatches]
             print_table(("Differs", "Planned", "Found", "Reason"), differing)
         _print_runs(report)
-        for note in report.notes:
-            click.echo(f"Note: {note}.")
+        for text in report.notes:
+            note(text)
         agree = len(report.sites) - len(report.mismatches)
         nodes = f"; {report.dynamic_quantize_nodes} DynamicQuantize nodes" if report.device == "GPU" else ""
-        click.echo(f"{agree} of {len(report.sites)} sites as planned on {report.device}{nodes}.")
+        verdict(f"{agree} of {len(report.sites)} sites as planned on {report.device}{nodes}.", ok=report.ok)
 
 
 def _print_runs(report: Report) -> None:
@@ -138,9 +138,9 @@ def _print_runs(report: Report) -> None:
         rows = [(run.tokens, run.executed, run.skipped) for run in report.thresholds]
         print_table(("Tokens", "Executed", "Skipped"), rows, numeric=("Tokens", "Executed", "Skipped"))
     if report.threshold == 0:
-        click.echo("Quantization runs for any number of tokens.")
+        say("Quantization runs for any number of tokens.")
     elif report.threshold is not None:
-        click.echo(f"Quantization is skipped up to {report.threshold} tokens.")
+        say(f"Quantization is skipped up to {report.threshold} tokens.")
 
 
 def raise_unless_ok(reports: Mapping[str, Report]) -> None:
@@ -163,4 +163,4 @@ def _show_log(log: InterceptLog, *, as_json: bool) -> None:
     if kernels:
         rows = [(k.name, k.calls, None if k.total_ns is None else f"{k.total_ns / 1000:.1f}") for k in kernels]
         print_table(("Kernel", "Calls", "Total us"), rows, numeric=("Calls", "Total us"))
-    click.echo(f"{log.dynamic_quantize_calls} dynamic_quantize calls.")
+    verdict(f"{log.dynamic_quantize_calls} dynamic_quantize calls.")

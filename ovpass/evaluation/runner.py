@@ -26,7 +26,7 @@ class Runner:
 
     def __init__(self, prepared: Prepared, name: str, device: str = "CPU") -> None:
         self._name = name
-        self._feed = TokenFeed(prepared.model, name)
+        self._feed = TokenFeed(prepared.model, name, prepared.home)
         named = [LOGITS in port.get_names() for port in prepared.model.outputs]
         self._logits = named.index(True) if True in named else 0
         self._request = compiled(prepared, name, device).create_infer_request()

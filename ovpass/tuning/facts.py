@@ -60,7 +60,7 @@ def activation_facts(
         for node in _statistics(site, chosen[key], symmetric=symmetric, half=half)
     ]
     model.add_results(outputs)
-    runner = Runner(Prepared(model, CLEAN, None, ""), str(ir.xml))
+    runner = Runner(Prepared(model, CLEAN, None, "", ir.xml.parent), str(ir.xml))
     values = iter(np.array(value) for value in runner.outputs(window)[before:])
     found = {}
     for key in by_activation:

@@ -58,7 +58,7 @@ class SwitchedModel:
         model = without_own_quantization(ir.read())
         self.sites = [site for site in find_compressed_matmuls(model) if switchable(site) is None]
         add_switches(model, self.sites, symmetric=symmetric, half=half)
-        self._runner = Runner(Prepared(model, CLEAN, None, ""), str(ir.xml))
+        self._runner = Runner(Prepared(model, CLEAN, None, "", ir.xml.parent), str(ir.xml))
         self._exact: dict[tuple[bytes, int], Array] = {}
         self._warm_up(max(windows, key=lambda window: len(window.ids)), ir)
 

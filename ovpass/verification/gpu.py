@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino as ov
 
-from ovpass.verification.inputs import input_specs, make_inputs
+from ovpass.verification.inputs import InputSpec, input_specs, make_inputs
 from ovpass.verification.observation import Order, Seen, TokenRun
 from ovpass.verification.runtime_model import readers_of, seen_matmuls
 from ovpass.verification.threshold import find_threshold
@@ -73,7 +74,11 @@ class _Bench:
 
     def _run(self, tokens: int) -> TokenRun:
         compiled = self._fresh()
-        return TokenRun(tokens, _executed(compiled, make_inputs(input_specs(compiled), tokens)))
+        return TokenRun(tokens, _executed(compiled, make_inputs(self._specs, tokens)))
+
+    @cached_property
+    def _specs(self) -> Sequence[InputSpec]:
+        return input_specs(self._model)
 
     def _run_shapes(self, shapes: Mapping[str, Any]) -> TokenRun:
         compiled = self._fresh()

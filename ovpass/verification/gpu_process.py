@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -12,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from ovpass.child_process import end, how_it_ended, own_modules
 from ovpass.errors import VerifyError
 from ovpass.verification.observation import Order, Seen, seen_from_dict
 
@@ -32,29 +32,22 @@ def run_in_child(orders: Sequence[Order], environment: Mapping[str, str], timeou
 
 def _run(folder: Path, variables: Mapping[str, str], timeout: float) -> None:
     command = [sys.executable, "-m", "ovpass.verification.child", "orders.json", "answers.json"]
-    variables = {**variables, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     log = folder / "log.txt"
     with log.open("wb") as stream:
         child = subprocess.Popen(
-            command, cwd=folder, env=variables, stdout=stream, stderr=stream, start_new_session=True
+            command,
+            cwd=folder,
+            env={**variables, **own_modules()},
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
         )
         try:
             code = child.wait(timeout)
         except BaseException as error:
-            # The whole session: the plugin's compiler can have helpers of its own.
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+            end(child)
             if isinstance(error, subprocess.TimeoutExpired):
                 raise VerifyError(f"the GPU plugin took longer than {timeout:g} s") from None
             raise
     if code:
-        raise VerifyError(f"the GPU plugin's process {_ending(code)}: {_tail(log)}")
-
-
-def _ending(code: int) -> str:
-    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
-
-
-def _tail(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it printed nothing"
+        raise VerifyError(f"the GPU plugin's process {how_it_ended(code, log.read_bytes())}")

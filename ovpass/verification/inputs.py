@@ -2,61 +2,101 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
 
-_PAST = "past_key_values"
+_CACHES = ("past_key_values", "cache_params.past")
 _IDS = 64
 """Token ids stay below this: any vocabulary has them."""
+_MANY_TOKENS = 97
+"""More than any window of positions; no multiple of one."""
+_LARGEST_WINDOW = 16
+_LARGEST_PICTURE = 64
+_WAY_TO_PATCHES = 8
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What height and width may be: a multiple of `patch` pixels, up to `most` patches each."""
+
+    patch: int
+    most: int
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """One input: its dimensions (-1: dynamic) and element type."""
+    """One input: its dimensions (-1: dynamic) and element type; `picture` for height and width of any size."""
 
     name: str
     shape: tuple[int, ...]
     element_type: str
+    picture: Picture | None = None
 
 
 def input_specs(model: ov.Model | ov.CompiledModel) -> list[InputSpec]:
-    """What the model wants to be fed with."""
+    """What the model wants to be fed with.
+
+    Of an `ov.Model` dimensions that it declares dynamic, but takes in one size only, are told as that size: those of
+    pictures behind positions that were learned, and positions in the window of a convolution. OpenVINO's own
+    inference of shapes says which.
+    """
     specs = []
     for port in model.inputs:
         shape = tuple(dim.get_length() if dim.is_static else -1 for dim in port.get_partial_shape())
         specs.append(InputSpec(port.get_any_name(), shape, port.get_element_type().to_string()))
+    if isinstance(model, ov.Model) and any(_is_picture(spec) or _is_window(spec) for spec in specs):
+        return _settled(model, specs)
     return specs
 
 
-def shape_for(spec: InputSpec, tokens: int) -> tuple[int, ...]:
-    """The input's shape for one sequence of `tokens` tokens.
+def shapes_for(specs: Sequence[InputSpec], tokens: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of all inputs for one sequence of `tokens` tokens, or a picture of about as many patches.
 
-    Dynamic dimensions are 1, the last of them the number of tokens; the features behind it are static. An input of
-    one dimension counts sequences (`beam_idx`), not tokens, and a cache of past tokens is empty.
+    Dynamic dimensions are 1, the last of them the number of tokens; the features behind it are static. The first
+    dimension alone counts sequences or pictures, not tokens, where the rank or another input shows that there is one
+    for them. So does an input of one dimension (`beam_idx`, `timestep`). A cache of past tokens is empty.
     """
-    if _PAST in spec.name:
-        tokens = 0
-    dynamic = [axis for axis, size in enumerate(spec.shape) if size == -1]
-    last = dynamic[-1] if dynamic and len(spec.shape) > 1 else None
-    return tuple(tokens if axis == last else 1 if size == -1 else size for axis, size in enumerate(spec.shape))
+    batched = any(spec.shape[:1] == (-1,) and spec.shape.count(-1) > 1 for spec in specs)
+    return {spec.name: _shape(spec, tokens, batched=batched) for spec in specs}
 
 
 def make_inputs(specs: Sequence[InputSpec], tokens: int, seed: int = 0) -> Mapping[str, npt.NDArray[Any]]:
     """Random token ids and activations; masks of ones, positions in order."""
     rng = np.random.default_rng(seed)
-    return {spec.name: _values(spec, shape_for(spec, tokens), rng) for spec in specs}
+    shapes = shapes_for(specs, tokens)
+    return {spec.name: _values(spec, shapes[spec.name], rng) for spec in specs}
+
+
+def is_cache(spec: InputSpec) -> bool:
+    """Whether the input holds what the model keeps of past tokens."""
+    return spec.name.startswith(_CACHES)
+
+
+def _shape(spec: InputSpec, tokens: int, *, batched: bool) -> tuple[int, ...]:
+    if spec.picture is not None:
+        side = spec.picture.patch * max(1, min(spec.picture.most, math.isqrt(tokens)))
+        return (*(max(size, 1) for size in spec.shape[:-2]), side, side)
+    dynamic = [axis for axis, size in enumerate(spec.shape) if size == -1]
+    counted = dynamic[-1] if dynamic else None
+    if counted == 0 and (len(spec.shape) != 2 or batched or is_cache(spec)):
+        counted = None
+    number = 0 if is_cache(spec) else tokens
+    return tuple(number if axis == counted else 1 if size == -1 else size for axis, size in enumerate(spec.shape))
 
 
 def _values(spec: InputSpec, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[Any]:
     dtype = np.dtype(getattr(ov.Type, spec.element_type).to_dtype())
     if "mask" in spec.name:
         return np.ones(shape, dtype)
-    if "position" in spec.name and len(shape) > 1:
+    if is_cache(spec):
+        return np.zeros(shape, dtype)
+    if "position" in spec.name and shape:
         return np.broadcast_to(np.arange(shape[-1]), shape).astype(dtype)
     if spec.name == "beam_idx":
         return np.arange(shape[0]).astype(dtype)
@@ -64,3 +104,69 @@ def _values(spec: InputSpec, shape: tuple[int, ...], rng: np.random.Generator) -
         high = 2 if "type" in spec.name else _IDS
         return rng.integers(0, high, shape).astype(dtype)
     return rng.standard_normal(shape).astype(dtype)
+
+
+def _is_picture(spec: InputSpec) -> bool:
+    return len(spec.shape) == 4 and spec.shape[2:] == (-1, -1) and spec.shape[1] > 0 and not is_cache(spec)
+
+
+def _is_window(spec: InputSpec) -> bool:
+    return spec.shape == (-1,) and "position" in spec.name
+
+
+def _settled(model: ov.Model, specs: Sequence[InputSpec]) -> list[InputSpec]:
+    """The specs with what shape inference lets pass."""
+    trial, found = model.clone(), list(specs)
+    for number, spec in enumerate(specs):
+        if _is_picture(spec):
+            found[number] = _settled_picture(trial, found, number)
+        elif _is_window(spec):
+            sizes = (*range(2, _LARGEST_WINDOW + 1), _MANY_TOKENS)
+            fitting = [size for size in sizes if _fits(trial, _with(found, number, replace(spec, shape=(size,))))]
+            if fitting and fitting[0] != _MANY_TOKENS:
+                found[number] = replace(spec, shape=(fitting[0],))
+    return found
+
+
+def _settled_picture(trial: ov.Model, specs: Sequence[InputSpec], number: int) -> InputSpec:
+    spec = specs[number]
+    patch = _patch(trial.input(spec.name).get_node())
+
+    def sized(patches: int) -> InputSpec:
+        return replace(spec, shape=(*spec.shape[:2], patch * patches, patch * patches))
+
+    def fits(patches: int) -> bool:
+        return _fits(trial, _with(specs, number, sized(patches)))
+
+    if fits(2):
+        most = 2
+        while most < _LARGEST_PICTURE and fits(2 * most):
+            most *= 2
+        return replace(spec, picture=Picture(patch, most))
+    # One patch comes last: it would be added to positions of any number.
+    only = next((patches for patches in (*range(3, _LARGEST_PICTURE + 1), 1) if fits(patches)), None)
+    return spec if only is None else sized(only)
+
+
+def _patch(parameter: ov.Node) -> int:
+    """The stride of the first convolution behind the input."""
+    nodes = [parameter]
+    for _ in range(_WAY_TO_PATCHES):
+        nodes = [target.get_node() for node in nodes for port in node.outputs() for target in port.get_target_inputs()]
+        strides = [node.get_attributes()["strides"] for node in nodes if node.get_type_name() == "Convolution"]
+        if strides:
+            return int(strides[0][-1])
+    return 1
+
+
+def _with(specs: Sequence[InputSpec], number: int, spec: InputSpec) -> list[InputSpec]:
+    return [*specs[:number], spec, *specs[number + 1 :]]
+
+
+def _fits(trial: ov.Model, specs: Sequence[InputSpec]) -> bool:
+    """Whether shapes for many tokens go through the model, which keeps them if so."""
+    try:
+        trial.reshape({name: list(shape) for name, shape in shapes_for(specs, _MANY_TOKENS).items()})
+    except RuntimeError:
+        return False
+    return True

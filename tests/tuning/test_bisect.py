@@ -204,10 +204,12 @@ def test_an_interrupted_search_goes_on(
 
     command = ("bisect", planted, "--json", *LIMIT, *WINDOWS)
     whole = ovpass.succeed(*command, "--state", tmp_path / "whole").json
+    del whole["run"]
     with monkeypatch.context() as patched:
         patched.setattr(SwitchedModel, "cost", interrupted)
         assert ovpass(*command, "--state", tmp_path / "resumed").code == 1
-    assert ovpass.succeed(*command, "--state", tmp_path / "resumed").json == whole
+    resumed = ovpass.succeed(*command, "--state", tmp_path / "resumed").json
+    assert {key: resumed[key] for key in whole} == whole
     keys = {folder: [json.loads(line)[0] for line in _lines(tmp_path / folder)] for folder in ("whole", "resumed")}
     assert keys["resumed"] == keys["whole"]
 

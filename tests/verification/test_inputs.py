@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import openvino as ov
 import pytest
+from openvino import opset13 as op
 
-from ovpass.verification.inputs import InputSpec, input_specs, make_inputs, shape_for
+from ovpass.verification.inputs import InputSpec, input_specs, make_inputs, shapes_for
 from tests.builders import encoder_model, linear_model, llama_model
 
 MODELS: dict[str, tuple[Callable[[], ov.Model], dict[str, tuple[int, ...]]]] = {
@@ -53,5 +54,40 @@ def test_values_are_what_the_names_say() -> None:
 
 
 def test_a_scalar_and_a_sequence_count_stay_what_they_are() -> None:
-    assert shape_for(InputSpec("condition", (), "boolean"), 9) == ()
-    assert shape_for(InputSpec("beam_idx", (-1,), "i32"), 9) == (1,)
+    specs = [InputSpec("condition", (), "boolean"), InputSpec("beam_idx", (-1,), "i32")]
+    assert shapes_for(specs, 9) == {"condition": (), "beam_idx": (1,)}
+
+
+@pytest.mark.parametrize(
+    ("specs", "shapes"),
+    [
+        ([InputSpec("x", (-1, 64), "f32")], [(9, 64)]),
+        ([InputSpec("ids", (-1, -1), "i64"), InputSpec("pooled", (-1, 64), "f32")], [(1, 9), (1, 64)]),
+        ([InputSpec("mask", (1, -1, -1), "f32"), InputSpec("x", (-1, 64), "f32")], [(1, 1, 9), (9, 64)]),
+        ([InputSpec("input_features", (-1, 80, 256), "f32")], [(1, 80, 256)]),
+        ([InputSpec("cache_params.past.ssm.0", (-1, 256, 16), "f32")], [(1, 256, 16)]),
+    ],
+    ids=["rows are tokens", "rows are sequences", "one sequence", "a spectrogram", "a state"],
+)
+def test_the_first_dimension_counts_tokens_or_sequences(specs: list[InputSpec], shapes: list[tuple[int, ...]]) -> None:
+    assert list(shapes_for(specs, 9).values()) == shapes
+
+
+def picture_model(side: int | None) -> ov.Model:
+    """Patches of 4 x 4 pixels of a picture; with positions learned for one side, where that is given."""
+    x = op.parameter([-1, 3, -1, -1], np.float32, name="pixel_values")
+    x.output(0).set_names({"pixel_values"})
+    patches = op.convolution(x, np.ones((8, 3, 4, 4), np.float32), [4, 4], [0, 0], [0, 0], [1, 1])
+    rows = op.reshape(patches, np.array([0, 8, -1], np.int64), True)
+    if side is not None:
+        rows = op.add(rows, np.ones((1, 8, (side // 4) ** 2), np.float32))
+    return ov.Model([rows], [x])
+
+
+@pytest.mark.parametrize(("side", "tokens", "expected"), [(20, 7, 20), (20, 900, 20), (None, 9, 12), (None, 100, 40)])
+def test_pictures_are_as_large_as_the_model_takes_them(side: int | None, tokens: int, expected: int) -> None:
+    model = picture_model(side)
+    inputs = make_inputs(input_specs(model), tokens)
+    assert inputs["pixel_values"].shape == (1, 3, expected, expected)
+    assert np.isfinite(next(iter(ov.Core().compile_model(model, "CPU")(inputs).values()))).all()
+    assert model.input().get_partial_shape().is_dynamic  # looking changes nothing

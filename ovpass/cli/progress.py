@@ -1,0 +1,75 @@
+"""Progress on a terminal: a bar with what is left where steps are counted, else a spinner."""
+
+from __future__ import annotations
+
+import re
+
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
+from rich.text import Text
+
+_COUNT = re.compile(r"(\d+) of (\d+)\b(.*\bleft\b)?")
+
+
+class StepBar:
+    """Shows one step after the other, as it is told of them.
+
+    A step that says `3 of 8` is the third of eight; `3 of 8 left` leaves three. A count that goes back, or has another
+    total, is of another thing, whose time is reckoned anew.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+            _Counted(BarColumn(bar_width=16)),
+            _Counted(MofNCompleteColumn()),
+            _Counted(TimeRemainingColumn()),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self.progress.add_task("starting", total=None)
+        self._done: int = 0
+        self._total: int | None = None
+
+    def show(self, step: str) -> None:
+        """Go on to this step."""
+        done, total = _count_in(step)
+        if total == self._total and total is not None and done >= self._done:
+            self.progress.update(self._task, completed=done, description=step)
+        else:
+            self.progress.remove_task(self._task)  # its clock is another's, and a total cannot be taken back
+            self._task = self.progress.add_task(step, completed=done, total=total)
+        self._done, self._total = done, total
+
+
+class _Counted(ProgressColumn):
+    """A column for steps that are counted; empty for others."""
+
+    def __init__(self, column: ProgressColumn) -> None:
+        super().__init__()
+        self._column = column
+
+    def render(self, task: Task) -> RenderableType:
+        return Text("") if task.total is None else self._column(task)
+
+
+def _count_in(step: str) -> tuple[int, int | None]:
+    """How many steps are done, and of how many, by its words."""
+    found = list(_COUNT.finditer(step))
+    if not found:
+        return 0, None
+    number, total = int(found[-1][1]), int(found[-1][2])
+    return (total - number if found[-1][3] else number - 1), total

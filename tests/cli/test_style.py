@@ -1,0 +1,178 @@
+"""All commands print in one style: tables of 80 columns, colours on terminals only, progress on standard error."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ovpass.cli.output import complain, progress
+from ovpass.cli.progress import StepBar
+from tests.cli.command import ENCODER, LLAMA, MODELS, CommandLine
+
+ZOO = MODELS / "zoo"
+LONG = ("whisper", "sd3", "llava")
+"""Models with long names of layers, and several of them."""
+QUICK = ("--windows", 1, "--window-tokens", 48)
+ESCAPE = "\x1b"
+
+
+def tables(out: str) -> list[str]:
+    """The lines of all tables: what lies above a rule, and below it up to a line that is not indented."""
+    lines, found = out.splitlines(), []
+    for number, line in enumerate(lines):
+        if line and set(line.strip()) == {"─"}:
+            end = next((n for n in range(number, len(lines)) if not lines[n].startswith(" ")), len(lines))
+            found += lines[number - 1 : end]
+    return found
+
+
+def fits(out: str) -> bool:
+    """Whether there are tables, all of 80 columns at most, and nothing of a terminal."""
+    assert tables(out)
+    assert ESCAPE not in out
+    return max(map(len, tables(out))) <= 80
+
+
+@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize("detail", [(), ("--verbose",)], ids=["short", "verbose"])
+def test_looking_and_changing(ovpass: CommandLine, name: str, detail: tuple[str, ...], tmp_path: Path) -> None:
+    source, out = ZOO / name, tmp_path / "out"
+    assert fits(ovpass.succeed("inspect", source, *detail).out)
+    assert fits(ovpass.succeed("plan", source, "--exempt", "kind:mlp", *detail).out)
+    assert fits(ovpass.succeed("explain", source, *detail).out)
+    assert fits(ovpass.succeed("apply", source, "-o", out, "--exempt", "kind:mlp", *detail).out)
+    assert fits(ovpass.succeed("strip", out, "-o", tmp_path / "back", *detail).out)
+    assert fits(ovpass.succeed("verify", source, "--device", "CPU", *detail).out)
+
+
+def test_differences(ovpass: CommandLine, tmp_path: Path) -> None:
+    ovpass.succeed("plan", ZOO / "llama", "--target", "cpu", "-o", tmp_path / "plan.yaml", "--quiet")
+    other = ("--property", "DYNAMIC_QUANTIZATION_GROUP_SIZE=0")
+    ran = ovpass("verify", ZOO / "llama", "--device", "CPU", "--plan", tmp_path / "plan.yaml", *other)
+    assert ran.code == 1
+    assert fits(ran.out)
+    assert ran.err == "Failed: 15 sites are not as planned\n"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("sensitivity", "--fast", "--refine", 1, "--verbose"),
+        ("bisect", "--max-kl", 1e-12, "--by", "kind"),
+        ("tune", "--max-kl", 1),
+    ],
+    ids=lambda args: args[0],
+)
+def test_searching(ovpass: CommandLine, args: tuple[object, ...], tmp_path: Path) -> None:
+    command, *options = args
+    assert fits(ovpass.succeed(command, LLAMA, *QUICK, *options, "--state", tmp_path).out)
+
+
+def test_measuring(ovpass: CommandLine) -> None:
+    models = (ENCODER, f"{ENCODER}@INFERENCE_PRECISION_HINT=f32,DYNAMIC_QUANTIZATION_GROUP_SIZE=64")
+    ran = ovpass.succeed("bench", *models, "--prompt-tokens", "8,16", "--repeats", 2, "--warm-up", 0)
+    assert fits(ran.out)
+    text = ("--tokenizer", LLAMA, "--windows", 2, "--window-tokens", 16)
+    assert fits(ovpass.succeed("evaluate", ENCODER, f"{ENCODER}@32,profile=cpu", *text).out)
+    assert fits(ovpass.succeed("evaluate", LLAMA, f"{LLAMA}@32,profile=cpu", *QUICK).out)
+
+
+def on_a_terminal(*args: object, errors: bool = False, variables: Mapping[str, str] | None = None) -> str:
+    """What a command writes to a terminal of 80 columns: to standard output, or to standard error."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    own = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS", "FORCE_COLOR", "CI")}
+    child = subprocess.Popen(
+        [sys.executable, "-m", "ovpass", *map(str, args)],
+        env={**own, "TERM": "xterm-256color", **(variables or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL if errors else theirs,
+        stderr=theirs if errors else subprocess.DEVNULL,
+    )
+    os.close(theirs)
+    written = b""
+    try:
+        while part := os.read(ours, 65536):
+            written += part
+    except OSError:
+        pass  # the other end is closed
+    child.wait(60)
+    os.close(ours)
+    return written.decode()
+
+
+def plain(text: str) -> str:
+    """Without what colours it."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def test_colours_are_for_terminals_that_want_them(ovpass: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    args = ("plan", LLAMA, "--exempt", "kind:lm_head")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    piped = ovpass.succeed(*args).out.split()
+    assert ESCAPE not in "".join(piped)
+    shown = on_a_terminal(*args)
+    assert ESCAPE in shown
+    assert plain(shown).split() == piped
+    assert all(len(line) <= 80 for line in plain(shown).splitlines())
+    bare = on_a_terminal(*args, variables={"NO_COLOR": "1"})
+    assert ESCAPE not in bare
+    assert bare.split() == piped
+
+
+def test_a_bad_verdict_does_not_look_like_a_good_one(ovpass: CommandLine, tmp_path: Path) -> None:
+    ovpass.succeed("plan", LLAMA, "--target", "cpu", "-o", tmp_path / "plan.yaml", "--quiet")
+
+    def colour(*options: object) -> str:
+        shown = on_a_terminal("verify", LLAMA, "--device", "CPU", "--plan", tmp_path / "plan.yaml", *options)
+        line = next(line for line in shown.splitlines() if "sites as planned" in line)
+        return re.split("[0-9]+ of", line)[0]
+
+    good, bad = colour(), colour("--property", "DYNAMIC_QUANTIZATION_GROUP_SIZE=0")
+    assert ESCAPE in good
+    assert good != bad
+
+
+def test_progress_is_for_terminals() -> None:
+    shown = on_a_terminal("evaluate", LLAMA, f"{LLAMA}@32,profile=cpu", *QUICK, errors=True)
+    assert "window 1 of 1" in shown
+
+
+def test_steps_that_are_counted_fill_a_bar() -> None:
+    bar = StepBar(Console(stderr=True))
+    for step, count in (
+        ("loading", (0, None)),
+        ("window 1 of 8", (0, 8)),
+        ("window 3 of 8", (2, 8)),
+        ("another: window 2 of 8", (1, 8)),
+        ("only layers.0.of 1 of 2 (3 of 15)", (2, 15)),
+        ("4 of 15 sites left", (11, 15)),
+        ("all but those", (0, None)),
+    ):
+        bar.show(step)
+        (task,) = bar.progress.tasks
+        assert (task.completed, task.total) == count
+        assert task.description == step
+
+
+def test_errors_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    complain("Error", f"{'a long name ' * 20}[bold]")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", f"Error: {'a long name ' * 20}[bold]\n")
+
+
+def test_no_progress_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress(quiet=False) as step:
+        step("one of many")
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,35 @@
+"""What the tests of the zoo share: the command line, a tokenizer, one compilation of every model on the GPU plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Split
+
+from ovpass.verification import Seen
+from tests.cli.conftest import ovpass
+from tests.simulated_gpu import Job
+from tests.zoo.exports import exports
+
+__all__ = ["ovpass"]
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one that makes a token of each letter, for the zoo has none: ids stay below its 256."""
+    folder = tmp_path_factory.mktemp("tokenizer")
+    letters = Tokenizer(WordLevel({"?": 0, **{chr(code): code for code in range(1, 127) if code != ord("?")}}, "?"))
+    letters.pre_tokenizer = Split("", "isolated")
+    letters.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def on_gpu(simulated_gpu: Callable[[Sequence[Job], float | None], list[Seen]]) -> Mapping[Path, Seen]:
+    """What the GPU plugin makes of every model, by the path of its .xml."""
+    paths = [export.path for export in exports()]
+    return dict(zip(paths, simulated_gpu([Job(path) for path in paths], None), strict=True))

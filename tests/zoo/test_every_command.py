@@ -1,0 +1,116 @@
+"""Commands that look at models and change them, on every model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ovpass.verification import Order, Seen, SimulatedGpu
+from tests.cli.command import CommandLine, contents
+from tests.zoo.expected import ON_GPU, REFUSED, refused
+from tests.zoo.exports import NAMES, ZOO, exports
+
+EACH = pytest.mark.parametrize("name", NAMES)
+WAYS = {
+    "native": ("--group-size", 32, "--exempt", "kind:attn"),
+    "native-gpu": ("--target", "gpu", "--group-size", 32),
+    "native-cpu": ("--target", "cpu", "--group-size", 32),
+    "int8": ("--lowering", "int8", "--requantize"),
+    "int8-cpu": ("--lowering", "int8", "--requantize", "--target", "cpu"),
+    "emulate": ("--lowering", "emulate", "--group-size", 32),
+}
+
+
+def sites(name: str) -> list[str]:
+    """Those of all models in a folder, by NNCF's own record."""
+    return sorted(site for export in exports() if export.name == name for site in export.matmuls)
+
+
+def names(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    return sorted(entry["name"] for entry in entries)
+
+
+@EACH
+@pytest.mark.parametrize("target", ["gpu-xmx", "gpu", "cpu"])
+def test_inspect_plan_explain(ovpass: CommandLine, name: str, target: str) -> None:
+    """They are of one mind."""
+    inspected = ovpass.succeed("inspect", ZOO / name, "--target", target, "--json").json
+    assert names(inspected["sites"]) == sites(name)
+    planned = ovpass.succeed("plan", ZOO / name, "--target", target, "--json").json
+    assert names(planned["decisions"]) == sites(name)
+    assert planned["counts"]["quantize"] == sum(site["eligible"] for site in inspected["sites"])
+    explained = ovpass.succeed("explain", ZOO / name, "--json").json["devices"]
+    devices = [device for device in explained if device["target"] == target]
+    assert sum(outcome["sites"] for device in devices for outcome in device["outcomes"]) == len(sites(name))
+    assert sum(device["quantized"] for device in devices) == planned["counts"]["quantize"]
+
+
+@EACH
+@pytest.mark.parametrize("way", WAYS)
+def test_apply_and_strip(ovpass: CommandLine, name: str, way: str, tmp_path: Path) -> None:
+    """What strip leaves is what was there; it refuses where the weights are others now."""
+    original = contents(ZOO / name)
+    settings = [word for word in WAYS[way] if not (name == "mamba" and word in ("--exempt", "kind:attn"))]
+    out, back = tmp_path / "out", tmp_path / "back"
+    applied = ovpass.succeed("apply", ZOO / name, "-o", out, *settings, "--json").json
+    assert names(applied["decisions"]) == sites(name)
+    assert set(contents(out)) - {"ovpass_run.env"} == set(original)
+    assert sum(applied["counts"].values()) == len(sites(name))
+    assert applied["counts"]["quantize"] or (name, way) == ("bert", "native-gpu")  # 8-bit weights with no zero point
+    assert bool(applied["counts"]["exempt"]) == ("--exempt" in settings)
+    if any(decision.get("method") == "requantize" for decision in applied["decisions"]):
+        ovpass.refuse("strip", out, "-o", back)
+        assert not back.exists()
+        return
+    stripped = ovpass.succeed("strip", out, "-o", back, "--json").json
+    assert set(stripped["weights"]) == set(applied["weights"])
+    left = contents(back)
+    assert {path: left[path] for path in original if not path.endswith(".xml")} == {
+        path: digest for path, digest in original.items() if not path.endswith(".xml")
+    }
+    assert contents(ZOO / name) == original
+
+
+@EACH
+def test_what_there_is_nothing_to_do_for(ovpass: CommandLine, name: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert refused(ovpass, name, "strip", ZOO / name, "-o", out)
+    assert refused(ovpass, name, "compress", ZOO / name, "-o", out)
+    options = (ZOO / name, "-o", out, "--lowering", "int8", "--json")
+    if not refused(ovpass, name, "apply", *options):
+        assert ovpass.succeed("apply", *options).json["counts"]["quantize"] == len(sites(name))
+    assert out.exists() == (name not in REFUSED["apply"])
+
+
+@EACH
+def test_verify_on_the_cpu(ovpass: CommandLine, name: str) -> None:
+    exact = ("--property", "INFERENCE_PRECISION_HINT=f32")
+    report = ovpass.succeed("verify", ZOO / name, "--device", "CPU", *exact, "--json").json
+    assert report["ok"]
+    assert names(report["sites"]) == sites(name)
+
+
+@pytest.mark.gpu
+@EACH
+def test_verify_on_the_gpu(
+    ovpass: CommandLine, name: str, on_gpu: Mapping[Path, Seen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answers are the plugin's, which was asked about all models at once."""
+
+    def look(_: SimulatedGpu, orders: Sequence[Order], environment: Mapping[str, str]) -> list[Seen]:
+        assert not environment
+        assert not any(order.config or order.tokens or order.traced for order in orders)
+        return [on_gpu[Path(order.model)] for order in orders]
+
+    monkeypatch.setattr(SimulatedGpu, "look", look)
+    ran = ovpass("verify", ZOO / name, "--simulate", "arc-a770", "--json")
+    code, words = ON_GPU.get(name, (0, ""))
+    assert (ran.code, words in ran.err) == (code, True)
+    if code == 2:
+        assert ran.out == ""
+    else:
+        assert ran.json["ok"] == (code == 0)
+        assert names(ran.json["sites"]) == sites(name)
