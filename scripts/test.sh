@@ -2,10 +2,17 @@
 # Lint, type-check and test everything, on a machine with no more than Python and git.
 #
 #   scripts/test.sh            all tests but those of the heavy exporters
+#   scripts/test.sh --all      those, too, in an environment of their own (PyTorch, 2 GB)
 #   scripts/test.sh ARGS...    the same environment and checks, pytest with these arguments
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
+
+exporters=false
+if [ "${1:-}" = --all ]; then
+  exporters=true
+  shift
+fi
 
 make_environment dev
 
@@ -22,3 +29,8 @@ ruff check .
 ruff format --check .
 mypy
 pytest "$@"
+
+if $exporters; then
+  make_export_environment pytest pytest-timeout
+  pytest tests/exporters
+fi

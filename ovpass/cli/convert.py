@@ -1,0 +1,76 @@
+"""ovpass convert: a model folder of what is no OpenVINO model yet."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ovpass.cli.options import json_option, output_option, overwrite_option
+from ovpass.cli.output import by_kind, note, print_json, print_table, print_title, progress, say, verdict
+from ovpass.convert.convert import Converted, convert_source
+from ovpass.convert.hugging_face import WEIGHT_FORMATS
+
+
+@click.command("convert")
+@click.argument("source")
+@output_option
+@click.option("--task", help="The exporter's task.  [Hugging Face; default: told by config.json]")
+@click.option("--weight-format", help=f"{' or '.join(WEIGHT_FORMATS)}.  [Hugging Face; default: {WEIGHT_FORMATS[0]}]")
+@click.option("--exact", is_flag=True, help="Dequantize to f16 just what the file says.  [GGUF]")
+@click.option("--trust-remote-code", is_flag=True, help="Run Python code that the folder brings.  [Hugging Face]")
+@overwrite_option
+@json_option
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def command(source: str, output: Path, overwrite: bool, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Convert SOURCE to an OpenVINO model folder, without the network.
+
+    SOURCE is a .gguf file, a Hugging Face folder (GPTQ and AWQ checkpoints keep their integers), an .onnx file, or a
+    folder with one of these and a tokenizer.
+    """
+    started = time.perf_counter()
+    with progress(quiet=quiet or as_json) as step:
+        done = convert_source(source, output, overwrite=overwrite, progress=step, **options)
+    seconds = time.perf_counter() - started
+    if as_json:
+        print_json({**converted_report(done), "seconds": round(seconds, 3)})
+    elif not quiet:
+        _print(done, seconds)
+
+
+def converted_report(done: Converted) -> dict[str, Any]:
+    """What was made, as JSON."""
+    return {
+        "output": str(done.output),
+        "source": done.kind,
+        "task": done.task,
+        "tokenizer": done.tokenizer,
+        "models": [
+            {
+                "model": model.key,
+                "bytes": model.bytes,
+                "ops": model.ops,
+                "sites": model.sites,
+                "layers": [asdict(layers) for layers in model.layers],
+            }
+            for model in done.models
+        ],
+        "notes": list(done.notes),
+    }
+
+
+def _print(done: Converted, seconds: float) -> None:
+    for model in done.models:
+        if len(done.models) > 1:
+            print_title(model.key)
+        ordered = sorted(model.layers, key=lambda layers: by_kind(layers.kind))
+        rows = [(layers.count, layers.kind, layers.weights) for layers in ordered]
+        print_table(("Layers", "Kind", "Weights (N x K)"), rows, numeric=("Layers",))
+        say(f"{model.ops} operations, {model.bytes / 1e6:.1f} MB of weights, {model.sites} compressed MatMuls.")
+    say(f"From {done.kind}{f' for {done.task}' if done.task else ''}, with{'' if done.tokenizer else 'out'} tokenizer.")
+    for text in done.notes:
+        note(text)
+    verdict(f"Written to {done.output} in {seconds:.2f} s.")

@@ -1,0 +1,47 @@
+"""Tokenizers of ONNX folders: carried along, and converted where the packages for it are there."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+from ovpass.convert.convert_process import run_python
+from ovpass.errors import ModelError
+from ovpass.rewrite import Progress
+
+TOKENIZER, DETOKENIZER = "openvino_tokenizer.xml", "openvino_detokenizer.xml"
+
+_CARRIED = ("*config*.json", "*token*", "vocab.*", "merges.txt", "chat_template*", "*.model")
+_SOURCES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "*.model")
+_CONVERT = """
+import sys
+import openvino as ov
+from openvino_tokenizers import convert_tokenizer
+from transformers import AutoTokenizer
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[1], local_files_only=True)
+for path, model in zip(sys.argv[2:], convert_tokenizer(tokenizer, with_detokenizer=True)):
+    ov.save_model(model, path)
+"""
+
+
+def carry_tokenizer(source: Path | None, folder: Path, progress: Progress) -> list[str]:
+    """Copy tokenizer and configurations from beside a model, and convert the tokenizer; returns notes."""
+    if source is None:
+        return ["no tokenizer: name the folder instead of the file, and what is beside the model comes along"]
+    for pattern in _CARRIED:
+        for path in sorted(source.glob(pattern)):
+            if path.is_file() and not (folder / path.name).exists():
+                shutil.copyfile(path, folder / path.name)
+    if not any(any(folder.glob(pattern)) for pattern in _SOURCES):
+        return [f"no tokenizer: {source} has none"]
+    missing = [name for name in ("transformers", "openvino_tokenizers") if importlib.util.find_spec(name) is None]
+    if missing:
+        return [f"the tokenizer was copied, not converted: that needs {missing[0]}, pip install 'ovpass[export]'"]
+    progress("converting the tokenizer")
+    try:
+        targets = [str(folder / name) for name in (TOKENIZER, DETOKENIZER)]
+        run_python(["-c", _CONVERT, str(folder), *targets], "the tokenizer was copied, not converted")
+    except ModelError as error:
+        return [str(error)]
+    return []

@@ -1,0 +1,152 @@
+"""GGUF files through OpenVINO GenAI."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+import openvino_genai
+import pytest
+
+from ovpass.convert.convert import convert_source
+from ovpass.convert.gguf_file import config_of, open_gguf
+from ovpass.convert.layers import LinearLayer, find_linear_layers
+from ovpass.errors import ModelError
+from ovpass.passes.packing import evaluate
+from ovpass.sites import CompressedMatMul, find_compressed_matmuls
+from ovpass.sites.model_graph import ModelGraph
+from tests.cli.command import CommandLine
+from tests.convert.gguf_files import BLOCKS, HIDDEN, WORDS, weights_in, write_gguf
+
+BODY = 7 * BLOCKS
+HALF = 2.0**-11
+"""The largest relative error of a value that is rounded to f16."""
+NAMES = {
+    "attn.q": "attn_q", "attn.k": "attn_k", "attn.v": "attn_v", "attn.out": "attn_output", "mlp.gate": "ffn_gate",
+    "mlp.up": "ffn_up", "mlp.down": "ffn_down",
+}  # fmt: skip
+
+
+def matmuls(folder: Path) -> dict[str, Any]:
+    """The weights [N, K] of each MatMul by the GGUF's name for them, as the model computes them."""
+    model = ov.Core().read_model(folder / "openvino_model.xml")
+    by_name = {node.get_friendly_name(): node for node in model.get_ops()}
+    found = {}
+    layers: list[CompressedMatMul | LinearLayer] = [*find_compressed_matmuls(model)]
+    for layer in [*layers, *find_linear_layers(ModelGraph(model))]:
+        if layer.k > 1:
+            name = "output" if layer.layer is None else f"blk.{layer.layer}.{NAMES[layer.kind]}"
+            found[name] = evaluate(by_name[layer.name].input_value(1)).astype(np.float32).reshape(layer.n, layer.k)
+    return found
+
+
+def expected(path: Path) -> dict[str, Any]:
+    weights = {name.removesuffix(".weight"): values for name, values in weights_in(path).items()}
+    return {"output": weights["token_embd"], **weights}
+
+
+def difference(found: Any, wanted: Any) -> float:
+    return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
+
+
+@pytest.mark.parametrize(
+    ("kind", "tied", "weights", "lost"),
+    [
+        # products with a scale in f16 are exact in 11 bits or rounded once
+        ("F16", True, "f16", 0.0),
+        ("Q8_0", True, "u8 asymmetric g32", HALF),
+        ("Q4_0", False, "u4 asymmetric g32", HALF),
+        # a minimum is rounded to a multiple of the scale: 1 / sqrt(12) of a step, of 15 over about 4 deviations
+        ("Q4_1", True, "u4 asymmetric g32", 0.1),
+    ],
+)
+def test_every_type_that_genai_reads(tmp_path: Path, kind: str, tied: bool, weights: str, lost: float) -> None:
+    source = write_gguf(tmp_path / "in.gguf", kind, tied=tied)
+    done = convert_source(source, tmp_path / "out")
+    assert (done.kind, done.tokenizer) == ("GGUF", True)
+    (model,) = done.models
+    assert {layers.weights.rpartition(" ")[0] for layers in model.layers} == {weights}
+    assert sum(layers.count for layers in model.layers) == BODY + 1
+    assert bool(done.notes) == (kind == "Q4_1")
+    found, wanted = matmuls(tmp_path / "out"), expected(source)
+    assert len(found) == BODY + 1
+    assert max(difference(found[name], wanted[name]) for name in found) <= lost
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.gguf", "out"]
+
+
+@pytest.mark.parametrize("kind", ["Q4_1", "F32", "Q5_1"])
+def test_exact_keeps_what_the_file_says(tmp_path: Path, kind: str) -> None:
+    """Types that GenAI rounds, and such that it cannot read."""
+    source = write_gguf(tmp_path / "in.gguf", kind)
+    done = convert_source(source, tmp_path / "out", exact=True)
+    assert done.notes == ()
+    assert done.models[0].sites == 0
+    found, wanted = matmuls(tmp_path / "out"), expected(source)
+    assert len(found) == BODY + 1
+    assert all(np.array_equal(found[name], wanted[name].astype(np.float16).astype(np.float32)) for name in found)
+
+
+def test_the_converted_model_generates_and_can_be_read_by_every_command(ovpass: CommandLine, tmp_path: Path) -> None:
+    source = write_gguf(tmp_path / "in.gguf", "Q4_0")
+    ovpass.succeed("convert", source, "-o", tmp_path / "model", "--quiet")
+    config = json.loads((tmp_path / "model/config.json").read_text())
+    assert (config["hidden_size"], config["vocab_size"], config["rms_norm_eps"]) == (HIDDEN, len(WORDS), 1e-5)
+    assert json.loads((tmp_path / "model/generation_config.json").read_text())["eos_token_id"] == 2
+    pipeline = openvino_genai.LLMPipeline(tmp_path / "model", "CPU")
+    assert pipeline.get_tokenizer().encode("the").input_ids.data.tolist() == [[WORDS.index("the")]]
+    assert pipeline.generate("the", max_new_tokens=2, ignore_eos=True)
+    ovpass.succeed(
+        "apply", tmp_path / "model", "-o", tmp_path / "out", "--target", "cpu", "--group-size", 32, "--quiet"
+    )
+    assert ovpass.succeed("verify", tmp_path / "out", "--device", "CPU", "--json").json["ok"]
+
+
+def test_a_folder_with_the_file(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write_gguf(tmp_path / "in/model.gguf")
+    assert convert_source(tmp_path / "in", tmp_path / "out").kind == "GGUF"
+    write_gguf(tmp_path / "in/other.gguf")
+    with pytest.raises(ModelError, match=r"several models, model\.gguf, other\.gguf"):
+        convert_source(tmp_path / "in", tmp_path / "more")
+
+
+@pytest.mark.parametrize("architecture", ["qwen2", "qwen3"])
+def test_configurations_of_other_architectures(tmp_path: Path, architecture: str) -> None:
+    config = config_of(open_gguf(write_gguf(tmp_path / "in.gguf", architecture=architecture, tied=False)))
+    assert config["model_type"] == architecture
+    assert config["architectures"][0].lower() == f"{architecture}forcausallm"
+    assert not config["tie_word_embeddings"]
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"architecture": "mamba"}, "mamba.* llama, qwen2, qwen3"),
+        ({"kind": "Q5_0"}, "Q5_0.* --exact"),
+        ({"more": {"split.count": 2}}, "several parts"),
+    ],
+)
+def test_models_that_genai_does_not_build(tmp_path: Path, options: dict[str, Any], named: str) -> None:
+    source = write_gguf(tmp_path / "in.gguf", **options)
+    with pytest.raises(ModelError, match=named):
+        convert_source(source, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.gguf"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.9])
+def test_damaged_files(tmp_path: Path, share: float) -> None:
+    """Cut off in the magic, in the header, in the tokenizer and in the weights."""
+    content = write_gguf(tmp_path / "whole.gguf").read_bytes()
+    (tmp_path / "cut.gguf").write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(ModelError, match=r"cut\.gguf: is not a complete GGUF file"):
+        convert_source(tmp_path / "cut.gguf", tmp_path / "out")
+
+
+def test_what_genai_refuses_is_said_in_one_line(ovpass: CommandLine, tmp_path: Path) -> None:
+    content = write_gguf(tmp_path / "in.gguf").read_bytes()
+    (tmp_path / "in.gguf").write_bytes(content.replace(b"output_norm.weight", b"output_mron.weight"))
+    assert "OpenVINO GenAI cannot convert it" in ovpass.refuse("convert", tmp_path / "in.gguf", "-o", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.gguf"]
