@@ -25,6 +25,15 @@ if ! ldconfig -p | grep -q libOpenCL.so.1 || [ ! -e /etc/OpenCL/vendors/intel.ic
   fi
 fi
 
+# Reports are opened in a browser.
+if [ ! -x /usr/bin/chromium ] || [ ! -x /usr/bin/chromedriver ]; then
+  if may_install; then
+    install_packages chromium chromium-driver
+  else
+    echo "Tests of reports need: apt-get install chromium chromium-driver" >&2
+  fi
+fi
+
 ruff check .
 ruff format --check .
 mypy

@@ -14,6 +14,7 @@ from ovpass.groups import format_group_size
 from ovpass.ir.files import open_source
 from ovpass.loading import load, plan_loaded
 from ovpass.plan import Plan, decision_to_dict, save_plans, total_counts
+from ovpass.settings import settings_to_dict
 
 
 @click.command("plan")
@@ -44,6 +45,7 @@ def plans_report(plans: Mapping[str, Plan]) -> dict[str, Any]:
         environment.update(plan.run_environment)
         properties.update(plan.run_properties)
     return {
+        "settings": settings_to_dict(next(iter(plans.values())).settings),
         "decisions": [
             {**({"submodel": key} if key else {}), **decision_to_dict(decision)}
             for key, plan in plans.items()

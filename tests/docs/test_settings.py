@@ -108,7 +108,7 @@ def test_defaults_of_targets() -> None:
     }
 
 
-@pytest.mark.parametrize(("title", "name", "lowering", "cell"), told())
+@pytest.mark.parametrize(("title", "name", "lowering", "cell"), list(told()))
 def test_who_takes_it(encoder: ov.Model, title: str, name: str, lowering: str, cell: str) -> None:
     taken = [target for target in TARGETS if plans(encoder, lowering, target, EXAMPLES[title][name])]
     assert cell == {3: "all", 0: "-"}.get(len(taken), ", ".join(taken))

@@ -1,0 +1,132 @@
+"""ovpass report: one page to look at."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ovpass.cli.output import progress, say
+from ovpass.cli.run_header import remember_arguments
+from ovpass.errors import CheckFailedError, NoDeviceError, OutputError, SettingsError
+
+if TYPE_CHECKING:
+    from ovpass.report.runs import Run
+
+_RUNNABLE = ("inspect", "plan", "verify", "evaluate", "sensitivity", "tune", "bench")
+
+
+@click.command("report")
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...|MODEL")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT", help="The page, .html.")
+@click.option("--run", "wanted", multiple=True, metavar="COMMANDS", help="Run these on MODEL first (repeatable).")
+@click.option("--against", multiple=True, type=click.Path(path_type=Path), help="Compare with this RUN (repeatable).")
+@click.option("--note", default="", metavar="TEXT", help="A line for the reader: where the model comes from, say.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def command(
+    sources: tuple[Path, ...],
+    output: Path,
+    wanted: tuple[str, ...],
+    against: tuple[Path, ...],
+    note: str,
+    quiet: bool,
+) -> None:
+    """Make one HTML file of RUNs, the JSON of other commands, or of a MODEL and the commands to run on it.
+
+    --run inspect,verify,evaluate runs these with what they take by default; with options, each has a --run of its own:
+    --run "verify --simulate arc-a770 --find-threshold". A further RUN can be given beside MODEL.
+    """
+    from ovpass.report.page import check_extra, write_report  # noqa: PLC0415 - not needed to print help
+    from ovpass.report.runs import load_run, make_run  # noqa: PLC0415
+    from ovpass.report.side import Side  # noqa: PLC0415
+
+    check_extra()
+    _check_output(output, [*sources, *against])
+    orders = [order for text in wanted for order in _orders(text)]
+    model, files = _split(sources, orders)
+    loaded = [load_run(path) for path in files]
+    Side.of(loaded)  # what does not belong together is refused before anything takes long
+    other = Side.of(load_run(path) for path in against) if against else None
+    with progress(quiet=quiet) as step:
+        made: list[Run] = []
+        for number, order in enumerate(orders, 1):
+            step(f"{order[0]}, {number} of {len(orders)}")
+            made.append(make_run(_run(model, order), shlex.join(["ovpass", *order])))
+        step("drawing")
+        write_report(Side.of([*made, *loaded]), output, against=other, note=note)
+    if not quiet:
+        say(f"Written to {output}: {output.stat().st_size / 1024:.0f} KB.")
+
+
+def _check_output(output: Path, inputs: Sequence[Path]) -> None:
+    """Before anything takes long: what was given must not be written over."""
+    if output.is_dir():
+        raise OutputError(f"{output}: is a folder; name a file, for example {output / 'report.html'}")
+    if output.resolve() in {path.resolve() for path in inputs}:
+        raise OutputError(f"{output}: is a run that the report is made of; write it to another file")
+
+
+def _orders(text: str) -> list[list[str]]:
+    """Commands separated by commas, or one with its options."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise SettingsError(f"--run {text!r}: cannot be read: {error}") from error
+    orders = [words] if len(words) > 1 else [[name] for name in text.strip().split(",")]
+    for name, *_ in orders or [[""]]:
+        if name not in _RUNNABLE:
+            raise SettingsError(
+                f"--run {text!r}: {name!r} is none of {', '.join(_RUNNABLE)}; "
+                "a command with options has a --run of its own"
+            )
+    return orders
+
+
+def _split(sources: Sequence[Path], orders: Sequence[Sequence[str]]) -> tuple[Path | None, list[Path]]:
+    """The model to run commands on, if any, and the files of runs."""
+    models = [path for path in sources if path.is_dir() or path.suffix == ".xml"]
+    if models and not orders:
+        raise SettingsError(
+            f"{models[0]}: is a model; say what to run on it, for example --run inspect,verify,evaluate"
+        )
+    if orders and len(models) != 1:
+        raise SettingsError(f"--run: name one MODEL to run it on, an .xml or a model folder; here are {len(models)}")
+    return (models[0] if models else None), [path for path in sources if path not in models]
+
+
+def _run(model: Path | None, order: Sequence[str]) -> Any:
+    """What a command prints for `model`; one that asks the plugin asks it without a GPU where there is none."""
+    from ovpass.verification.simulated_gpu import profile_for  # noqa: PLC0415
+
+    name, *words = order
+    given = [str(model), *(word.replace("{model}", str(model)) for word in words)]
+    if list(order) == ["evaluate"]:
+        given.append(f"{model}@profile=gpu")
+    try:
+        return _printed(name, given)
+    except NoDeviceError:
+        if name != "verify" or "--simulate" in given:
+            raise
+        return _printed(name, [*given, "--simulate", profile_for("gpu-xmx")])
+
+
+def _printed(name: str, arguments: Sequence[str]) -> Any:
+    """The JSON of a command, run as if it had been typed; a check that failed is part of it."""
+    command = importlib.import_module(f"ovpass.cli.{name}").command
+    context = click.get_current_context()
+    typed = [*arguments, "--json"]
+    remember_arguments(context, [name, *typed])
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.suppress(CheckFailedError),
+        command.make_context(name, list(typed), parent=context) as child,
+    ):
+        command.invoke(child)
+    return json.loads(out.getvalue())

@@ -1,0 +1,172 @@
+"""Runs: JSON files of commands, read strictly, and checked to be of one model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ovpass.errors import OvpassError, SettingsError
+from ovpass.groups import format_group_size
+from ovpass.identity import Identity
+from ovpass.report import measured, schema
+from ovpass.settings import settings_from_dict
+from ovpass.version import JSON_FORMAT
+
+SHAPES: Mapping[str, type[Any]] = {
+    "inspect": schema.InspectRun,
+    "plan": schema.PlanRun,
+    "apply": schema.PlanRun,
+    "verify": schema.VerifyRun,
+    "evaluate": measured.EvaluateRun,
+    "sensitivity": measured.SensitivityRun,
+    "tune": measured.TuneRun,
+    "bench": measured.BenchRun,
+}
+"""The commands that can be shown, and what their JSON has to hold."""
+_COMPARING = ("evaluate", "bench")
+
+
+class RunError(OvpassError):
+    """A file that is no run of a command, or runs that do not belong together."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: where it was read, its header, and what the command found; `verified` where apply asked the plugin."""
+
+    source: str
+    header: schema.Header
+    found: Any
+    verified: schema.VerifyRun | None = None
+
+
+def load_run(path: Path) -> Run:
+    """Read what a command printed with --json.
+
+    Raises:
+        RunError: naming the file and what is wrong with it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path}: is not JSON, or damaged: {error}; make it with 'ovpass COMMAND ... --json'") from error
+    return make_run(data, str(path))
+
+
+def make_run(data: Any, source: str) -> Run:
+    """A run from plain data.
+
+    Raises:
+        RunError: for data of another version, of a command that is not shown, and where something is missing.
+    """
+    header = _header(data, source)
+    if header.command not in SHAPES:
+        raise RunError(f"{source}: is a run of {header.command!r}; a report shows runs of {', '.join(SHAPES)}")
+    found = _structure(data, SHAPES[header.command], source)
+    verified = _structure(data["verify"], schema.VerifyRun, source) if data.get("verify") else None
+    run = Run(source, header, found, verified)
+    if isinstance(found, measured.BenchRun):
+        _check_subjects(found, source)
+    planned = found.plan if isinstance(found, measured.TuneRun) else found
+    if isinstance(planned, schema.PlanRun):
+        _check_settings(planned.settings, source)
+    return run
+
+
+def check_one_model(runs: Sequence[Run]) -> None:
+    """Make sure that all runs are of one model, changed by ovpass or not.
+
+    An evaluation's reference, and what a benchmark compares with, may be others.
+
+    Raises:
+        RunError: naming two runs of different models.
+    """
+    first: tuple[Run, schema.Model] | None = None
+    for run in sorted(runs, key=lambda run: run.header.command in _COMPARING):
+        known = [model for model in run.header.models if model.sites is not None]
+        if first is None and known:
+            first = run, known[0]
+        elif first is not None and known and not any(_same(model, first[1]) for model in known):
+            raise RunError(
+                f"{run.source} is of {known[0].path}, {first[0].source} of {first[1].path}: these are different "
+                "models; a report is of one, and --against compares two"
+            )
+
+
+def _same(one: schema.Model, other: schema.Model) -> bool:
+    identities = [Identity(model.sites, model.weights, model.changed) for model in (one, other)]
+    return identities[0].same_model(identities[1])
+
+
+def _header(data: Any, source: str) -> schema.Header:
+    made = "make it again with 'ovpass COMMAND ... --json'"
+    if not isinstance(data, dict) or not isinstance(data.get("run"), dict):
+        raise RunError(f'{source}: is no run of this version of ovpass: it has no "run"; {made}')
+    if data["run"].get("format") != JSON_FORMAT:
+        raise RunError(
+            f"{source}: has format {data['run'].get('format')!r}, this version of ovpass reads {JSON_FORMAT}; {made}"
+        )
+    header: schema.Header = _structure(data["run"], schema.Header, f"{source}: run")
+    return header
+
+
+def _check_subjects(found: measured.BenchRun, source: str) -> None:
+    if not found.subjects or any(not 0 <= m.subject < len(found.subjects) for m in found.measurements):
+        raise RunError(f"{source}: is damaged: it has measurements of models that it does not name")
+
+
+def _check_settings(settings: Mapping[str, Any], source: str) -> None:
+    try:
+        settings_from_dict(dict(settings))
+    except SettingsError as error:
+        raise RunError(f"{source}: is damaged, or of another version of ovpass: settings: {error}") from error
+
+
+def _structure(data: Any, shape: type[Any], source: str) -> Any:
+    import cattrs  # noqa: PLC0415 - not needed to print help
+
+    converter = cattrs.Converter()
+    for scalar in (bool, str, int):
+        converter.register_structure_hook(scalar, _strictly)
+    converter.register_structure_hook(float, _number)
+    converter.register_structure_hook_func(lambda kind: kind is schema.Group, _group)
+    try:
+        return converter.structure(data, shape)
+    except (cattrs.BaseValidationError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{source}: is damaged, or of another version of ovpass: {_first(error)}") from error
+
+
+def _first(error: Exception) -> str:
+    """The first of the library's findings."""
+    import cattrs  # noqa: PLC0415
+
+    if not isinstance(error, cattrs.BaseValidationError):
+        return str(error)
+    messages = cattrs.transform_error(error)
+    more = f", and {len(messages) - 1} more" if len(messages) > 1 else ""
+    return f"{messages[0]}{more}"
+
+
+def _strictly(value: Any, expected: type[Any]) -> Any:
+    if type(value) is not expected:
+        raise ValueError(f"expected {expected.__name__}, found {value!r:.60}")
+    return value
+
+
+def _number(value: Any, _: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"expected a number, found {value!r:.60}")
+    return float(value)
+
+
+def _group(value: Any, _: Any) -> schema.Group:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return schema.Group(str(format_group_size(value)))
+    return schema.Group(_strictly(value, str))

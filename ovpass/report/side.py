@@ -1,0 +1,112 @@
+"""One set of runs of one model: all that a report says, or one side of a comparison."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePath
+from typing import TypeVar
+
+from ovpass.report.measured import BenchRun, EvaluateRun, SensitivityRun, TuneRun
+from ovpass.report.runs import Run, RunError, check_one_model
+from ovpass.report.schema import DecidedSite, InspectRun, PlanRun, VerifyRun
+from ovpass.report.sites import Site, gather
+
+_Kind = TypeVar("_Kind")
+_SEVERAL = ("evaluate", "bench")
+_PLANS = ("plan", "apply")
+
+
+@dataclass(frozen=True)
+class Side:
+    """Runs that belong together.
+
+    Raises:
+        RunError: where two runs say the same thing, or are of different models.
+    """
+
+    runs: tuple[Run, ...]
+
+    def __post_init__(self) -> None:
+        check_one_model(self.runs)
+        told = Counter(_says(run) for run in self.runs)
+        told.update("verify" for run in self.runs if run.verified is not None)
+        for what, times in told.items():
+            if times > 1 and what not in _SEVERAL:
+                raise RunError(f"{times} runs are of {what!r}; give one, or compare with --against")
+
+    @staticmethod
+    def of(runs: Iterable[Run]) -> Side:
+        """A side of these runs, in the order in which they were made.
+
+        Raises:
+            RunError: as above.
+        """
+        return Side(tuple(sorted(runs, key=lambda run: run.header.date)))
+
+    @property
+    def title(self) -> str:
+        """The model's name: that of its folder, or of its file where that says more."""
+        for run in self.runs:
+            for model in run.header.models:
+                path = PurePath(model.path)
+                return path.parent.name or path.stem if path.name == "openvino_model.xml" else path.name
+        return "model"
+
+    @cached_property
+    def sites(self) -> tuple[Site, ...]:
+        """All sites that a run names."""
+        return gather(self.inspected, self.decided, self.verified, self.measured)
+
+    @property
+    def inspected(self) -> InspectRun | None:
+        """The run of inspect."""
+        return self._sole(InspectRun)
+
+    @property
+    def planned(self) -> PlanRun | None:
+        """What plan or apply says, else what tune chose."""
+        return self._sole(PlanRun) or (self.tuned.plan if self.tuned is not None else None)
+
+    @property
+    def tuned(self) -> TuneRun | None:
+        """The run of tune."""
+        return self._sole(TuneRun)
+
+    @property
+    def decided(self) -> tuple[DecidedSite, ...]:
+        """The decisions of the plan."""
+        return self.planned.decisions if self.planned is not None else ()
+
+    @property
+    def verified(self) -> VerifyRun | None:
+        """What the plugin did."""
+        within = (run.verified for run in self.runs if run.verified is not None)
+        return self._sole(VerifyRun) or next(within, None)
+
+    @property
+    def measured(self) -> SensitivityRun | None:
+        """The run of sensitivity."""
+        return self._sole(SensitivityRun)
+
+    @property
+    def evaluations(self) -> list[EvaluateRun]:
+        """Runs of evaluate."""
+        return self._found(EvaluateRun)
+
+    @property
+    def benchmarks(self) -> list[BenchRun]:
+        """Runs of bench."""
+        return self._found(BenchRun)
+
+    def _found(self, kind: type[_Kind]) -> list[_Kind]:
+        return [run.found for run in self.runs if isinstance(run.found, kind)]
+
+    def _sole(self, kind: type[_Kind]) -> _Kind | None:
+        return next(iter(self._found(kind)), None)
+
+
+def _says(run: Run) -> str:
+    return "plan" if run.header.command in _PLANS else run.header.command

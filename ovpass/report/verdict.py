@@ -1,0 +1,202 @@
+"""Three lines: is it on, where, what does it cost and gain. And the figures that they come from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from ovpass.plan import EXEMPT
+from ovpass.report.measured import BenchRun, Candidate, Series
+from ovpass.report.rules import rules_for
+from ovpass.report.side import Side
+from ovpass.report.sites import left_out, share_of_work
+from ovpass.report.words import counted, group_words, interval, listed, number, percent, signed_percent
+
+_SHOWN = 4
+_X = "x\N{NO-BREAK SPACE}"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the verdict; `state` is on, expected, off, differs or unknown."""
+
+    question: str
+    state: str
+    answer: str
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number to look at, with what it is of."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+def verdict(side: Side) -> tuple[Line, Line, Line]:
+    """The three lines."""
+    return _is_on(side), _where(side), _costs(side)
+
+
+def _is_on(side: Side) -> Line:
+    question = "Is it on?"
+    total, on = len(side.sites), sum(site.on for site in side.sites)
+    if side.verified is None:
+        if not side.sites:
+            return Line(question, "unknown", "Not asked: a run of inspect, plan or verify tells.")
+        answer = f"Expected, not verified: {on} of {counted(total, 'site')} would be quantized."
+        return Line(question, "expected", answer, ("A run of verify asks the plugin.",))
+    seen, device = side.verified, side.verified.device
+    details = [f"Seen in the real plugin, compiled for a simulated {seen.simulated}."] if seen.simulated else []
+    checked = len(seen.sites)
+    if not checked:
+        return Line(question, "unknown", f"Not told: the {device} plugin does not show it.", (*details, *seen.notes))
+    if not seen.ok:
+        answer = f"Not as planned: {len(seen.mismatches)} of {counted(checked, 'site')} differ on {device}."
+        return Line(question, "differs", answer, tuple(details))
+    if not on:
+        return Line(question, "off", f"Off: the {device} plugin quantizes none of {checked} sites.", tuple(details))
+    answer = f"On: the {device} plugin quantizes {on} of {counted(checked, 'site')}, all as planned."
+    return Line(question, "on", answer, tuple(details))
+
+
+def _where(side: Side) -> Line:
+    question = "Where?"
+    on = [site for site in side.sites if site.on]
+    if not side.sites:
+        return Line(question, "unknown", "Not told: a run of inspect or plan names the sites.")
+    if not on:
+        return Line(question, "off", "Nowhere.")
+    share = share_of_work(side.sites, on)
+    part = f"{percent(share)} of the work" if share is not None else counted(len(on), "site")
+    answer = f"In {part}, {_groups(side)}."
+    return Line(question, "on" if len(on) == len(side.sites) else "expected", answer, tuple(_limits(side)))
+
+
+def _groups(side: Side) -> str:
+    sizes = Counter(site.found or site.group for site in side.sites if site.on)
+    return listed([group_words(str(size)) for size, _ in sizes.most_common(_SHOWN)])
+
+
+def _limits(side: Side) -> list[str]:
+    details = []
+    exempt = left_out(side.sites)
+    if exempt:
+        rules = rules_for(exempt, side.sites)
+        more = f" and {len(rules) - _SHOWN} more rules" if len(rules) > _SHOWN else ""
+        details.append(f"{counted(len(exempt), 'site')} left out on purpose: {', '.join(rules[:_SHOWN])}{more}.")
+    others = sum(not site.on and site.action != EXEMPT for site in side.sites)
+    if others > 0:
+        details.append(f"{counted(others, 'other site')} not quantized; the table says why.")
+    threshold = side.verified.threshold if side.verified else None
+    if threshold:
+        details.append(f"Only for more than {threshold} tokens at a time.")
+    return details
+
+
+def _costs(side: Side) -> Line:
+    cost, gain = _accuracy(side), _time(side)
+    answer = cost or "Accuracy: not measured; a run of evaluate tells."
+    details = gain or ("Time: not measured; a run of bench tells.",)
+    return Line("What does it cost and gain?", "on" if cost and gain else "unknown", answer, tuple(details))
+
+
+def judged(side: Side) -> Candidate | None:
+    """The candidate that the verdict is about: the first one."""
+    return next((candidate for run in side.evaluations for candidate in run.candidates), None)
+
+
+def _accuracy(side: Side) -> str | None:
+    candidate = judged(side)
+    if candidate is not None and candidate.kl is not None:
+        parts = [f"KL divergence {number(candidate.kl.mean, 2)} nats a token"]
+        parts += [f"perplexity {signed_percent(candidate.perplexity_delta_percent)}"]
+        parts += [f"{number(candidate.top1_agreement)} % of likeliest tokens the same"]
+        return f"{'; '.join(parts)}."
+    if candidate is not None and candidate.outputs:
+        worst = max(candidate.outputs, key=lambda output: output.relative_error.value)
+        return f"Relative error {number(worst.relative_error.value)} at most, of output {worst.name}."
+    if side.tuned is not None:
+        held = side.tuned.held_out
+        change = signed_percent(held.perplexity_percent)
+        return f"KL divergence {number(held.kl, 2)} nats a token; perplexity {change}, of the plan that tune chose."
+    return None
+
+
+def _time(side: Side) -> list[str]:
+    details = []
+    for bench in side.benchmarks:
+        for subject in range(1, len(bench.subjects)):
+            ratios = [
+                f"{what.lower()}{f' at {tokens} tokens' if tokens else ''} {_times(series)}"
+                for what, tokens, series in longest(bench, subject)
+                if series.ratio is not None
+            ]
+            if ratios:
+                own, first = _apart(bench.subjects[subject].model, bench.subjects[0].model)
+                details.append(f"{_timed_on(side, bench)}, {own} instead of {first}: {', '.join(ratios)}.")
+    return details
+
+
+def _timed_on(side: Side, bench: BenchRun) -> str:
+    return f"On {bench.device}" if _as_verified(side, bench) else f"On {bench.device}, not the device that was verified"
+
+
+def _as_verified(side: Side, bench: BenchRun) -> bool:
+    """Whether the device that was timed is that which was asked; there may be none of the latter."""
+    return side.verified is None or side.verified.device == bench.device
+
+
+def _apart(own: str, first: str) -> tuple[str, str]:
+    """Two models in no more words than tell them apart: of one model only the settings that differ."""
+    (path, _, settings), (other, _, others) = own.partition("@"), first.partition("@")
+    if path != other:
+        return own, first
+    parts = [part for part in settings.split(",") if part not in others.split(",")]
+    lost = [part for part in others.split(",") if part not in settings.split(",")]
+    return ", ".join(parts) or "as it is", ", ".join(lost) or "as it is"
+
+
+def _times(series: Series) -> str:
+    within = f" (95 %: {interval(series.interval, '.2f')})" if series.interval else ""
+    return f"{_X}{series.ratio:.2f}{within}"
+
+
+def longest(bench: BenchRun, subject: int) -> list[tuple[str, int | None, Series]]:
+    """What a model took for the longest prompt, by what was measured."""
+    own = [entry for entry in bench.measurements if entry.subject == subject]
+    if not own:
+        return []
+    last = max(own, key=lambda entry: entry.prompt_tokens or 0)
+    series = {
+        "Time to first token": last.ttft_ms,
+        "Time per output token": last.tpot_ms,
+        "Latency": last.latency_ms,
+    }
+    return [(name, last.prompt_tokens, found) for name, found in series.items() if found is not None]
+
+
+def figures(side: Side) -> list[Figure]:
+    """What there is to see at a glance; those of two sides are compared by their labels."""
+    found: list[Figure] = []
+    if side.sites:
+        on = [site for site in side.sites if site.on]
+        found.append(Figure("Sites quantized", f"{len(on)} of {len(side.sites)}"))
+        share = share_of_work(side.sites, on)
+        if share is not None:
+            found.append(Figure("Work quantized", percent(share), "of multiplications"))
+    candidate = judged(side)
+    if candidate is not None and candidate.kl is not None:
+        found.append(Figure("KL divergence", number(candidate.kl.mean, 2), "nats a token"))
+        change = signed_percent(candidate.perplexity_delta_percent)
+        found.append(Figure("Perplexity", change, "to the reference"))
+        found.append(Figure("Likeliest token", f"{number(candidate.top1_agreement)} %", "the same"))
+    for bench in [bench for bench in side.benchmarks if _as_verified(side, bench)][:1]:
+        subject = len(bench.subjects) - 1
+        for what, tokens, series in longest(bench, subject)[:1]:
+            taken, at = f"{number(series.median)} ms", f"at {tokens} tokens, " if tokens else ""
+            value, note = (taken, "") if series.ratio is None else (f"{_X}{series.ratio:.2f}", f"{taken} ")
+            found.append(Figure(what, value, f"{note}{at}{bench.device}"))
+    return found

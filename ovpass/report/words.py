@@ -1,0 +1,59 @@
+"""Numbers and commands as the page writes them."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+
+PER_TOKEN = "per-token"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """So many significant digits, without an exponent where that stays short; a dash for nothing."""
+    if value is None:
+        return "-"
+    if not math.isfinite(value):
+        return "not finite"
+    if value == 0 or 1e-3 <= abs(value) < 1e6:
+        plain = f"{value:.{digits}g}"
+        return f"{value:.0f}" if "e" in plain else plain
+    return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
+
+
+def percent(share: float | None) -> str:
+    """A share as percent; what is not all is never rounded to all."""
+    if share is None or not math.isfinite(share):
+        return number(share)
+    shown = math.floor(share * 1000) / 10 if share < 1 else 100.0
+    return f"{shown:.0f} %" if shown == 100 else f"{shown:.1f} %"
+
+
+def signed_percent(value: float | None) -> str:
+    """A change in percent."""
+    return number(value) if value is None or not math.isfinite(value) else f"{value:+.2f} %"
+
+
+def interval(bounds: tuple[float, float] | None, form: str = ".2g") -> str:
+    """A 95 % interval; empty where there is none."""
+    return "" if bounds is None else f"{bounds[0]:{form}} to {bounds[1]:{form}}"
+
+
+def group_words(group: str) -> str:
+    """A group size in a sentence."""
+    return "per token" if group == PER_TOKEN else f"in groups of {group}"
+
+
+def counted(count: int, what: str) -> str:
+    """`1 site`, `2 sites`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
+
+
+def command_line(words: Sequence[str]) -> str:
+    """A command as a shell takes it."""
+    return shlex.join(words)

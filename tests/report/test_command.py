@@ -1,0 +1,99 @@
+"""ovpass report, from runs and straight from a model."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import ENCODER, LLAMA, CommandLine, contents
+from tests.report.made import inspect, names, plan, saved
+
+
+def test_from_runs_that_commands_printed(tmp_path: Path, ovpass: CommandLine) -> None:
+    for name, arguments in {"inspect": (), "plan": ("--exempt", "kind:attn.v")}.items():
+        (tmp_path / f"{name}.json").write_text(ovpass.succeed(name, LLAMA, *arguments, "--json").out)
+    ovpass.succeed("report", tmp_path / "inspect.json", tmp_path / "plan.json", "-o", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count('class="cell" href=') == 15
+    assert "--exempt kind:attn.v" in page
+
+
+def test_straight_from_a_model(tmp_path: Path, ovpass: CommandLine) -> None:
+    """What it runs can be run again by the commands in it."""
+    orders = ("--run", "inspect,plan", "--run", "evaluate {model}@64 --windows 1 --window-tokens 16")
+    ran = ovpass.succeed("report", LLAMA, *orders, "-o", tmp_path / "report.html")
+    assert "report.html" in ran.out
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    again = re.findall(r"^(?:<pre[^>]*>)?ovpass (.*) --json &gt; (\S+\.json)", page, re.MULTILINE)
+    assert [name for _, name in again] == ["inspect.json", "plan.json", "evaluate.json"]
+    assert again[2][0].split()[:3] == ["evaluate", str(LLAMA), f"{LLAMA}@64"]
+    for words, name in again:
+        assert ovpass.succeed(*words.split(), "--json").json["run"]["command"] == name.removesuffix(".json")
+
+
+def test_a_failed_check_is_shown_and_not_a_failure(tmp_path: Path, ovpass: CommandLine) -> None:
+    """The plan is for groups that the device is told not to use."""
+    plan_file = tmp_path / "plan.yaml"
+    ovpass.succeed("plan", LLAMA, "--target", "cpu", "--group-size", "32", "-o", plan_file, "--quiet")
+    order = f"verify --device CPU --plan {plan_file} --property DYNAMIC_QUANTIZATION_GROUP_SIZE=0"
+    ran = ovpass("report", LLAMA, "--run", order, "-o", tmp_path / "report.html")
+    assert ran.code == 0
+    assert "Not as planned" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_comparison(tmp_path: Path, ovpass: CommandLine) -> None:
+    before, after = saved([plan(names(15)), plan(names(15), exempt=["lm_head"])], tmp_path)
+    ovpass.succeed("report", after, "--against", before, "-o", tmp_path / "report.html", "--quiet")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count('class="cell" href=') == 30
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("damaged.json",), "damaged.json"),
+        (("missing.json",), "missing.json"),
+        (("good.json", "other.json"), "different models"),
+        (("good.json", "good.json"), "--against"),
+        ((LLAMA,), "--run"),
+        ((LLAMA, "--run", "inspect,nonsense"), "nonsense"),
+        ((LLAMA, "--run", "'"), "--run"),
+        ((LLAMA, "--run", ""), "--run"),
+        ((LLAMA, ENCODER, "--run", "inspect"), "one MODEL"),
+        (("good.json", "--run", "inspect"), "one MODEL"),
+        ((LLAMA, "--run", "tune"), "budget"),
+        ((ENCODER, "good.json", "--run", "inspect"), "different models"),
+        ((LLAMA, "--run", "inspect --match kind:nothing"), "kind:nothing"),
+    ],
+    ids=str,
+)
+def test_refusals_leave_no_file(
+    arguments: tuple[str, ...], named: str, tmp_path: Path, ovpass: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("good.json").write_text(json.dumps(inspect(names(15))))
+    other = plan(names(15))
+    other["run"]["models"][0].update(sites="other", path="models/other")
+    Path("other.json").write_text(json.dumps(other))
+    Path("damaged.json").write_text(json.dumps(inspect(names(15)))[:-9])
+    before = contents(tmp_path)
+    assert named in ovpass.refuse("report", *arguments, "-o", "report.html")
+    assert contents(tmp_path) == before
+
+
+def test_a_run_is_never_written_over(tmp_path: Path, ovpass: CommandLine) -> None:
+    (path,) = saved([inspect(names(15))], tmp_path)
+    before = contents(tmp_path)
+    ovpass.refuse("report", path, "-o", path)
+    ovpass.refuse("report", path, "-o", tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_without_the_extra_it_is_named(tmp_path: Path, ovpass: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    (path,) = saved([inspect(names(15))], tmp_path)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert "ovpass[report]" in ovpass.refuse("report", path, "-o", tmp_path / "report.html")

@@ -1,0 +1,188 @@
+"""What the page says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from ovpass.ir.files import open_source
+from ovpass.report.compare import compare
+from ovpass.report.map import draw_maps
+from ovpass.report.page import render, render_comparison
+from ovpass.report.provenance import commands
+from ovpass.report.rules import rules_for
+from ovpass.report.runs import RunError
+from ovpass.report.sites import left_out
+from ovpass.report.verdict import figures, verdict
+from ovpass.report.view import make_view
+from ovpass.selection import select
+from ovpass.sites import CompressedMatMul, find_sites
+from tests.cli.command import LLAMA
+from tests.report.made import (
+    HOSTILE,
+    bench,
+    evaluate,
+    everything,
+    inspect,
+    names,
+    plan,
+    sensitivity,
+    side,
+    tune,
+    verify,
+)
+
+NAMES = names(15)
+
+
+def test_verdict_goes_by_the_strongest_evidence() -> None:
+    planned = plan(NAMES, exempt=NAMES[:3])
+    assert [line.state for line in verdict(side([evaluate()]))] == ["unknown", "unknown", "unknown"]
+    assert verdict(side([planned]))[0].state == "expected"
+    on = verdict(side([planned, verify(planned)]))[0]
+    assert (on.state, "12 of 15" in on.answer) == ("on", True)
+    differs = verdict(side([planned, verify(planned, differing=NAMES[5:7])]))[0]
+    assert (differs.state, "2 of 15" in differs.answer) == ("differs", True)
+    nothing = plan(NAMES, exempt=NAMES)
+    assert [line.state for line in verdict(side([nothing, verify(nothing)]))[:2]] == ["off", "off"]
+
+
+def test_verdict_tells_where_and_what_it_costs_and_gains() -> None:
+    planned = plan(NAMES, exempt=[NAMES[2], NAMES[9]])
+    _, where, costs = verdict(side([inspect(NAMES), planned, verify(planned), evaluate(), bench()]))
+    assert "groups of 64" in where.answer
+    assert any("kind:attn.v" in detail for detail in where.details)
+    assert any("64 tokens" in detail for detail in where.details)
+    assert "0.012" in costs.answer
+    assert "+0.85" in costs.answer
+    assert any("0.64" in detail and "X=1" in detail for detail in costs.details)
+
+
+def test_figures_are_those_of_the_runs() -> None:
+    shown = {figure.label: figure.value for figure in figures(side([plan(NAMES, exempt=NAMES[:3]), evaluate()]))}
+    assert shown["Sites quantized"] == "12 of 15"
+    assert shown["Work quantized"] == "80.0 %"
+    assert shown["KL divergence"] == "0.012"
+
+
+def test_the_map_has_every_site_once() -> None:
+    made = side(everything(names(1000)))
+    maps = draw_maps(made.sites).maps
+    cells = [cell for m in maps for band in m.bands for slot in band.slots for cell in slot.cells]
+    cells += [cell for m in maps for row in m.outside for cell in row.cells]
+    assert sorted(cell.site.name for cell in cells) == sorted(names(1000))
+    assert all(slot.column <= len(band.blocks) for m in maps for band in m.bands for slot in band.slots)
+
+
+def test_submodels_have_maps_of_their_own() -> None:
+    run = inspect(names(6))
+    for entry in run["sites"][:3]:
+        entry["submodel"] = "text/openvino_model.xml"
+    for entry in run["sites"][3:]:
+        entry.update(submodel="vision/openvino_model.xml", name=run["sites"][0]["name"] + entry["kind"])
+    assert [m.submodel for m in draw_maps(side([run]).sites).maps] == [
+        "text/openvino_model.xml",
+        "vision/openvino_model.xml",
+    ]
+
+
+def test_levels_of_cost_rise_with_it() -> None:
+    made = side([inspect(NAMES), sensitivity(NAMES)])
+    cells = [cell for band in draw_maps(made.sites).maps[0].bands for slot in band.slots for cell in slot.cells]
+    by_cost = sorted(cells, key=lambda cell: cell.site.cost or 0)
+    levels = [cell.level or 0 for cell in by_cost]
+    assert levels == sorted(levels)
+    assert levels[-1] == 6
+
+
+@pytest.mark.parametrize("chosen", [[2, 9], [0, 1, 2, 3], [6, 13, 14], [0], list(range(15)), [2]])
+def test_rules_pick_just_what_is_left_out(chosen: list[int]) -> None:
+    """Of a real model, by the selection grammar itself."""
+    (ir,) = open_source(LLAMA).models
+    sites: list[CompressedMatMul] = list(find_sites(ir.document().graph))
+    run = inspect([site.name for site in sites])
+    for entry, site in zip(run["sites"], sites, strict=True):
+        entry.update(kind=site.kind, layer=site.layer)
+    shown = list(side([run]).sites)
+    marked = [replace(site, action="exempt") if i in chosen else site for i, site in enumerate(shown)]
+    rules = rules_for(left_out(marked), marked)
+    picked = {site.name for rule in rules for site in select(sites, rule)}
+    assert picked == {sites[i].name for i in chosen}
+
+
+def test_names_that_look_like_patterns_are_quoted() -> None:
+    sites = ["re:.*", *names(15)[1:-1], "kind:x"]
+    made = side([plan(sites, exempt=sites[:1])])
+    twin = replace(made.sites[0], name="twin", action="quantize")
+    assert rules_for(left_out(made.sites), [*made.sites, twin]) == [r"re:re:\.\*"]
+
+
+def test_everything_hostile_is_escaped_everywhere() -> None:
+    sites = [HOSTILE + str(i) for i in range(15)]
+    runs = everything(sites, exempt=sites[:2], differing=sites[3:5])
+    runs[3] = evaluate(HOSTILE)
+    runs[6] = bench((HOSTILE, f"{HOSTILE}@{HOSTILE}=1"))
+    for entry in runs[0]["sites"]:
+        entry.update(kind=HOSTILE, reason=HOSTILE, submodel="")
+    for entry in (*runs[1]["decisions"], *runs[5]["plan"]["decisions"]):
+        entry.update(kind=HOSTILE, reason=HOSTILE)
+    for run in runs:
+        run["run"].update(arguments=[HOSTILE], files={HOSTILE: HOSTILE}, openvino=HOSTILE)
+        run["run"]["models"][0]["path"] = HOSTILE
+    for page in (render(side(runs), HOSTILE), render_comparison(side(runs), side(runs), HOSTILE)):
+        assert "<img" not in page
+        assert "<b>" not in page.replace("<b style", "")
+        assert len(re.findall(r"<script\b", page)) == len(re.findall(r"</script>", page)) == 1
+
+
+def test_the_page_names_no_address_to_load_from() -> None:
+    page = render(side(everything(NAMES)))
+    loading = re.findall(r"""(?<![-\w])(?:src|href|action)=["'](?!#|data:,)[^"']*|@import|url\((?!#)[^)]*""", page)
+    assert loading == []
+    assert "default-src 'none'" in page
+
+
+def test_commands_repeat_the_runs() -> None:
+    runs = [*everything(NAMES), evaluate()]
+    runs[2]["run"]["arguments"] = ["my model", "--simulate", "arc-a770"]
+    lines = commands(side(runs).runs).splitlines()
+    assert "ovpass verify 'my model' --simulate arc-a770 --json > verify.json" in lines
+    assert sum(line.startswith("ovpass evaluate") for line in lines) == 2
+    files = [line.rpartition("> ")[2] for line in lines if " > " in line]
+    assert len(set(files)) == len(runs)
+    assert all(name in lines[-1] for name in files)
+
+
+def test_what_tune_chose_is_the_plan_where_no_other_is_given() -> None:
+    planned = plan(NAMES, exempt=NAMES[:4])
+    assert [site.action for site in side([inspect(NAMES), tune(planned)]).sites][:5] == ["exempt"] * 4 + ["quantize"]
+    assert {site.action for site in side([plan(NAMES), tune(planned)]).sites} == {"quantize"}
+
+
+def test_comparison_has_what_differs_first() -> None:
+    left, right = side([plan(NAMES), evaluate()]), side([plan(NAMES, exempt=NAMES[:2]), evaluate()])
+    found = compare(left, right)
+    assert [pair.site.name for pair in found.sites] == NAMES[:2]
+    same = [row.same for row in found.rows]
+    assert same == sorted(same)
+    assert {row.label for row in found.rows if not row.same} == {"Sites quantized", "Work quantized"}
+
+
+def test_comparison_says_where_models_differ() -> None:
+    left, right = plan(NAMES), plan(NAMES, exempt=NAMES[:2])
+    assert "different models" not in compare(side([left]), side([right])).summary
+    right["run"]["models"][0]["weights"] = "finer"
+    assert "different models" in compare(side([left]), side([right])).summary
+
+
+def test_settings_are_those_of_the_plan_that_is_shown() -> None:
+    tuned, other = tune(plan(NAMES, exempt=NAMES[:4], group=64)), plan(NAMES, exempt=NAMES[:1], group=32)
+    assert "group_size: 64" in make_view(side([tuned])).rules_yaml
+    assert "group_size: 32" in make_view(side([tuned, other])).rules_yaml
+
+
+def test_models_without_a_site_in_common_are_not_compared() -> None:
+    with pytest.raises(RunError, match="no site in common"):
+        compare(side([plan(NAMES)]), side([plan([f"x{name}" for name in NAMES])]))
