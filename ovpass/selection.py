@@ -12,11 +12,31 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from ovpass.errors import SettingsError
-from ovpass.sites import KINDS, CompressedMatMul
+from ovpass.sites import KINDS
 
 _FAMILIES = {kind.partition(".")[0] for kind in KINDS if "." in kind}
+
+
+class Selectable(Protocol):
+    """What patterns look at: a site, or a layer that is to become one."""
+
+    @property
+    def name(self) -> str:
+        """The MatMul's."""
+
+    @property
+    def kind(self) -> str:
+        """One of KINDS."""
+
+    @property
+    def layer(self) -> int | None:
+        """The block's number, None outside of blocks."""
+
+
+_Site = TypeVar("_Site", bound=Selectable)
 
 
 @dataclass(frozen=True)
@@ -35,7 +55,7 @@ class Selector:
         for part in self._parts():
             _check(part, self.pattern)
 
-    def matches(self, site: CompressedMatMul) -> bool:
+    def matches(self, site: Selectable) -> bool:
         """Whether `site` is one of those picked."""
         return all(_matches(part, site) for part in self._parts())
 
@@ -62,7 +82,7 @@ def _check(part: str, pattern: str) -> None:
         raise SettingsError(f"pattern {pattern!r}: write a block as layer:3, several as layer:0-5")
 
 
-def _matches(part: str, site: CompressedMatMul) -> bool:
+def _matches(part: str, site: Selectable) -> bool:
     prefix, _, rest = part.partition(":")
     if prefix == "re":
         return re.fullmatch(rest, site.name) is not None
@@ -74,7 +94,7 @@ def _matches(part: str, site: CompressedMatMul) -> bool:
     return site.name == part
 
 
-def select(sites: Sequence[CompressedMatMul], pattern: str) -> list[CompressedMatMul]:
+def select(sites: Sequence[_Site], pattern: str) -> list[_Site]:
     """The sites that `pattern` picks.
 
     Raises:
@@ -87,7 +107,7 @@ def select(sites: Sequence[CompressedMatMul], pattern: str) -> list[CompressedMa
     return chosen
 
 
-def _near_misses(sites: Iterable[CompressedMatMul], pattern: str) -> str:
+def _near_misses(sites: Iterable[Selectable], pattern: str) -> str:
     names = [site.name for site in sites]
     kinds = sorted({f"kind:{site.kind}" for site in sites})
     layers = sorted({site.layer for site in sites if site.layer is not None})

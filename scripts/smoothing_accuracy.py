@@ -4,7 +4,8 @@ Usage: python scripts/smoothing_accuracy.py FLOAT_MODEL [--windows 2] [--window-
 
 SmoothQuant (Xiao et al. 2023): channel j of an activation is divided by s_j = max|x_j|^a / max|w_j|^(1 - a) and the
 weights that meet it are multiplied by it; a = 0 leaves all as it is. Weights are then rounded to 8 bits per channel
-and activations per token. All layers are smoothed; where an activation is shared, its layers share s.
+and activations per token. All layers are smoothed, by a division where need be; where an activation is shared, its
+layers share s. `ovpass compress --smooth` does of this what needs no operation of its own.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from ovpass.cli.options import (
     settings_options,
     verbosity,
 )
-from ovpass.cli.output import by_kind, group_cell, print_json, print_table
+from ovpass.cli.output import by_kind, group_cell, note, print_json, print_table, print_title, say, verdict
 from ovpass.cli.plan import plans_report, print_plans
 from ovpass.convert.calibration import Calibration
 from ovpass.convert.compress import Compressed, compress_source
@@ -64,6 +65,7 @@ def _weight_group(_: click.Context, __: click.Parameter, value: str | None) -> i
 @click.option("--scale-estimation", is_flag=True, help="Choose scales by the error of the layer's output.")
 @click.option("--gptq", is_flag=True, help="Round weights so that they correct one another.")
 @click.option("--lora-correction", is_flag=True, help="Add low-rank adapters against the error.")
+@click.option("--smooth", type=float, metavar="0..1", help="Move outliers of activations into the weights first.")
 @click.option("--codebook", type=click.Path(path_type=Path), help="A .npy of ascending values.  [mode codebook]")
 @click.option("--ignore", multiple=True, metavar="PATTERN", help="Leave these layers as they are (repeatable).")
 @click.option("--text", type=click.Path(path_type=Path), help="Calibrate on this text.  [default: the shipped one]")
@@ -71,7 +73,7 @@ def _weight_group(_: click.Context, __: click.Parameter, value: str | None) -> i
 @click.option("--samples", type=int, default=32, show_default=True, help="Pieces of the text to calibrate on.")
 @click.option("--sequence-length", type=int, default=128, show_default=True, help="Tokens of each.")
 @click.option("--then-apply", is_flag=True, help="Then apply the settings below, as 'ovpass apply' does.")
-@settings_options
+@partial(settings_options, group_size="--activation-group-size")
 @overwrite_option
 @json_option
 @verbosity
@@ -108,18 +110,9 @@ def command(
         _print(done, seconds, verbose=verbose)
 
 
-def _activation_group_option() -> None:
-    """Here --group-size is that of the weights."""
-    option = next(parameter for parameter in command.params if parameter.name == "group_size")
-    option.opts = ["--activation-group-size"]
-
-
-_activation_group_option()
-
-
 def _recipe(options: dict[str, Any]) -> Recipe:
     flags = ("all_layers", "awq", "scale_estimation", "gptq", "lora_correction")
-    names = ("mode", "group_size_fallback", "ratio", "backup_mode", "codebook", *flags)
+    names = ("mode", "group_size_fallback", "ratio", "backup_mode", "codebook", "smooth", *flags)
     chosen = {name: options[name] for name in names}
     return Recipe(group_size=options["weight_group"], ignore=options["ignore"], **chosen)
 
@@ -164,28 +157,28 @@ def compressed_report(done: Compressed) -> dict[str, Any]:
 def _print(done: Compressed, seconds: float, *, verbose: bool) -> None:
     for model in done.models:
         if model.key and len(done.models) > 1:
-            click.echo(model.key)
+            print_title(model.key)
         ordered = sorted(model.formats.items(), key=lambda item: by_kind(item[0].kind))
         rows = [(count, fmt.kind, fmt.weights) for fmt, count in ordered]
         print_table(("Layers", "Kind", "Weights (N x K)"), rows, numeric=("Layers",))
         _print_names("Ignored", model.ignored, verbose=verbose)
         _print_names("Left in floating point by NNCF", model.left, verbose=verbose)
         before, after = model.bytes_before, model.bytes_after
-        click.echo(f"Weights: {before / 1e6:.1f} MB before, {after / 1e6:.1f} MB after ({after / before:.0%}).")
+        say(f"Weights: {before / 1e6:.1f} MB before, {after / 1e6:.1f} MB after ({after / before:.0%}).")
     _print_targets(done)
-    for note in done.notes:
-        click.echo(f"Note: {note}.")
+    for text in done.notes:
+        note(text)
     if done.applied is not None:
         print_plans(done.applied.plans, verbose=verbose)
         print_transformed(done.applied, seconds)
     else:
-        click.echo(f"Written to {done.output} in {seconds:.2f} s.")
+        verdict(f"Written to {done.output} in {seconds:.2f} s.", ok=True)
 
 
 def _print_names(what: str, names: Sequence[str], *, verbose: bool) -> None:
     if names:
         few = names if verbose else names[:_FEW]
-        click.echo(f"{what} ({len(names)}): {', '.join(few)}{', ...' if len(few) < len(names) else ''}")
+        say(f"{what} ({len(names)}): {', '.join(few)}{', ...' if len(few) < len(names) else ''}")
 
 
 def _print_targets(done: Compressed) -> None:

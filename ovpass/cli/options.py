@@ -24,7 +24,6 @@ output_option = click.option("-o", "--output", required=True, type=click.Path(pa
 
 _SETTINGS = (
     click.option("--config", type=click.Path(path_type=Path), help="Settings in YAML or JSON; flags overrule them."),
-    click.option("--group-size", help="Elements of an activation that share a scale, or per-token."),
     click.option("--threshold", type=int, help="Quantize activations of more tokens than this."),
     click.option("--axis", type=int, help="Axis to quantize along; -1 is K.  [lowering emulate]"),
     click.option("--asymmetric", is_flag=True, help="Quantize to u8 with a zero point."),
@@ -96,9 +95,10 @@ def verbosity(command: _Command) -> _Command:
     return quiet(verbose(command))
 
 
-def settings_options(command: _Command) -> _Command:
-    """Add the options that `settings_from` reads."""
-    for option in reversed(_SETTINGS):
+def settings_options(command: _Command, group_size: str = "--group-size") -> _Command:
+    """Add the options that `settings_from` reads; `group_size` is how the one for it is written."""
+    size = click.option(group_size, "group_size", help="Elements of an activation that share a scale, or per-token.")
+    for option in reversed((size, *_SETTINGS)):
         command = option(command)
     return command
 

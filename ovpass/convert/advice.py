@@ -12,9 +12,9 @@ from ovpass.groups import PER_TOKEN
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import CPU, TARGETS, Target
 
-_GROUPS = (PER_TOKEN, 1024, 512, 256, 128, 64, 32, 16)
+GROUPS = (PER_TOKEN, 1024, 512, 256, 128, 64, 32, 16)
 _WEIGHT_GROUPS = (128, 64, 32)
-_INTEGERS = ("int4_sym", "int4_asym", "int8_sym", "int8_asym")
+INTEGERS = ("int4_sym", "int4_asym", "int8_sym", "int8_asym")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def ask_targets(sites: Sequence[CompressedMatMul]) -> tuple[TargetAdvice, ...]:
 def _ask(target: Target, sites: Sequence[CompressedMatMul]) -> TargetAdvice:
     verdicts = [target.verdict(site, target.default_group_size) for site in sites]
     longest = max((site.k for site in sites), default=0)
-    sizes = [size for size in _GROUPS if size == PER_TOKEN or size <= longest]
+    sizes = [size for size in GROUPS if size == PER_TOKEN or size <= longest]
     exactly = {size: sum(target.verdict(site, size).group_size == size for site in sites) for size in sizes}
     most = max(exactly.values())
     return TargetAdvice(
@@ -66,10 +66,10 @@ def notes_on(recipe: Recipe, sites: Sequence[CompressedMatMul]) -> list[str]:
     if refused := ", ".join(_never_quantized(sites)):
         notes.append(
             f"no target quantizes activations for {refused} weights, which it decompresses to floating point; "
-            f"it does for {', '.join(_INTEGERS)}"
+            f"it does for {', '.join(INTEGERS)}"
         )
     group, fitting = recipe.weight_group, fitting_group(site.k for site in sites)
-    if recipe.mode not in _INTEGERS or group is None:
+    if recipe.mode not in INTEGERS or group is None:
         return notes
     if fitting is not None and group % CPU.default_group_size:
         notes.append(

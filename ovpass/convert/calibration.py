@@ -37,6 +37,19 @@ class Calibration:
         if self.samples < 1 or self.tokens < 2:
             raise SettingsError(f"{self.samples} samples of {self.tokens} tokens: take 1 or more, of at least 2 tokens")
 
+    def check_enough(self, fitted: int) -> None:
+        """Make sure that there are as many tokens as weights that share a scale, `fitted`.
+
+        Raises:
+            SettingsError: where there are fewer: many scales would fit them equally well.
+        """
+        tokens = self.samples * self.tokens
+        if tokens < fitted:
+            raise SettingsError(
+                f"samples: {self.samples} of {self.tokens} tokens are too few to calibrate on; take {fitted} tokens or "
+                "more in all, one for each of the weights that share a scale"
+            )
+
     def read(self, folder: Path) -> list[Ids]:
         """Token ids [tokens] of each sample; `folder` is the model's own.
 
@@ -68,7 +81,7 @@ def model_inputs(model: ov.Model, xml: Path, sample: Ids) -> Inputs:
     if _IDS not in inputs:
         raise ModelError(
             f"{xml}: has no input {_IDS}, and a text cannot be fed to it; compress it without "
-            "calibration (no --text, --scale-estimation, --gptq or --lora-correction)"
+            "calibration (no --text, --smooth, --scale-estimation, --gptq or --lora-correction)"
         )
     if inputs[_IDS].shape != (1, len(sample)):
         raise ModelError(f"{xml}: {_IDS} is {list(inputs[_IDS].shape)}; give that length as --sequence-length")

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ovpass.convert.advice import TargetAdvice, ask_targets, explain_group, notes_on
-from ovpass.convert.calibration import Calibration, Ids, model_inputs
+from ovpass.convert.calibration import Calibration, Ids, Inputs, model_inputs
 from ovpass.convert.layers import LinearLayer, find_linear_layers, pick
 from ovpass.convert.nncf_weights import GroupSizeError, compress_weights, load_nncf, read_codebook
 from ovpass.convert.recipe import Recipe
+from ovpass.convert.specimen import refuse_useless
 from ovpass.destination import check_destination
 from ovpass.errors import ModelError, SettingsError
 from ovpass.ir.files import IrFile, ModelSource, open_source
@@ -21,6 +23,9 @@ from ovpass.rewrite import Progress, Transformed, carry_along, publish_single, t
 from ovpass.settings import Settings
 from ovpass.sites import CompressedMatMul, find_sites
 from ovpass.sites.kinds import LM_HEAD
+
+if TYPE_CHECKING:
+    import openvino as ov
 
 
 @dataclass(frozen=True)
@@ -118,11 +123,11 @@ def compress_source(
     with staging(destination) as staged:
         folder = staged / "output"
         folder.mkdir()
-        warnings: list[str] = []
+        notes: list[str] = []
         for job in jobs:
             progress(f"compressing {job.ir.xml.name} to {recipe.mode}")
-            warnings += _compress(job, folder, recipe, samples, bars)
-        done = _describe(jobs, folder, destination, recipe, warnings)
+            notes += _compress(job, folder, recipe, samples, bars)
+        done = _describe(jobs, folder, destination, recipe, notes)
         if origin.is_folder:
             carry_along(origin, [job.ir for job in jobs], folder, copy_weights=False)
         if then is not None:
@@ -164,20 +169,25 @@ def _check_in_advance(recipe: Recipe, calibration: Calibration, then: Settings |
     if calibration.text is not None and not recipe.can_use_text:
         raise SettingsError(
             f"text {calibration.text}: mode {recipe.mode} alone does not look at activations; add scale-estimation, "
-            "awq, gptq, lora-correction or a ratio, or leave it out"
+            "awq, gptq, lora-correction, smooth or a ratio, or leave it out"
         )
+    if recipe.needs_text or calibration.text is not None:
+        calibration.check_enough(recipe.weight_group or min(layer.k for job in jobs for layer in job.kept))
     if then is not None:
         pick([layer for job in jobs for layer in job.layers], [rule.match for rule in then.rules])
+        refuse_useless(recipe, then)
 
 
 def _compress(job: _Job, folder: Path, recipe: Recipe, samples: Sequence[Ids] | None, bars: bool) -> list[str]:
-    """Write the compressed model to its place below `folder`; returns what NNCF warned of."""
+    """Write the compressed model to its place below `folder`; returns what there is to note about it."""
     from ovpass.ir.writer import write_anew  # noqa: PLC0415 - brings OpenVINO along
 
     model = job.ir.read()
-    dataset = None if samples is None else [model_inputs(model, job.ir.xml, sample) for sample in samples]
+    inputs = [model_inputs(model, job.ir.xml, sample) for sample in samples or ()]
+    notes = [] if recipe.smooth is None else [_smooth(model, job, recipe.smooth, inputs)]
     # Weights that an embedding shares would be compressed for its sake: they are named, too.
     ignored = [name for layer in job.ignored for name in (layer.name, layer.weights)]
+    dataset = inputs if inputs and recipe.can_fit_weights else None
     try:
         compressed, warnings = compress_weights(model, job.ir.xml, recipe, ignored, dataset, bars=bars)
     except GroupSizeError as error:
@@ -186,11 +196,21 @@ def _compress(job: _Job, folder: Path, recipe: Recipe, samples: Sequence[Ids] | 
     target = folder / Path(job.ir.key).parent
     target.mkdir(parents=True, exist_ok=True)
     write_anew(compressed, job.ir, target)
-    return warnings
+    return [*notes, *warnings]
+
+
+def _smooth(model: ov.Model, job: _Job, strength: float, inputs: Sequence[Inputs]) -> str:
+    """Smooth the model in place; which layers it reached, in words."""
+    from ovpass.convert.smooth import smooth  # noqa: PLC0415 - brings OpenVINO along
+
+    reached = set(smooth(model, strength, inputs))
+    missed = Counter(layer.kind for layer in job.layers if layer.name not in reached)
+    left = "; not " + ", ".join(f"{kind} ({count})" for kind, count in missed.items()) if missed else ""
+    return f"{job.ir.xml.name}: smoothed {len(reached)} of {len(job.layers)} layers{left}"
 
 
 def _describe(
-    jobs: Sequence[_Job], folder: Path, destination: Path, recipe: Recipe, warnings: Sequence[str]
+    jobs: Sequence[_Job], folder: Path, destination: Path, recipe: Recipe, notes: Sequence[str]
 ) -> Compressed:
     """Look at what was written as any reader would."""
     models, sites = [], []
@@ -209,8 +229,7 @@ def _describe(
                 formats=Counter(map(_format, own)),
             )
         )
-    notes = [*warnings, *notes_on(recipe, sites)]
-    return Compressed(destination, recipe, tuple(models), ask_targets(sites), tuple(notes))
+    return Compressed(destination, recipe, tuple(models), ask_targets(sites), (*notes, *notes_on(recipe, sites)))
 
 
 def _format(site: CompressedMatMul) -> Format:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
 
 from ovpass.selection import select
 from ovpass.sites.graph import Graph
 from ovpass.sites.kinds import roles
-
-if TYPE_CHECKING:
-    from ovpass.sites import CompressedMatMul
 
 _FLOATS = ("f16", "bf16", "f32", "f64")
 _SHAPE_ONLY = ("Convert", "Reshape", "Transpose")
@@ -33,7 +29,10 @@ class LinearLayer:
 
 
 def find_linear_layers(graph: Graph) -> list[LinearLayer]:
-    """In topological order. Bodies of If and Loop are not looked into: NNCF leaves those alone."""
+    """In topological order. Bodies of If and Loop are not looked into: NNCF leaves those alone.
+
+    Outer products (a K of 1), by which rotary embeddings get their angles, are none.
+    """
     found = []
     by_index = roles(graph)
     for index in sorted(by_index):
@@ -45,6 +44,8 @@ def find_linear_layers(graph: Graph) -> list[LinearLayer]:
                 continue
             k_last = graph.transposed(index, port) == bool(port)
             n, k = shape[-2:] if k_last else shape[:-3:-1]
+            if k == 1:
+                continue
             role = by_index[index]
             found.append(LinearLayer(graph.name(index), role.kind, role.layer, k, n, graph.name(constant)))
             break
@@ -63,7 +64,5 @@ def pick(layers: Sequence[LinearLayer], patterns: Sequence[str]) -> list[LinearL
     Raises:
         SettingsError: for a pattern that picks none, with near misses.
     """
-    # The grammar looks at name, kind and layer alone, which both have.
-    sites = cast("Sequence[CompressedMatMul]", layers)
-    picked = {id(layer) for pattern in patterns for layer in select(sites, pattern)}
+    picked = {id(layer) for pattern in patterns for layer in select(layers, pattern)}
     return [layer for layer in layers if id(layer) in picked]

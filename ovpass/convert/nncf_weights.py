@@ -6,7 +6,7 @@ import io
 import logging
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,12 +49,14 @@ def compress_weights(
         GroupSizeError: where the group size does not divide K of a layer.
         ModelError: where NNCF cannot do it for another reason.
     """
+    from ovpass.convert.broadcasts import lengths_kept  # noqa: PLC0415 - brings OpenVINO along
+
     nncf = load_nncf()
     options = _options(nncf, recipe)
     if dataset is not None:
         options |= {"dataset": nncf.Dataset(dataset), "subset_size": len(dataset)}
     scope = nncf.IgnoredScope(names=list(ignored)) if ignored else None
-    with _reporting(bars) as warnings:
+    with _reporting(bars) as warnings, lengths_kept(model) if recipe.gptq else nullcontext():
         try:
             compressed = nncf.compress_weights(model, ignored_scope=scope, **options)
         except nncf.InvalidGroupSizeError as error:

@@ -20,7 +20,8 @@ class Recipe:
     `group_size` counts elements of K that share a scale, PER_CHANNEL for all. `group_size_fallback` says what becomes
     of layers whose K it does not divide: "error", "adjust" (a group of their own) or "ignore" (left as they are).
     `ratio` (0 to 1) of the layers get the mode, the others `backup_mode`. `ignore` are patterns of the selection
-    grammar. `codebook` is a .npy of one ascending row.
+    grammar. `codebook` is a .npy of one ascending row. `smooth` (above 0, below 1) is how much of the outliers in
+    activations goes to the weights beforehand, see ovpass/convert/smooth.py.
 
     Raises:
         SettingsError: for options that do not go with the mode or with each other.
@@ -37,6 +38,7 @@ class Recipe:
     gptq: bool = False
     lora_correction: bool = False
     codebook: Path | None = None
+    smooth: float | None = None
     ignore: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -50,6 +52,8 @@ class Recipe:
         self._check_mixture()
         self._check_refinements()
         self._check_codebook()
+        if self.smooth is not None and not 0 < self.smooth < 1:
+            raise SettingsError(f"smooth {self.smooth}: give a strength above 0 and below 1; 0.5 is a good start")
 
     @property
     def format(self) -> Mode:
@@ -71,12 +75,17 @@ class Recipe:
     @property
     def needs_text(self) -> bool:
         """Whether the model has to be run on a text; AWQ alone does without."""
-        return self.format.needs_text or any(name != "awq" for name in self.refinements)
+        return self.smooth is not None or self.format.needs_text or any(name != "awq" for name in self.refinements)
+
+    @property
+    def can_fit_weights(self) -> bool:
+        """Whether the weights could be fitted to a text: a ratio below 1 is divided by what activations tell."""
+        return self.format.needs_text or bool(self.refinements) or (self.ratio is not None and self.ratio < 1)
 
     @property
     def can_use_text(self) -> bool:
-        """Whether a text would change anything: a ratio below 1 is divided by what activations tell."""
-        return self.needs_text or self.awq or (self.ratio is not None and self.ratio < 1)
+        """Whether a text would change anything."""
+        return self.smooth is not None or self.can_fit_weights
 
     def _check_group(self) -> None:
         mode = self.format

@@ -209,7 +209,10 @@ def test_compressed_already(tmp_path: Path) -> None:
         (Recipe("int4_sym", group_size=32, gptq=True), Calibration(Path("missing.txt")), None, "missing.txt"),
         (Recipe("codebook", codebook=LLAMA / "config.json"), None, None, "npy"),
         (Recipe(), None, Settings(rules=(Rule("layer:7", exempt=True),)), "layer:0-0"),
-        (Recipe("nf4", group_size=32), None, Settings(lowering="int8"), "int8"),
+        (Recipe("nf4", group_size=32), None, Settings(lowering="int8"), "take int8_sym, or"),
+        (Recipe("nf4", group_size=32), None, Settings(), "take int4_sym or"),
+        (Recipe("int8_sym"), None, Settings(target="gpu"), "take int4_sym or int4_asym or int8_asym, or"),
+        (Recipe("int4_sym", group_size=32, gptq=True), Calibration(samples=1, tokens=31), None, "take 32 tokens"),
     ],
 )
 def test_refused_without_a_trace(

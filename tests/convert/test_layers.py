@@ -26,6 +26,10 @@ def test_k_and_n_are_told_by_the_transpositions(first: bool) -> None:
     assert (layer.k, layer.n) == (96, 32)
 
 
+def test_an_outer_product_is_none_of_them() -> None:
+    assert find_linear_layers(ModelGraph(linear_model("w_f32_plain", k=1, n=32))) == []
+
+
 def test_compressed_layers_are_none_of_them() -> None:
     assert find_linear_layers(ModelGraph(llama_model())) == []
 

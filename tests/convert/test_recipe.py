@@ -33,6 +33,8 @@ from ovpass.errors import SettingsError
         ({"mode": "int4_sym", "backup_mode": "int8"}, "int8_sym"),
         ({"mode": "int4_sym", "ignore": ("kind:nothing",)}, "kind:nothing"),
         ({"mode": "codebook"}, "cb4"),
+        ({"smooth": 0.0}, "smooth 0.0"),
+        ({"smooth": 1.0}, "smooth 1.0"),
         ({"mode": "nf4", "codebook": Path("table.npy")}, "codebook"),
     ],
 )
