@@ -34,6 +34,14 @@ BUDGET = Budget(max_kl=1e-3)
 SMALL = ("--windows", 2, "--window-tokens", 96)
 
 
+def llama_in(fmt: str, folder: Path) -> Path:
+    """A folder with a tokenizer and a model whose weights are all in that format."""
+    shutil.copytree(LLAMA, folder)
+    model = llama_model(fmt=fmt, lm_head_fmt=fmt)
+    ov.save_model(model, folder / "openvino_model.xml", compress_to_fp16=False)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with one layer that per-token quantization breaks."""
@@ -152,6 +160,14 @@ def test_other_held_out_text_is_measured_anew(planted: Path, tmp_path: Path) -> 
     assert found[0].held_out != found[1].held_out
 
 
+def test_a_group_size_that_weights_cap_is_called_what_it_is(tmp_path: Path) -> None:
+    found = tune(
+        Experiment(llama_in("w_u4_asym_g32", tmp_path / "llama"), evaluation=WINDOWS, state=tmp_path / "state"),
+        Budget(max_kl=1e3),
+    )
+    assert {point.group_size for point in found.points} == {PER_TOKEN, 32}
+
+
 def test_rules_of_the_user_stay_in_force(planted: Path, tmp_path: Path, ovpass: CommandLine) -> None:
     ran = ovpass.succeed("tune", planted, "--max-kl", 9, "--exempt", "kind:attn", *SMALL, "--state", tmp_path, "--json")
     exempt = [d["kind"] for d in ran.json["plan"]["decisions"] if d["action"] == "exempt"]
@@ -208,8 +224,5 @@ def test_worth_counts_work_and_prefers_longer_groups() -> None:
 
 
 def test_refuses_a_model_that_the_target_never_quantizes(tmp_path: Path) -> None:
-    model = shutil.copytree(LLAMA, tmp_path / "llama")
-    unquantized = llama_model(fmt="w_nf4_ch", lm_head_fmt="w_nf4_ch")
-    ov.save_model(unquantized, model / "openvino_model.xml", compress_to_fp16=False)
     with pytest.raises(SettingsError, match="nf4"):
-        tune(Experiment(model, evaluation=WINDOWS, state=tmp_path), BUDGET)
+        tune(Experiment(llama_in("w_nf4_ch", tmp_path / "llama"), evaluation=WINDOWS, state=tmp_path), BUDGET)
