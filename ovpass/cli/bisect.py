@@ -22,6 +22,7 @@ from ovpass.settings import settings_to_dict
 from ovpass.tuning.culprits import FIND, Culprits, Question, find_culprits, plan_without
 from ovpass.tuning.experiment import Experiment, experiment_settings
 from ovpass.tuning.units import BY
+from ovpass.words import counted
 
 _WIDTH = 1000  # a name is never broken
 
@@ -78,7 +79,7 @@ def _print(culprits: Culprits) -> None:
     else:
         verdict(f"Not broken with all sites quantized{_cost(culprits)}.", ok=True)
     if culprits.skipped:
-        note(f"{len(culprits.skipped)} sites stayed exact: {next(iter(culprits.skipped.values()))}")
+        note(f"{counted(len(culprits.skipped), 'site')} stayed exact: {next(iter(culprits.skipped.values()))}")
 
 
 def _print_found(culprits: Culprits) -> None:

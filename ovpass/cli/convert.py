@@ -13,6 +13,7 @@ from ovpass.cli.options import json_option, output_option, overwrite_option
 from ovpass.cli.output import by_kind, note, print_json, print_table, print_title, progress, say, verdict
 from ovpass.convert.convert import Converted, convert_source
 from ovpass.convert.hugging_face import WEIGHT_FORMATS
+from ovpass.words import counted
 
 
 @click.command("convert")
@@ -69,7 +70,8 @@ def _print(done: Converted, seconds: float) -> None:
         ordered = sorted(model.layers, key=lambda layers: by_kind(layers.kind))
         rows = [(layers.count, layers.kind, layers.weights) for layers in ordered]
         print_table(("Layers", "Kind", "Weights (N x K)"), rows, numeric=("Layers",))
-        say(f"{model.ops} operations, {model.bytes / 1e6:.1f} MB of weights, {model.sites} compressed MatMuls.")
+        matmuls = counted(model.sites, "compressed MatMul")
+        say(f"{counted(model.ops, 'operation')}, {model.bytes / 1e6:.1f} MB of weights, {matmuls}.")
     say(f"From {done.kind}{f' for {done.task}' if done.task else ''}, with{'' if done.tokenizer else 'out'} tokenizer.")
     for text in done.notes:
         note(text)

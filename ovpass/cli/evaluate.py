@@ -19,6 +19,7 @@ from ovpass.evaluation.options import HarnessOptions
 from ovpass.evaluation.report import report_to_dict
 from ovpass.evaluation.summary import Estimate, TextSummary
 from ovpass.evaluation.text import Judged, TextReport
+from ovpass.words import counted
 
 _COLUMNS = ("", "PPL", "%", "KL", "median", "trim", "p99", "max", "Top-1")
 _LEGEND = """PPL: perplexity; KL in nats a token: mean, median,
@@ -77,9 +78,9 @@ def _print(report: TextReport | ArraysReport) -> None:
 
 def _extent(report: TextReport | ArraysReport) -> str:
     if isinstance(report, ArraysReport):
-        return f"{report.candidates[0].inputs} inputs"
+        return counted(report.candidates[0].inputs, "input")
     sizes = report.candidates[0].total
-    return f"{sizes.windows} windows, {sizes.tokens} tokens"
+    return f"{counted(sizes.windows, 'window')}, {counted(sizes.tokens, 'token')}"
 
 
 def _print_text(report: TextReport) -> None:

@@ -19,6 +19,7 @@ from ovpass.plan import describe_weights
 from ovpass.settings import TARGETS
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import Verdict
+from ovpass.words import counted
 
 
 @click.command("inspect")
@@ -89,8 +90,8 @@ def _print(found: Sequence[Inspected], target: str, verbose: bool) -> None:
     judged = [entry for item in found for _, entry in item.entries]
     activations = len({(item.key, site.group_id) for item in found for site, _ in item.entries})
     verdict(
-        f"{len(judged)} sites read {activations} activations; {target} would quantize for "
-        f"{sum(entry.eligible for entry in judged)} of them at group size "
+        f"{counted(len(judged), 'site reads', 'sites read')} {counted(activations, 'activation')}; "
+        f"{target} would quantize for {sum(entry.eligible for entry in judged)} of them at group size "
         f"{format_group_size(found[0].group_size)}."
     )
 
@@ -104,12 +105,12 @@ def _print_sites(item: Inspected) -> None:
 
 
 def _print_kinds(item: Inspected) -> None:
-    counted = Counter((s.kind, describe_weights(s), group_cell(v.group_size), v.reason) for s, v in item.entries)
-    ordered = sorted(counted.items(), key=lambda entry: by_kind(entry[0][0]))
+    alike = Counter((s.kind, describe_weights(s), group_cell(v.group_size), v.reason) for s, v in item.entries)
+    ordered = sorted(alike.items(), key=lambda entry: by_kind(entry[0][0]))
     rows = [(count, *key) for key, count in ordered]
     print_table(("Sites", "Kind", "Weights (N x K)", "Group", "Reason"), rows, numeric=("Sites", "Group"))
     for asked, count in Counter(item.asked.values()).items():
-        note(f"of {count} sites the file asked for {asked}")
+        note(f"of {counted(count, 'site')} the file asked for {asked}")
 
 
 def _why(item: Inspected, site: CompressedMatMul, judged: Verdict) -> str:

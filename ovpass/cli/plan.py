@@ -15,6 +15,7 @@ from ovpass.ir.files import open_source
 from ovpass.loading import load, plan_loaded
 from ovpass.plan import Plan, decision_to_dict, save_plans, total_counts
 from ovpass.settings import settings_to_dict
+from ovpass.words import counted
 
 
 @click.command("plan")
@@ -67,7 +68,7 @@ def print_plans(plans: Mapping[str, Plan], *, verbose: bool) -> None:
         counts = plan.counts()
         size = "off" if plan.model_group_size == 0 else format_group_size(plan.model_group_size)
         verdict(
-            f"{counts['quantize']} sites quantized, {counts['exempt']} exempt, {counts['skip']} skipped; "
+            f"{counted(counts['quantize'], 'site')} quantized, {counts['exempt']} exempt, {counts['skip']} skipped; "
             f"the model's own group size: {size}."
         )
         for text in plan.notes:

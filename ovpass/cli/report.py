@@ -20,6 +20,7 @@ from ovpass.errors import CheckFailedError, NoDeviceError, OutputError, Settings
 if TYPE_CHECKING:
     from ovpass.report.runs import Run
 
+_PAGE = b"<!doctype html>"
 _RUNNABLE = ("inspect", "plan", "verify", "evaluate", "sensitivity", "tune", "bench")
 
 
@@ -66,11 +67,18 @@ def command(
 
 
 def _check_output(output: Path, inputs: Sequence[Path]) -> None:
-    """Before anything takes long: what was given must not be written over."""
+    """Before anything takes long: what was given, or is no page, must not be written over."""
     if output.is_dir():
         raise OutputError(f"{output}: is a folder; name a file, for example {output / 'report.html'}")
     if output.resolve() in {path.resolve() for path in inputs}:
         raise OutputError(f"{output}: is a run that the report is made of; write it to another file")
+    if output.is_file() and output.stat().st_size and not _is_page(output):
+        raise OutputError(f"{output}: exists, and is no page that could be replaced; write to another file")
+
+
+def _is_page(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(_PAGE)).lower() == _PAGE
 
 
 def _orders(text: str) -> list[list[str]]:
@@ -79,8 +87,8 @@ def _orders(text: str) -> list[list[str]]:
         words = shlex.split(text)
     except ValueError as error:
         raise SettingsError(f"--run {text!r}: cannot be read: {error}") from error
-    orders = [words] if len(words) > 1 else [[name] for name in text.strip().split(",")]
-    for name, *_ in orders or [[""]]:
+    orders = [words] if len(words) > 1 else [[name] for name in "".join(words).split(",")]
+    for name, *_ in orders:
         if name not in _RUNNABLE:
             raise SettingsError(
                 f"--run {text!r}: {name!r} is none of {', '.join(_RUNNABLE)}; "
@@ -97,7 +105,10 @@ def _split(sources: Sequence[Path], orders: Sequence[Sequence[str]]) -> tuple[Pa
             f"{models[0]}: is a model; say what to run on it, for example --run inspect,verify,evaluate"
         )
     if orders and len(models) != 1:
-        raise SettingsError(f"--run: name one MODEL to run it on, an .xml or a model folder; here are {len(models)}")
+        given = ", ".join(map(str, sources))
+        raise SettingsError(
+            f"--run: name one MODEL to run it on, an .xml or a model folder; there are {len(models)} in: {given}"
+        )
     return (models[0] if models else None), [path for path in sources if path not in models]
 
 

@@ -23,6 +23,7 @@ from ovpass.tuning.heatmap import heat_map, save_heat_map, shades
 from ovpass.tuning.report import sensitivity_to_dict
 from ovpass.tuning.sensitivity import Measure, Sensitivity, SensitivityReport, sensitivity
 from ovpass.tuning.units import BY
+from ovpass.words import counted
 
 _SHOWN = 20
 
@@ -80,11 +81,12 @@ def _print(report: SensitivityReport, *, verbose: bool) -> None:
     if any(entry.screened for entry in report.ranking):
         note("a cost with ? is of the short window of --fast")
     if report.skipped:
-        note(f"{len(report.skipped)} sites were not measured: {next(iter(report.skipped.values()))}")
+        skipped = counted(len(report.skipped), "site was", "sites were")
+        note(f"{skipped} not measured: {next(iter(report.skipped.values()))}")
     cost = report.together
     verdict(
         f"All together: KL {cost.mean:.2g} nats a token (trimmed {cost.trimmed:.2g}, median {cost.median:.2g}), "
-        f"top-1 lost at {cost.top1_lost:.1f} %; each cost measured on {report.tokens} tokens."
+        f"top-1 lost at {cost.top1_lost:.1f} %; each cost measured on {counted(report.tokens, 'token')}."
     )
 
 

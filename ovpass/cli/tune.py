@@ -24,6 +24,7 @@ from ovpass.tuning.budget import Budget
 from ovpass.tuning.experiment import Experiment, experiment_settings
 from ovpass.tuning.frontier import save_frontier
 from ovpass.tuning.tune import Point, Tuned, tune
+from ovpass.words import counted
 
 
 @click.command("tune")
@@ -95,7 +96,7 @@ def _print(tuned: Tuned, output: Path | None) -> None:
     print_table(columns, rows, numeric=columns[1:])
     counts, held = tuned.plan.counts(), tuned.held_out
     say(
-        f"{counts['quantize']} sites quantized, {counts['exempt']} exempt, {counts['skip']} skipped: "
+        f"{counted(counts['quantize'], 'site')} quantized, {counts['exempt']} exempt, {counts['skip']} skipped: "
         f"{100 * tuned.point.share:.1f} % of the work."
     )
     if not counts["quantize"]:

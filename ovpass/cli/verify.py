@@ -17,6 +17,7 @@ from ovpass.verification.ask import Question, verify
 from ovpass.verification.intercept_log import InterceptLog, read_intercept_log
 from ovpass.verification.report import Report, SiteCheck, describe
 from ovpass.verification.simulated_gpu import INSTALL_HELP, PROFILES
+from ovpass.words import counted
 
 
 @click.command("verify")
@@ -120,8 +121,8 @@ def print_reports(reports: Mapping[str, Report], *, verbose: bool) -> None:
             rows = [(s.name, describe(s.planned), describe(s.found)) for s in report.sites]
             print_table(("Site", "Planned", "Found"), rows)
         else:
-            counted = Counter((describe(s.planned), describe(s.found)) for s in report.sites)
-            print_table(("Sites", "Planned", "Found"), [(n, *pair) for pair, n in counted.items()], numeric=("Sites",))
+            alike = Counter((describe(s.planned), describe(s.found)) for s in report.sites)
+            print_table(("Sites", "Planned", "Found"), [(n, *pair) for pair, n in alike.items()], numeric=("Sites",))
         if report.mismatches:
             differing = [(s.name, describe(s.planned), describe(s.found), s.reason) for s in report.mismatches]
             print_table(("Differs", "Planned", "Found", "Reason"), differing)
@@ -129,8 +130,8 @@ def print_reports(reports: Mapping[str, Report], *, verbose: bool) -> None:
         for text in report.notes:
             note(text)
         agree = len(report.sites) - len(report.mismatches)
-        nodes = f"; {report.dynamic_quantize_nodes} DynamicQuantize nodes" if report.device == "GPU" else ""
-        verdict(f"{agree} of {len(report.sites)} sites as planned on {report.device}{nodes}.", ok=report.ok)
+        nodes = f"; {counted(report.dynamic_quantize_nodes, 'DynamicQuantize node')}" if report.device == "GPU" else ""
+        verdict(f"{agree} of {counted(len(report.sites), 'site')} as planned on {report.device}{nodes}.", ok=report.ok)
 
 
 def _print_runs(report: Report) -> None:
@@ -140,14 +141,14 @@ def _print_runs(report: Report) -> None:
     if report.threshold == 0:
         say("Quantization runs for any number of tokens.")
     elif report.threshold is not None:
-        say(f"Quantization is skipped up to {report.threshold} tokens.")
+        say(f"Quantization is skipped up to {counted(report.threshold, 'token')}.")
 
 
 def raise_unless_ok(reports: Mapping[str, Report]) -> None:
     """Fail the command where a plugin did not follow its plan."""
     differing = sum(len(report.mismatches) for report in reports.values())
     if differing:
-        raise CheckFailedError(f"{differing} sites are not as planned")
+        raise CheckFailedError(f"{counted(differing, 'site is', 'sites are')} not as planned")
 
 
 def _show_log(log: InterceptLog, *, as_json: bool) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from ovpass.report.measured import BenchRun, Measurement, Point, Series, TuneRun
 from ovpass.report.svg import ACCENT, INK, MARKERS, SERIES, SURFACE, Draw, Drawing, drawing
-from ovpass.report.words import counted, group_words, listed, number, percent, signed_percent
+from ovpass.report.words import group_words, listed, number, percent, signed_percent
+from ovpass.words import counted
 
 _TITLES = {"ttft_ms": "Time to first token", "tpot_ms": "Time per output token", "latency_ms": "Latency"}
 _APART = 1.3

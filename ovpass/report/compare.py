@@ -8,7 +8,7 @@ from ovpass.report.runs import RunError, check_one_model
 from ovpass.report.side import Side
 from ovpass.report.sites import Site
 from ovpass.report.verdict import figures
-from ovpass.report.words import counted
+from ovpass.words import counted
 
 NONE = "not told"
 

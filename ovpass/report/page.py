@@ -82,6 +82,7 @@ def _render(template: str, content: Mapping[str, Any]) -> str:
         percent=words.percent,
         signed_percent=words.signed_percent,
         interval=words.interval,
+        ratio=words.ratio,
         metrics=_metrics,
         scores=_scores,
         sortable_group=_sortable_group,

@@ -26,6 +26,7 @@ SHAPES: Mapping[str, type[Any]] = {
     "bench": measured.BenchRun,
 }
 """The commands that can be shown, and what their JSON has to hold."""
+_TOO_LARGE = 2**64
 _COMPARING = ("evaluate", "bench")
 
 
@@ -157,6 +158,8 @@ def _first(error: Exception) -> str:
 def _strictly(value: Any, expected: type[Any]) -> Any:
     if type(value) is not expected:
         raise ValueError(f"expected {expected.__name__}, found {value!r:.60}")
+    if expected is int and abs(value) >= _TOO_LARGE:
+        raise ValueError(f"expected a number below 2**64, found {value!r:.60}")
     return value
 
 

@@ -50,10 +50,11 @@ class Site:
     @property
     def on(self) -> bool:
         """Whether it is quantized: as the plugin shows, else as planned."""
-        return self.action == QUANTIZE if self.found is None else self.found != _OFF
+        return self.action == QUANTIZE if self.found is None else self.found != OFF
 
 
-_OFF = "not quantized"
+OFF = "not quantized"
+"""What verify says instead of a group size."""
 
 
 def gather(
@@ -105,8 +106,8 @@ def _with_findings(sites: Mapping[Key, Site], verified: VerifyRun) -> dict[Key, 
     differing = {(entry.submodel, entry.name): entry.reason for entry in verified.mismatches}
     for entry in verified.sites:
         key = entry.submodel, entry.name
-        action = SKIP if entry.planned == _OFF else QUANTIZE
-        group = None if entry.planned == _OFF else entry.planned
+        action = SKIP if entry.planned == OFF else QUANTIZE
+        group = None if entry.planned == OFF else entry.planned
         site = known.get(key) or Site(*key, "other", None, "", action, "", group)
         known[key] = replace(
             site,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ovpass.plan import EXEMPT
 from ovpass.report.measured import BenchRun, Candidate, Series
 from ovpass.report.rules import rules_for
+from ovpass.report.schema import VerifyRun
 from ovpass.report.side import Side
-from ovpass.report.sites import left_out, share_of_work
-from ovpass.report.words import counted, group_words, interval, listed, number, percent, signed_percent
+from ovpass.report.sites import OFF, left_out, share_of_work
+from ovpass.report.words import group_words, interval, listed, number, percent, ratio, signed_percent
+from ovpass.words import counted
 
 _SHOWN = 4
 _X = "x\N{NO-BREAK SPACE}"
@@ -48,18 +51,28 @@ def _is_on(side: Side) -> Line:
             return Line(question, "unknown", "Not asked: a run of inspect, plan or verify tells.")
         answer = f"Expected, not verified: {on} of {counted(total, 'site')} would be quantized."
         return Line(question, "expected", answer, ("A run of verify asks the plugin.",))
-    seen, device = side.verified, side.verified.device
+    seen = side.verified
     details = [f"Seen in the real plugin, compiled for a simulated {seen.simulated}."] if seen.simulated else []
-    checked = len(seen.sites)
-    if not checked:
-        return Line(question, "unknown", f"Not told: the {device} plugin does not show it.", (*details, *seen.notes))
+    state, answer, more = _told_by_plugin(side, seen, on)
+    return Line(question, state, answer, (*details, *more))
+
+
+def _told_by_plugin(side: Side, seen: VerifyRun, on: int) -> tuple[str, str, Sequence[str]]:
+    """State, answer and details."""
+    device, checked = seen.device, counted(len(seen.sites), "site")
+    if not seen.sites:
+        return "unknown", f"Not told: the {device} plugin does not show it.", seen.notes
+    other = sum(site.planned not in (None, site.group or OFF) for site in side.sites) if side.decided else 0
+    if other:
+        answer = (
+            f"Not of this plan: the {device} plugin was asked about another, which differs in {counted(other, 'site')}."
+        )
+        return "differs", answer, ["Verify the model that this plan was applied to, or give verify the plan: --plan."]
     if not seen.ok:
-        answer = f"Not as planned: {len(seen.mismatches)} of {counted(checked, 'site')} differ on {device}."
-        return Line(question, "differs", answer, tuple(details))
+        return "differs", f"Not as planned: {len(seen.mismatches)} of {checked} differ on {device}.", ()
     if not on:
-        return Line(question, "off", f"Off: the {device} plugin quantizes none of {checked} sites.", tuple(details))
-    answer = f"On: the {device} plugin quantizes {on} of {counted(checked, 'site')}, all as planned."
-    return Line(question, "on", answer, tuple(details))
+        return "off", f"Off: the {device} plugin quantizes none of {checked}.", ()
+    return "on", f"On: the {device} plugin quantizes {on} of {checked}, all as planned.", ()
 
 
 def _where(side: Side) -> Line:
@@ -82,7 +95,7 @@ def _groups(side: Side) -> str:
 
 def _limits(side: Side) -> list[str]:
     details = []
-    exempt = left_out(side.sites)
+    exempt = [site for site in left_out(side.sites) if not site.on]
     if exempt:
         rules = rules_for(exempt, side.sites)
         more = f" and {len(rules) - _SHOWN} more rules" if len(rules) > _SHOWN else ""
@@ -92,7 +105,7 @@ def _limits(side: Side) -> list[str]:
         details.append(f"{counted(others, 'other site')} not quantized; the table says why.")
     threshold = side.verified.threshold if side.verified else None
     if threshold:
-        details.append(f"Only for more than {threshold} tokens at a time.")
+        details.append(f"Only for more than {counted(threshold, 'token')} at a time.")
     return details
 
 
@@ -161,7 +174,7 @@ def _apart(own: str, first: str) -> tuple[str, str]:
 
 def _times(series: Series) -> str:
     within = f" (95 %: {interval(series.interval, '.2f')})" if series.interval else ""
-    return f"{_X}{series.ratio:.2f}{within}"
+    return f"{_X}{ratio(series.ratio)}{within}"
 
 
 def longest(bench: BenchRun, subject: int) -> list[tuple[str, int | None, Series]]:
@@ -197,6 +210,6 @@ def figures(side: Side) -> list[Figure]:
         subject = len(bench.subjects) - 1
         for what, tokens, series in longest(bench, subject)[:1]:
             taken, at = f"{number(series.median)} ms", f"at {tokens} tokens, " if tokens else ""
-            value, note = (taken, "") if series.ratio is None else (f"{_X}{series.ratio:.2f}", f"{taken} ")
+            value, note = (taken, "") if series.ratio is None else (f"{_X}{ratio(series.ratio)}", f"{taken} ")
             found.append(Figure(what, value, f"{note}{at}{bench.device}"))
     return found

@@ -14,7 +14,8 @@ from ovpass.report.rules import rules_for
 from ovpass.report.side import Side
 from ovpass.report.sites import Key, kind_order, left_out
 from ovpass.report.verdict import Figure, Line, figures, verdict
-from ovpass.report.words import command_line, counted, listed, number
+from ovpass.report.words import command_line, listed, number
+from ovpass.words import counted
 
 
 @dataclass(frozen=True)

@@ -31,22 +31,27 @@ def percent(share: float | None) -> str:
 
 def signed_percent(value: float | None) -> str:
     """A change in percent."""
-    return number(value) if value is None or not math.isfinite(value) else f"{value:+.2f} %"
+    if value is None or not math.isfinite(value):
+        return number(value)
+    return f"{value:+.2f} %" if abs(value) < 1e6 else f"{'+' if value > 0 else ''}{number(value)} %"
 
 
 def interval(bounds: tuple[float, float] | None, form: str = ".2g") -> str:
     """A 95 % interval; empty where there is none."""
-    return "" if bounds is None else f"{bounds[0]:{form}} to {bounds[1]:{form}}"
+    if bounds is None:
+        return ""
+    low, high = (f"{bound:{form}}" if abs(bound) < 1e6 else number(bound, 2) for bound in bounds)
+    return f"{low} to {high}"
+
+
+def ratio(value: float | None) -> str:
+    """How many times as much."""
+    return f"{value:.2f}" if value is not None and abs(value) < 1e6 else number(value)
 
 
 def group_words(group: str) -> str:
     """A group size in a sentence."""
     return "per token" if group == PER_TOKEN else f"in groups of {group}"
-
-
-def counted(count: int, what: str) -> str:
-    """`1 site`, `2 sites`."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def listed(parts: Sequence[str]) -> str:
