@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+from ovpass.convert.convert_process import offline
 from ovpass.convert.gguf import convert_gguf
 from ovpass.convert.hugging_face import convert_hugging_face
 from ovpass.convert.layers import find_linear_layers
@@ -87,7 +88,7 @@ def convert_source(
     found = find_source(source)
     _check_options(found, exact=exact, hugging_face=[task, weight_format, trust_remote_code or None])
     destination = _check_place(found, Path(output), overwrite)
-    with staging(destination) as staged:
+    with offline(), staging(destination) as staged:
         folder = staged / "output"
         folder.mkdir()
         if found.kind == GGUF:

@@ -27,10 +27,7 @@ def write_f16(file: GgufFile, target: Path, progress: Progress) -> None:
     """
     gguf = extra_module("gguf", "gguf", "reading GGUF files")
     writer = gguf.GGUFWriter(target, file.architecture)
-    for key, field in file.reader.fields.items():
-        if not key.startswith(_OWN) and key != _FILE_TYPE:
-            element = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
-            writer.add_key_value(key, field.contents(), field.types[0], element)
+    _copy_metadata(file, writer, gguf.GGUFValueType.ARRAY)
     writer.add_file_type(_ALL_F16)
     for tensor in file.reader.tensors:
         dtype, shape = np.dtype(_dtype(tensor)), [int(size) for size in reversed(tensor.shape)]
@@ -42,6 +39,17 @@ def write_f16(file: GgufFile, target: Path, progress: Progress) -> None:
         progress(f"dequantizing tensor {index + 1} of {len(file.reader.tensors)}")
         writer.write_tensor_data(_values(file, tensor))
     writer.close()
+
+
+def _copy_metadata(file: GgufFile, writer: Any, array: Any) -> None:
+    for key, field in file.reader.fields.items():
+        if key.startswith(_OWN) or key == _FILE_TYPE:
+            continue
+        try:
+            value = field.contents()
+        except (ValueError, LookupError) as error:
+            raise ModelError(f"{file.path}: its {key} cannot be read: {error}") from error
+        writer.add_key_value(key, value, field.types[0], field.types[-1] if field.types[0] == array else None)
 
 
 def _dtype(tensor: Any) -> type[np.floating[Any]]:

@@ -57,13 +57,16 @@ def open_gguf(path: Path) -> GgufFile:
         architecture = fields["general.architecture"].contents() if "general.architecture" in fields else None
         matrices = [tensor for tensor in reader.tensors if len(tensor.shape) > 1]
         names = {tensor.name for tensor in reader.tensors}
+        types = Counter(tensor.tensor_type.name for tensor in matrices)
+        file = GgufFile(path, str(architecture), types, "output.weight" not in names, reader)
+        _check(file)
+        config_of(file)
+    except ModelError:
+        raise
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
     except Exception as error:  # the reader checks nothing: damage shows as whatever goes wrong first
         raise ModelError(f"{path}: is not a complete GGUF file: {str(error) or type(error).__name__}") from error
-    types = Counter(tensor.tensor_type.name for tensor in matrices)
-    file = GgufFile(path, str(architecture), types, "output.weight" not in names, reader)
-    _check(file)
     return file
 
 

@@ -51,8 +51,6 @@ def _carry_out(order: Export) -> list[str]:
 
 
 def _export(order: Export, source: str) -> None:
-    # OpenVINO's converter sends usage statistics unless this package is missing; a conversion stays offline.
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     exporter = extra_module("optimum.exporters.openvino", "export", _PURPOSE)
     formats = extra_module("optimum.intel", "export", _PURPOSE)
     exporter.main_export(

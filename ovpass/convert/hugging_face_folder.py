@@ -48,29 +48,38 @@ def check_weights(folder: Path) -> None:
         ModelError: naming the file.
     """
     for index in sorted(folder.rglob("*.index.json")):
-        parts = _read_json(index).get("weight_map", {})
-        if missing := sorted(name for name in set(parts.values()) if not (index.parent / name).is_file()):
-            raise ModelError(f"{index}: names {missing[0]}, which is not there ({len(missing)} missing)")
+        _check_parts(index)
     for path in sorted(folder.rglob("*.safetensors")):
         _check_safetensors(path)
     if not any(any(folder.rglob(pattern)) for pattern in WEIGHTS):
         raise ModelError(f"{folder}: has no weights ({' or '.join(WEIGHTS)})")
 
 
+def _check_parts(index: Path) -> None:
+    # Downloads often leave out the .bin files, but not their index; the exporters take safetensors first.
+    if ".safetensors." not in index.name and any(index.parent.glob(WEIGHTS[0])):
+        return
+    parts = _read_json(index).get("weight_map", {})
+    if not isinstance(parts, dict) or not all(isinstance(name, str) for name in parts.values()):
+        raise ModelError(f"{index}: its weight_map does not say which file each tensor is in; download it again")
+    if missing := sorted(name for name in set(parts.values()) if not (index.parent / name).is_file()):
+        raise ModelError(f"{index}: names {missing[0]}, which is not there ({len(missing)} missing); download it")
+
+
 def _check_safetensors(path: Path) -> None:
     """Length of the header in 8 bytes, the header in JSON, then the tensors (huggingface/safetensors, README)."""
-    size = path.stat().st_size
     try:
+        size = path.stat().st_size
         with path.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             if length > size:
                 raise ValueError("its header is cut off")
             header = json.loads(stream.read(length))
-        end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path}: is not a complete safetensors file: {error}") from error
-    if size < 8 + length + end:
-        raise ModelError(f"{path}: is cut off: {size} bytes of {8 + length + end}")
+        ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise ModelError(f"{path}: is not a complete safetensors file: {error}; download it again") from error
+    if size < (whole := 8 + length + max(ends, default=0)):
+        raise ModelError(f"{path}: is cut off: {size} bytes of {whole}; download it again")
 
 
 def quantization(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -82,6 +91,8 @@ def quantization(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     found = config.get("quantization_config")
     if not found:
         return None
+    if not isinstance(found, dict):
+        raise ModelError(f"{CONFIG}: quantization_config is no JSON object; download it again")
     method = str(found.get("quant_method")).lower()
     if method not in (*PACKED_METHODS, *_EXPORTED_METHODS):
         raise ModelError(
@@ -97,7 +108,8 @@ def infer_task(config: Mapping[str, Any]) -> str:
     Raises:
         SettingsError: where that tells nothing.
     """
-    name = next(iter(config.get("architectures") or ()), "")
+    classes = config.get("architectures")
+    name = str(classes[0]) if isinstance(classes, list) and classes else ""
     known = (task for ending, task in _TASKS.items() if name.endswith(ending))
     if (task := next(known, None)) is None:
         what = f"class {name}" if name else str(config.get("_class_name", "no class that is named"))
@@ -118,7 +130,7 @@ def needs_remote_code(config: Mapping[str, Any]) -> bool:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path}: is not a JSON object")

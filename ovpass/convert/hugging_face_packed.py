@@ -135,6 +135,11 @@ class PackedCheckpoint:
             raise ModelError(f"{self._folder}: {name}: {shapes} do not fit each other")
         if zero_points.max() > np.iinfo(np.uint8).max:
             raise ModelError(f"{self._folder}: {name}: a zero point of {zero_points.max()} is beyond 8 bits")
+        if groups is not None and (groups.shape != codes.shape[:1] or not _even(groups, len(scales))):
+            raise ModelError(
+                f"{self._folder}: {name}.g_idx: groups differ in size, which OpenVINO cannot express; start from the "
+                "model before that quantization"
+            )
         order = _order(groups, len(codes) // len(scales))
         columns = codes if order is None else codes[order]
         return PackedLayer(
@@ -185,10 +190,14 @@ def _awq_columns(words: Array) -> npt.NDArray[np.int64]:
     return np.asarray((np.arange(words.shape[-1])[:, None] * len(within) + within).reshape(-1))
 
 
+def _even(groups: Array, count: int) -> bool:
+    """Whether as many elements belong to each of the groups, 0 to `count`."""
+    found, sizes = np.unique(groups, return_counts=True)
+    return np.array_equal(found, np.arange(count)) and bool((sizes == len(groups) // count).all())
+
+
 def _order(groups: Array | None, group_size: int) -> npt.NDArray[np.int64] | None:
     """The inputs sorted by group, None where they are so already."""
     if groups is None or np.array_equal(groups, np.arange(len(groups)) // group_size):
         return None
-    if (np.bincount(groups, minlength=1) != group_size).any():
-        raise ModelError("g_idx: groups differ in size, which OpenVINO cannot express")
     return np.argsort(groups, kind="stable")

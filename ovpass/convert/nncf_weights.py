@@ -97,10 +97,10 @@ def read_codebook(path: Path) -> Any:
     """
     try:
         values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a damaged header is parsed as Python, and fails as that does
         raise SettingsError(f"codebook {path}: cannot be read as .npy: {error}") from error
-    floating = np.issubdtype(values.dtype, np.floating)
-    if not floating or values.ndim != 1 or not 2 <= len(values) <= 256 or not bool(np.all(np.diff(values) > 0)):
+    row = isinstance(values, np.ndarray) and np.issubdtype(values.dtype, np.floating) and values.ndim == 1
+    if not row or not 2 <= len(values) <= 256 or not np.isfinite(values).all() or not (np.diff(values) > 0).all():
         raise SettingsError(f"codebook {path}: must be one row of 2 to 256 floating-point values, ascending")
     return values
 

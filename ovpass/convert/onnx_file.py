@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ovpass.asked import Asked, write_asked
 from ovpass.errors import ModelError
+from ovpass.ir.files import IrFile
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -31,19 +32,21 @@ def convert_onnx(source: Path, folder: Path, progress: Callable[[str], None]) ->
 
     Raises:
         ModelError: for a file that is missing, damaged or no ONNX, and for ops that OpenVINO does not know.
+        OSError: where not everything could be written.
     """
-    import openvino as ov  # noqa: PLC0415 - slow to start
-
-    from ovpass.ir.metadata import ModelMetadata  # noqa: PLC0415
+    from ovpass.ir.metadata import ModelMetadata  # noqa: PLC0415 - brings OpenVINO along, slow to start
+    from ovpass.ir.writer import write_anew  # noqa: PLC0415 - likewise
 
     progress(f"converting {source.name}")
     model = _converted(source)
-    _name_products(model)
-    asked = _asked(source, model, progress)
-    if asked:
-        write_asked(ModelMetadata(model), asked)
-    progress("writing openvino_model.xml")
-    ov.save_model(model, folder / "openvino_model.xml", compress_to_fp16=False)
+    try:
+        _name_products(model)
+        if asked := _asked(source, model, progress):
+            write_asked(ModelMetadata(model), asked)
+        progress("writing openvino_model.xml")
+        write_anew(model, IrFile(folder / "openvino_model.xml"), folder)
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{source}: is damaged: it has names that are not UTF-8") from error
 
 
 def _converted(source: Path) -> ov.Model:

@@ -3,7 +3,8 @@
 Channel j of an activation is divided by s_j = max|x_j|^a / max|w_j|^(1 - a), and the weights that it meets are
 multiplied by it (Xiao et al. 2023, equation 4; arXiv 2211.10438). The division is done beforehand, in constants: the
 gain of the norm in front, or the rows of the linear layer there. Here s_j is a power of two, so that the model computes
-the same as before, to the bit; and since a factor common to all channels changes nothing, their geometric mean is 1.
+the same as before, to the bit; but constants in f16 lose digits where they fall below 2^-14, by at most 2^-25 each.
+Since a factor common to all channels changes nothing, their geometric mean is 1.
 """
 
 from __future__ import annotations
@@ -191,5 +192,7 @@ def _factors(group: _Group, magnitudes: Array, strength: float) -> Array:
     own = np.max(columns, axis=0).astype(np.float32)
     s = np.maximum(magnitudes, _SMALLEST) ** strength / np.maximum(own, _SMALLEST) ** (1 - strength)
     exponents = np.log2(s)
-    whole = np.rint(exponents - exponents.mean()).clip(-_LARGEST_EXPONENT, _LARGEST_EXPONENT)
+    with np.errstate(invalid="ignore"):  # of activations that are not finite
+        exponents -= exponents.mean()
+    whole = np.rint(exponents).clip(-_LARGEST_EXPONENT, _LARGEST_EXPONENT)
     return np.asarray(np.exp2(whole), np.float32)

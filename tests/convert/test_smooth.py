@@ -140,6 +140,17 @@ def test_channels_that_are_never_seen_stay_finite() -> None:
     np.testing.assert_array_equal(outputs(model, {"x": X}), before)
 
 
+def test_weights_in_f16_lose_next_to_nothing() -> None:
+    """Those that fall below the normal numbers lose digits, by 2^-25 each."""
+    weights = np.random.default_rng(1).standard_normal((N, K)).astype(np.float16)
+    model = model_of(lambda x: linear(halves(x), "one", weights=op.convert(op.constant(weights), "f32")))
+    (before,) = outputs(model, {"x": X})
+    assert smooth(model, 0.5, [{"x": X}]) == ["one"]
+    (after,) = outputs(model, {"x": X})
+    # K products with activations of up to 1, which are multiplied by up to 2^8
+    np.testing.assert_allclose(after, before, rtol=0, atol=K * 2.0**8 * 2.0**-25)
+
+
 def test_compress_smooths_first_and_says_what_it_reached(tmp_path: Path) -> None:
     source = float_llama(tmp_path / "in")
     done = compress_source(source, tmp_path / "out", Recipe("int8_sym", smooth=0.5), calibration=FEW)

@@ -157,6 +157,18 @@ def test_packed_formats_that_are_not_known(
     assert named in ovpass.refuse("convert", tmp_path / "in", "-o", tmp_path / "out")
 
 
+@pytest.mark.parametrize("cut", [slice(0, 64), slice(None, None, -1)], ids=["short", "shifted"])
+def test_inputs_whose_groups_do_not_fit(ovpass: CommandLine, llama_folder: Path, tmp_path: Path, cut: slice) -> None:
+    pack(llama_folder, tmp_path / "in", "gptq")
+    files = importlib.import_module("safetensors.numpy")
+    path = tmp_path / "in/model.safetensors"
+    tensors = files.load_file(path)
+    name = next(name for name in tensors if name.endswith(".g_idx"))
+    tensors[name] = tensors[name][cut].copy() + (cut.step == -1)
+    files.save_file(tensors, path, metadata={"format": "pt"})
+    assert name in ovpass.refuse("convert", tmp_path / "in", "-o", tmp_path / "out")
+
+
 def test_weights_that_are_missing(ovpass: CommandLine, llama_folder: Path, tmp_path: Path) -> None:
     pack(llama_folder, tmp_path / "in", "gptq")
     files = importlib.import_module("safetensors.numpy")
