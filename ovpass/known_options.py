@@ -9,6 +9,7 @@ inference/src/dev/plugin_config.cpp (apply_env_options).
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -85,9 +86,10 @@ def _element_type(text: str) -> str | None:
 
 def _number(text: str) -> str | None:
     try:
-        return f"{float(text):g}"
+        number = float(text)
     except ValueError:
         return None
+    return f"{number:.9g}" if math.isfinite(number) else None  # nine digits tell any two f32 apart
 
 
 _GPUS = ("gpu-xmx", "gpu")
@@ -171,6 +173,8 @@ def check_runtime_options(given: Mapping[str, object]) -> dict[str, str]:
     Raises:
         SettingsError: for an option that is unknown or another setting's, and for a value that no device takes.
     """
+    if not isinstance(given, Mapping):
+        raise SettingsError(f"runtime_options: expected names and values, found {given!r}")
     return {str(name).upper(): _checked(str(name).upper(), value) for name, value in given.items()}
 
 

@@ -40,10 +40,12 @@ class ModelMetadata(Metadata):
         self._model.set_rt_info(value, [section, name])
 
     def remove(self, section: str, name: str) -> None:
-        remaining = {key: text for key, text in self._model.get_rt_info([section]).value.items() if key != name}
+        others = [key for key in self._model.get_rt_info([section]).value if key != name]
+        # As they are: an element type that a program has set does not print as plugins read it.
+        remaining = {key: self._model.get_rt_info([section, key]) for key in others}
         del self._model.rt_info[section]
-        for key, text in remaining.items():
-            self.set(section, key, str(text))
+        for key, value in remaining.items():
+            self._model.set_rt_info(value, [section, key])
 
 
 class IrMetadata(Metadata):

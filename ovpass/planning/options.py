@@ -43,7 +43,7 @@ def _notes(name: str, value: str, target: str) -> Iterator[str]:
     """Who does not heed the option, and who would not even compile."""
     targets = OPTIONS[name].targets
     if target not in targets:
-        yield f"{name} means nothing to {target}; {' and '.join(targets)} obey it"
+        yield f"{name} means nothing to {target}; it is for {' and '.join(targets)}"
     elif targets[target].ir == IGNORED:
         yield f"{target} ignores {name} in the IR"
     elif targets[target].ir == NO_CACHE:

@@ -137,8 +137,13 @@ class _Match:
         return found
 
     def _fits(self, found: Foreign) -> bool:
-        """Whether the weights are a matrix, and scale and zero point are one or one a channel."""
-        if len(found.shape) != 2:
+        """Whether the weights are a matrix, scale and zero point one or one a channel, and the scaled product as is.
+
+        The product with a vector has one dimension, and a scale of [1, N] makes it two.
+        """
+        if len(found.shape) != 2 or 0 in found.shape:
+            return False
+        if self._graph.shape(found.output) != self._graph.shape(found.matmul):
             return False
         channels = found.shape[found.channel_axis]
         in_weights = found.channel_axis - 2
