@@ -36,13 +36,14 @@ def names(entries: Sequence[Mapping[str, Any]]) -> list[str]:
 @EACH
 @pytest.mark.parametrize("target", ["gpu-xmx", "gpu", "cpu"])
 def test_inspect_plan_explain(ovpass: CommandLine, name: str, target: str) -> None:
-    """They are of one mind."""
+    """They are of one mind, once the model runs with the properties that the plan asks for."""
     inspected = ovpass.succeed("inspect", ZOO / name, "--target", target, "--json").json
     assert names(inspected["sites"]) == sites(name)
     planned = ovpass.succeed("plan", ZOO / name, "--target", target, "--json").json
     assert names(planned["decisions"]) == sites(name)
     assert planned["counts"]["quantize"] == sum(site["eligible"] for site in inspected["sites"])
-    explained = ovpass.succeed("explain", ZOO / name, "--json").json["devices"]
+    run = [word for item in planned["run_properties"].items() for word in ("--property", "=".join(item))]
+    explained = ovpass.succeed("explain", ZOO / name, *run, "--json").json["devices"]
     devices = [device for device in explained if device["target"] == target]
     assert sum(outcome["sites"] for device in devices for outcome in device["outcomes"]) == len(sites(name))
     assert sum(device["quantized"] for device in devices) == planned["counts"]["quantize"]
