@@ -114,7 +114,9 @@ def _context(config: Path) -> int | None:
         data: Any = json.loads(config.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ModelError(f"{config}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
         raise ModelError(f"{config}: cannot be read: {error}") from error
     places = [data, data.get("text_config")] if isinstance(data, dict) else []
     found = [place[_CONTEXT] for place in places if isinstance(place, dict) and isinstance(place.get(_CONTEXT), int)]

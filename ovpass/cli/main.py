@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from typing import Any, NoReturn
 
 import click
 
@@ -28,6 +30,9 @@ _COMMANDS = {
     "report": "Make one page to look at of runs or of a model.",
 }
 
+_INTERRUPTED = 130
+"""What shells report for a command that Ctrl-C ended."""
+
 
 class _LazyGroup(click.Group):
     """Knows its commands by name and one line each; help needs no more."""
@@ -49,6 +54,12 @@ class _LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interruption:  # click would exit with 1, which is a failed check
+            _leave(_INTERRUPTED, "Interrupted", interruption)
+
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ovpass")
@@ -60,12 +71,21 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; exit 1 for a failed check, 2 for anything refused."""
+    """Run the command line; exit 1 for a failed check, 2 for anything refused, 130 where it was interrupted."""
     try:
         cli(prog_name="ovpass")
+    except CheckFailedError as error:
+        _leave(1, "Failed", error)
     except OvpassError as error:
-        from ovpass.cli.output import complain  # noqa: PLC0415 - not needed to print help
+        _leave(2, "Error", error)
+    except OSError as error:
+        # What is written to files says so itself: without a name it is what was printed.
+        place = "standard output" if error.filename is None else os.fsdecode(error.filename)
+        _leave(2, "Error", f"{place}: {error.strerror or error}")
 
-        failed = isinstance(error, CheckFailedError)
-        complain("Failed" if failed else "Error", error)
-        sys.exit(1 if failed else 2)
+
+def _leave(code: int, word: str, why: object) -> NoReturn:
+    from ovpass.cli.output import complain  # noqa: PLC0415 - not needed to print help
+
+    complain(word, why)
+    sys.exit(code)

@@ -42,7 +42,9 @@ class IrFile:
             raise ModelError(f"{self.xml}: its weights {self.bin.name} are not beside it")
         try:
             return IrDocument(self.xml, self.bin)
-        except (OSError, ParseError, UnicodeDecodeError, KeyError, ValueError, IndexError) as error:
+        except OSError as error:
+            raise ModelError(f"{self.xml}: cannot be read: {error.strerror or error}") from error
+        except (ParseError, UnicodeDecodeError, KeyError, ValueError, IndexError) as error:
             raise ModelError(f"{self.xml}: is not a complete OpenVINO IR: {error}") from error
 
     def read(self) -> ov.Model:
@@ -80,9 +82,15 @@ def open_source(path: Path | str) -> ModelSource:
     """Find the IRs at `path`.
 
     Raises:
-        ModelError: where nothing is there, or nothing that is a model.
+        ModelError: where nothing is there, nothing that is a model, or nothing that may be read.
     """
-    root = Path(path)
+    try:
+        return _open(Path(path))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _open(root: Path) -> ModelSource:
     if root.is_file():
         if root.suffix == ".onnx":
             raise ModelError(
@@ -93,6 +101,7 @@ def open_source(path: Path | str) -> ModelSource:
         return ModelSource(root, (IrFile(root),))
     if not root.is_dir():
         raise ModelError(f"{root}: no such file or folder")
+    next(root.iterdir(), None)  # rglob takes a folder that may not be read for an empty one
     found = [
         IrFile(xml, xml.relative_to(root).as_posix())
         for xml in sorted(root.rglob("*.xml"))

@@ -28,11 +28,21 @@ def staging(destination: Path) -> Iterator[Path]:
         staged = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", suffix=".partial", dir=parent))
         yield staged
     except OSError as error:
-        raise OutputError(f"{destination}: cannot be written: {error.strerror or error}") from error
+        raise OutputError(f"{destination}: cannot be written: {_reason(error, destination, staged)}") from error
     finally:
         if staged is not None:
             shutil.rmtree(staged, ignore_errors=True)
         _remove_empty(missing)
+
+
+def _reason(error: OSError, destination: Path, staged: Path | None) -> str:
+    """Why, with the name of a file that is neither the output nor a part of it: one to copy, say."""
+    why = str(error.strerror or error)
+    if staged is None or error.filename is None:
+        return why
+    path = Path(os.fsdecode(error.filename))
+    own = path == destination or staged in path.parents
+    return why if own else f"{path}: {why}"
 
 
 def _remove_empty(folders: Sequence[Path]) -> None:
