@@ -2,11 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from ovpass.errors import OutputError
 from ovpass.ir.files import ModelSource
+from ovpass.ir.output import staging
 from ovpass.run_notes import FILE_NAME, notes_beside
+
+_OF_MODELS = (".xml", ".bin")
+_OF_RUNS = (".yaml", ".yml", ".html", ".png", ".svg", ".pdf")
+"""Files that no exporter puts into a model folder: one that is there is of an earlier run, and can be replaced."""
+
+
+def check_files(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
+    """Before anything takes long, refuse files that would harm what is read, or that cannot be written.
+
+    `inputs` are the models and files that the command reads; None is one that was not asked for.
+
+    Raises:
+        OutputError: naming the file and what is in the way.
+    """
+    read = [path for path in inputs if path is not None]
+    for output in [path for path in outputs if path is not None]:
+        if output.exists() and not output.is_file():
+            kind = "a folder" if output.is_dir() else "no regular file"
+            raise OutputError(f"{output}: is {kind}; name a file to write")
+        if any(_belongs(output, path) for path in read):
+            raise OutputError(f"{output}: is, or is part of, what this command reads; write to another file")
+        if output.suffix.lower() in _OF_MODELS and output.exists():
+            raise OutputError(f"{output}: is part of a model; write to another file")
+        with staging(output):
+            pass  # that much can be written there
+        read.append(output)
+
+
+def _belongs(output: Path, given: Path) -> bool:
+    """Whether what was given, a file, an IR or a folder, would lose `output`."""
+    place = output.resolve()
+    if given.is_dir():
+        return given.resolve() in place.parents and output.exists() and output.suffix.lower() not in _OF_RUNS
+    return place in (given.resolve(), given.with_suffix(".bin").resolve())
 
 
 def check_destination(source: ModelSource, output: Path, overwrite: bool) -> Path:

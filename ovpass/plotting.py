@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ovpass.errors import OutputError, SettingsError
+from ovpass.errors import SettingsError
 from ovpass.extras import extra_module
 from ovpass.ir.output import publish, staging
 
@@ -13,17 +13,14 @@ _FORMATS = (".png", ".svg", ".pdf")
 
 
 def check_picture(path: Path) -> None:
-    """Make sure that a picture can be written there.
+    """Make sure that a picture can be drawn for that name.
 
     Raises:
         SettingsError: for another kind of file.
         ExtraError: without matplotlib.
-        OutputError: where a folder is in its place.
     """
     if path.suffix.lower() not in _FORMATS:
         raise SettingsError(f"--plot {path}: the name ends in {', '.join(_FORMATS)}")
-    if path.is_dir():
-        raise OutputError(f"{path}: is a folder")
     extra_module("matplotlib", "plot", "--plot")
 
 

@@ -26,7 +26,6 @@ def check_plot(path: Path, workload: Workload) -> None:
     Raises:
         SettingsError: for another kind of file, and for inputs of one length.
         ExtraError: without matplotlib.
-        OutputError: where a folder is in its place.
     """
     check_picture(path)
     if workload.inputs is not None:

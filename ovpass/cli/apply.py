@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ovpass.cli.options import (
+    PATH,
     copy_option,
     json_option,
     model_argument,
@@ -34,7 +35,7 @@ from ovpass.verification.simulated_gpu import profile_for
 @model_argument
 @output_option
 @settings_options
-@click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Carry out this plan, as it stands.")
+@click.option("--plan", "plan_file", type=PATH, help="Carry out this plan, as it stands.")
 @click.option("--verify", "verifying", is_flag=True, help="Then ask the plugin whether it does what was planned.")
 @overwrite_option
 @copy_option

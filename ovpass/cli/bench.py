@@ -13,8 +13,9 @@ from ovpass.benchmark.result import Outcome, Result, Series, result_to_dict
 from ovpass.benchmark.run import run_benchmark
 from ovpass.benchmark.subjects import parse_subject
 from ovpass.benchmark.workload import Workload
-from ovpass.cli.options import json_option, parse_properties, verbosity
+from ovpass.cli.options import MODEL_TEXT, PATH, files_read, json_option, parse_properties, verbosity
 from ovpass.cli.output import note, print_json, print_table, progress, say, verdict
+from ovpass.destination import check_files
 from ovpass.errors import SettingsError
 
 _TITLES = {TTFT: "TTFT ms", TPOT: "TPOT ms", LATENCY: "Latency ms", THROUGHPUT: "Inf/s"}
@@ -30,21 +31,19 @@ _SHOWN = (
 
 
 @click.command("bench")
-@click.argument("models", nargs=-1, required=True, metavar="MODEL[@K=V,K=V]...")
+@click.argument("models", nargs=-1, required=True, type=MODEL_TEXT, metavar="MODEL[@K=V,K=V]...")
 @click.option("--device", default="CPU", callback=lambda *args: args[-1].upper(), help="CPU, GPU, ...  [default: CPU]")
 @click.option("--property", "properties", multiple=True, metavar="K=V", help="A property for all models (repeatable).")
 @click.option("--prompt-tokens", help="Lengths of prompts.  [default: 32,64,65,128,512,1024]")
 @click.option("--output-tokens", default=32, show_default=True, help="How many tokens to generate.")
 @click.option("--prompt-lookup", is_flag=True, help="Decode with prompt lookup.")
-@click.option("--text", type=click.Path(path_type=Path), help="Cut prompts from this file; random tokens if not given.")
-@click.option("--inputs", type=click.Path(path_type=Path), help="An .npz of inputs for a model that does not generate.")
+@click.option("--text", type=PATH, help="Cut prompts from this file; random tokens if not given.")
+@click.option("--inputs", type=PATH, help="An .npz of inputs for a model that does not generate.")
 @click.option("--repeats", default=5, show_default=True, help="Rounds that are measured.")
 @click.option("--warm-up", default=1, show_default=True, help="Rounds before them that are not.")
 @click.option("--seed", default=0, show_default=True, help="For prompts, and the order of models.")
 @click.option("--timeout", default=900.0, show_default=True, help="Seconds after which a model is given up.")
-@click.option(
-    "--plot", type=click.Path(path_type=Path), help="Draw times against lengths into this .png, .svg or .pdf."
-)
+@click.option("--plot", type=PATH, help="Draw times against lengths into this .png, .svg or .pdf.")
 @json_option
 @verbosity
 def command(
@@ -67,6 +66,7 @@ def command(
         check_plot(plot, workload)
     common = parse_properties(properties)
     subjects = [parse_subject(text, workload.device, common) for text in models]
+    check_files([plot], [*(subject.path for subject in subjects), *files_read(options)])
     with progress(quiet=quiet or as_json) as step:
         result = run_benchmark(subjects, workload, step)
     if as_json:

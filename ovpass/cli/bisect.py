@@ -9,8 +9,10 @@ from typing import Any
 import click
 
 from ovpass.cli.options import (
+    PATH,
     evaluation_from,
     evaluation_options,
+    files_read,
     json_option,
     model_argument,
     settings_from,
@@ -18,6 +20,7 @@ from ovpass.cli.options import (
     verbosity,
 )
 from ovpass.cli.output import group_cell, note, print_json, print_table, progress, say, verdict
+from ovpass.destination import check_files
 from ovpass.settings import settings_to_dict
 from ovpass.tuning.culprits import FIND, Culprits, Question, find_culprits, plan_without
 from ovpass.tuning.experiment import Experiment, experiment_settings
@@ -35,8 +38,8 @@ _WIDTH = 1000  # a name is never broken
 @click.option("--check", metavar="CMD", help="Broken: this command fails on {model}. 125: cannot tell.")
 @click.option("--find", default="first", help=f"What to find: {', '.join(FIND)}.  [default: first]")
 @click.option("--by", default="site", help=f"What is switched together: {', '.join(BY)}.  [default: site]")
-@click.option("--state", type=click.Path(path_type=Path), help="Folder of measurements, from which a run resumes.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write a plan without what was found here.")
+@click.option("--state", type=PATH, help="Folder of measurements, from which a run resumes.")
+@click.option("-o", "--output", type=PATH, help="Write a plan without what was found here.")
 @json_option
 @verbosity
 def command(
@@ -53,6 +56,7 @@ def command(
     end. Exit code 0 is good, 125 cannot be tested, any other is broken. The model is what --profile's device would
     do, emulated; with --lowering native it is for the plugin's own quantization.
     """
+    check_files([output], [model, *files_read(options)])
     question = Question(
         find=options["find"],
         by=options["by"],

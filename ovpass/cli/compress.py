@@ -14,6 +14,7 @@ import click
 
 from ovpass.cli.apply import print_transformed, transformed_report
 from ovpass.cli.options import (
+    PATH,
     json_option,
     model_argument,
     output_option,
@@ -66,10 +67,10 @@ def _weight_group(_: click.Context, __: click.Parameter, value: str | None) -> i
 @click.option("--gptq", is_flag=True, help="Round weights so that they correct one another.")
 @click.option("--lora-correction", is_flag=True, help="Add low-rank adapters against the error.")
 @click.option("--smooth", type=float, metavar="0..1", help="Move outliers of activations into the weights first.")
-@click.option("--codebook", type=click.Path(path_type=Path), help="A .npy of ascending values.  [mode codebook]")
+@click.option("--codebook", type=PATH, help="A .npy of ascending values.  [mode codebook]")
 @click.option("--ignore", multiple=True, metavar="PATTERN", help="Leave these layers as they are (repeatable).")
-@click.option("--text", type=click.Path(path_type=Path), help="Calibrate on this text.  [default: the shipped one]")
-@click.option("--tokenizer", type=click.Path(path_type=Path), help="Folder of the tokenizer.  [default: MODEL's]")
+@click.option("--text", type=PATH, help="Calibrate on this text.  [default: the shipped one]")
+@click.option("--tokenizer", type=PATH, help="Folder of the tokenizer.  [default: MODEL's]")
 @click.option("--samples", type=int, default=32, show_default=True, help="Pieces of the text to calibrate on.")
 @click.option("--sequence-length", type=int, default=128, show_default=True, help="Tokens of each.")
 @click.option("--then-apply", is_flag=True, help="Then apply the settings below, as 'ovpass apply' does.")

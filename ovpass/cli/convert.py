@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ovpass.cli.options import json_option, output_option, overwrite_option
+from ovpass.cli.options import MODEL_TEXT, json_option, output_option, overwrite_option
 from ovpass.cli.output import by_kind, note, print_json, print_table, print_title, progress, say, verdict
 from ovpass.convert.convert import Converted, convert_source
 from ovpass.convert.hugging_face import WEIGHT_FORMATS
@@ -17,7 +17,7 @@ from ovpass.words import counted
 
 
 @click.command("convert")
-@click.argument("source")
+@click.argument("source", type=MODEL_TEXT)
 @output_option
 @click.option("--task", help="The exporter's task.  [Hugging Face; default: told by config.json]")
 @click.option("--weight-format", help=f"{' or '.join(WEIGHT_FORMATS)}.  [Hugging Face; default: {WEIGHT_FORMATS[0]}]")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import click
 
-from ovpass.cli.options import evaluation_from, evaluation_options, json_option
+from ovpass.cli.options import MODEL_TEXT, PATH, evaluation_from, evaluation_options, json_option
 from ovpass.cli.output import print_json, print_table, progress, say, verdict
 from ovpass.errors import SettingsError
 from ovpass.evaluation.arrays import ArraysReport
@@ -28,13 +27,13 @@ _INTERVALS = ("", "PPL %", "KL", "median", "Top-1")
 
 
 @click.command("evaluate")
-@click.argument("reference")
-@click.argument("candidates", nargs=-1, metavar="CANDIDATE...")
+@click.argument("reference", type=MODEL_TEXT)
+@click.argument("candidates", nargs=-1, type=MODEL_TEXT, metavar="CANDIDATE...")
 @evaluation_options
-@click.option("--inputs", multiple=True, type=click.Path(path_type=Path), help="An .npz of a model's inputs.")
+@click.option("--inputs", multiple=True, type=PATH, help="An .npz of a model's inputs.")
 @click.option("--device", default="CPU", help="CPU or GPU.  [default: CPU]")
 @click.option("--harness", metavar="TASKS", help="Tasks of lm-evaluation-harness too, separated by commas.")
-@click.option("--harness-tasks-dir", type=click.Path(path_type=Path), help="A folder with YAML tasks of your own.")
+@click.option("--harness-tasks-dir", type=PATH, help="A folder with YAML tasks of your own.")
 @click.option("--limit", type=int, help="Items of each task.  [default: all]")
 @json_option
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")

@@ -16,14 +16,30 @@ from ovpass.settings import AT_TOKENS, EXEMPTIONS, LOWERINGS, TARGETS, Rule, Set
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-model_argument = click.argument("model", type=click.Path(path_type=Path))
+
+class _Named(click.Path):
+    """A path that has a name: a shell variable that is not set must not stand for the working folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            what = param.get_error_hint(ctx) if param is not None and ctx is not None else "path"
+            raise SettingsError(f"{what} is empty; is a variable of the shell not set?")
+        return super().convert(value, param, ctx)
+
+
+# Whether it can be read is for who reads it to say, in one line.
+PATH = _Named(path_type=Path, readable=False)
+MODEL_TEXT = _Named(path_type=str, readable=False)
+"""A model with what follows its @, which only the command can tell apart."""
+
+model_argument = click.argument("model", type=PATH)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else on stdout.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is at OUT.")
 copy_option = click.option("--copy-weights", is_flag=True, help="Copy weights instead of hard-linking them.")
-output_option = click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT")
+output_option = click.option("-o", "--output", required=True, type=PATH, metavar="OUT")
 
 _SETTINGS = (
-    click.option("--config", type=click.Path(path_type=Path), help="Settings in YAML or JSON; flags overrule them."),
+    click.option("--config", type=PATH, help="Settings in YAML or JSON; flags overrule them."),
     click.option("--threshold", type=int, help="Quantize activations of more tokens than this."),
     click.option("--axis", type=int, help="Axis to quantize along; -1 is K.  [lowering emulate]"),
     click.option("--asymmetric", is_flag=True, help="Quantize to u8 with a zero point."),
@@ -47,8 +63,8 @@ _SETTINGS = (
 
 
 _EVALUATION = (
-    click.option("--text", type=click.Path(path_type=Path), help="Text to evaluate on.  [default: a novel]"),
-    click.option("--tokenizer", type=click.Path(path_type=Path), help="Folder of the tokenizer.  [default: MODEL's]"),
+    click.option("--text", type=PATH, help="Text to evaluate on.  [default: a novel]"),
+    click.option("--tokenizer", type=PATH, help="Folder of the tokenizer.  [default: MODEL's]"),
     click.option("--windows", type=int, help="Windows of text.  [default: 8; searches 2]"),
     click.option("--window-tokens", type=int, help="Tokens in each.  [default: 512; searches 256; encoders 128]"),
     click.option("--stride", type=int, help="Tokens between their starts.  [default: no overlap]"),
@@ -101,6 +117,11 @@ def settings_options(command: _Command, group_size: str = "--group-size") -> _Co
     for option in reversed((size, *_SETTINGS)):
         command = option(command)
     return command
+
+
+def files_read(options: dict[str, Any]) -> list[Path | None]:
+    """The files, and the folder, that shared options name; no output may be one of them."""
+    return [options.get(name) for name in ("config", "text", "tokenizer", "inputs")]
 
 
 def settings_given(options: dict[str, Any]) -> bool:

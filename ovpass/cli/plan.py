@@ -8,8 +8,17 @@ from typing import Any
 
 import click
 
-from ovpass.cli.options import json_option, model_argument, settings_from, settings_options, verbosity
+from ovpass.cli.options import (
+    PATH,
+    files_read,
+    json_option,
+    model_argument,
+    settings_from,
+    settings_options,
+    verbosity,
+)
 from ovpass.cli.output import note, print_decisions, print_json, print_title, progress, say, verdict
+from ovpass.destination import check_files
 from ovpass.groups import format_group_size
 from ovpass.ir.files import open_source
 from ovpass.loading import load, plan_loaded
@@ -21,11 +30,12 @@ from ovpass.words import counted
 @click.command("plan")
 @model_argument
 @settings_options
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the plan here, as YAML.")
+@click.option("-o", "--output", type=PATH, help="Write the plan here, as YAML.")
 @json_option
 @verbosity
 def command(model: Path, output: Path | None, as_json: bool, quiet: bool, verbose: bool, **options: Any) -> None:
     """Decide what happens to every site of MODEL. Nothing is changed."""
+    check_files([output], [model, *files_read(options)])
     settings = settings_from(options)
     with progress(quiet=quiet or as_json) as step:
         step("reading")

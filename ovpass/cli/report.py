@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ovpass.cli.options import PATH
 from ovpass.cli.output import progress, say
 from ovpass.cli.run_header import remember_arguments
+from ovpass.destination import check_files
 from ovpass.errors import CheckFailedError, NoDeviceError, OutputError, SettingsError
 
 if TYPE_CHECKING:
@@ -25,10 +27,10 @@ _RUNNABLE = ("inspect", "plan", "verify", "evaluate", "sensitivity", "tune", "be
 
 
 @click.command("report")
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...|MODEL")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT", help="The page, .html.")
+@click.argument("sources", nargs=-1, required=True, type=PATH, metavar="RUN...|MODEL")
+@click.option("-o", "--output", required=True, type=PATH, metavar="OUT", help="The page, .html.")
 @click.option("--run", "wanted", multiple=True, metavar="COMMANDS", help="Run these on MODEL first (repeatable).")
-@click.option("--against", multiple=True, type=click.Path(path_type=Path), help="Compare with this RUN (repeatable).")
+@click.option("--against", multiple=True, type=PATH, help="Compare with this RUN (repeatable).")
 @click.option("--note", default="", metavar="TEXT", help="A line for the reader: where the model comes from, say.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def command(
@@ -68,10 +70,7 @@ def command(
 
 def _check_output(output: Path, inputs: Sequence[Path]) -> None:
     """Before anything takes long: what was given, or is no page, must not be written over."""
-    if output.is_dir():
-        raise OutputError(f"{output}: is a folder; name a file, for example {output / 'report.html'}")
-    if output.resolve() in {path.resolve() for path in inputs}:
-        raise OutputError(f"{output}: is a run that the report is made of; write it to another file")
+    check_files([output], inputs)
     if output.is_file() and output.stat().st_size and not _is_page(output):
         raise OutputError(f"{output}: exists, and is no page that could be replaced; write to another file")
 

@@ -8,8 +8,10 @@ from typing import Any
 import click
 
 from ovpass.cli.options import (
+    PATH,
     evaluation_from,
     evaluation_options,
+    files_read,
     json_option,
     model_argument,
     settings_from,
@@ -17,6 +19,7 @@ from ovpass.cli.options import (
     verbosity,
 )
 from ovpass.cli.output import group_cell, note, print_json, print_table, progress, save_json, say, verdict
+from ovpass.destination import check_files
 from ovpass.plotting import check_picture
 from ovpass.tuning.experiment import Experiment, experiment_settings
 from ovpass.tuning.heatmap import heat_map, save_heat_map, shades
@@ -35,9 +38,9 @@ _SHOWN = 20
 @click.option("--by", default="site", help=f"What is switched together: {', '.join(BY)}.  [default: site]")
 @click.option("--fast", is_flag=True, help="Rank on a short window, in the time of about ten evaluations.")
 @click.option("--refine", type=int, default=0, help="Measure this many of the worst exactly.  [with --fast]")
-@click.option("--state", type=click.Path(path_type=Path), help="Folder of measurements, from which a run resumes.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the ranking here, as JSON.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw blocks by kinds as a picture.")
+@click.option("--state", type=PATH, help="Folder of measurements, from which a run resumes.")
+@click.option("-o", "--output", type=PATH, help="Write the ranking here, as JSON.")
+@click.option("--plot", type=PATH, help="Draw blocks by kinds as a picture.")
 @json_option
 @verbosity
 def command(
@@ -50,6 +53,7 @@ def command(
     **options: Any,
 ) -> None:
     """Rank the sites of MODEL by what quantizing each alone costs, and what leaving each out alone saves."""
+    check_files([output, plot], [model, *files_read(options)])
     if plot is not None:
         check_picture(plot)
     measure = Measure(options["by"], options["fast"], options["refine"])

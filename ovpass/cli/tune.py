@@ -9,14 +9,17 @@ from typing import Any
 import click
 
 from ovpass.cli.options import (
+    PATH,
     evaluation_from,
     evaluation_options,
+    files_read,
     json_option,
     model_argument,
     settings_from,
     settings_options,
 )
 from ovpass.cli.output import group_cell, print_json, print_table, progress, say, verdict
+from ovpass.destination import check_files
 from ovpass.errors import SettingsError
 from ovpass.plan import save_plans
 from ovpass.plotting import check_picture
@@ -34,9 +37,9 @@ from ovpass.words import counted
 @settings_options
 @evaluation_options
 @click.option("--exact", is_flag=True, help="Rank sites on all windows, not on a short one.")
-@click.option("--state", type=click.Path(path_type=Path), help="Folder of measurements, from which a run resumes.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the plan here, as YAML.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw the frontier as a picture.")
+@click.option("--state", type=PATH, help="Folder of measurements, from which a run resumes.")
+@click.option("-o", "--output", type=PATH, help="Write the plan here, as YAML.")
+@click.option("--plot", type=PATH, help="Draw the frontier as a picture.")
 @json_option
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def command(
@@ -46,6 +49,7 @@ def command(
 
     The budget holds on windows of the text that the plan was not chosen by, too.
     """
+    check_files([output, plot], [model, *files_read(options)])
     if plot is not None:
         check_picture(plot)
     budget = Budget(options["max_kl"], options["max_ppl_increase"])

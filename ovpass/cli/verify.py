@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ovpass.cli.options import json_option, parse_properties, verbosity
+from ovpass.cli.options import PATH, json_option, parse_properties, verbosity
 from ovpass.cli.output import note, print_json, print_table, print_title, progress, say, verdict
 from ovpass.errors import CheckFailedError, SettingsError
 from ovpass.plan import load_plans
@@ -21,14 +21,14 @@ from ovpass.words import counted
 
 
 @click.command("verify")
-@click.argument("model", type=click.Path(path_type=Path), required=False)
+@click.argument("model", type=PATH, required=False)
 @click.option("--device", default="GPU", callback=lambda *args: args[-1].upper(), help="CPU or GPU.  [default: GPU]")
 @click.option("--simulate", help=f"Ask the GPU plugin without a GPU, as one of {', '.join(PROFILES)}.")
-@click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Compare with this plan.")
+@click.option("--plan", "plan_file", type=PATH, help="Compare with this plan.")
 @click.option("--tokens", help="Run with these numbers of tokens, for example 1,64,65,512.")
 @click.option("--find-threshold", is_flag=True, help="Find up to how many tokens quantization is skipped.")
 @click.option("--property", "properties", multiple=True, metavar="K=V", help="A property for compile_model.")
-@click.option("--intercept-log", type=click.Path(path_type=Path), help="Read what the OpenCL intercept layer printed.")
+@click.option("--intercept-log", type=PATH, help="Read what the OpenCL intercept layer printed.")
 @click.option("--timeout", default=900.0, help="Seconds after which a GPU plugin is given up.")
 @click.option("--install-help", is_flag=True, help="Say what the simulated GPU needs.")
 @json_option

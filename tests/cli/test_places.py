@@ -21,6 +21,12 @@ sys.argv = ["ovpass", *sys.argv[2:]]
 from ovpass.cli.main import main
 main()
 """
+UNPRIVILEGED = """
+import ctypes, os, sys
+for capability in (1, 2):  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, by which root may all
+    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+os.execv(sys.executable, [sys.executable, "-m", "ovpass", *sys.argv[1:]])
+"""
 # what is written: text alone, an extended .bin, a .bin written anew
 WAYS = {
     "native": ["--copy-weights"],
@@ -35,6 +41,16 @@ def limited(limit: int, *args: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", LIMITED, str(limit), *map(str, args)], capture_output=True, text=True, check=False
     )
+
+
+def unprivileged(*args: object) -> str:
+    """Run as who may not do all, what must be refused in one line, which is returned."""
+    command = [sys.executable, "-c", UNPRIVILEGED, *map(str, args)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (2, ""), ran.stderr
+    assert ran.stderr.startswith("Error: ")
+    assert ran.stderr.count("\n") == 1
+    return ran.stderr
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
@@ -197,3 +213,102 @@ def test_run_notes_belong_to_the_output(ovpass: CommandLine, llama: Path, tmp_pa
     assert "THRESHOLD=128" in notes.read_text()
     ovpass.succeed("apply", xml, "-o", tmp_path / "one.xml", "--overwrite")
     assert not notes.exists()
+
+
+# each command that writes a file beside the model, with what it takes long to find out
+SEARCHES = {
+    "plan": ["plan"],
+    "tune": ["tune", "--max-kl", "1"],
+    "bisect": ["bisect", "--max-kl", "1"],
+    "sensitivity": ["sensitivity"],
+}
+
+
+@pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES.keys())
+def test_a_file_never_replaces_what_is_read(
+    ovpass: CommandLine, llama: Path, tmp_path: Path, search: list[str]
+) -> None:
+    (tmp_path / "settings.yaml").write_text("threshold: 0")
+    (tmp_path / "text.txt").write_text("text")
+    (tmp_path / "link").symlink_to(llama)
+    shutil.copytree(llama, tmp_path / "other")
+    before = contents(tmp_path)
+    config = tmp_path / "settings.yaml"
+    for model, place in (
+        (llama, llama / "openvino_model.xml"),
+        (llama, llama / "openvino_model.bin"),
+        (llama, llama / "config.json"),
+        (llama, llama / "openvino_tokenizer.xml"),
+        (llama, tmp_path / "link/openvino_model.xml"),
+        (tmp_path / "link", llama / "config.json"),
+        (llama / "openvino_model.xml", llama / "openvino_model.xml"),
+        (llama / "openvino_model.xml", llama / "openvino_model.bin"),
+        (llama, tmp_path / "other/openvino_model.xml"),
+        (llama, config),
+    ):
+        ovpass.refuse(*search, model, "--config", config, "-o", place)
+    if search != ["plan"]:
+        for flag, name, target in (("--text", "text.txt", "text.txt"), ("--tokenizer", "other", "other/config.json")):
+            ovpass.refuse(*search, llama, flag, tmp_path / name, "-o", tmp_path / target)
+    assert contents(tmp_path) == before
+
+
+def test_a_plan_of_an_earlier_run_is_replaced(ovpass: CommandLine, llama: Path) -> None:
+    """In the model's own folder, too."""
+    for size in (32, 64):
+        ovpass.succeed("plan", llama, "-o", llama / "plan.yaml", "--group-size", size)
+        assert f"model_group_size: {size}" in (llama / "plan.yaml").read_text()
+
+
+def test_two_outputs_are_two_files(ovpass: CommandLine, llama: Path, tmp_path: Path) -> None:
+    for search in ("tune", "sensitivity"):
+        ovpass.refuse(search, llama, "-o", tmp_path / "map.png", "--plot", tmp_path / "map.png")
+
+
+@pytest.mark.parametrize("search", [*SEARCHES.values(), ["bench"]], ids=[*SEARCHES, "bench"])
+def test_places_are_tried_first(
+    ovpass: CommandLine, llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, search: list[str]
+) -> None:
+    """Before anything is measured, and without a trace."""
+    monkeypatch.setattr("ovpass.tuning.experiment.Experiment.windows", property(lambda _: pytest.fail("measures")))
+    monkeypatch.setattr("ovpass.cli.bench.run_benchmark", lambda *_: pytest.fail("measures"))
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "folder.png").mkdir()
+    before = contents(tmp_path)
+    flags = {"plan": ["-o"], "bisect": ["-o"], "bench": ["--plot"]}.get(search[0], ["-o", "--plot"])
+    for flag in flags:
+        for place in ("/proc/none/x.png", "/dev/null", tmp_path / "file/x.png", tmp_path / "folder.png", "a" * 300):
+            ovpass.refuse(*search, llama, flag, place)
+    assert contents(tmp_path) == before
+
+
+def test_what_may_not_be_read_or_written(llama: Path, tmp_path: Path) -> None:
+    closed, sealed = tmp_path / "closed", tmp_path / "sealed"
+    shutil.copytree(llama, closed / "model")
+    shutil.copytree(llama, tmp_path / "half")
+    sealed.mkdir()
+    (tmp_path / "half/config.json").chmod(0)
+    closed.chmod(0)
+    sealed.chmod(0o500)
+    try:
+        assert str(closed) in unprivileged("inspect", closed)
+        assert str(closed / "model") in unprivileged("explain", closed / "model/openvino_model.xml")
+        assert str(closed) in unprivileged("evaluate", llama, closed / "model")
+        assert str(closed) in unprivileged("convert", closed / "model", "-o", tmp_path / "out")
+        assert str(closed) in unprivileged("apply", llama, "-o", closed / "out")
+        assert str(closed) in unprivileged("report", closed / "run.json", "-o", tmp_path / "out.html")
+        assert str(sealed) in unprivileged("tune", llama, "--max-kl", 1, "-o", sealed / "plan.yaml")
+        assert "config.json" in unprivileged("apply", tmp_path / "half", "-o", tmp_path / "out", "--copy-weights")
+    finally:
+        closed.chmod(0o700)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_standard_output(llama: Path) -> None:
+    """One line says so; nothing more of it comes when Python ends."""
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "ovpass", "inspect", str(llama), "--json"]
+        ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("Error: standard output")
+    assert ran.stderr.count("\n") == 1

@@ -79,6 +79,19 @@ def test_no_model_there(ovpass: CommandLine, tmp_path: Path, command: str) -> No
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("command", ["inspect", "plan", "explain", "apply", "strip", "evaluate", "bench", "convert"])
+def test_a_model_without_a_name(
+    ovpass: CommandLine, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell variable that is not set does not stand for the working folder, though that holds a model."""
+    monkeypatch.chdir(LLAMA)
+    output = ("-o", tmp_path / "out") if command in ("apply", "strip", "convert") else ()
+    assert "empty" in ovpass.refuse(command, "", *output)
+    for name in ("none", "a" * 300):
+        assert name in ovpass.refuse(command, name, *output, *(["x"] if command == "evaluate" else []))
+    assert not (tmp_path / "out").exists()
+
+
 # settings, and words that the message must have to be of use
 SETTINGS = [
     (["--lowering", "nativ"], ["native"]),
