@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ovpass.cli.interruption import resumable
 from ovpass.cli.options import (
     PATH,
     evaluation_from,
@@ -66,7 +67,7 @@ def command(
         output=(lambda text: click.echo(text, err=True, nl=False)) if verbose and not quiet else lambda _: None,
     )
     settings = experiment_settings(settings_from(options), options["profile"])
-    with progress(quiet=quiet or as_json) as step:
+    with resumable(kept=question.max_kl is not None), progress(quiet=quiet or as_json) as step:
         experiment = Experiment(model, settings, evaluation_from(options), options["state"], step)
         culprits = find_culprits(experiment, question)
     if as_json:

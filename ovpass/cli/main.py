@@ -58,7 +58,7 @@ class _LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as interruption:  # click would exit with 1, which is a failed check
-            _leave(_INTERRUPTED, "Interrupted", interruption)
+            _leave(_INTERRUPTED, "Interrupted", str(interruption) or "outputs are there whole or not at all")
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

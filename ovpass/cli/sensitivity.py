@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ovpass.cli.interruption import resumable
 from ovpass.cli.options import (
     PATH,
     evaluation_from,
@@ -58,7 +59,7 @@ def command(
         check_picture(plot)
     measure = Measure(options["by"], options["fast"], options["refine"])
     settings = experiment_settings(settings_from(options), options["profile"])
-    with progress(quiet=quiet or as_json) as step:
+    with resumable(), progress(quiet=quiet or as_json) as step:
         report = sensitivity(Experiment(model, settings, evaluation_from(options), options["state"], step), measure)
     if output is not None:
         save_json(sensitivity_to_dict(report), output)

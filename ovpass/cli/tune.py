@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ovpass.cli.interruption import resumable
 from ovpass.cli.options import (
     PATH,
     evaluation_from,
@@ -56,7 +57,7 @@ def command(
     if options["group_size"] is not None:
         raise SettingsError("--group-size: tune chooses it; 'ovpass sensitivity' takes one")
     settings = experiment_settings(settings_from(options), options["profile"])
-    with progress(quiet=quiet or as_json) as step:
+    with resumable(), progress(quiet=quiet or as_json) as step:
         experiment = Experiment(model, settings, evaluation_from(options), options["state"], step)
         tuned = tune(experiment, budget, exact=exact)
     if output is not None:

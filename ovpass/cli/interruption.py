@@ -1,0 +1,21 @@
+"""What an interruption from the keyboard leaves behind, said by the commands that take long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def resumable(*, kept: bool = True) -> Iterator[None]:
+    """Say, where the block is interrupted, that its measurements are `kept`.
+
+    Raises:
+        KeyboardInterrupt: the same, in words.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        if not kept:
+            raise
+        raise KeyboardInterrupt("what was measured is kept, and the same command goes on from there") from interruption
