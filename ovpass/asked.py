@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ovpass.ir.metadata import Metadata
+from ovpass.ir.note import damaged
 from ovpass.sites import CompressedMatMul
 
 _SECTION, _NAME = "ovpass", "asked"
@@ -24,8 +25,19 @@ def write_asked(metadata: Metadata, asked: Asked) -> None:
 
 
 def read_asked(metadata: Metadata) -> Asked:
-    """What was recorded; nothing in a model that ovpass did not convert."""
-    return dict(json.loads(metadata.get(_SECTION, _NAME) or "{}"))
+    """What was recorded; nothing in a model that ovpass did not convert.
+
+    Raises:
+        ModelError: for a record that ovpass has not written so.
+    """
+    try:
+        recorded = json.loads(metadata.get(_SECTION, _NAME) or "{}")
+    except ValueError as error:
+        raise damaged(metadata, f"is no JSON: {error}") from error
+    entries = recorded.values() if isinstance(recorded, dict) else [None]
+    if not all(isinstance(entry, dict) and isinstance(entry.get("op"), str) for entry in entries):
+        raise damaged(metadata, "does not tell by MatMul which op of ONNX it was")
+    return dict(recorded)
 
 
 def asked_of(site: CompressedMatMul, recorded: Asked) -> str | None:

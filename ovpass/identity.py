@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from ovpass.ir.earlier import read_earlier
 from ovpass.ir.files import IrFile, open_source
+from ovpass.ir.metadata import Metadata
 from ovpass.ir.note import read_note
+from ovpass.noted import noted_plan
 from ovpass.plan import describe_weights
-from ovpass.sites import find_sites
 
 _SAMPLES = 16
 _SAMPLE = 4096
@@ -49,31 +50,27 @@ def identify(path: Path) -> Identity:
     changed = False
     for ir in open_source(path).models:
         document = ir.document()
-        note = read_note(document.metadata)
-        if note is not None and "plan" in note:
-            found = _noted(note)
+        plan = noted_plan(document.metadata)
+        if plan is not None:  # the sites as they were before: a plan has a decision on each
+            found = [f"{decision.name} {decision.weights}" for decision in plan.decisions]
         else:
-            found = [f"{site.name} {describe_weights(site)}" for site in find_sites(document.graph)]
+            found = [f"{site.name} {describe_weights(site)}" for site in ir.sites(document)]
         if found:
             sites += found
-            weights.append(_weights(ir, note))
-            changed = changed or note is not None
+            weights.append(_weights(ir, document.metadata))
+            changed = changed or read_note(document.metadata) is not None
     if not sites:
         return Identity(None, None, changed=changed)
     sampled = None if None in weights else _digest(str(part) for part in weights)
     return Identity(_digest(sorted(sites)), sampled, changed=changed)
 
 
-def _noted(note: Mapping[str, Any]) -> list[str]:
-    """The sites as they were before; a plan has a decision on each."""
-    return [f"{decision['name']} {decision['weights']}" for decision in note["plan"]["decisions"]]
-
-
-def _weights(ir: IrFile, note: Mapping[str, Any] | None) -> str | None:
+def _weights(ir: IrFile, metadata: Metadata) -> str | None:
     """Samples of the .bin as it was: new constants are at its end. None where it was written anew."""
-    if note is not None and "weights" not in note:
+    earlier = read_earlier(metadata)
+    if earlier is None and read_note(metadata) is not None:
         return None
-    size = int(note["weights"]["size"]) if note is not None else ir.bin.stat().st_size
+    size = earlier.size if earlier is not None else ir.bin.stat().st_size
     digest = hashlib.sha256(str(size).encode())
     with ir.bin.open("rb") as stream:
         for number in range(_SAMPLES):

@@ -11,7 +11,7 @@ from ovpass.ir.files import IrFile, ModelSource
 from ovpass.plan import Plan
 from ovpass.planning import check_rules, plan_sites, refuse_processed
 from ovpass.settings import Settings
-from ovpass.sites import CompressedMatMul, find_sites
+from ovpass.sites import CompressedMatMul
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def load(source: ModelSource) -> list[Loaded]:
         ModelError: where one cannot be read, or none has a site.
     """
     documents = [(ir, ir.document()) for ir in source.models]
-    found = [(ir, document, find_sites(document.graph)) for ir, document in documents]
+    found = [(ir, document, ir.sites(document)) for ir, document in documents]
     with_sites = [entry for entry in found if entry[2]]
     if not with_sites:
         raise ModelError(

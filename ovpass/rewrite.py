@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from ovpass.destination import check_destination
 from ovpass.errors import ModelError
 from ovpass.ir.document import IrDocument
+from ovpass.ir.earlier import EarlierWeights, note_earlier, read_earlier
 from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.metadata import Metadata, ModelMetadata
-from ovpass.ir.note import extend_note, read_note
+from ovpass.ir.note import read_note
 from ovpass.ir.output import place, publish, publish_together, staging
 from ovpass.ir.slots import Slot
 from ovpass.loading import check_plans, load, plan_loaded
+from ovpass.noted import noted_plan
 from ovpass.passes.base import MetadataPass, Pass, PassResult
 from ovpass.passes.manager import PassManager, run_on_metadata
 from ovpass.passes.pipeline import passes_for
@@ -23,11 +24,7 @@ from ovpass.plan import Plan, total_counts
 from ovpass.run_notes import FILE_NAME, RunNotes, notes_beside
 from ovpass.settings import Settings
 
-if TYPE_CHECKING:
-    from ovpass.ir.writer import EarlierWeights
-
 Progress = Callable[[str], None]
-_EARLIER = "weights"
 
 
 @dataclass(frozen=True)
@@ -105,6 +102,8 @@ def strip_source(
     changed = [(ir, document) for ir, document in documents if read_note(document.metadata) is not None]
     if not changed:
         raise ModelError(f"{origin.root}: ovpass has not changed this model; nothing to strip")
+    for _, document in changed:
+        noted_plan(document.metadata)  # a damaged one is refused here, where its file has a name
     jobs = [_Job("" if len(changed) == 1 else ir.key, ir, document, [Strip()]) for ir, document in changed]
     results, weights = _write(origin, destination, jobs, RunNotes(), copy_weights, progress)
     return Transformed(destination, {}, results, weights)
@@ -166,7 +165,7 @@ def _carry_out_on_graph(job: _Job, folder: Path, copy_weights: bool) -> tuple[tu
     from ovpass.passes.requantize import REQUANTIZED  # noqa: PLC0415
     from ovpass.passes.restate import RESTATED  # noqa: PLC0415
 
-    before = read_note(job.document.metadata) or {}
+    earlier = read_earlier(job.document.metadata)
     outcome = PassManager(job.passes).run(job.ir.read(), in_place=True)
     metadata = ModelMetadata(outcome.model)
     note = read_note(metadata) or {}
@@ -175,28 +174,12 @@ def _carry_out_on_graph(job: _Job, folder: Path, copy_weights: bool) -> tuple[tu
     if note:
         replaced = [entry["name"] for entry in note.get(UNDO, {}).values()]
         _note_weights(metadata, job.ir, earlier_slots(job.ir, replaced))
-    written = write_beside_weights(
-        outcome.model, job.ir, folder, copy_weights=copy_weights, earlier=_read_earlier(before)
-    )
+    written = write_beside_weights(outcome.model, job.ir, folder, copy_weights=copy_weights, earlier=earlier)
     return outcome.results, written.how
 
 
 def _note_weights(metadata: Metadata, ir: IrFile, slots: Mapping[str, Slot]) -> None:
-    """Let `strip` find constants that the .xml no longer mentions, and where the .bin ended."""
-    earlier = {"size": ir.bin.stat().st_size, "slots": {name: asdict(slot) for name, slot in slots.items()}}
-    extend_note(metadata, _EARLIER, earlier)
-
-
-def _read_earlier(note: Mapping[str, Any]) -> EarlierWeights | None:
-    from ovpass.ir.writer import EarlierWeights  # noqa: PLC0415
-
-    if _EARLIER not in note:
-        return None
-    slots = {
-        name: Slot(slot["offset"], slot["size"], slot["element_type"], tuple(slot["shape"]))
-        for name, slot in note[_EARLIER]["slots"].items()
-    }
-    return EarlierWeights(slots, note[_EARLIER]["size"])
+    note_earlier(metadata, EarlierWeights(slots, ir.bin.stat().st_size))
 
 
 def carry_along(source: ModelSource, rewritten: Sequence[IrFile], folder: Path, copy_weights: bool) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 from ovpass.errors import ModelError, SettingsError
 from ovpass.ir.files import IrFile, open_source
-from ovpass.ir.note import read_note
-from ovpass.plan import QUANTIZE, Plan, plan_from_dict
+from ovpass.noted import noted_plan
+from ovpass.plan import QUANTIZE, Plan
 
 _LLM = "openvino_model.xml"
 _TOKENIZERS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
@@ -57,7 +57,7 @@ def parse_subject(text: str, device: str, common: Mapping[str, str] | None = Non
     if generates and stateful:
         path = Path(model)
         _check_tokenizers(path)
-    plan = _noted_plan(read_note(document.metadata))
+    plan = noted_plan(document.metadata)
     on_cpu = device == "CPU"
     noted = plan.run_properties if plan and (plan.settings.target == "cpu") == on_cpu else {}
     return Subject(
@@ -121,10 +121,6 @@ def _context(config: Path) -> int | None:
     places = [data, data.get("text_config")] if isinstance(data, dict) else []
     found = [place[_CONTEXT] for place in places if isinstance(place, dict) and isinstance(place.get(_CONTEXT), int)]
     return found[0] if found else None
-
-
-def _noted_plan(note: dict[str, Any] | None) -> Plan | None:
-    return plan_from_dict(note["plan"]) if note and "plan" in note else None
 
 
 def _thresholds(plan: Plan, *, on_cpu: bool) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from ovpass.ir.output import publish, staging
 from ovpass.plan import describe_weights
 from ovpass.rewrite import Progress, Transformed, carry_along, publish_single, transform
 from ovpass.settings import Settings
-from ovpass.sites import CompressedMatMul, find_sites
+from ovpass.sites import CompressedMatMul
 from ovpass.sites.kinds import LM_HEAD
 
 if TYPE_CHECKING:
@@ -144,13 +144,15 @@ def _jobs(source: ModelSource, recipe: Recipe) -> list[_Job]:
     """The models with something to compress, none of which may be compressed already."""
     found = []
     for ir in source.models:
-        graph = ir.document().graph
-        if sites := find_sites(graph):
+        document = ir.document()
+        if sites := ir.sites(document):
             raise ModelError(
                 f"{ir.xml}: {len(sites)} MatMuls have compressed weights already ({sites[0].name}: "
                 f"{sites[0].weight_type}); start from the model in floating point"
             )
-        if layers := find_linear_layers(graph):
+        with ir.complete():
+            layers = find_linear_layers(document.graph)
+        if layers:
             found.append((ir, layers))
     if not found:
         raise ModelError(f"{source.root}: has no MatMul with constant weights in floating point; nothing to compress")
@@ -216,7 +218,7 @@ def _describe(
     models, sites = [], []
     for job in jobs:
         made = IrFile(folder / Path(job.ir.key).parent / job.ir.xml.name, job.ir.key)
-        own = find_sites(made.document().graph)
+        own = made.sites()
         names = {site.name for site in own}
         sites += own
         models.append(

@@ -20,7 +20,6 @@ from ovpass.ir.output import publish, staging
 from ovpass.plan import describe_weights
 from ovpass.rewrite import Progress
 from ovpass.run_notes import FILE_NAME
-from ovpass.sites import find_sites
 
 _OF_A_MODEL = (
     "openvino_*", "*config*.json", "*token*", "vocab.*", "merges.txt", "chat_template*", "*.model", "model_index.json",
@@ -156,9 +155,8 @@ def _describe_model(ir: IrFile) -> ConvertedModel:
     types: Mapping[str, str] = {
         graph.name(index): graph.element_type(index) for index, kind in enumerate(graph.types) if kind == "Constant"
     }
-    counted = Counter((site.kind, describe_weights(site), True) for site in find_sites(graph))
-    # K of 1 is an outer product, as that of positions and frequencies, and no layer.
-    linear = [layer for layer in find_linear_layers(graph) if layer.k > 1]
+    counted = Counter((site.kind, describe_weights(site), True) for site in ir.sites(document))
+    linear = find_linear_layers(graph)
     counted.update((layer.kind, f"{types[layer.weights]} {layer.n}x{layer.k}", False) for layer in linear)
     layers = tuple(Layers(*key, count) for key, count in counted.items())
     return ConvertedModel(ir.key, ir.bin.stat().st_size, document.ops, layers)

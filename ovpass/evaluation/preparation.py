@@ -13,7 +13,8 @@ from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.note import read_note
 from ovpass.ir.runtime_options import GROUP_SIZE, read_group_size
 from ovpass.loading import Loaded, load, plan_loaded
-from ovpass.plan import QUANTIZE, Plan, load_plans, plan_from_dict
+from ovpass.noted import noted_plan
+from ovpass.plan import QUANTIZE, Plan, load_plans
 from ovpass.planning.profile import emulated
 from ovpass.settings import Settings
 
@@ -56,13 +57,11 @@ def prepare_clean(candidate: Candidate) -> Prepared | None:
     from ovpass.api import strip  # noqa: PLC0415
 
     ir = sole_model(candidate)
-    note = read_note(ir.document().metadata)
-    model = ir.read()
-    if note is not None:
-        plan = plan_from_dict(note["plan"])
-        if any(decision.method == "requantize" or decision.restate for decision in plan.decisions):
-            return None
-        model = strip(model)
+    metadata = ir.document().metadata
+    plan = noted_plan(metadata)
+    if plan is not None and any(decision.method == "requantize" or decision.restate for decision in plan.decisions):
+        return None
+    model = ir.read() if read_note(metadata) is None else strip(ir.read())
     return Prepared(
         without_own_quantization(model),
         CLEAN,

@@ -25,7 +25,7 @@ class IrDocument:
         if self._net.tag != "net":
             raise ValueError("its root is not <net>")
         self.graph = IrGraph(self._net, weights)
-        self.metadata = IrMetadata(self._net)
+        self.metadata = IrMetadata(self._net, xml)
         needed, present = self.graph.constant_bytes(), weights.stat().st_size
         if needed > present:
             raise ValueError(f"{weights.name} is cut short: {needed} bytes are needed, {present} are there")

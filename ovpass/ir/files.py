@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ from xml.etree.ElementTree import ParseError
 
 from ovpass.errors import ModelError
 from ovpass.ir.document import IrDocument
+from ovpass.sites import CompressedMatMul, find_sites
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -40,11 +43,27 @@ class IrFile:
         """
         if not self.bin.is_file():
             raise ModelError(f"{self.xml}: its weights {self.bin.name} are not beside it")
-        try:
+        with self.complete():
             return IrDocument(self.xml, self.bin)
+
+    def sites(self, document: IrDocument | None = None) -> list[CompressedMatMul]:
+        """The sites of the IR, or of its `document` where that is there already.
+
+        Raises:
+            ModelError: as `document`: of a layer only what is asked for is read.
+        """
+        graph = (document or self.document()).graph
+        with self.complete():
+            return find_sites(graph)
+
+    @contextmanager
+    def complete(self) -> Iterator[None]:
+        """For whoever walks the graph of the document: where something is missing there, the IR is damaged."""
+        try:
+            yield
         except OSError as error:
             raise ModelError(f"{self.xml}: cannot be read: {error.strerror or error}") from error
-        except (ParseError, UnicodeDecodeError, KeyError, ValueError, IndexError) as error:
+        except (ParseError, UnicodeDecodeError, KeyError, ValueError, IndexError, TypeError) as error:
             raise ModelError(f"{self.xml}: is not a complete OpenVINO IR: {error}") from error
 
     def read(self) -> ov.Model:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 from xml.etree.ElementTree import Element
 
+from ovpass.errors import ModelError
 from ovpass.sites.graph import Graph, Shape
 
 if TYPE_CHECKING:
@@ -16,14 +19,32 @@ _TYPES = {"Const": "Constant", "ReLU": "Relu", "SoftMax": "Softmax", "PReLU": "P
 _BODIES = ("then_body", "else_body", "body")
 _PRECISE = ("precise", "DisablePrecisionConversion")
 _INTEGERS = {"i8": "int8", "u8": "uint8", "i32": "int32", "i64": "int64"}
+_Parameters = ParamSpec("_Parameters")
+_Read = TypeVar("_Read")
 _ELEMENT_TYPES = {"FP16": "f16", "FP32": "f32", "FP64": "f64", "BOOL": "boolean"}
+
+
+def _of_a_layer(
+    read: Callable[Concatenate[IrGraph, int, _Parameters], _Read],
+) -> Callable[Concatenate[IrGraph, int, _Parameters], _Read]:
+    """Attributes are read when they are asked for, by whoever asks: one that is missing is told of here."""
+
+    @wraps(read)
+    def reading(graph: IrGraph, index: int, /, *args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Read:
+        try:
+            return read(graph, index, *args, **kwargs)
+        except (OSError, KeyError, ValueError, IndexError, TypeError) as error:
+            raise graph.damaged(index, error) from error
+
+    return reading
 
 
 class IrGraph(Graph):
     """Reads what is asked for from the elements of the layers; `weights` is the .bin, for small Constants.
 
     Raises:
-        KeyError, ValueError: where edges or attributes are missing or malformed.
+        KeyError, ValueError: where edges are missing or malformed.
+        ModelError: when an attribute is asked for that is.
     """
 
     def __init__(self, net: Element, weights: Path) -> None:
@@ -35,24 +56,29 @@ class IrGraph(Graph):
         types = [layer.attrib["type"] for layer in self._layers]
         super().__init__([_TYPES.get(kind, kind) for kind in types], sources)
 
+    @_of_a_layer
     def name(self, index: int) -> str:
         return self._layers[index].attrib["name"]
 
+    @_of_a_layer
     def shape(self, index: int, port: int = 0) -> Shape | None:
         output = self._output(index, port)
         if output.get("rank") == "dynamic":
             return None
         return tuple(int(dimension.text or "") for dimension in output.findall("dim"))
 
+    @_of_a_layer
     def element_type(self, index: int, port: int = 0) -> str:
         if self.types[index] == "Constant":
             return self._data(index)["element_type"]
         precision = self._output(index, port).attrib["precision"]
         return _ELEMENT_TYPES.get(precision, precision.lower())
 
+    @_of_a_layer
     def transposed(self, index: int, port: int) -> bool:
         return self._data(index).get("transpose_b" if port else "transpose_a", "false").lower() in ("true", "1")
 
+    @_of_a_layer
     def integers(self, index: int) -> list[int]:
         data = self._data(index)
         with self._weights.open("rb") as stream:
@@ -61,6 +87,7 @@ class IrGraph(Graph):
         width = 4 if data["element_type"] == "i32" else 8
         return [int.from_bytes(content[i : i + width], "little", signed=True) for i in range(0, len(content), width)]
 
+    @_of_a_layer
     def values(self, index: int) -> Array:
         import numpy as np  # noqa: PLC0415 - only models of one kind are asked for their weights
 
@@ -75,6 +102,13 @@ class IrGraph(Graph):
     def bodies(self, index: int) -> list[tuple[str, Graph]]:
         found = ((name, self._layers[index].find(name)) for name in _BODIES)
         return [(name, IrGraph(body, self._weights)) for name, body in found if body is not None]
+
+    def damaged(self, index: int, error: Exception) -> ModelError:
+        """What is said where a layer does not tell what it should."""
+        name = self._layers[index].get("name", f"number {index}")
+        return ModelError(
+            f"{self._weights.with_suffix('.xml')}: is not a complete OpenVINO IR: layer {name}: {error!r}"
+        )
 
     def constant_bytes(self) -> int:
         """How far into the .bin the Constants reach, bodies included."""

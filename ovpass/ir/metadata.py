@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement
 
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
 
 class Metadata(ABC):
     """What both forms can do."""
+
+    @property
+    @abstractmethod
+    def owner(self) -> str:
+        """The model or file that they are of, for messages."""
 
     @abstractmethod
     def get(self, section: str, name: str) -> str | None:
@@ -32,6 +38,10 @@ class ModelMetadata(Metadata):
     def __init__(self, model: ov.Model) -> None:
         self._model = model
 
+    @property
+    def owner(self) -> str:
+        return str(self._model.get_friendly_name())
+
     def get(self, section: str, name: str) -> str | None:
         path = [section, name]
         return str(self._model.get_rt_info(path).astype(str)) if self._model.has_rt_info(path) else None
@@ -51,8 +61,12 @@ class ModelMetadata(Metadata):
 class IrMetadata(Metadata):
     """The `rt_info` element under the root of an IR."""
 
-    def __init__(self, net: Element) -> None:
-        self._net = net
+    def __init__(self, net: Element, xml: Path) -> None:
+        self._net, self._xml = net, xml
+
+    @property
+    def owner(self) -> str:
+        return str(self._xml)
 
     def get(self, section: str, name: str) -> str | None:
         entry = self._net.find(f"rt_info/{section}/{name}")

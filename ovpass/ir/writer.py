@@ -11,7 +11,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import unescape
@@ -20,6 +20,7 @@ from pathlib import Path
 import openvino as ov
 from openvino import opset13 as op
 
+from ovpass.ir.earlier import EarlierWeights
 from ovpass.ir.files import IrFile
 from ovpass.ir.output import place
 from ovpass.ir.slots import Slot, SlotTable
@@ -63,14 +64,6 @@ class Written:
     xml: Path
     weights: Path
     how: str
-
-
-@dataclass(frozen=True)
-class EarlierWeights:
-    """What a .bin still holds from before it was extended: constants by name, and its length in bytes then."""
-
-    slots: Mapping[str, Slot]
-    size: int
 
 
 def write_anew(model: ov.Model, source: IrFile, folder: Path) -> Written:

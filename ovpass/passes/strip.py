@@ -13,6 +13,7 @@ from ovpass.errors import ModelError
 from ovpass.ir.metadata import Metadata, ModelMetadata
 from ovpass.ir.note import read_note, remove_note
 from ovpass.ir.runtime_options import remove_option, write_option
+from ovpass.noted import noted_plan
 from ovpass.passes.chains import UNDO, original
 from ovpass.passes.editing import bypass, is_inserted
 from ovpass.passes.packing import stored_bytes
@@ -49,7 +50,8 @@ class Strip:
                 "were written anew, which cannot be undone; go back to the original model"
             )
         counts = {"constants": 0, "nodes": 0, "attributes": 0}
-        marked = {d["name"] for d in note["plan"]["decisions"] if d.get("method") == "precise"}
+        plan = noted_plan(metadata)
+        marked = {d.name for d in plan.decisions if d.method == "precise"} if plan else set()
         for graph in _graphs(model):
             counts["constants"] += _restore_constants(graph, note.get(UNDO, {}))
             counts["nodes"] += _remove_inserted(graph)

@@ -21,7 +21,7 @@ from ovpass.loading import Loaded
 from ovpass.plan import QUANTIZE, Plan
 from ovpass.planning import refuse_processed
 from ovpass.settings import Settings
-from ovpass.sites import CompressedMatMul, find_sites
+from ovpass.sites import CompressedMatMul
 from ovpass.tuning.store import Store, default_folder, fingerprint
 from ovpass.tuning.switched import Choice, Progress, SwitchedModel
 from ovpass.tuning.switches import switchable
@@ -60,7 +60,7 @@ class Experiment:
         Raises:
             ModelError: where there is none.
         """
-        found = find_sites(self.document.graph)
+        found = self.ir.sites(self.document)
         if not found:
             raise ModelError(f"{self.ir.xml}: has no MatMul with compressed weights")
         return found

@@ -11,10 +11,10 @@ from pathlib import Path
 from ovpass.errors import NoDeviceError, PlanError, SettingsError, VerifyError
 from ovpass.groups import PER_TOKEN
 from ovpass.ir.files import open_source
-from ovpass.ir.note import read_note
 from ovpass.ir.runtime_options import GROUP_SIZE, as_group_size, read_group_size
 from ovpass.loading import Loaded, load
-from ovpass.plan import QUANTIZE, SKIP, Plan, plan_from_dict
+from ovpass.noted import noted_plan
+from ovpass.plan import QUANTIZE, SKIP, Plan
 from ovpass.planning import plan_sites
 from ovpass.settings import Settings
 from ovpass.sites import CompressedMatMul
@@ -93,9 +93,9 @@ def _plan(loaded: Loaded, question: Question, plans: Mapping[str, Plan] | None) 
             raise SettingsError(f"the plan has nothing for {loaded.key}; it is for {sorted(plans)}")
         _check_names(loaded, plans[loaded.key])
         return plans[loaded.key]
-    note = read_note(loaded.document.metadata)
-    if note is not None and "plan" in note:
-        return plan_from_dict(note["plan"])
+    noted = noted_plan(loaded.document.metadata)
+    if noted is not None:
+        return noted
     asked = (question.properties or {}).get(GROUP_SIZE)
     size = None if asked is None else as_group_size(asked)
     if asked is not None and size is None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 
 import openvino as ov
@@ -51,7 +53,25 @@ def plain_weights(folder: Path) -> None:
     ov.save_model(linear_model("w_f16_plain"), folder / f"{NAME}.xml", compress_to_fp16=False)
 
 
-DAMAGE = [no_weights, cut_xml, cut_weights, html, random_bytes, empty, no_layers, plain_weights]
+def no_element_type(folder: Path) -> None:
+    text = (folder / f"{NAME}.xml").read_text()
+    (folder / f"{NAME}.xml").write_text(text.replace('element_type="i8" ', ""))
+
+
+def no_number(folder: Path) -> None:
+    text = (folder / f"{NAME}.xml").read_text()
+    (folder / f"{NAME}.xml").write_text(re.sub("<dim>[0-9]+</dim>", "<dim>x</dim>", text))
+
+
+def no_edge(folder: Path) -> None:
+    text = (folder / f"{NAME}.xml").read_text()
+    (folder / f"{NAME}.xml").write_text(re.sub(r"<edge [^>]* to-port=\"1\" />", "", text))
+
+
+DAMAGE = [
+    *(no_element_type, no_number, no_edge, no_weights, cut_xml, cut_weights, html, random_bytes, empty, no_layers),
+    plain_weights,
+]
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -66,6 +86,39 @@ def test_bad_models(ovpass: CommandLine, tmp_path: Path, command: str, damage: C
     output = ("-o", tmp_path / "out.xml") if command in ("apply", "strip") else ()
     assert str(model / f"{NAME}.xml") in ovpass.refuse(command, model / f"{NAME}.xml", *output)
     assert contents(tmp_path) == before
+
+
+NOTES = ["{broken", "[1,2]", "null", "3", '{"plan": {}}', '{"plan": {"decisions": [3]}}', '{"weights": 3}']
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_damaged_notes(ovpass: CommandLine, llama: Path, tmp_path: Path, note: str) -> None:
+    ovpass.succeed("apply", llama, "-o", tmp_path / "applied")
+    xml = tmp_path / "applied" / f"{NAME}.xml"
+    text = re.sub(r'<note value="[^"]*"', f'<note value="{escape(note)}"', xml.read_text())
+    xml.write_text(text)
+    before = contents(tmp_path)
+    assert ovpass("inspect", tmp_path / "applied", "--json").json["sites"]
+    for command in (
+        ["plan"],
+        ["strip", "-o", tmp_path / "out"],
+        ["verify", "--device", "CPU"],
+        ["evaluate", llama],
+        ["bench", "--device", "CPU"],
+    ):
+        message = ovpass.refuse(command[0], tmp_path / "applied", *command[1:])
+        assert str(xml) in message
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("asked", ["{broken", "[1]", '{"MatMul": 3}', '{"MatMul": {}}'])
+def test_damaged_records_of_what_a_file_asked_for(ovpass: CommandLine, llama: Path, asked: str) -> None:
+    xml = llama / f"{NAME}.xml"
+    xml.write_text(
+        xml.read_text().replace("<rt_info>", f'<rt_info><ovpass><asked value="{escape(asked)}" /></ovpass>', 1)
+    )
+    for command in ("inspect", "plan"):
+        assert str(xml) in ovpass.refuse(command, llama)
 
 
 @pytest.mark.parametrize("command", ["inspect", "plan", "explain", "apply", "strip"])

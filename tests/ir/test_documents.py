@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import openvino as ov
 import pytest
 
+from ovpass.errors import ModelError
 from ovpass.ir.files import IrFile
 from ovpass.ir.metadata import IrMetadata, Metadata, ModelMetadata
 from ovpass.ir.runtime_options import as_group_size, read_group_size, write_option
@@ -85,3 +87,14 @@ def test_a_group_size_is_read_as_openvino_reads_it(text: str) -> None:
         real = None
     assert as_group_size(text) == real
     assert read_group_size(ModelMetadata(model)) == real
+
+
+def test_a_layer_without_what_is_asked_of_it_is_named(tmp_path: Path) -> None:
+    ir = IrFile(saved(linear_model(), tmp_path))
+    ir.xml.write_text(re.sub(' precision="[^"]*"', "", ir.xml.read_text()))
+    graph = ir.document().graph
+    matmul = graph.types.index("MatMul")
+    with pytest.raises(ModelError) as refused:
+        graph.element_type(matmul)
+    assert str(ir.xml) in str(refused.value)
+    assert graph.name(matmul) in str(refused.value)
