@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ovpass.errors import OvpassError
     from ovpass.evaluation.evaluate import evaluate
     from ovpass.evaluation.options import Evaluation
+    from ovpass.groups import PER_TOKEN
     from ovpass.passes import PassManager, PassResult
     from ovpass.plan import Decision, Plan
     from ovpass.planning import make_plan
@@ -33,6 +34,7 @@ _HOMES = {
     "Experiment": "ovpass.tuning.experiment",
     "Measure": "ovpass.tuning.sensitivity",
     "OvpassError": "ovpass.errors",
+    "PER_TOKEN": "ovpass.groups",
     "PassManager": "ovpass.passes.manager",
     "PassResult": "ovpass.passes.base",
     "Question": "ovpass.verification.ask",
@@ -57,6 +59,7 @@ _HOMES = {
 __getattr__ = lazy_exports(__name__, _HOMES)
 
 __all__ = [
+    "PER_TOKEN",
     "Budget",
     "CompressedMatMul",
     "Decision",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,16 @@ LOWERINGS = ("native", "int8", "emulate")
 TARGETS = ("gpu-xmx", "gpu", "cpu")
 EXEMPTIONS = ("auto", "rank-4", "precise", "f16-zero-point", "f16-weights")
 AT_TOKENS = 512
+_PLAIN: Mapping[str, tuple[type, str]] = {"bool": (bool, "True or False"), "int": (int, "a whole number")}
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Settings of the sites that `match` picks; None leaves the general setting. The first match decides."""
+    """Settings of the sites that `match` picks; None leaves the general setting. The first match decides.
+
+    Raises:
+        SettingsError: naming the rule and what is wrong with it.
+    """
 
     match: str
     exempt: bool = False
@@ -32,9 +37,11 @@ class Rule:
     symmetric: bool | None = None
 
     def __post_init__(self) -> None:
-        Selector(self.match)
         where = f"rule {self.match!r}"
-        _check_quantizer(where, self.group_size, self.threshold)
+        if not isinstance(self.match, str):
+            raise SettingsError(f"{where}: match: expected a pattern, found {self.match!r}")
+        Selector(self.match)
+        _check_types(where, self)
         quantizer = (self.group_size, self.threshold, self.axis, self.symmetric)
         if self.exempt and any(value is not None for value in quantizer):
             raise SettingsError(f"{where}: an exempt site takes no group_size, threshold, axis or symmetric")
@@ -46,10 +53,13 @@ class Rule:
 class Settings:
     """How a model's sites are to be treated.
 
-    `group_size` counts elements along the axis (PER_TOKEN: all of it); None takes the target's own default.
+    `group_size` counts elements along the axis, all of it with PER_TOKEN or "per-token"; None takes the target's own.
     Activations of more than `threshold` tokens are quantized; None takes the target's own threshold.
     `only_if_faster` leaves out what is not expected to be faster at `at_tokens` tokens. `runtime_options` are further
     options for the plugin, by name, to be kept in the IR; values are text or numbers.
+
+    Raises:
+        SettingsError: naming the setting that is wrong.
     """
 
     group_size: int | None = None
@@ -67,7 +77,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "runtime_options", check_runtime_options(self.runtime_options))
-        _check_quantizer("settings", self.group_size, self.threshold)
+        object.__setattr__(self, "rules", _as_rules(self.rules))
+        _check_types("settings", self)
         _check_choice("lowering", self.lowering, LOWERINGS)
         _check_choice("target", self.target, TARGETS)
         _check_choice("exempt_with", self.exempt_with, EXEMPTIONS)
@@ -79,7 +90,7 @@ class Settings:
             raise SettingsError("at_tokens has no effect without only_if_faster")
 
 
-def load_settings(path: Path) -> Settings:
+def load_settings(path: Path | str) -> Settings:
     """Read Settings from a YAML or JSON file.
 
     Raises:
@@ -88,7 +99,7 @@ def load_settings(path: Path) -> Settings:
     import yaml  # noqa: PLC0415 - only where a file is read
 
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"{path}: cannot be read as settings: {' '.join(str(error).split())}") from error
     try:
@@ -202,11 +213,27 @@ def _leaves(error: BaseException, kind: type[Any]) -> list[Any]:
     return [leaf for inner in nested for leaf in _leaves(inner, kind)]
 
 
-def _check_quantizer(where: str, group_size: int | None, threshold: int | None) -> None:
-    if group_size is not None:
-        parse_group_size(group_size)
-    if threshold is not None and threshold < 0:
-        raise SettingsError(f"{where}: threshold {threshold} is negative; it counts tokens")
+def _check_types(where: str, settings: Settings | Rule) -> None:
+    """Python lets anything in; a group size in words becomes its number."""
+    if settings.group_size is not None:
+        object.__setattr__(settings, "group_size", parse_group_size(settings.group_size))
+    for entry in dataclasses.fields(settings):
+        value, kind = getattr(settings, entry.name), str(entry.type)
+        plain, words = _PLAIN.get(kind.removesuffix(" | None"), (object, ""))
+        left_out = value is None and kind.endswith("None")
+        if not left_out and (not isinstance(value, plain) or (plain is int and isinstance(value, bool))):
+            raise SettingsError(f"{where}: {entry.name}: expected {words}, found {value!r}")
+    if settings.threshold is not None and settings.threshold < 0:
+        raise SettingsError(f"{where}: threshold {settings.threshold} is negative; it counts tokens")
+
+
+def _as_rules(given: object) -> tuple[Rule, ...]:
+    listed = list(given) if isinstance(given, Iterable) and not isinstance(given, (str, Mapping)) else [given]
+    rules = tuple(rule for rule in listed if isinstance(rule, Rule))
+    if len(rules) < len(listed):
+        odd = next(rule for rule in listed if not isinstance(rule, Rule))
+        raise SettingsError(f"rules: expected one or more of Rule, found {odd!r}")
+    return rules
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

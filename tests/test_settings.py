@@ -220,3 +220,52 @@ def test_runtime_options_are_kept_as_plugins_read_them() -> None:
 def test_a_flag_that_is_no_pair() -> None:
     with pytest.raises(SettingsError, match="--runtime-option"):
         settings_from({**NO_FLAGS, "runtime_options": ("KV_CACHE_PRECISION",)})
+
+
+@pytest.mark.parametrize("size", ["per-token", PER_TOKEN, str(PER_TOKEN)])
+def test_group_sizes_in_words_are_taken_from_python(size: Any) -> None:
+    assert Settings(group_size=size).group_size == PER_TOKEN
+    assert Rule("layer:0", group_size=size).group_size == PER_TOKEN
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"group_size": "per token"}, "per token"),
+        ({"threshold": "64"}, "threshold"),
+        ({"threshold": 1.5}, "threshold"),
+        ({"threshold": True}, "threshold"),
+        ({"axis": "x"}, "axis"),
+        ({"axis": None}, "axis"),
+        ({"at_tokens": 1.0}, "at_tokens"),
+        ({"symmetric": "no"}, "symmetric"),
+        ({"symmetric": None}, "symmetric"),
+        ({"requantize": 1}, "requantize"),
+        ({"target": None}, "target"),
+        ({"rules": "kind:attn"}, "rules"),
+        ({"rules": [{"match": "kind:attn", "exempt": True}]}, "rules"),
+        ({"rules": None}, "rules"),
+    ],
+)
+def test_values_from_python_are_checked(values: dict[str, Any], word: str) -> None:
+    with pytest.raises(SettingsError, match=word):
+        Settings(**values)
+
+
+@pytest.mark.parametrize(
+    "values", [{"match": 3, "exempt": True}, {"match": "layer:0", "exempt": "no"}, {"match": "layer:0", "axis": "x"}]
+)
+def test_rules_from_python_are_checked(values: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="rule"):
+        Rule(**values)
+
+
+def test_rules_can_be_a_list() -> None:
+    listed: Any = [Rule("layer:0", exempt=True)]
+    assert Settings(rules=listed) == Settings(rules=tuple(listed))
+    assert hash(Settings(rules=listed)) == hash(Settings(rules=tuple(listed)))
+
+
+def test_a_file_can_be_named_by_a_string(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("group_size: 32")
+    assert load_settings(str(tmp_path / "s.yaml")) == Settings(group_size=32)
