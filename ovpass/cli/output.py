@@ -5,7 +5,6 @@ Colours are for terminals that want them; what is piped is plain.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections import Counter
@@ -18,6 +17,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from ovpass.cli.json_text import json_text
 from ovpass.cli.run_header import run_header
 from ovpass.cli.table import make_table
 from ovpass.groups import format_group_size
@@ -29,7 +29,7 @@ from ovpass.sites import KINDS
 
 def print_json(data: Mapping[str, Any]) -> None:
     """Plain data on stdout, and under "run" how the command was called."""
-    click.echo(json.dumps({**data, "run": run_header()}, indent=2))
+    click.echo(json_text({**data, "run": run_header()}))
 
 
 def save_json(data: Mapping[str, Any], path: Path) -> None:
@@ -38,7 +38,7 @@ def save_json(data: Mapping[str, Any], path: Path) -> None:
     Raises:
         OutputError: where it cannot be written.
     """
-    write_text(path, json.dumps({**data, "run": run_header()}, indent=2) + "\n")
+    write_text(path, json_text({**data, "run": run_header()}) + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, numeric: Sequence[str] = ()) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,10 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its 95 % confidence interval by the bootstrap over windows; None where there is one window."""
+    """A value and its 95 % confidence interval by the bootstrap over windows.
+
+    There is no interval for a single window, nor of what is no finite number.
+    """
 
     value: float
     interval: Interval | None
@@ -107,7 +111,7 @@ def estimate(statistic: Callable[[Array], Any], windows: Sequence[Array]) -> Est
     Windows are resampled, not tokens: tokens of one window depend on each other.
     """
     value = float(statistic(np.concatenate(windows, axis=-1)))
-    if len(windows) < 2:
+    if len(windows) < 2 or not math.isfinite(value):
         return Estimate(value, None)
     stats = extra_module("scipy.stats", "eval", "a confidence interval")
     numbers = np.arange(len(windows))

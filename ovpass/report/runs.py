@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,6 +165,8 @@ def _strictly(value: Any, expected: type[Any]) -> Any:
 
 
 def _number(value: Any, _: Any) -> float:
+    if value is None:
+        return math.nan  # JSON has no other word for what a broken model gives
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"expected a number, found {value!r:.60}")
     return float(value)

@@ -92,8 +92,8 @@ class Culprits:
             "check": self.question.check,
             "broken": self.broken,
             "found": [_plain(culprit) for culprit in self.found],
-            "together": _finite(self.together),
-            "costs": _finite(self.costs),
+            "together": None if self.together is None else asdict(self.together),
+            "costs": None if self.costs is None else asdict(self.costs),
             "mended": self.mended,
             "rules": [settings_to_dict(rule) for rule in self.rules],
             "questions": self.asked,
@@ -206,10 +206,3 @@ def _plain(culprit: Culprit) -> dict[str, Any]:
         "group_size": None if group is None else format_group_size(group),
         "sites": list(unit.members),
     }
-
-
-def _finite(cost: Cost | None) -> dict[str, float | None] | None:
-    """Plain data; what is broken can give no number at all, which JSON cannot hold."""
-    if cost is None:
-        return None
-    return {name: value if math.isfinite(value) else None for name, value in asdict(cost).items()}

@@ -30,8 +30,8 @@ class Ran:
 
     @property
     def json(self) -> Any:
-        """Standard output, which must be JSON and nothing else."""
-        return json.loads(self.out)
+        """Standard output, which must be JSON and nothing else: without NaN and Infinity, too."""
+        return json.loads(self.out, parse_constant=_refuse_constant)
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,10 @@ class CommandLine:
         assert ran.err.startswith("Error: ")
         assert ran.err.count("\n") == 1
         return ran.err
+
+
+def _refuse_constant(word: str) -> None:
+    raise AssertionError(f"{word} is no JSON")
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import ovpass as package
 from ovpass import Settings
+from ovpass.report.runs import make_run
 from tests.cli.command import ENCODER, LLAMA, CommandLine
 from tests.evaluation.models import llama_folder
+from tests.ir.files import constants
 
 QUICK = ("--windows", 2, "--window-tokens", 96)
 SUMMARY = {"perplexity", "perplexity_delta_percent", "kl", "top1_agreement", "windows", "tokens"}
@@ -43,6 +47,19 @@ def test_the_report(ovpass: CommandLine) -> None:
     assert kl["mean_interval"][0] <= kl["mean"] <= kl["mean_interval"][1]
     assert changed["weights"] is None
     assert changed["activations"]["kl"] == kl
+
+
+def test_a_model_that_gives_no_numbers(ovpass: CommandLine, llama: Path) -> None:
+    _, offset, size = next(c for c in constants(llama / "openvino_model.xml") if c[0].endswith("/scale"))
+    with (llama / "openvino_model.bin").open("r+b") as stream:
+        stream.seek(offset)
+        stream.write(np.full(size // 2, np.nan, np.float16).tobytes())
+    report = ovpass.succeed("evaluate", LLAMA, llama, *QUICK, "--json").json
+    (broken,) = report["candidates"]
+    assert broken["perplexity"] is None
+    assert broken["kl"]["mean"] is None
+    assert broken["perplexity_delta_interval"] is None
+    assert math.isnan(make_run(report, "run.json").found.candidates[0].kl.mean)
 
 
 def test_an_encoder(ovpass: CommandLine) -> None:

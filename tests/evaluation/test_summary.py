@@ -21,6 +21,14 @@ def test_the_largest_percent_is_trimmed() -> None:
     assert trimmed_mean(np.arange(99.0)) == 49
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_what_is_no_number_has_no_interval(number: float) -> None:
+    broken = np.full(20, number)
+    assert estimate(np.mean, [broken, np.zeros(20)]).interval is None
+    assert estimate(np.mean, [broken, broken]).interval is None
+
+
 def test_a_summary_by_hand() -> None:
     first, second = np.linspace(0, 1, 100), np.linspace(0, 3, 100)
     nll, reference = np.full(100, 1.2), np.full(100, 1.0)
