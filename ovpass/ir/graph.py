@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 _TYPES = {"Const": "Constant", "ReLU": "Relu", "SoftMax": "Softmax", "PReLU": "PRelu"}
 _BODIES = ("then_body", "else_body", "body")
 _PRECISE = ("precise", "DisablePrecisionConversion")
-_INTEGERS = {"i8": "int8", "u8": "uint8", "i32": "int32", "i64": "int64"}
 _Parameters = ParamSpec("_Parameters")
 _Read = TypeVar("_Read")
+_STORED = {
+    "i8": "int8", "u8": "uint8", "i32": "int32", "i64": "int64", "f16": "float16", "f32": "float32", "f64": "float64",
+}  # fmt: skip
 _ELEMENT_TYPES = {"FP16": "f16", "FP32": "f32", "FP64": "f64", "BOOL": "boolean"}
 
 
@@ -91,7 +93,7 @@ class IrGraph(Graph):
     def values(self, index: int) -> Array:
         import numpy as np  # noqa: PLC0415 - only models of one kind are asked for their weights
 
-        data, kind = self._data(index), np.dtype(_INTEGERS[self._data(index)["element_type"]])
+        data, kind = self._data(index), np.dtype(_STORED[self._data(index)["element_type"]])
         count = int(data["size"]) // kind.itemsize
         flat = np.fromfile(self._weights, kind, count, offset=int(data["offset"]))
         return flat.reshape(self.shape(index) or ())

@@ -4,10 +4,14 @@ The graph itself quantizes the activation: u8 with a zero point, one scale for t
 ReduceMax (DynamicQuantizeLinear). The weights are 8-bit integers. Two forms are told apart: the product is of integers
 (MatMulInteger), with both scales applied after it, or of floats (MatMulIntegerToFloat), with both operands dequantized
 before it. OpenVINO has no kernel for the first: it computes it in f32, weights and all.
+
+What is taken for one of them computes nothing else: the zero point subtracted is the one that was added, and the scales
+undo the quantizer's.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from ovpass.sites.codes import Array
 
 _FLOATS = ("f16", "f32")
+_LEVELS = 255
 _CODES = ("i8", "u8", "i32")  # constant folding leaves i32
 
 
@@ -113,13 +118,12 @@ class _Match:
         data, weights = (producer for producer, _ in self._graph.inputs[self._matmul][:2])
         if self._graph.element_type(self._matmul) == "i32":
             quantizer = self._quantizer(data)
-            output = self._sole_consumer(self._sole_consumer(self._matmul, "Convert"), "Multiply")
-            scales = self._other(output, "Convert")
-            scale = self._weights_scale(scales, quantizer)
+            output, scale = self._scaled(quantizer)
             integers = weights
         else:
             self._expect(data, "Multiply")
             quantizer = self._quantizer(self._typed_input(data, "Subtract"))
+            self._expect_scale(self._other(data, "Subtract"), quantizer)
             output = self._matmul
             self._expect(weights, "Multiply")
             integers, scale = self._sorted_operands(weights)
@@ -178,38 +182,73 @@ class _Match:
         whole = self._graph.shape(multiply)
         return (left, right) if self._graph.shape(left) == whole else (right, left)
 
-    def _weights_scale(self, scales: int, quantizer: _Quantizer) -> int:
-        """What the activation's scale is multiplied by."""
-        self._expect(scales, "Multiply")
-        sources = [producer for producer, _ in self._graph.inputs[scales]]
-        constants = [i for i in sources if self._graph.constant[i]]
-        computed = [i for i in sources if not self._graph.constant[i]]
-        if len(constants) != 1 or not self._reads(computed[0], quantizer.range):
+    def _scaled(self, quantizer: _Quantizer) -> tuple[int, int]:
+        """The op that gives the product of integers in floating point, and the scale of the weights.
+
+        Both scales can be multiplied first, or one after the other, in either order.
+        """
+        product = self._sole_consumer(self._matmul, "Convert")
+        output = self._sole_consumer(product, "Multiply")
+        factor = self._beside(output, product)
+        if self._graph.constant[factor] or self._is_scale(factor, quantizer):
+            product, output = output, self._sole_consumer(output, "Multiply")
+            factors = [factor, self._beside(output, product)]
+        else:
+            self._expect(factor, "Multiply")
+            factors = [producer for producer, _ in self._graph.inputs[factor]]
+        constants = [i for i in factors if self._graph.constant[i]]
+        computed = [i for i in factors if not self._graph.constant[i]]
+        if len(constants) != 1:
             raise _MismatchError
-        return constants[0]
+        self._expect_scale(computed[0], quantizer)
+        return output, constants[0]
 
     # the activation --------------------------------------------------------------------------------------
 
     def _quantizer(self, index: int) -> _Quantizer:
-        """The quantizer of codes, from which their zero point may have been subtracted.
+        """The quantizer of codes from which their zero point is subtracted.
 
         codes = Clamp(Round(x * 255 / range) + zero point), range = Maximum(0, ReduceMax(x)) - Minimum(0, ReduceMin(x))
         """
-        if self._graph.types[index] == "Subtract":
-            index = self._graph.inputs[index][0][0]
-        index = self._bare(index)
-        self._expect(index, "Clamp")
-        rounded = self._typed_input(self._typed_input(index, "Add"), "Round")
-        divided = self._typed_input(rounded, "Divide")
+        self._expect(index, "Subtract")
+        codes, subtracted = (self._bare(producer) for producer, _ in self._graph.inputs[index])
+        self._expect(codes, "Clamp")
+        shifted = self._typed_input(codes, "Add")
+        if self._bare(self._other(shifted, "Round")) != subtracted:
+            raise _MismatchError
+        divided = self._typed_input(self._typed_input(shifted, "Round"), "Divide")
         scaled, span = (producer for producer, _ in self._graph.inputs[divided])
         self._expect(span, "Subtract")
         high = self._typed_input(self._typed_input(span, "Maximum"), "ReduceMax")
         low = self._typed_input(self._typed_input(span, "Minimum"), "ReduceMin")
         source = self._graph.inputs[high][0]
         whole = self._graph.shape(high) == self._graph.shape(low) == ()
-        if not whole or self._graph.inputs[low][0] != source or source not in self._graph.inputs[scaled]:
+        if not whole or self._graph.inputs[low][0] != source or not self._stretched(scaled, source):
             raise _MismatchError
         return _Quantizer(source, span)
+
+    def _stretched(self, index: int, source: tuple[int, int]) -> bool:
+        """Whether an op is the source times 255."""
+        sources = self._graph.inputs[index]
+        if self._graph.types[index] != "Multiply" or source not in sources:
+            return False
+        return self._number(self._beside(index, source[0])) == _LEVELS
+
+    def _is_scale(self, index: int, quantizer: _Quantizer) -> bool:
+        """Whether an op is range / 255, of which optimizations make range * (1 / 255)."""
+        kind, sources = self._graph.types[index], [producer for producer, _ in self._graph.inputs[index]]
+        if quantizer.range not in sources:
+            return False
+        number = self._number(self._beside(index, quantizer.range))
+        if not number:
+            return False
+        if kind == "Divide" and sources[0] == quantizer.range:
+            return number == _LEVELS
+        return kind == "Multiply" and abs(1 / number - _LEVELS) < 0.5  # it can be in half precision
+
+    def _expect_scale(self, index: int, quantizer: _Quantizer) -> None:
+        if not self._is_scale(index, quantizer):
+            raise _MismatchError
 
     # steps -----------------------------------------------------------------------------------------------
 
@@ -217,8 +256,18 @@ class _Match:
         if self._graph.types[index] != kind:
             raise _MismatchError
 
-    def _reads(self, index: int, producer: int) -> bool:
-        return any(source == producer for source, _ in self._graph.inputs[index])
+    def _number(self, index: int) -> float | None:
+        """The value of a constant of one element, nothing folded yet; None for any other op."""
+        kind, sources = self._graph.types[index], [producer for producer, _ in self._graph.inputs[index]]
+        if kind == "Constant":
+            single = self._graph.element_type(index) in _FLOATS and math.prod(self._graph.shape(index) or ()) == 1
+            return float(self._graph.values(index).reshape(())) if single else None
+        if kind == "Convert":
+            return self._number(sources[0])
+        if kind == "Subtract":  # of the least code from the largest
+            left, right = (self._number(source) for source in sources)
+            return None if left is None or right is None else left - right
+        return None
 
     def _bare(self, index: int) -> int:
         while self._graph.types[index] == "Convert":
@@ -234,8 +283,11 @@ class _Match:
 
     def _other(self, index: int, kind: str) -> int:
         """The input beside the only one of that type."""
-        known = self._typed_input(index, kind)
-        return next(producer for producer, _ in self._graph.inputs[index] if producer != known)
+        return self._beside(index, self._typed_input(index, kind))
+
+    def _beside(self, index: int, known: int) -> int:
+        """The input beside a known one."""
+        return next((producer for producer, _ in self._graph.inputs[index] if producer != known), known)
 
     def _sole_consumer(self, index: int, kind: str) -> int:
         if [self._graph.types[i] for i in self._graph.consumers[index]] != [kind]:

@@ -67,7 +67,7 @@ class Graph(ABC):
 
     @abstractmethod
     def values(self, index: int) -> Array:
-        """The values of a Constant of i8, u8, i32 or i64, in its shape, whatever its size."""
+        """The values of a Constant of i8, u8, i32, i64, f16, f32 or f64, in its shape, whatever its size."""
 
     @abstractmethod
     def precise(self, index: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import runpy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,28 +73,59 @@ def read(source: Path | str) -> ov.Model:
     return ov.Core().read_model(source)
 
 
-def product_of_integers(activation: str) -> onnx.ModelProto:
-    """A MatMulInteger `product` of `x` [tokens, 8], which is quantized as `activation` says: "dynamic" or "static"."""
-    helper, kinds = onnx.helper, onnx.TensorProto
-    stored = {
-        "w": np.arange(-16, 16, dtype=np.int8).reshape(8, 4),
-        "w_scale": np.float32(0.1),
-        "x_scale": np.float32(0.02),
-        "x_zero": np.uint8(128),
-    }
-    quantize = {
-        "dynamic": helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "scale", "zero"]),
-        "static": helper.make_node("QuantizeLinear", ["x", "x_scale", "x_zero"], ["q"]),
-    }[activation]
-    zero, scale = ("zero", "scale") if activation == "dynamic" else ("x_zero", "x_scale")
+def product_of_integers(activation: str, *, order: str = "together") -> onnx.ModelProto:
+    """A MatMulInteger `product` of `x` [tokens, 8], which is quantized as `activation` says.
+
+    "dynamic"; "static"; "no zero point" and "other zero point" are "dynamic" but for what the product subtracts.
+    The scales are multiplied "together", or onto the product with the one of the "activation first" or "weights first".
+    """
+    node = onnx.helper.make_node
+    quantize = [node("DynamicQuantizeLinear", ["x"], ["q", "scale", "zero"])]
+    if activation == "static":
+        quantize = [node("QuantizeLinear", ["x", "scale", "zero"], ["q"])]
+    if activation == "other zero point":
+        quantize += [node("Neg", ["x"], ["x2"]), node("DynamicQuantizeLinear", ["x2"], ["q2", "scale2", "zero2"])]
+    zero = {"no zero point": [], "other zero point": ["zero2"]}.get(activation, ["zero"])
+    scales = {
+        "together": [node("Mul", ["scale", "w_scale"], ["both"]), node("Mul", ["cast", "both"], ["y"])],
+        "activation first": [node("Mul", ["cast", "scale"], ["once"]), node("Mul", ["once", "w_scale"], ["y"])],
+        "weights first": [node("Mul", ["w_scale", "cast"], ["once"]), node("Mul", ["scale", "once"], ["y"])],
+    }[order]
     nodes = [
-        quantize,
-        helper.make_node("MatMulInteger", ["q", "w", zero], ["product"], name="product"),
-        helper.make_node("Cast", ["product"], ["cast"], to=kinds.FLOAT),
-        helper.make_node("Mul", [scale, "w_scale"], ["scales"]),
-        helper.make_node("Mul", ["cast", "scales"], ["y"]),
+        *quantize,
+        node("MatMulInteger", ["q", "w", *zero], ["product"], name="product"),
+        node("Cast", ["product"], ["cast"], to=onnx.TensorProto.FLOAT),
+        *scales,
     ]
-    x, y = (helper.make_tensor_value_info(n, kinds.FLOAT, ["tokens", size]) for n, size in (("x", 8), ("y", 4)))
+    static = {"scale": np.float32(0.02), "zero": np.uint8(128)} if activation == "static" else {}
+    return _of_x(nodes, {"w": _CODES, "w_scale": np.float32(0.1), **static})
+
+
+def product_of_floats(factor: float = 1) -> onnx.ModelProto:
+    """A MatMulIntegerToFloat `product` of `x` [tokens, 8]; the scale of its activation is multiplied by `factor`."""
+    node = onnx.helper.make_node
+    nodes = [
+        node("DynamicQuantizeLinear", ["x"], ["q", "scale", "zero"]),
+        node("Mul", ["scale", "factor"], ["scaled"]),
+        node(
+            "MatMulIntegerToFloat",
+            ["q", "w", "scale" if factor == 1 else "scaled", "w_scale", "zero"],
+            ["y"],
+            name="product",
+            domain="com.microsoft",
+        ),
+    ]
+    return _of_x(nodes, {"w": _CODES, "w_scale": np.float32(0.1), "factor": np.float32(factor)})
+
+
+_CODES = np.arange(-16, 16, dtype=np.int8).reshape(8, 4)
+
+
+def _of_x(nodes: Sequence[onnx.NodeProto], stored: Mapping[str, Any]) -> onnx.ModelProto:
+    """A model from `x` [tokens, K] to `y` [tokens, N]; K and N are those of `w`, which lies in `stored`."""
+    helper, sizes = onnx.helper, dict(zip("xy", stored["w"].shape, strict=True))
+    x, y = (helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, ["tokens", sizes[n]]) for n in "xy")
     tensors = [onnx.numpy_helper.from_array(np.array(value), name) for name, value in stored.items()]
     graph = helper.make_graph(nodes, "product", [x], [y], tensors)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    domains = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(graph, opset_imports=domains, ir_version=10)

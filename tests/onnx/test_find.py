@@ -12,7 +12,19 @@ import pytest
 from ovpass.ir.files import IrFile
 from ovpass.plan import describe_weights
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls, find_sites
-from tests.onnx.models import DYNAMIC, FUSED, KINDS, LEVEL4, QDQ, RECIPE, Convert, path_of, product_of_integers, read
+from tests.onnx.models import (
+    DYNAMIC,
+    FUSED,
+    KINDS,
+    LEVEL4,
+    QDQ,
+    RECIPE,
+    Convert,
+    path_of,
+    product_of_floats,
+    product_of_integers,
+    read,
+)
 
 WEIGHTS = {
     "dynamic_qint8": "i8 symmetric per-channel",
@@ -78,12 +90,25 @@ def test_the_activation_is_the_float_one(ir: Convert) -> None:
         assert site.activation.get_node().get_type_name() not in ("Convert", "Clamp", "Subtract")
 
 
-def test_products_of_other_integers_are_none(tmp_path: Path) -> None:
-    for activation, expected in (("dynamic", ["product"]), ("static", [])):
-        path = tmp_path / f"{activation}.onnx"
-        onnx.save(product_of_integers(activation), path)
-        for model in (read(path), ov.convert_model(path)):
-            assert [site.name for site in find_compressed_matmuls(model)] == expected, activation
+@pytest.mark.parametrize("order", ["together", "activation first", "weights first"])
+@pytest.mark.parametrize("activation", ["dynamic", "static", "no zero point", "other zero point"])
+def test_products_of_integers_that_compute_something_else_are_none(activation: str, order: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save(product_of_integers(activation, order=order), path)
+    for model in (read(path), ov.convert_model(path)):
+        found = find_compressed_matmuls(model)
+        assert [site.name for site in found] == (["product"] if activation == "dynamic" else [])
+        assert sites_in_text(as_saved(model, tmp_path)) == found
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_floats_of_another_scale_are_an_activation_like_any_other(factor: int, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save(product_of_floats(factor), path)
+    for model in (read(path), ov.convert_model(path)):
+        (site,) = find_compressed_matmuls(model)
+        assert (site.foreign is not None) == (factor == 1)
+        assert sites_in_text(as_saved(model, tmp_path)) == [site]
 
 
 def test_weights_without_a_zero_point(tmp_path: Path) -> None:

@@ -88,6 +88,15 @@ def test_one_of_three_that_share_an_activation(ir: Convert) -> None:
     assert distance(outputs(changed, feeds()), outputs(model, feeds())) < 0.02
 
 
+@pytest.mark.parametrize("order", ["together", "activation first", "weights first"])
+def test_scales_in_any_order(order: str, tmp_path: Path) -> None:
+    onnx.save(product_of_integers("dynamic", order=order), tmp_path / "model.onnx")
+    model, inputs = read(tmp_path / "model.onnx"), {"x": activations(5, 8)}
+    changed = restated(model)
+    assert [site.name for site in find_compressed_matmuls(changed)] == ["product"]
+    assert relative(outputs(changed, inputs), outputs(model, inputs)) < 1e-2
+
+
 def test_in_bodies(tmp_path: Path) -> None:
     onnx.save(in_both_branches(product_of_integers("dynamic")), tmp_path / "if.onnx")
     model = read(tmp_path / "if.onnx")
