@@ -74,8 +74,26 @@ def constant_of(values: Array, element_type: str) -> ov.Node:
     return from_bytes(packed.astype(np.uint8), element_type, values.shape)
 
 
+def settle_shapes(output: ov.Output) -> None:
+    """Give the Reshapes of a constant expression the shapes that they are known to make, as Constants.
+
+    OpenVINO's ONNX frontend takes the shape of blocked weights from the activation: the weights then hang on the inputs
+    of the model, though nothing about them is dynamic.
+    """
+    node = output.get_node()
+    sources = node.input_values()
+    if node.get_type_name() == "Reshape":
+        shape, sources = node.get_output_partial_shape(0), sources[:1]
+        if shape.is_static and node.input_value(1).get_node().get_type_name() != "Constant":
+            known = op.constant(np.array(node.get_output_shape(0), dtype=np.int64))
+            node.input(1).replace_source_output(known.output(0))
+    for source in sources:
+        settle_shapes(source)
+
+
 def evaluate(output: ov.Output) -> Array:
-    """The value of a constant expression, in f32 products as the plugins use it."""
+    """The value of a constant expression, in f32 products as the plugins use it; its shapes are settled."""
+    settle_shapes(output)
     folded = ov.Model([output], []).clone()
     folding = Manager()
     folding.register_pass(ConstantFolding())

@@ -19,6 +19,7 @@ from openvino import opset13 as op
 
 from ovpass.groups import PER_TOKEN
 from ovpass.ir.runtime_options import GROUP_SIZE, as_group_size
+from ovpass.passes.packing import settle_shapes
 from ovpass.sites import CompressedMatMul
 from ovpass.verification.report import OTHERWISE
 
@@ -85,6 +86,7 @@ def _cut_out(sites: Sequence[CompressedMatMul]) -> ov.Model:
         x.set_friendly_name(site.name)
         attributes = site.matmul.get_attributes()
         data = x if site.compute_type == "f32" else op.convert(x, site.compute_type)
+        settle_shapes(site.matmul.input_value(site.weights_input))
         inputs = [data, site.matmul.input_value(1)] if site.weights_input else [site.matmul.input_value(0), data]
         copy = op.matmul(*inputs, attributes["transpose_a"], attributes["transpose_b"])
         # The plugin treats a MatMul that a Result reads in its own ways.
