@@ -99,8 +99,8 @@ def convert_source(
         else:
             from ovpass.convert.onnx_file import convert_onnx  # noqa: PLC0415 - brings OpenVINO along
 
-            convert_onnx(found.model, folder, progress)
-            notes = carry_tokenizer(found.root if found.root.is_dir() else None, folder, progress)
+            notes = convert_onnx(found.model, folder, progress)
+            notes += carry_tokenizer(found.root if found.root.is_dir() else None, folder, progress)
         done = _describe(found, folder, destination, task, notes)
         publish(folder, destination)
     return done

@@ -7,26 +7,27 @@ product of floats, and DequantizeLinear into plain arithmetic.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ovpass.asked import Asked, write_asked
+from ovpass.asked import write_asked
+from ovpass.convert.onnx_asked import assign, read_requests
+from ovpass.convert.onnx_names import name_products
 from ovpass.errors import ModelError
 from ovpass.ir.files import IrFile
 
 if TYPE_CHECKING:
     import openvino as ov
 
-_DYNAMIC = ("MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul")
-_RECORDED = {"MatMulNBits": ("bits", "block_size", "accuracy_level"), "DequantizeLinear": ("block_size",)}
 _EXTERNAL = re.compile(r"externally stored data in file \(([^,]+),")
 _UNKNOWN = re.compile(r"No conversion rule found for operations: (.+)")
-_NUMBERED = re.compile(r"MatMul_\d+")
+_UNWRITABLE = re.compile(r"Cannot create (\w+) layer")
+_SHOWN = 3
 
 
-def convert_onnx(source: Path, folder: Path, progress: Callable[[str], None]) -> None:
-    """Write `folder`/openvino_model.xml and .bin, weights in the types they have in `source`.
+def convert_onnx(source: Path, folder: Path, progress: Callable[[str], None]) -> list[str]:
+    """Write `folder`/openvino_model.xml and .bin, weights in the types they have in `source`; what is to be said of it.
 
     Without the onnx package the model is the same, but nothing is recorded of what the file asked for.
 
@@ -34,19 +35,20 @@ def convert_onnx(source: Path, folder: Path, progress: Callable[[str], None]) ->
         ModelError: for a file that is missing, damaged or no ONNX, and for ops that OpenVINO does not know.
         OSError: where not everything could be written.
     """
-    from ovpass.ir.metadata import ModelMetadata  # noqa: PLC0415 - brings OpenVINO along, slow to start
-    from ovpass.ir.writer import write_anew  # noqa: PLC0415 - likewise
+    from ovpass.ir.writer import write_anew  # noqa: PLC0415 - brings OpenVINO along, slow to start
 
     progress(f"converting {source.name}")
     model = _converted(source)
+    written = IrFile(folder / "openvino_model.xml")
     try:
-        _name_products(model)
-        if asked := _asked(source, model, progress):
-            write_asked(ModelMetadata(model), asked)
+        _settle(model, source)
+        notes = _record(model, source)
         progress("writing openvino_model.xml")
-        write_anew(model, IrFile(folder / "openvino_model.xml"), folder)
+        write_anew(model, written, folder)
     except UnicodeDecodeError as error:
         raise ModelError(f"{source}: is damaged: it has names that are not UTF-8") from error
+    _check_readable(written, source)
+    return notes
 
 
 def _converted(source: Path) -> ov.Model:
@@ -75,56 +77,50 @@ def _reason(text: str) -> str:
     return f"OpenVINO cannot convert it: {lines[-1] if lines else 'no reason given'}"
 
 
-def _name_products(model: ov.Model) -> None:
-    """Name MatMuls whose ONNX node had a bias after the node, which the frontend names the Add after.
+def _settle(model: ov.Model, source: Path) -> None:
+    """Names that stay, and weights that depend on nothing but Constants."""
+    from ovpass.convert.onnx_blocks import regroup  # noqa: PLC0415 - brings OpenVINO along
+    from ovpass.passes.packing import settle_shapes  # noqa: PLC0415 - likewise
+    from ovpass.sites import find_compressed_matmuls  # noqa: PLC0415
 
-    Numbers, which they have instead, change with each conversion.
-    """
-    for node in model.get_ops():
-        if node.get_type_name() != "MatMul" or not _NUMBERED.fullmatch(node.get_friendly_name()):
-            continue
-        readers = [port.get_node() for port in node.output(0).get_target_inputs()]
-        if [reader.get_type_name() for reader in readers] == ["Add"]:
-            node.set_friendly_name(f"{readers[0].get_friendly_name()}/MatMul")
-
-
-# What the file asked for ----------------------------------------------------------------------------------------------
+    name_products(model)
+    for site in find_compressed_matmuls(model):
+        settle_shapes(site.matmul.input_value(site.weights_input))
+        regroup(site, source)
 
 
-def _asked(source: Path, model: ov.Model, progress: Callable[[str], None]) -> Asked:
+def _record(model: ov.Model, source: Path) -> list[str]:
+    """Write into the model what the file asks of each site; what there is to say of that."""
+    from ovpass.ir.metadata import ModelMetadata  # noqa: PLC0415 - brings OpenVINO along
+    from ovpass.sites import find_compressed_matmuls  # noqa: PLC0415
+
     try:
-        import onnx  # noqa: PLC0415 - an extra
+        requests = read_requests(source)
     except ImportError:
-        progress(
+        return [
             "the onnx package is not installed (pip install 'ovpass[onnx]'): accuracy levels and the like are not "
             "recorded; the model itself is the same"
-        )
-        return {}
-    matmuls = {node.get_friendly_name() for node in model.get_ops() if node.get_type_name() == "MatMul"}
-    found: dict[str, dict[str, Any]] = {}
-    for node, entry in _requests(onnx.load(source, load_external_data=False).graph, onnx.helper):
-        for name in (node.name, f"{node.name}/MatMul", *node.output):
-            if name in matmuls:
-                found[name] = entry
-                break
-    return found
+        ]
+    asked, missed = assign(requests, {site.name for site in find_compressed_matmuls(model)})
+    if asked:
+        write_asked(ModelMetadata(model), asked)
+    if not missed:
+        return []
+    names = ", ".join(missed[:_SHOWN]) + (f" and {len(missed) - _SHOWN} more" if len(missed) > _SHOWN else "")
+    return [
+        f"{len(missed)} of {len(requests)} products by quantized weights are in a form that ovpass does not know, and "
+        f"stay as OpenVINO reads them: {names}"
+    ]
 
 
-def _requests(graph: Any, helper: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """The nodes that multiply by quantized weights, each with what it asks for."""
-    by_output = {output: node for node in graph.node for output in node.output}
-    for node in graph.node:
-        if node.op_type in _DYNAMIC:
-            yield node, {"op": node.op_type}
-        elif node.op_type == "MatMulNBits":
-            yield node, _entry(node, helper)
-        elif node.op_type == "MatMul":
-            weights = by_output.get(node.input[1])
-            if weights is not None and weights.op_type == "DequantizeLinear" and weights.input[0] not in by_output:
-                yield node, _entry(weights, helper)
-
-
-def _entry(node: Any, helper: Any) -> dict[str, Any]:
-    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    recorded = {name: attributes[name] for name in _RECORDED[node.op_type] if name in attributes}
-    return {"op": node.op_type, **recorded}
+def _check_readable(written: IrFile, source: Path) -> None:
+    """The frontend makes operations of some nodes that OpenVINO runs and writes, but does not read again."""
+    try:
+        written.read()
+    except ModelError as error:
+        unknown = _UNWRITABLE.search(str(error))
+        why = f"its operation {unknown[1]}" if unknown else "one of its operations"
+        raise ModelError(
+            f"{source}: OpenVINO can run {why} from the ONNX file alone, and reads no IR with it; export the model "
+            "without that operation"
+        ) from error

@@ -30,9 +30,12 @@ def path_of(name: str) -> Path:
     return FILES / f"{name}.onnx"
 
 
-def converted(source: Path, folder: Path) -> Path:
-    """The IR that ovpass makes of a file."""
-    folder.mkdir(parents=True)
+def converted(source: Path | onnx.ModelProto, folder: Path) -> Path:
+    """The IR that ovpass makes of a file, or of a model that lies in `folder` then."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(source, onnx.ModelProto):
+        onnx.save(source, folder / "model.onnx")
+        source = folder / "model.onnx"
     convert_onnx(source, folder, lambda _: None)
     return folder / "openvino_model.xml"
 
@@ -61,7 +64,7 @@ def in_both_branches(model: onnx.ModelProto) -> onnx.ModelProto:
         for part in [*branches[-1].node, *branches[-1].initializer, *branches[-1].output]:
             part.name = f"{tag}_{part.name}"
         for node in branches[-1].node:
-            node.input[:] = [name if name == "x" else f"{tag}_{name}" for name in node.input]
+            node.input[:] = [name if name in ("x", "") else f"{tag}_{name}" for name in node.input]
             node.output[:] = [f"{tag}_{name}" for name in node.output]
     chosen = onnx.helper.make_node("If", ["condition"], ["y"], then_branch=branches[0], else_branch=branches[1])
     condition = onnx.helper.make_tensor_value_info("condition", onnx.TensorProto.BOOL, [])
@@ -118,14 +121,83 @@ def product_of_floats(factor: float = 1) -> onnx.ModelProto:
     return _of_x(nodes, {"w": _CODES, "w_scale": np.float32(0.1), "factor": np.float32(factor)})
 
 
+def product_of_blocks(order: Sequence[int] = (), *, bias: bool = False) -> onnx.ModelProto:
+    """A MatMulNBits `product` of `x` [tokens, 64] by u4 weights in blocks of 32, with accuracy level 4.
+
+    `order` are the blocks of the elements of K, its g_idx, where it is given.
+    """
+    rng = np.random.default_rng(0)
+    stored: dict[str, Any] = {
+        "w": rng.integers(0, 256, (8, 2, 16)).astype(np.uint8),
+        "scales": rng.uniform(0.01, 0.1, (8, 2)).astype(np.float32),
+        "zeros": rng.integers(0, 256, (8, 1)).astype(np.uint8),
+        "order": np.array(order, np.int32),
+        "bias": rng.normal(size=8).astype(np.float32),
+    }
+    inputs = ["x", "w", "scales", "zeros", "order" if order else "", "bias" if bias else ""]
+    sizes: dict[str, Any] = {"K": 64, "N": 8, "bits": 4, "block_size": 32}
+    product = onnx.helper.make_node(
+        "MatMulNBits", inputs, ["y"], name="product", domain="com.microsoft", accuracy_level=4, **sizes
+    )
+    return _of_x([product], stored, sizes=(64, 8))
+
+
+def product_of_dequantized(op_type: str, *, transposed: bool = False) -> onnx.ModelProto:
+    """A MatMul or Gemm `product` of `x` [tokens, 8] by DequantizeLinear of i8 weights, behind a Transpose if asked."""
+    node = onnx.helper.make_node
+    weights = "turned" if transposed else "weights"
+    nodes = [
+        node("DequantizeLinear", ["codes", "w_scale"], ["weights"]),
+        *([node("Transpose", ["weights"], ["turned"])] if transposed else []),
+        node(op_type, ["x", weights], ["product"], name="product"),
+        node("Relu", ["product"], ["y"]),
+    ]
+    codes = np.ascontiguousarray(_CODES.T) if transposed else _CODES
+    return _of_x(nodes, {"codes": codes, "w_scale": np.float32(0.1)})
+
+
+def grouped_query_attention() -> onnx.ModelProto:
+    """Attention with four heads of 16 on two of keys and values, as ONNX Runtime's models of LLMs have it."""
+    helper, kinds = onnx.helper, onnx.TensorProto
+    caches = ("past_key", "past_value")
+    attention = helper.make_node(
+        "GroupQueryAttention",
+        ["q", "k", "v", *caches, "lengths", "total"],
+        ["y", "key", "value"],
+        domain="com.microsoft",
+        num_heads=4,
+        kv_num_heads=2,
+    )
+    info = helper.make_tensor_value_info
+    inputs = [
+        *(info(name, kinds.FLOAT, ["batch", "tokens", 64 if name == "q" else 32]) for name in "qkv"),
+        *(info(name, kinds.FLOAT, ["batch", 2, "past", 16]) for name in caches),
+        info("lengths", kinds.INT32, ["batch"]),
+        info("total", kinds.INT32, []),
+    ]
+    outputs = [
+        info("y", kinds.FLOAT, ["batch", "tokens", 64]),
+        *(info(name, kinds.FLOAT, ["batch", 2, "all", 16]) for name in ("key", "value")),
+    ]
+    graph = helper.make_graph([attention], "attention", inputs, outputs)
+    return helper.make_model(graph, opset_imports=_DOMAINS, ir_version=10)
+
+
 _CODES = np.arange(-16, 16, dtype=np.int8).reshape(8, 4)
 
 
-def _of_x(nodes: Sequence[onnx.NodeProto], stored: Mapping[str, Any]) -> onnx.ModelProto:
-    """A model from `x` [tokens, K] to `y` [tokens, N]; K and N are those of `w`, which lies in `stored`."""
-    helper, sizes = onnx.helper, dict(zip("xy", stored["w"].shape, strict=True))
-    x, y = (helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, ["tokens", sizes[n]]) for n in "xy")
+_DOMAINS = [onnx.helper.make_opsetid("", 21), onnx.helper.make_opsetid("com.microsoft", 1)]
+
+
+def _of_x(
+    nodes: Sequence[onnx.NodeProto], stored: Mapping[str, Any], sizes: tuple[int, int] = (8, 4)
+) -> onnx.ModelProto:
+    """A model from `x` [tokens, sizes[0]] to `y` [tokens, sizes[1]]."""
+    helper = onnx.helper
+    x, y = (
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["tokens", size])
+        for name, size in zip("xy", sizes, strict=True)
+    )
     tensors = [onnx.numpy_helper.from_array(np.array(value), name) for name, value in stored.items()]
     graph = helper.make_graph(nodes, "product", [x], [y], tensors)
-    domains = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
-    return helper.make_model(graph, opset_imports=domains, ir_version=10)
+    return helper.make_model(graph, opset_imports=_DOMAINS, ir_version=10)

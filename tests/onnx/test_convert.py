@@ -5,15 +5,35 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import onnx
+import openvino as ov
 import pytest
 
 from ovpass.asked import read_asked
+from ovpass.convert.convert import convert_source
 from ovpass.convert.onnx_file import convert_onnx
 from ovpass.errors import ModelError
 from ovpass.ir.files import IrFile
-from tests.onnx.models import FUSED, LEVEL4, QDQ, Convert, converted, feeds, path_of, read
-from tests.passes.helpers import outputs, same
+from ovpass.ir.runtime_options import GROUP_SIZE
+from ovpass.passes.packing import evaluate
+from ovpass.sites import find_compressed_matmuls
+from ovpass.verification.cpu import found_on_cpu
+from tests.onnx.models import (
+    FUSED,
+    LEVEL4,
+    QDQ,
+    Convert,
+    converted,
+    feeds,
+    grouped_query_attention,
+    in_both_branches,
+    path_of,
+    product_of_blocks,
+    product_of_dequantized,
+    read,
+)
+from tests.passes.helpers import activations, outputs, relative, same, transformed
 
 
 def recorded(xml: Path) -> set[tuple[tuple[str, object], ...]]:
@@ -30,6 +50,26 @@ def test_what_the_file_asked_for_is_recorded(ir: Convert) -> None:
     assert recorded(ir(QDQ)) == {(("op", "DequantizeLinear"), ("block_size", 32))}
 
 
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (product_of_blocks(), "y"),
+        (product_of_blocks(bias=True), "y/MatMul"),
+        (product_of_dequantized("MatMul", transposed=True), "product"),
+        (product_of_dequantized("Gemm"), "product/WithoutBiases"),
+    ],
+)
+def test_it_is_recorded_wherever_the_product_ends_up(model: onnx.ModelProto, name: str, tmp_path: Path) -> None:
+    (op_type,) = {node.op_type for node in model.graph.node} & {"MatMulNBits", "DequantizeLinear"}
+    for tag, whole in (("plain", model), ("if", in_both_branches(model))):
+        xml = converted(whole, tmp_path / tag)
+        asked = read_asked(IrFile(xml).document().metadata)
+        assert set(asked) == {site.name for site in find_compressed_matmuls(read(xml))}
+        assert {entry["op"] for entry in asked.values()} == {op_type}
+        if whole is model:
+            assert set(asked) == {name}
+
+
 def test_it_is_recorded_for_every_site_by_a_name_that_stays(ir: Convert, tmp_path: Path) -> None:
     again = converted(path_of(FUSED), tmp_path / "again")
     names = set(read_asked(IrFile(ir(FUSED)).document().metadata))
@@ -41,9 +81,8 @@ def test_without_the_onnx_package_the_model_is_the_same(
     ir: Convert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    said: list[str] = []
-    convert_onnx(path_of(LEVEL4), tmp_path, said.append)
-    assert any("ovpass[onnx]" in line for line in said)
+    notes = convert_onnx(path_of(LEVEL4), tmp_path, lambda _: None)
+    assert any("ovpass[onnx]" in note for note in notes)
     assert not read_asked(IrFile(tmp_path / "openvino_model.xml").document().metadata)
     assert same(outputs(read(tmp_path / "openvino_model.xml"), feeds()), outputs(read(ir(LEVEL4)), feeds()))
 
@@ -96,3 +135,52 @@ def test_an_unknown_operation_is_named(tmp_path: Path) -> None:
     model.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
     onnx.save(model, tmp_path / "unknown.onnx")
     assert "com.example.Frobnicate" in refused(tmp_path / "unknown.onnx", tmp_path)
+
+
+# Weights --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", ["x", "branch"])
+def test_blocks_do_not_hang_on_the_activation(activation: str, tmp_path: Path) -> None:
+    """The frontend takes the shape of the weights from an activation that is an input of its graph."""
+    model = product_of_blocks()
+    xml = converted(model if activation == "x" else in_both_branches(model), tmp_path)
+    sites = find_compressed_matmuls(read(xml))
+    assert sites
+    for site in sites:
+        assert "ShapeOf" not in site.graph.types
+
+
+def test_models_that_others_converted_can_hang_on_it(tmp_path: Path) -> None:
+    onnx.save(product_of_blocks(), tmp_path / "model.onnx")
+    model, inputs = ov.convert_model(tmp_path / "model.onnx"), {"x": activations(5, 64)}
+    exact = outputs(model, inputs)
+    changed = transformed(model, lowering="int8", target="cpu", requantize=True)
+    assert 0 < relative(outputs(changed, inputs), exact) < 0.02
+    (site,) = find_compressed_matmuls(model)
+    properties = {"INFERENCE_PRECISION_HINT": "f32", GROUP_SIZE: "32"}
+    assert found_on_cpu([site], properties, {}) == {site.name: 32}
+
+
+def test_blocks_named_one_by_one_are_blocks(tmp_path: Path) -> None:
+    """OpenVINO's own conversion ends the process on a CPU."""
+    plain, named = (
+        find_compressed_matmuls(read(converted(product_of_blocks(order), tmp_path / tag)))
+        for tag, order in (("plain", ()), ("named", [k // 32 for k in range(64)]))
+    )
+    assert plain == named
+    numbers = [evaluate(site.matmul.input_value(1)) for site in (*plain, *named)]
+    assert np.array_equal(numbers[0], numbers[1])
+    assert found_on_cpu(named, {"INFERENCE_PRECISION_HINT": "f32", GROUP_SIZE: "32"}, {}) == {"y": 32}
+
+
+def test_blocks_of_no_neighbours_are_refused(tmp_path: Path) -> None:
+    onnx.save(product_of_blocks([k % 2 for k in range(64)]), tmp_path / "model.onnx")
+    assert "g_idx" in refused(tmp_path / "model.onnx", tmp_path / "out")
+
+
+def test_what_no_ir_can_hold_is_refused(tmp_path: Path) -> None:
+    onnx.save(grouped_query_attention(), tmp_path / "model.onnx")
+    with pytest.raises(ModelError, match="GroupQueryAttention"):
+        convert_source(tmp_path / "model.onnx", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
