@@ -94,6 +94,7 @@ class Unit:
     costs: Cost
     saves: Cost | None
     screened: bool
+    group_size: Group | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from ovpass.report.measured import BenchRun, EvaluateRun, SensitivityRun, TuneRu
 from ovpass.report.runs import Run, RunError, check_one_model
 from ovpass.report.schema import DecidedSite, InspectRun, PlanRun, VerifyRun
 from ovpass.report.sites import Site, gather
+from ovpass.settings import Settings, settings_from_dict
 
 _Kind = TypeVar("_Kind")
 _SEVERAL = ("evaluate", "bench")
@@ -74,6 +75,18 @@ class Side:
     def tuned(self) -> TuneRun | None:
         """The run of tune."""
         return self._sole(TuneRun)
+
+    @cached_property
+    def settings(self) -> Settings | None:
+        """Those of the plan."""
+        return settings_from_dict(self.planned.settings) if self.planned is not None else None
+
+    @property
+    def target(self) -> str | None:
+        """By whose rules sites were judged."""
+        if self.settings is not None:
+            return self.settings.target
+        return self.inspected.target if self.inspected is not None else None
 
     @property
     def decided(self) -> tuple[DecidedSite, ...]:

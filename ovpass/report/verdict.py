@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ovpass.plan import EXEMPT
+from ovpass.report.conditions import environment_of, pairs
 from ovpass.report.measured import BenchRun, Candidate, Series
 from ovpass.report.rules import rules_for
 from ovpass.report.schema import VerifyRun
@@ -49,12 +50,17 @@ def _is_on(side: Side) -> Line:
     if side.verified is None:
         if not side.sites:
             return Line(question, "unknown", "Not asked: a run of inspect, plan or verify tells.")
-        answer = f"Expected, not verified: {on} of {counted(total, 'site')} would be quantized."
-        return Line(question, "expected", answer, ("A run of verify asks the plugin.",))
+        answer = f"Expected, not verified: {side.target} would quantize {on} of {counted(total, 'site')}."
+        return Line(question, "expected", answer, ("A run of verify asks the plugin.", *_needed(side)))
     seen = side.verified
     details = [f"Seen in the real plugin, compiled for a simulated {seen.simulated}."] if seen.simulated else []
     state, answer, more = _told_by_plugin(side, seen, on)
-    return Line(question, state, answer, (*details, *more))
+    return Line(question, state, answer, (*details, *more, *_needed(side)))
+
+
+def _needed(side: Side) -> list[str]:
+    variables = pairs(environment_of(side))
+    return [f"Only where it is run with {' '.join(variables)}."] if variables else []
 
 
 def _told_by_plugin(side: Side, seen: VerifyRun, on: int) -> tuple[str, str, Sequence[str]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ovpass.report.charts import Chart, frontier_chart, latency_charts
+from ovpass.report.conditions import Conditions, conditions
 from ovpass.report.map import Atlas, anchors, draw_maps
 from ovpass.report.measured import BenchRun
 from ovpass.report.provenance import commands, facts, files, settings_yaml
@@ -41,6 +42,7 @@ class View:
     label: str
     when: str
     verdict: tuple[Line, ...]
+    conditions: Conditions
     figures: tuple[Figure, ...]
     atlas: Atlas | None
     anchors: Mapping[Key, str]
@@ -82,6 +84,7 @@ def make_view(side: Side, letter: str = "") -> View:
         label=_label(side),
         when=" to ".join(dict.fromkeys((min(_dates(side)), max(_dates(side))))),
         verdict=verdict(side),
+        conditions=conditions(side),
         figures=tuple(figures(side)),
         atlas=draw_maps(side.sites) if side.sites else None,
         anchors=anchors(side.sites, f"{prefix}site-"),
@@ -190,6 +193,7 @@ def _sections(side: Side) -> list[tuple[str, str]]:
     present: list[tuple[str, str, object]] = [
         ("verdict", "Verdict", True),
         ("map", "Map", side.sites),
+        ("settings", "Settings", True),
         ("plugin", "Plugin", side.verified),
         ("accuracy", "Accuracy", side.evaluations),
         ("frontier", "Frontier", side.tuned),
