@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ovpass.report.runs import RunError, check_one_model
+from ovpass.report.models import one_model
+from ovpass.report.runs import RunError
 from ovpass.report.side import Side
 from ovpass.report.sites import Site
 from ovpass.report.verdict import figures
@@ -93,7 +94,7 @@ def _rows(left: Side, right: Side) -> list[Row]:
 
 def _one_model(left: Side, right: Side) -> bool:
     try:
-        check_one_model([*left.runs, *right.runs])
+        one_model([*left.runs, *right.runs])
     except RunError:
         return False
     return True

@@ -1,17 +1,16 @@
-"""Runs: JSON files of commands, read strictly, and checked to be of one model."""
+"""Runs: JSON files of commands, read strictly."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ovpass.errors import OvpassError, SettingsError
 from ovpass.groups import format_group_size
-from ovpass.identity import Identity
 from ovpass.report import measured, schema
 from ovpass.settings import settings_from_dict
 from ovpass.version import JSON_FORMAT
@@ -28,7 +27,6 @@ SHAPES: Mapping[str, type[Any]] = {
 }
 """The commands that can be shown, and what their JSON has to hold."""
 _TOO_LARGE = 2**64
-_COMPARING = ("evaluate", "bench")
 
 
 class RunError(OvpassError):
@@ -80,31 +78,6 @@ def make_run(data: Any, source: str) -> Run:
     if isinstance(planned, schema.PlanRun):
         _check_settings(planned.settings, source)
     return run
-
-
-def check_one_model(runs: Sequence[Run]) -> None:
-    """Make sure that all runs are of one model, changed by ovpass or not.
-
-    An evaluation's reference, and what a benchmark compares with, may be others.
-
-    Raises:
-        RunError: naming two runs of different models.
-    """
-    first: tuple[Run, schema.Model] | None = None
-    for run in sorted(runs, key=lambda run: run.header.command in _COMPARING):
-        known = [model for model in run.header.models if model.sites is not None]
-        if first is None and known:
-            first = run, known[0]
-        elif first is not None and known and not any(_same(model, first[1]) for model in known):
-            raise RunError(
-                f"{run.source} is of {known[0].path}, {first[0].source} of {first[1].path}: these are different "
-                "models; a report is of one, and --against compares two"
-            )
-
-
-def _same(one: schema.Model, other: schema.Model) -> bool:
-    identities = [Identity(model.sites, model.weights, model.changed) for model in (one, other)]
-    return identities[0].same_model(identities[1])
 
 
 def _header(data: Any, source: str) -> schema.Header:

@@ -10,8 +10,9 @@ from pathlib import PurePath
 from typing import TypeVar
 
 from ovpass.report.measured import BenchRun, EvaluateRun, SensitivityRun, TuneRun
-from ovpass.report.runs import Run, RunError, check_one_model
-from ovpass.report.schema import DecidedSite, InspectRun, PlanRun, VerifyRun
+from ovpass.report.models import one_model, subjects
+from ovpass.report.runs import Run, RunError
+from ovpass.report.schema import DecidedSite, InspectRun, Model, PlanRun, VerifyRun
 from ovpass.report.sites import Site, gather
 from ovpass.settings import Settings, settings_from_dict
 
@@ -31,7 +32,7 @@ class Side:
     runs: tuple[Run, ...]
 
     def __post_init__(self) -> None:
-        check_one_model(self.runs)
+        one_model(self.runs)
         told = Counter(_says(run) for run in self.runs)
         told.update("verify" for run in self.runs if run.verified is not None)
         for what, times in told.items():
@@ -50,11 +51,16 @@ class Side:
     @property
     def title(self) -> str:
         """The model's name: that of its folder, or of its file where that says more."""
-        for run in self.runs:
-            for model in run.header.models:
-                path = PurePath(model.path)
-                return path.parent.name or path.stem if path.name == "openvino_model.xml" else path.name
-        return "model"
+        named = [*self.models, *(model for run in self.runs for model in subjects(run))]
+        if not named:
+            return "model"
+        path = PurePath(named[0].path)
+        return (path.parent.name or path.stem if path.name == "openvino_model.xml" else path.name) or "model"
+
+    @cached_property
+    def models(self) -> list[Model]:
+        """The model that all runs are of, where they tell it; several where all of them compare several."""
+        return one_model(self.runs)
 
     @cached_property
     def sites(self) -> tuple[Site, ...]:

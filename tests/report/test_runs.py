@@ -105,6 +105,30 @@ def test_an_evaluation_may_have_another_reference() -> None:
         side([inspect(NAMES), run])
 
 
+def _compared(reference: str, candidate: str) -> dict[str, Any]:
+    """An evaluation of two models."""
+    run = evaluate(f"models/{candidate}")
+    run["run"]["models"] = [
+        header("evaluate", sites=name, path=f"models/{name}")["models"][0] for name in (reference, candidate)
+    ]
+    return run
+
+
+def test_it_is_candidates_that_have_to_be_the_model_and_not_the_reference() -> None:
+    """However many others an evaluation or a benchmark compares with."""
+    made, other = (plan(NAMES) for _ in range(2))
+    other["run"] = header("plan", sites="b", path="models/b")
+    made["run"] = header("plan", sites="a", path="models/a")
+    with pytest.raises(RunError, match="different models"):
+        side([made, _compared("a", "b")])
+    assert side([other, _compared("a", "b")]).title == "b"
+    timed = {**bench(("models/b",)), "run": header("bench", sites="b", path="models/b")}
+    assert side([_compared("a", "b"), timed]).title == "b"
+    timed["run"] = header("bench", sites="c", path="models/c")
+    with pytest.raises(RunError, match="different models"):
+        side([_compared("a", "b"), timed])
+
+
 def test_two_plans_are_not_shown_as_one() -> None:
     with pytest.raises(RunError, match="--against"):
         side([plan(NAMES), plan(NAMES)])
