@@ -209,18 +209,31 @@ def load_plans(path: Path | str) -> dict[str, Plan]:
     Raises:
         PlanError: naming the file and what is wrong with it.
     """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"{path}: cannot be read as a plan: {' '.join(str(error).split())}") from error
+    try:
+        return plans_from_text(text)
+    except PlanError as error:
+        raise PlanError(f"{path}: {error}") from error
+
+
+def plans_from_text(text: str) -> dict[str, Plan]:
+    """The plans in the text of a file that `save_plans` wrote.
+
+    Raises:
+        PlanError: saying what is wrong with it.
+    """
     import yaml  # noqa: PLC0415
 
     try:
-        data = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_fastest_loader())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise PlanError(f"{path}: cannot be read as a plan: {' '.join(str(error).split())}") from error
-    try:
-        if isinstance(data, dict) and isinstance(data.get("models"), dict):
-            return {str(key): plan_from_dict(value) for key, value in data["models"].items()}
-        return {"": plan_from_dict(data)}
-    except PlanError as error:
-        raise PlanError(f"{path}: {error}") from error
+        data = yaml.load(text, Loader=_fastest_loader())
+    except yaml.YAMLError as error:
+        raise PlanError(f"cannot be read as a plan: {' '.join(str(error).split())}") from error
+    if isinstance(data, dict) and isinstance(data.get("models"), dict):
+        return {str(key): plan_from_dict(value) for key, value in data["models"].items()}
+    return {"": plan_from_dict(data)}
 
 
 def total_counts(plans: Iterable[Plan]) -> dict[str, int]:

@@ -50,7 +50,7 @@ def pairs(values: Mapping[str, str]) -> list[str]:
 
 
 def settings_facts(side: Side) -> Facts:
-    """Settings by what they are called: those of the plan, else those that sites were judged by, and of measurements."""
+    """By what they are called: settings of the plan, else those that sites were judged by, and of measurements."""
     facts: Facts = {}
     if side.settings is not None:
         facts = dict(_of_plan(side.settings))

@@ -86,13 +86,14 @@ class DecidedSite:
 
 @dataclass(frozen=True)
 class PlanRun:
-    """What plan and apply print; the settings are those of all models of a folder."""
+    """What plan and apply print; the settings are those of all models of a folder, `output` is apply's."""
 
     settings: dict[str, Any]
     decisions: tuple[DecidedSite, ...]
     run_environment: dict[str, str] = field(default_factory=dict)
     run_properties: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    output: str | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ovpass.report.measured import BenchRun, EvaluateRun, SensitivityRun, TuneRu
 from ovpass.report.models import one_model, subjects
 from ovpass.report.runs import Run, RunError
 from ovpass.report.schema import DecidedSite, InspectRun, Model, PlanRun, VerifyRun
-from ovpass.report.sites import Site, gather
+from ovpass.report.sites import OFF, Site, gather
 from ovpass.settings import Settings, settings_from_dict
 
 _Kind = TypeVar("_Kind")
@@ -104,6 +104,11 @@ class Side:
         """What the plugin did."""
         within = (run.verified for run in self.runs if run.verified is not None)
         return self._sole(VerifyRun) or next(within, None)
+
+    @property
+    def strangers(self) -> int:
+        """Sites of which the plugin was asked by another plan than the one that is shown."""
+        return sum(site.planned not in (None, site.group or OFF) for site in self.sites) if self.decided else 0
 
     @property
     def measured(self) -> SensitivityRun | None:

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ovpass.plan import EXEMPT
+from ovpass.report.accuracy import Accuracy, Figure, accuracy
 from ovpass.report.conditions import environment_of, pairs
-from ovpass.report.measured import BenchRun, Candidate, Series
+from ovpass.report.measured import BenchRun, Series
 from ovpass.report.rules import rules_for
 from ovpass.report.schema import VerifyRun
 from ovpass.report.side import Side
-from ovpass.report.sites import OFF, left_out, share_of_work
-from ovpass.report.words import group_words, interval, listed, number, percent, ratio, signed_percent
+from ovpass.report.sites import left_out, share_of_work
+from ovpass.report.words import group_words, interval, listed, number, percent, ratio
 from ovpass.words import counted
 
 _SHOWN = 4
@@ -28,15 +29,6 @@ class Line:
     state: str
     answer: str
     details: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A number to look at, with what it is of."""
-
-    label: str
-    value: str
-    note: str = ""
 
 
 def verdict(side: Side) -> tuple[Line, Line, Line]:
@@ -68,11 +60,9 @@ def _told_by_plugin(side: Side, seen: VerifyRun, on: int) -> tuple[str, str, Seq
     device, checked = seen.device, counted(len(seen.sites), "site")
     if not seen.sites:
         return "unknown", f"Not told: the {device} plugin does not show it.", seen.notes
-    other = sum(site.planned not in (None, site.group or OFF) for site in side.sites) if side.decided else 0
-    if other:
-        answer = (
-            f"Not of this plan: the {device} plugin was asked about another, which differs in {counted(other, 'site')}."
-        )
+    other = counted(side.strangers, "site")
+    if side.strangers:
+        answer = f"Not of this plan: the {device} plugin was asked about another, which differs in {other}."
         return "differs", answer, ["Verify the model that this plan was applied to, or give verify the plan: --plan."]
     if not seen.ok:
         return "differs", f"Not as planned: {len(seen.mismatches)} of {checked} differ on {device}.", ()
@@ -116,32 +106,20 @@ def _limits(side: Side) -> list[str]:
 
 
 def _costs(side: Side) -> Line:
-    cost, gain = _accuracy(side), _time(side)
-    answer = cost or "Accuracy: not measured; a run of evaluate tells."
-    details = gain or ("Time: not measured; a run of bench tells.",)
-    return Line("What does it cost and gain?", "on" if cost and gain else "unknown", answer, tuple(details))
+    cost, gain = accuracy(side), _time(side)
+    answer = cost.sentence if cost else "Accuracy: not measured; a run of evaluate tells."
+    details = gain or ["Time: not measured; a run of bench tells."]
+    return Line(
+        "What does it cost and gain?", _cost_state(cost, gain), answer, (*([cost.whose] if cost else []), *details)
+    )
 
 
-def judged(side: Side) -> Candidate | None:
-    """The candidate that the verdict is about: the first one."""
-    return next((candidate for run in side.evaluations for candidate in run.candidates), None)
-
-
-def _accuracy(side: Side) -> str | None:
-    candidate = judged(side)
-    if candidate is not None and candidate.kl is not None:
-        parts = [f"KL divergence {number(candidate.kl.mean, 2)} nats a token"]
-        parts += [f"perplexity {signed_percent(candidate.perplexity_delta_percent)}"]
-        parts += [f"{number(candidate.top1_agreement)} % of likeliest tokens the same"]
-        return f"{'; '.join(parts)}."
-    if candidate is not None and candidate.outputs:
-        worst = max(candidate.outputs, key=lambda output: output.relative_error.value)
-        return f"Relative error {number(worst.relative_error.value)} at most, of output {worst.name}."
-    if side.tuned is not None:
-        held = side.tuned.held_out
-        change = signed_percent(held.perplexity_percent)
-        return f"KL divergence {number(held.kl, 2)} nats a token; perplexity {change}, of the plan that tune chose."
-    return None
+def _cost_state(cost: Accuracy | None, gain: Sequence[str]) -> str:
+    if cost is not None and not cost.finite:
+        return "differs"
+    if cost is None or not gain:
+        return "unknown"
+    return "on" if cost.fits else "expected"
 
 
 def _time(side: Side) -> list[str]:
@@ -206,12 +184,8 @@ def figures(side: Side) -> list[Figure]:
         share = share_of_work(side.sites, on)
         if share is not None:
             found.append(Figure("Work quantized", percent(share), "of multiplications"))
-    candidate = judged(side)
-    if candidate is not None and candidate.kl is not None:
-        found.append(Figure("KL divergence", number(candidate.kl.mean, 2), "nats a token"))
-        change = signed_percent(candidate.perplexity_delta_percent)
-        found.append(Figure("Perplexity", change, "to the reference"))
-        found.append(Figure("Likeliest token", f"{number(candidate.top1_agreement)} %", "the same"))
+    cost = accuracy(side)
+    found += cost.figures if cost else []
     for bench in [bench for bench in side.benchmarks if _as_verified(side, bench)][:1]:
         subject = len(bench.subjects) - 1
         for what, tokens, series in longest(bench, subject)[:1]:

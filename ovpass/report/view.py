@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ovpass.report.accuracy import Figure
 from ovpass.report.charts import Chart, frontier_chart, latency_charts
 from ovpass.report.conditions import Conditions, conditions
 from ovpass.report.map import Atlas, anchors, draw_maps
@@ -14,7 +15,7 @@ from ovpass.report.provenance import commands, facts, files, settings_yaml
 from ovpass.report.rules import rules_for
 from ovpass.report.side import Side
 from ovpass.report.sites import Key, kind_order, left_out
-from ovpass.report.verdict import Figure, Line, figures, verdict
+from ovpass.report.verdict import Line, figures, verdict
 from ovpass.report.words import command_line, listed, number
 from ovpass.words import counted
 
