@@ -10,10 +10,10 @@ from typing import Any
 
 from ovpass.report.measured import BenchRun, Measurement, Point, Series, TuneRun
 from ovpass.report.svg import ACCENT, INK, MARKERS, SERIES, SURFACE, Draw, Drawing, drawing
+from ovpass.report.verdict import METRICS
 from ovpass.report.words import group_words, listed, number, percent, signed_percent
 from ovpass.words import counted
 
-_TITLES = {"ttft_ms": "Time to first token", "tpot_ms": "Time per output token", "latency_ms": "Latency"}
 _APART = 1.3
 _DASHES = (0, (4, 3))
 
@@ -96,7 +96,7 @@ def latency_charts(bench: BenchRun, threshold: int | None, name: str) -> list[Ch
     noted = {mark for subject in bench.subjects for mark in subject.thresholds}
     marks = sorted(mark for mark in noted | {threshold or 0} if mark > 0)
     charts = []
-    for metric, title in _TITLES.items():
+    for metric, title in METRICS.items():
         measured = [entry for entry in swept if getattr(entry, metric) is not None]
         if measured:
             keys = tuple((i + 1, f"#{i + 1} {s.model}") for i, s in enumerate(bench.subjects[: len(SERIES)]))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ovpass.report.accuracy import accuracy
+from ovpass.report.conditions import environment_of, pairs, settings_facts
 from ovpass.report.models import one_model
 from ovpass.report.runs import RunError
 from ovpass.report.side import Side
 from ovpass.report.sites import Site
+from ovpass.report.timing import times
 from ovpass.report.verdict import figures
+from ovpass.report.words import number
 from ovpass.words import counted
 
 NONE = "not told"
@@ -16,11 +21,12 @@ NONE = "not told"
 
 @dataclass(frozen=True)
 class Row:
-    """A figure of both sides."""
+    """A figure, or a setting, of both sides."""
 
     label: str
     left: str
     right: str
+    setting: bool = False
 
     @property
     def same(self) -> bool:
@@ -39,7 +45,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What differs. `rows` are figures, those that differ first; `sites` only those that fare differently."""
+    """What differs: `rows`, those that differ first, and the `sites` that fare differently."""
 
     rows: tuple[Row, ...]
     sites: tuple[Pair, ...]
@@ -55,41 +61,76 @@ def compare(left: Side, right: Side) -> Comparison:
     names = [{site.key for site in side.sites} for side in (left, right)]
     if names[0] and names[1] and not names[0] & names[1]:
         raise RunError(f"{left.title} and {right.title} have no site in common: there is nothing to compare")
-    pairs = _pairs(left, right) if all(names) else []
+    pairs_of_sites = _pairs(left, right) if all(names) else []
     rows = sorted(_rows(left, right), key=lambda row: row.same)
-    differing = sum(not row.same for row in rows)
+    settings, others = (sum(row.setting is which for row in rows if not row.same) for which in (True, False))
     summary = (
-        f"{counted(differing, 'figure')} and {counted(len(pairs), 'site')} differ"
+        f"{counted(settings, 'setting')}, {counted(others, 'figure')} and {counted(len(pairs_of_sites), 'site')} differ"
         f"{'' if _one_model(left, right) else '; the two are of different models'}."
     )
-    return Comparison(tuple(rows), tuple(pairs), summary)
+    return Comparison(tuple(rows), tuple(pairs_of_sites), summary)
 
 
 def _pairs(left: Side, right: Side) -> list[Pair]:
     before, after = ({site.key: site for site in side.sites} for side in (left, right))
-    return [
-        Pair(site, before.get(key), after.get(key))
-        for key, site in {**after, **before}.items()
-        if _fate(before.get(key)) != _fate(after.get(key))
-    ]
+    pairs_of_sites = [Pair(site, before.get(key), after.get(key)) for key, site in {**after, **before}.items()]
+    return [pair for pair in pairs_of_sites if _differ(pair.left, pair.right)]
 
 
-def _fate(site: Site | None) -> tuple[str, str | None, str | None] | None:
-    return None if site is None else (site.action, site.group, site.found)
+def _differ(left: Site | None, right: Site | None) -> bool:
+    """What only one side was asked for makes no difference between sites."""
+    if left is None or right is None:
+        return True
+    if (left.action, left.group, left.how) != (right.action, right.group, right.how):
+        return True
+    if None not in (left.found, right.found) and left.found != right.found:
+        return True
+    return None not in (left.cost, right.cost) and number(left.cost, 2) != number(right.cost, 2)
 
 
 def _rows(left: Side, right: Side) -> list[Row]:
-    shown = [
-        {figure.label: f"{figure.value} {figure.note}".strip() for figure in figures(side)} for side in (left, right)
+    timed = times(left.benchmarks, right.benchmarks)
+    return [
+        *_paired(_settings(left), _settings(right), setting=True),
+        *_paired({**_figures(left), **timed[0]}, {**_figures(right), **timed[1]}),
+        *_paired(_origin(left), _origin(right)),
     ]
-    rows = [Row(name, shown[0].get(name, NONE), shown[1].get(name, NONE)) for name in {**shown[0], **shown[1]}]
-    facts = {
-        "ovpass": [", ".join(sorted({run.header.ovpass for run in side.runs})) for side in (left, right)],
-        "OpenVINO": [", ".join(sorted({run.header.openvino for run in side.runs})) for side in (left, right)],
-        "Machine": [", ".join(sorted({run.header.machine.cpu for run in side.runs})) for side in (left, right)],
-        "Model": [side.title for side in (left, right)],
+
+
+def _paired(left: Mapping[str, str], right: Mapping[str, str], *, setting: bool = False) -> list[Row]:
+    return [Row(name, left.get(name, NONE), right.get(name, NONE), setting) for name in {**left, **right}]
+
+
+def _settings(side: Side) -> dict[str, str]:
+    return {**settings_facts(side), "Run with": " ".join(pairs(environment_of(side))) or "nothing more"}
+
+
+def _figures(side: Side) -> dict[str, str]:
+    """All but times: those of two sides are told of the lengths that both have."""
+    found = {figure.label: f"{figure.value} {figure.note}".strip() for figure in figures(side, timed=False)}
+    judged, cost = accuracy(side), side.measured
+    if judged is not None:
+        found["Accuracy"] = judged.whose
+    if side.verified is not None:
+        seen = side.verified
+        found["Not as planned"] = f"{len(seen.mismatches)} of {counted(len(seen.sites), 'site')}"
+        found["Skipped up to"] = NONE if seen.threshold is None else counted(seen.threshold, "token")
+    if cost is not None:
+        found[f"All {cost.by}s together cost"] = f"KL {number(cost.together.trimmed, 2)} nats a token"
+    if cost is not None and cost.ranking:
+        worst = cost.ranking[0]
+        found[f"The costliest {cost.by}"] = f"{worst.name}: KL {number(worst.costs.trimmed, 2)}"
+    return found
+
+
+def _origin(side: Side) -> dict[str, str]:
+    headers = [run.header for run in side.runs]
+    return {
+        "ovpass": ", ".join(sorted({header.ovpass for header in headers})),
+        "OpenVINO": ", ".join(sorted({header.openvino for header in headers})),
+        "Machine": ", ".join(sorted({header.machine.cpu for header in headers})),
+        "Model": side.title,
     }
-    return [*rows, *(Row(name, a, b) for name, (a, b) in facts.items())]
 
 
 def _one_model(left: Side, right: Side) -> bool:

@@ -84,8 +84,9 @@ def _of_plan(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "Weights", "re-quantized to 8 bit per channel where int8 needs it"
     if settings.only_if_faster:
         yield "Only if faster", f"at {counted(settings.at_tokens, 'token')}"
-    yield "Rules", "; ".join(_rules(settings.rules))
-    yield "Runtime options", ", ".join(pairs(settings.runtime_options))
+    yield "Rules", "; ".join(_rules(settings.rules)) or "none"
+    if settings.runtime_options:
+        yield "Runtime options", ", ".join(pairs(settings.runtime_options))
 
 
 def _group_size(settings: Settings) -> str:

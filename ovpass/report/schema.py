@@ -82,6 +82,10 @@ class DecidedSite:
     weights: str
     group_size: Group | None
     submodel: str = ""
+    method: str | None = None
+    threshold: int | None = None
+    axis: int | None = None
+    symmetric: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from ovpass.plan import EXEMPT, QUANTIZE, SKIP
 from ovpass.report.measured import SensitivityRun
 from ovpass.report.schema import DecidedSite, InspectedSite, InspectRun, VerifyRun
 from ovpass.sites import KINDS
+from ovpass.words import counted
 
 Key = tuple[str, str]
 """A submodel, "" where there is one model, and the name of a site in it."""
@@ -19,7 +20,10 @@ _SHAPE = re.compile(r"(\d+)x(\d+)$")
 
 @dataclass(frozen=True)
 class Site:
-    """One site. What no run says is None; `cost` is KL in nats a token with only it quantized."""
+    """One site. What no run says is None; `cost` is KL in nats a token with only it quantized.
+
+    `how` is what a plan settles for it beside the group size.
+    """
 
     submodel: str
     name: str
@@ -29,6 +33,7 @@ class Site:
     action: str
     reason: str
     group: str | None
+    how: str = ""
     planned: str | None = None
     found: str | None = None
     agrees: bool | None = None
@@ -97,7 +102,15 @@ def _inspected(entry: InspectedSite) -> Site:
 
 def _decided(entry: DecidedSite) -> Site:
     group = entry.group_size if entry.action == QUANTIZE else None
-    return Site(entry.submodel, entry.name, entry.kind, entry.layer, entry.weights, entry.action, entry.reason, group)
+    site = Site(entry.submodel, entry.name, entry.kind, entry.layer, entry.weights, entry.action, entry.reason, group)
+    return replace(site, how=_how(entry))
+
+
+def _how(entry: DecidedSite) -> str:
+    symmetry = {None: None, True: "symmetric", False: "asymmetric"}[entry.symmetric]
+    above = None if entry.threshold is None else f"above {counted(entry.threshold, 'token')}"
+    axis = None if entry.axis is None else f"along axis {entry.axis}"
+    return ", ".join(part for part in (entry.method, symmetry, above, axis) if part)
 
 
 def _with_findings(sites: Mapping[Key, Site], verified: VerifyRun) -> dict[Key, Site]:

@@ -19,6 +19,8 @@ from ovpass.words import counted
 
 _SHOWN = 4
 _X = "x\N{NO-BREAK SPACE}"
+METRICS = {"ttft_ms": "Time to first token", "tpot_ms": "Time per output token", "latency_ms": "Latency"}
+"""Times by what they are called."""
 
 
 @dataclass(frozen=True)
@@ -167,16 +169,12 @@ def longest(bench: BenchRun, subject: int) -> list[tuple[str, int | None, Series
     if not own:
         return []
     last = max(own, key=lambda entry: entry.prompt_tokens or 0)
-    series = {
-        "Time to first token": last.ttft_ms,
-        "Time per output token": last.tpot_ms,
-        "Latency": last.latency_ms,
-    }
-    return [(name, last.prompt_tokens, found) for name, found in series.items() if found is not None]
+    found = {title: getattr(last, metric) for metric, title in METRICS.items()}
+    return [(title, last.prompt_tokens, series) for title, series in found.items() if series is not None]
 
 
-def figures(side: Side) -> list[Figure]:
-    """What there is to see at a glance; those of two sides are compared by their labels."""
+def figures(side: Side, *, timed: bool = True) -> list[Figure]:
+    """What there is to see at a glance, with times unless told otherwise."""
     found: list[Figure] = []
     if side.sites:
         on = [site for site in side.sites if site.on]
@@ -186,7 +184,7 @@ def figures(side: Side) -> list[Figure]:
             found.append(Figure("Work quantized", percent(share), "of multiplications"))
     cost = accuracy(side)
     found += cost.figures if cost else []
-    for bench in [bench for bench in side.benchmarks if _as_verified(side, bench)][:1]:
+    for bench in [bench for bench in side.benchmarks if timed and _as_verified(side, bench)][:1]:
         subject = len(bench.subjects) - 1
         for what, tokens, series in longest(bench, subject)[:1]:
             taken, at = f"{number(series.median)} ms", f"at {tokens} tokens, " if tokens else ""

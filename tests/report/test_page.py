@@ -170,6 +170,53 @@ def test_comparison_has_what_differs_first() -> None:
     assert {row.label for row in found.rows if not row.same} == {"Sites quantized", "Work quantized"}
 
 
+def test_comparison_tells_settings_apart() -> None:
+    """Two plans can decide alike of all sites and still be different."""
+    run = plan(NAMES)
+    run["settings"] = {**run["settings"], "threshold": 128, "symmetric": False, "target": "cpu"}
+    run["run_environment"] = {"OV_GPU_ASYM_DYNAMIC_QUANTIZATION": "1"}
+    found = compare(side([plan(NAMES)]), side([run]))
+    assert {row.label for row in found.rows if not row.same} == {"Target", "Quantized above", "Activations", "Run with"}
+    assert found.summary.startswith("4 settings, 0 figures and 0 sites differ")
+    run = plan(NAMES)
+    run["decisions"][3]["threshold"] = 64
+    assert [pair.site.name for pair in compare(side([plan(NAMES)]), side([run])).sites] == [NAMES[3]]
+
+
+def test_comparison_tells_measurements_apart() -> None:
+    cheap, dear = sensitivity(NAMES), sensitivity(NAMES)
+    dear["together"]["trimmed"] = 0.5
+    dear["ranking"][0]["costs"]["trimmed"] = 7.0
+    left, right = (side([inspect(NAMES), run]) for run in (cheap, dear))
+    found = compare(left, right)
+    assert [pair.site.name for pair in found.sites] == NAMES[:1]
+    differing = {row.label: row.right for row in found.rows if not row.same}
+    assert "0.5" in differing["All sites together cost"]
+    assert NAMES[0] in differing["The costliest site"]
+    page = render_comparison(left, right)
+    assert page.count('id="a-sensitivity"') == page.count('id="b-sensitivity"') == page.count('id="b-rules"') == 1
+    assert compare(left, side([inspect(NAMES)])).sites == ()
+
+
+def test_comparison_tells_what_the_plugin_did_and_whose_accuracy_it_is() -> None:
+    planned = plan(NAMES)
+    left = side([planned, verify(planned), evaluate()])
+    right = side([planned, verify(planned, differing=NAMES[2:4]), evaluate("models/made@per-token")])
+    differing = {row.label: (row.left, row.right) for row in compare(left, right).rows if not row.same}
+    assert differing["Not as planned"] == ("0 of 15 sites", "2 of 15 sites")
+    assert "models/made@per-token" in differing["Accuracy"][1]
+
+
+def test_times_are_compared_at_lengths_that_both_were_run_with() -> None:
+    short, far = bench(("models/made",)), bench(("models/made",))
+    short["measurements"] = [entry for entry in short["measurements"] if entry["prompt_tokens"] < 512]
+    rows = [row for row in compare(side([short]), side([far])).rows if "first token" in row.label]
+    assert [(row.label, row.same) for row in rows] == [("Time to first token, 64 tokens, CPU", True)]
+    far["measurements"] = [entry for entry in far["measurements"] if entry["prompt_tokens"] == 512]
+    rows = [row for row in compare(side([short]), side([far])).rows if "first token" in row.label]
+    assert [(row.left == "not told", row.right == "not told") for row in rows] == [(False, True), (True, False)]
+
+
 def test_comparison_says_where_models_differ() -> None:
     left, right = plan(NAMES), plan(NAMES, exempt=NAMES[:2])
     assert "different models" not in compare(side([left]), side([right])).summary
