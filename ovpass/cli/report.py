@@ -15,14 +15,19 @@ import click
 
 from ovpass.cli.options import PATH
 from ovpass.cli.output import progress, say
+from ovpass.cli.report_output import check_output
 from ovpass.cli.run_header import remember_arguments
-from ovpass.destination import check_files
-from ovpass.errors import CheckFailedError, NoDeviceError, OutputError, SettingsError
+from ovpass.errors import CheckFailedError, NoDeviceError, SettingsError
 
 if TYPE_CHECKING:
     from ovpass.report.runs import Run
 
-_PAGE = b"<!doctype html>"
+_NO_RUN = {
+    "-h": "prints no run",
+    "--help": "prints no run",
+    "--install-help": "prints no run",
+    "--intercept-log": "reads a log and runs nothing",
+}
 _RUNNABLE = ("inspect", "plan", "verify", "evaluate", "sensitivity", "tune", "bench")
 
 
@@ -47,11 +52,12 @@ def command(
     --run "verify --simulate arc-a770 --find-threshold". A further RUN can be given beside MODEL.
     """
     from ovpass.report.page import check_extra, write_report  # noqa: PLC0415 - not needed to print help
+    from ovpass.report.printable import printable  # noqa: PLC0415
     from ovpass.report.runs import load_run, make_run  # noqa: PLC0415
     from ovpass.report.side import Side  # noqa: PLC0415
 
     check_extra()
-    _check_output(output, [*sources, *against])
+    place = check_output(output, [*sources, *against])
     orders = [order for text in wanted for order in _orders(text)]
     model, files = _split(sources, orders)
     loaded = [load_run(path) for path in files]
@@ -63,21 +69,9 @@ def command(
             step(f"{order[0]}, {number} of {len(orders)}")
             made.append(make_run(_run(model, order), shlex.join(["ovpass", *order])))
         step("drawing")
-        write_report(Side.of([*made, *loaded]), output, against=other, note=note)
+        write_report(Side.of([*made, *loaded]), place, against=other, note=printable(note))
     if not quiet:
-        say(f"Written to {output}: {output.stat().st_size / 1024:.0f} KB.")
-
-
-def _check_output(output: Path, inputs: Sequence[Path]) -> None:
-    """Before anything takes long: what was given, or is no page, must not be written over."""
-    check_files([output], inputs)
-    if output.is_file() and output.stat().st_size and not _is_page(output):
-        raise OutputError(f"{output}: exists, and is no page that could be replaced; write to another file")
-
-
-def _is_page(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(len(_PAGE)).lower() == _PAGE
+        say(f"Written to {printable(str(output))}: {place.stat().st_size / 1024:.0f} KB.")
 
 
 def _orders(text: str) -> list[list[str]]:
@@ -93,12 +87,16 @@ def _orders(text: str) -> list[list[str]]:
                 f"--run {text!r}: {name!r} is none of {', '.join(_RUNNABLE)}; "
                 "a command with options has a --run of its own"
             )
+    for word in words:
+        option = word.partition("=")[0]
+        if option in _NO_RUN:
+            raise SettingsError(f"--run {text!r}: {option} {_NO_RUN[option]}; leave it out")
     return orders
 
 
 def _split(sources: Sequence[Path], orders: Sequence[Sequence[str]]) -> tuple[Path | None, list[Path]]:
     """The model to run commands on, if any, and the files of runs."""
-    models = [path for path in sources if path.is_dir() or path.suffix == ".xml"]
+    models = [path for path in sources if _is_model(path)]
     if models and not orders:
         raise SettingsError(
             f"{models[0]}: is a model; say what to run on it, for example --run inspect,verify,evaluate"
@@ -109,6 +107,13 @@ def _split(sources: Sequence[Path], orders: Sequence[Sequence[str]]) -> tuple[Pa
             f"--run: name one MODEL to run it on, an .xml or a model folder; there are {len(models)} in: {given}"
         )
     return (models[0] if models else None), [path for path in sources if path not in models]
+
+
+def _is_model(path: Path) -> bool:
+    try:
+        return path.suffix == ".xml" or path.is_dir()
+    except OSError:
+        return False  # whoever reads it as a run says what is wrong
 
 
 def _run(model: Path | None, order: Sequence[str]) -> Any:

@@ -114,15 +114,16 @@ class _Scale:
             return None
         if cost <= self._low or self._low == self._high:
             return 1 if cost < self._high else LEVELS
-        place = math.log(min(cost, self._high) / self._low) / math.log(self._high / self._low)
-        return min(LEVELS, 1 + int(place * LEVELS))
+        low, high = math.log(self._low), math.log(self._high)  # their ratio can be more than a float holds
+        return min(LEVELS, 1 + int((math.log(min(cost, self._high)) - low) / (high - low) * LEVELS))
 
     def legend(self) -> Legend:
         """How to read the colours."""
         levels: list[str] = []
         if self._high:
-            step = (self._high / self._low) ** (1 / LEVELS)
-            levels = [f"from {number(self._low * step**level, 2)}" for level in range(LEVELS)]
+            low, high = math.log(self._low), math.log(self._high)
+            starts = [math.exp(low + (high - low) * level / LEVELS) for level in range(LEVELS)]
+            levels = [f"from {number(start, 2)}" for start in starts]
         groups = tuple((self._shade(group), _label(group), group) for group in self._groups)
         return Legend(groups, tuple(levels))
 

@@ -12,6 +12,7 @@ from typing import Any
 from ovpass.errors import OvpassError, SettingsError
 from ovpass.groups import format_group_size
 from ovpass.report import measured, schema
+from ovpass.report.printable import printable, printable_data
 from ovpass.settings import settings_from_dict
 from ovpass.version import JSON_FORMAT
 
@@ -61,11 +62,16 @@ def load_run(path: Path) -> Run:
 
 
 def make_run(data: Any, source: str) -> Run:
-    """A run from plain data.
+    """A run from plain data; all its texts are made printable.
 
     Raises:
         RunError: for data of another version, of a command that is not shown, and where something is missing.
     """
+    source = printable(source)
+    try:
+        data = printable_data(data)
+    except RecursionError as error:
+        raise RunError(f"{source}: is no run of ovpass: it is nested too deeply") from error
     header = _header(data, source)
     if header.command not in SHAPES:
         raise RunError(f"{source}: is a run of {header.command!r}; a report shows runs of {', '.join(SHAPES)}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -63,6 +65,11 @@ def test_comparison(tmp_path: Path, ovpass: CommandLine) -> None:
         ((LLAMA, "--run", "inspect,nonsense"), "nonsense"),
         ((LLAMA, "--run", "'"), "--run"),
         ((LLAMA, "--run", ""), "--run"),
+        ((LLAMA, "--run", "verify --install-help"), "--install-help"),
+        ((LLAMA, "--run", "inspect --help"), "--help"),
+        ((LLAMA, "--run", "inspect -h"), "-h"),
+        ((LLAMA, "--run", "verify --intercept-log=log.txt"), "--intercept-log"),
+        (("x" * 300,), "xxx"),
         ((LLAMA, ENCODER, "--run", "inspect"), "one MODEL"),
         (("good.json", "--run", "inspect"), "one MODEL"),
         ((LLAMA, "--run", "tune"), "budget"),
@@ -91,6 +98,42 @@ def test_a_run_is_never_written_over(tmp_path: Path, ovpass: CommandLine) -> Non
     ovpass.refuse("report", path, "-o", path)
     ovpass.refuse("report", path, "-o", tmp_path)
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["thesis.html", "pipe", "loop", "x" * 300, "folder"])
+def test_what_is_no_page_of_ovpass_is_never_replaced(name: str, tmp_path: Path, ovpass: CommandLine) -> None:
+    (path,) = saved([inspect(names(15))], tmp_path)
+    (tmp_path / "thesis.html").write_text("<!DOCTYPE html><p>my thesis")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "folder").mkdir()
+    there = sorted(tmp_path.iterdir())
+    assert name[:99] in ovpass.refuse("report", path, "-o", tmp_path / name)
+    assert sorted(tmp_path.iterdir()) == there
+    assert (tmp_path / "thesis.html").read_text() == "<!DOCTYPE html><p>my thesis"
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_pages_of_ovpass_are_replaced_where_links_lead_to(tmp_path: Path, ovpass: CommandLine) -> None:
+    (path,) = saved([inspect(names(15))], tmp_path)
+    (tmp_path / "link.html").symlink_to("page.html")
+    for _ in range(2):
+        ovpass.succeed("report", path, "-o", tmp_path / "link.html")
+        assert (tmp_path / "link.html").is_symlink()
+        assert (tmp_path / "page.html").read_text().endswith("</html>")
+
+
+def test_names_that_are_no_text_are_shown_as_escapes(tmp_path: Path, ovpass: CommandLine) -> None:
+    odd = os.fsdecode(b"mod\xff")
+    model = shutil.copytree(LLAMA, tmp_path / odd)
+    ovpass.succeed("report", model, "--run", "plan", "--note", odd, "-o", tmp_path / f"{odd}.html")
+    assert (tmp_path / f"{odd}.html").read_text(encoding="utf-8").count("mod\\udcff") > 3
+    (path,) = saved([inspect(["\ud800", "\x00\u202e", *names(15)[2:]])], tmp_path)
+    path = path.rename(tmp_path / f"{odd}.json")
+    ovpass.succeed("report", path, "-o", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for escaped in ("\\ud800", "\\x00\\u202e"):
+        assert f'<span class="name">{escaped}</span>' in page
 
 
 def test_without_the_extra_it_is_named(tmp_path: Path, ovpass: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,15 @@ def test_levels_of_cost_rise_with_it() -> None:
     assert levels[-1] == 6
 
 
+def test_levels_bear_costs_whose_ratio_is_no_number() -> None:
+    run = sensitivity(NAMES)
+    run["ranking"][0]["costs"]["trimmed"], run["ranking"][1]["costs"]["trimmed"] = 1e308, 1e-320
+    page = draw_maps(side([inspect(NAMES), run]).sites)
+    levels = [cell.level for band in page.maps[0].bands for slot in band.slots for cell in slot.cells]
+    assert {levels[0], levels[1]} == {6, 1}
+    assert len(page.legend.levels) == 6
+
+
 @pytest.mark.parametrize("chosen", [[2, 9], [0, 1, 2, 3], [6, 13, 14], [0], list(range(15)), [2]])
 def test_rules_pick_just_what_is_left_out(chosen: list[int]) -> None:
     """Of a real model, by the selection grammar itself."""
