@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
 from ovpass.report.measured import BenchRun, Measurement, Point, Series, TuneRun
 from ovpass.report.svg import ACCENT, INK, MARKERS, SERIES, SURFACE, Draw, Drawing, drawing
+from ovpass.report.ticks import log_ticks
 from ovpass.report.verdict import METRICS
 from ovpass.report.words import group_words, listed, number, percent, signed_percent
 from ovpass.words import counted
@@ -20,12 +21,16 @@ _DASHES = (0, (4, 3))
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing, what it shows, in words, and the lines in it: the number of the colour and marker, and a name."""
+    """A drawing, what it shows, in words, and the lines in it: the number of the colour and marker, and a name.
+
+    `ring` is the name of what has a ring around it, if anything.
+    """
 
     title: str
     text: str
     drawing: Drawing
     keys: tuple[tuple[int, str], ...]
+    ring: str = ""
 
 
 def frontier_chart(tuned: TuneRun, name: str) -> Chart | None:
@@ -46,7 +51,14 @@ def frontier_chart(tuned: TuneRun, name: str) -> Chart | None:
     lines = [(size, sorted(by_size[size], key=lambda point: point.share)) for size in sizes]
     keys = tuple((index + 1, group_words(size)) for index, size in enumerate(sizes))
     picture = drawing(_frontier(lines, chosen, tuned.plan.evidence.budget.get("max_kl")), name)
-    return Chart("Accuracy against work quantized", text, picture, keys)
+    ring = "chosen" if _drawable(chosen) else ""
+    return Chart("Accuracy against work quantized", text + _left(by_size), picture, keys, ring)
+
+
+def _left(lines: Sized) -> str:
+    """What is more than there are colours for is said to be missing."""
+    more = len(lines) - len(SERIES)
+    return f" {more} more are not drawn; the table has all." if more > 0 else ""
 
 
 def _drawable(point: Point) -> bool:
@@ -66,8 +78,9 @@ def _frontier(lines: Sequence[tuple[str, Sequence[Point]]], chosen: Point, limit
         if _drawable(chosen):
             place = (100 * chosen.share, chosen.spent.kl)
             axes.plot(*place, marker="o", markersize=15, markeredgewidth=2, mfc="none", mec=ACCENT, color=ACCENT)
-            _say(axes, "chosen", place, "data", (-12, 9), ha="right", color=ACCENT, fontweight="bold")
         axes.set_yscale("log")
+        ticks = log_ticks(*axes.get_ylim())
+        axes.set_yticks([tick for tick, _ in ticks], [text for _, text in ticks])
         axes.minorticks_off()
         axes.set(xlabel="work quantized, percent", ylabel="KL divergence, nats a token")
         return titles
@@ -75,10 +88,9 @@ def _frontier(lines: Sequence[tuple[str, Sequence[Point]]], chosen: Point, limit
     return draw
 
 
-def _say(axes: Any, text: str, place: Any, coordinates: Any, offset: tuple[int, int], **style: Any) -> None:
+def _say(axes: Any, text: str, place: Any, coordinates: Any, offset: tuple[int, int]) -> None:
     """A word beside a place, `offset` points from it."""
-    kept = {"color": INK, **style}
-    axes.annotate(text, place, xycoords=coordinates, xytext=offset, textcoords="offset points", **kept)
+    axes.annotate(text, place, xycoords=coordinates, xytext=offset, textcoords="offset points", color=INK)
 
 
 def _about(point: Point) -> str:
@@ -102,7 +114,7 @@ def latency_charts(bench: BenchRun, threshold: int | None, name: str) -> list[Ch
             keys = tuple((i + 1, f"#{i + 1} {s.model}") for i, s in enumerate(bench.subjects[: len(SERIES)]))
             text = f"{title} {_latency_text(bench, measured, metric, marks)}"
             picture = drawing(_latency(bench, measured, metric, marks), f"{name}-{metric}")
-            charts.append(Chart(f"{title}, {bench.device}", text, picture, keys))
+            charts.append(Chart(f"{title}, {bench.device}", text + _left(bench.subjects), picture, keys))
     return charts
 
 
