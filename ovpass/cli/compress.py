@@ -166,7 +166,8 @@ def _print(done: Compressed, seconds: float, *, verbose: bool) -> None:
         _print_names("Left in floating point by NNCF", model.left, verbose=verbose)
         before, after = model.bytes_before, model.bytes_after
         say(f"Weights: {before / 1e6:.1f} MB before, {after / 1e6:.1f} MB after ({after / before:.0%}).")
-    _print_targets(done)
+    if done.advice:
+        _print_targets(done)
     for text in done.notes:
         note(text)
     if done.applied is not None:

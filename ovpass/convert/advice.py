@@ -11,9 +11,10 @@ from ovpass.convert.recipe import Recipe
 from ovpass.groups import PER_TOKEN
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import CPU, TARGETS, Target
+from ovpass.words import counted
 
 GROUPS = (PER_TOKEN, 1024, 512, 256, 128, 64, 32, 16)
-_WEIGHT_GROUPS = (128, 64, 32)
+WEIGHT_GROUPS = (128, 64, 32)
 INTEGERS = ("int4_sym", "int4_asym", "int8_sym", "int8_asym")
 
 
@@ -57,7 +58,7 @@ def _ask(target: Target, sites: Sequence[CompressedMatMul]) -> TargetAdvice:
 def fitting_group(ks: Iterable[int]) -> int | None:
     """The largest usual group size that divides every K, and so suits weights and activations alike."""
     lengths = set(ks)
-    return next((group for group in _WEIGHT_GROUPS if all(k % group == 0 for k in lengths)), None)
+    return next((group for group in WEIGHT_GROUPS if all(k % group == 0 for k in lengths)), None)
 
 
 def notes_on(recipe: Recipe, sites: Sequence[CompressedMatMul]) -> list[str]:
@@ -95,7 +96,9 @@ def explain_group(recipe: Recipe, layers: Sequence[LinearLayer]) -> str:
     """Which layers a group size does not fit, and every way out."""
     group = recipe.weight_group or 0
     ragged = [layer for layer in layers if layer.k % group]
-    lengths = ", ".join(f"K={k} ({count} layers)" for k, count in Counter(layer.k for layer in ragged).items())
+    lengths = ", ".join(
+        f"K={k} ({counted(count, 'layer')})" for k, count in Counter(layer.k for layer in ragged).items()
+    )
     fitting = fitting_group(layer.k for layer in layers)
     take = f"take group-size {fitting}, which divides all" if fitting else "take group-size per-channel"
     first = f", {ragged[0].name} for one" if ragged else ""

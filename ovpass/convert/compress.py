@@ -9,20 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ovpass.convert.advice import TargetAdvice, ask_targets, explain_group, notes_on
+from ovpass.convert.agreement import note_on_groups
 from ovpass.convert.calibration import Calibration, Ids, Inputs, model_inputs
-from ovpass.convert.layers import LinearLayer, find_linear_layers, pick
-from ovpass.convert.nncf_weights import GroupSizeError, compress_weights, load_nncf, read_codebook
+from ovpass.convert.compress_checks import check_in_advance
+from ovpass.convert.convert_process import offline
+from ovpass.convert.jobs import Job, find_jobs
+from ovpass.convert.nncf_weights import GroupSizeError, compress_weights, load_nncf
 from ovpass.convert.recipe import Recipe
-from ovpass.convert.specimen import refuse_useless
 from ovpass.destination import check_destination
-from ovpass.errors import ModelError, SettingsError
+from ovpass.errors import SettingsError
 from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.output import publish, staging
 from ovpass.plan import describe_weights
 from ovpass.rewrite import Progress, Transformed, carry_along, publish_single, transform
 from ovpass.settings import Settings
 from ovpass.sites import CompressedMatMul
-from ovpass.sites.kinds import LM_HEAD
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -73,21 +74,7 @@ class Compressed:
     applied: Transformed | None = None
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A model and its layers in floating point; `ignored` are those the recipe leaves out."""
-
-    ir: IrFile
-    layers: Sequence[LinearLayer]
-    ignored: Sequence[LinearLayer]
-
-    @property
-    def kept(self) -> list[LinearLayer]:
-        """The layers that are compressed."""
-        names = {layer.name for layer in self.ignored}
-        return [layer for layer in self.layers if layer.name not in names]
-
-
+@offline()
 def compress_source(
     source: Path | str,
     output: Path | str,
@@ -114,8 +101,8 @@ def compress_source(
     destination = check_destination(origin, Path(output), overwrite)
     load_nncf()
     progress("reading")
-    jobs = _jobs(origin, recipe)
-    _check_in_advance(recipe, calibration, then, jobs)
+    jobs = find_jobs(origin, recipe)
+    check_in_advance(recipe, calibration, then, jobs)
     samples = None
     if recipe.needs_text or calibration.text is not None:
         progress("tokenizing the calibration text")
@@ -127,12 +114,13 @@ def compress_source(
         for job in jobs:
             progress(f"compressing {job.ir.xml.name} to {recipe.mode}")
             notes += _compress(job, folder, recipe, samples, bars)
-        done = _describe(jobs, folder, destination, recipe, notes)
+        done = _describe(jobs, folder, destination, recipe, notes, then)
         if origin.is_folder:
             carry_along(origin, [job.ir for job in jobs], folder, copy_weights=False)
         if then is not None:
             made = folder if origin.is_folder else folder / jobs[0].ir.xml.name
-            return replace(done, applied=transform(made, destination, then, overwrite=overwrite, progress=progress))
+            applied = transform(made, destination, then, overwrite=overwrite, progress=progress)
+            return _after(done, applied, jobs, origin)
         if origin.is_folder:
             publish(folder, destination)
         else:
@@ -140,47 +128,7 @@ def compress_source(
     return done
 
 
-def _jobs(source: ModelSource, recipe: Recipe) -> list[_Job]:
-    """The models with something to compress, none of which may be compressed already."""
-    found = []
-    for ir in source.models:
-        document = ir.document()
-        if sites := ir.sites(document):
-            raise ModelError(
-                f"{ir.xml}: {len(sites)} MatMuls have compressed weights already ({sites[0].name}: "
-                f"{sites[0].weight_type}); start from the model in floating point"
-            )
-        with ir.complete():
-            layers = find_linear_layers(document.graph)
-        if layers:
-            found.append((ir, layers))
-    if not found:
-        raise ModelError(f"{source.root}: has no MatMul with constant weights in floating point; nothing to compress")
-    ignored = {id(layer) for layer in pick([layer for _, layers in found for layer in layers], recipe.ignore)}
-    jobs = [_Job(ir, layers, [layer for layer in layers if id(layer) in ignored]) for ir, layers in found]
-    jobs = [job for job in jobs if job.kept]
-    if not jobs:
-        raise SettingsError(f"ignore {', '.join(recipe.ignore)}: leaves no layer to compress")
-    return jobs
-
-
-def _check_in_advance(recipe: Recipe, calibration: Calibration, then: Settings | None, jobs: Sequence[_Job]) -> None:
-    """Refuse before minutes of work what would be refused after them."""
-    if recipe.codebook is not None:
-        read_codebook(recipe.codebook)
-    if calibration.text is not None and not recipe.can_use_text:
-        raise SettingsError(
-            f"text {calibration.text}: mode {recipe.mode} alone does not look at activations; add scale-estimation, "
-            "awq, gptq, lora-correction, smooth or a ratio, or leave it out"
-        )
-    if recipe.needs_text or calibration.text is not None:
-        calibration.check_enough(recipe.weight_group or min(layer.k for job in jobs for layer in job.kept))
-    if then is not None:
-        pick([layer for job in jobs for layer in job.layers], [rule.match for rule in then.rules])
-        refuse_useless(recipe, then)
-
-
-def _compress(job: _Job, folder: Path, recipe: Recipe, samples: Sequence[Ids] | None, bars: bool) -> list[str]:
+def _compress(job: Job, folder: Path, recipe: Recipe, samples: Sequence[Ids] | None, bars: bool) -> list[str]:
     """Write the compressed model to its place below `folder`; returns what there is to note about it."""
     from ovpass.ir.writer import write_anew  # noqa: PLC0415 - brings OpenVINO along
 
@@ -193,15 +141,14 @@ def _compress(job: _Job, folder: Path, recipe: Recipe, samples: Sequence[Ids] | 
     try:
         compressed, warnings = compress_weights(model, job.ir.xml, recipe, ignored, dataset, bars=bars)
     except GroupSizeError as error:
-        candidates = [layer for layer in job.kept if recipe.all_layers or layer.kind != LM_HEAD]
-        raise SettingsError(f"{job.ir.xml}: {explain_group(recipe, candidates)}") from error
+        raise SettingsError(f"{job.ir.xml}: {explain_group(recipe, job.in_mode(recipe))}") from error
     target = folder / Path(job.ir.key).parent
     target.mkdir(parents=True, exist_ok=True)
     write_anew(compressed, job.ir, target)
     return [*notes, *warnings]
 
 
-def _smooth(model: ov.Model, job: _Job, strength: float, inputs: Sequence[Inputs]) -> str:
+def _smooth(model: ov.Model, job: Job, strength: float, inputs: Sequence[Inputs]) -> str:
     """Smooth the model in place; which layers it reached, in words."""
     from ovpass.convert.smooth import smooth  # noqa: PLC0415 - brings OpenVINO along
 
@@ -212,9 +159,14 @@ def _smooth(model: ov.Model, job: _Job, strength: float, inputs: Sequence[Inputs
 
 
 def _describe(
-    jobs: Sequence[_Job], folder: Path, destination: Path, recipe: Recipe, notes: Sequence[str]
+    jobs: Sequence[Job],
+    folder: Path,
+    destination: Path,
+    recipe: Recipe,
+    notes: Sequence[str],
+    then: Settings | None,
 ) -> Compressed:
-    """Look at what was written as any reader would."""
+    """Look at what was written as any reader would. Targets are asked where a plugin is to do the quantizing."""
     models, sites = [], []
     for job in jobs:
         made = IrFile(folder / Path(job.ir.key).parent / job.ir.xml.name, job.ir.key)
@@ -231,7 +183,23 @@ def _describe(
                 formats=Counter(map(_format, own)),
             )
         )
-    return Compressed(destination, recipe, tuple(models), ask_targets(sites), (*notes, *notes_on(recipe, sites)))
+    native = then is None or then.lowering == "native"
+    advice = ask_targets(sites) if native else ()
+    further = notes_on(recipe, sites) if then is None else note_on_groups(sites, then)
+    return Compressed(destination, recipe, tuple(models), advice, (*notes, *further))
+
+
+def _after(done: Compressed, applied: Transformed, jobs: Sequence[Job], origin: ModelSource) -> Compressed:
+    """The same of what `transform` made of it; it can change weights, but hides from a reader what kind they are of."""
+    models = []
+    for model, job in zip(done.models, jobs, strict=True):
+        xml = done.output / job.ir.key if origin.is_folder else done.output
+        made = IrFile(xml, job.ir.key)
+        plan = applied.plans.get(job.ir.key) or applied.plans[""]
+        kinds = {decision.name: decision.kind for decision in plan.decisions}
+        sites = [replace(site, kind=kinds.get(site.name, site.kind)) for site in made.sites()]
+        models.append(replace(model, bytes_after=made.bin.stat().st_size, formats=Counter(map(_format, sites))))
+    return replace(done, models=tuple(models), applied=applied)
 
 
 def _format(site: CompressedMatMul) -> Format:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -184,6 +185,40 @@ def test_then_apply_is_compress_and_apply(llama: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["both", "one", "two"]
 
 
+def test_what_is_described_is_what_is_written(llama: Path, tmp_path: Path) -> None:
+    """Lowering int8 stores weights anew; its sites are of the kinds they were of."""
+    settings = Settings(lowering="int8", requantize=True)
+    done = compress_source(llama, tmp_path / "out", Recipe("int4_sym", group_size=32), then=settings)
+    (model,) = done.models
+    assert model.bytes_after == (tmp_path / "out/openvino_model.bin").stat().st_size
+    assert weight_types(done) == {"i8": BODY + 1}
+    assert {fmt.kind for fmt in model.formats} >= {"mlp.gate", "mlp.down", "lm_head"}
+    assert done.notes == ()
+    assert done.advice == ()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings", "now", "way"),
+    [
+        (Recipe("int4_sym", group_size=32), Settings(group_size=64, target="cpu"), "1 of 8", "group-size 64 for the"),
+        (Recipe("int4_asym", group_size=32), Settings(group_size=64), "1 of 8", "group-size 64 for the"),
+        (Recipe("int8_sym"), Settings(group_size=128, target="cpu"), "1 of 8", "activation-group-size 64"),
+        (Recipe("int4_sym", group_size=64), Settings(group_size=64), None, None),
+    ],
+)
+def test_groups_of_weights_that_agree_with_those_of_activations(
+    llama: Path, tmp_path: Path, recipe: Recipe, settings: Settings, now: str | None, way: str | None
+) -> None:
+    done = compress_source(llama, tmp_path / "out", recipe, then=settings)
+    if now is None or way is None:
+        assert done.notes == ()
+    else:
+        (note,) = done.notes
+        assert now in note
+        assert f"{way}" in note
+        assert "would let 8 of 8" in note
+
+
 def test_overwriting(llama: Path, tmp_path: Path) -> None:
     compress_source(llama, tmp_path / "out", then=Settings(target="cpu", group_size=32))
     assert (tmp_path / "out/ovpass_run.env").exists()
@@ -213,6 +248,9 @@ def test_compressed_already(tmp_path: Path) -> None:
         (Recipe("nf4", group_size=32), None, Settings(), "take int4_sym or"),
         (Recipe("int8_sym"), None, Settings(target="gpu"), "take int4_sym or int4_asym or int8_asym, or"),
         (Recipe("int4_sym", group_size=32, gptq=True), Calibration(samples=1, tokens=31), None, "take 32 tokens"),
+        (Recipe("int4_sym", group_size=64), None, Settings(group_size=16), "below 32.* activation-group-size 32 would"),
+        (Recipe("int4_sym", group_size=32), None, Settings(group_size=256, target="cpu"), "none of 8 sites.* 32 would"),
+        (Recipe("int4_sym", group_size=48, gptq=True), Calibration(Path("missing.txt")), None, "take group-size 64"),
     ],
 )
 def test_refused_without_a_trace(
@@ -226,6 +264,15 @@ def test_refused_without_a_trace(
     with pytest.raises(OvpassError, match=named):
         compress_source(llama, tmp_path / "out", recipe, calibration=calibration, then=then)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("without", [{"ignore": ("kind:lm_head",)}, {"backup_mode": "none"}])
+def test_rules_for_layers_that_will_not_be_there(llama: Path, tmp_path: Path, without: dict[str, Any]) -> None:
+    """Refused before the text is looked at."""
+    recipe = Recipe("int4_sym", group_size=32, gptq=True, **without)
+    settings = Settings(rules=(Rule("kind:lm_head", exempt=True),))
+    with pytest.raises(SettingsError, match=r"'kind:lm_head' matches no"):
+        compress_source(llama, tmp_path / "out", recipe, calibration=Calibration(LLAMA / "gone"), then=settings)
 
 
 def test_a_text_cannot_be_fed_to_a_model_without_token_ids(llama: Path, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import json
 import os
 import resource
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,15 @@ from tests.cli.command import MODELS, CommandLine, contents
 from tests.convert.gguf_files import write_gguf
 from tests.convert.test_convert import hugging_face
 
+COUNT_EVENTS = """
+import sys
+from openvino_telemetry.main import Telemetry
+sent = []
+Telemetry.send_event = lambda self, *_, **__: sent.append(self.consent)
+from ovpass.convert.compress import compress_source
+compress_source(*sys.argv[1:])
+print(any(sent))
+"""
 ONNX = MODELS / "onnx/matmulnbits_u4_level4.onnx"
 
 
@@ -158,3 +169,14 @@ def test_no_statistics_are_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert sent
     assert not any(sent)
     assert "CI" not in os.environ
+
+
+def test_no_statistics_of_compression_are_sent(llama: Path, tmp_path: Path) -> None:
+    """NNCF keeps silent under pytest, so this takes a process of its own."""
+    (tmp_path / "run.py").write_text(COUNT_EVENTS)
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    command = [sys.executable, str(tmp_path / "run.py"), str(llama), str(tmp_path / "out")]
+    path = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, env=environment | path, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+    assert (tmp_path / "out/openvino_model.xml").exists()
