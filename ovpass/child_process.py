@@ -12,9 +12,28 @@ _SHOWN = 300
 """Characters of a child's last line."""
 
 
+_WITHOUT_FOLDER = "import sys; sys.path[:] = filter(None, sys.path); "
+"""Of -m and -c Python looks into the current folder first, where a downloaded model can have modules of its own."""
+_RUN_MODULE = "import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+
+
+def python_code(code: str, *arguments: str) -> list[str]:
+    """A command that runs code in this Python, with `sys` imported, and no module of the current folder."""
+    return [sys.executable, "-c", _WITHOUT_FOLDER + code, *arguments]
+
+
+def python_module(module: str, *arguments: str) -> list[str]:
+    """The same for a module."""
+    return python_code(_RUN_MODULE, module, *arguments)
+
+
 def own_modules() -> dict[str, str]:
-    """Environment variables with which a child finds the modules that this process does."""
-    return {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    """Environment variables with which a child finds the modules that this process does.
+
+    Those in the current folder come last, behind the installed ones.
+    """
+    paths = [os.path.abspath(path) for path in sys.path if path]  # noqa: PTH100 - nothing is to be resolved
+    return {"PYTHONPATH": os.pathsep.join(sorted(paths, key=lambda path: path == os.getcwd()))}  # noqa: PTH109
 
 
 def end(child: subprocess.Popen[bytes]) -> None:

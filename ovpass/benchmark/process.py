@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from typing import IO, Any
 from ovpass.benchmark.messages import Failure, Loaded, Measured, Sample
 from ovpass.benchmark.subjects import Subject
 from ovpass.benchmark.workload import Workload
-from ovpass.child_process import end, how_it_ended, own_modules
+from ovpass.child_process import end, how_it_ended, own_modules, python_module
 from ovpass.errors import NoDeviceError, VerifyError
 
 
@@ -69,7 +68,7 @@ def running(subject: Subject, workload: Workload) -> Iterator[ModelProcess]:
     with ours, tempfile.TemporaryFile() as log:
         with theirs:
             child = subprocess.Popen(
-                [sys.executable, "-m", "ovpass.benchmark.child", str(theirs.fileno())],
+                python_module("ovpass.benchmark.child", str(theirs.fileno())),
                 env={**os.environ, **subject.environment, **own_modules()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

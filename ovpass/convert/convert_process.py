@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ovpass.child_process import how_it_ended, own_modules
+from ovpass.child_process import end, how_it_ended, own_modules
 from ovpass.errors import ModelError
 
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "CI": "true"}
@@ -30,19 +29,26 @@ def offline() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def run_python(arguments: Sequence[str], failure: str) -> None:
-    """Run this Python with arguments and with this process's modules; what it prints is kept.
+def run_python(command: Sequence[str], failure: str) -> None:
+    """Run a command of `python_code` or `python_module` with this process's modules; what it prints is kept.
+
+    It and whatever it started are gone in the end, whatever happens.
 
     Raises:
         ModelError: `failure` and the last that it printed, where it does not end well.
     """
-    done = subprocess.run(
-        [sys.executable, *arguments],
+    child = subprocess.Popen(
+        command,
         env={**os.environ, **own_modules()},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        check=False,
+        start_new_session=True,
     )
-    if done.returncode:
-        raise ModelError(f"{failure}; its process {how_it_ended(done.returncode, done.stdout)}")
+    try:
+        printed, _ = child.communicate()
+    except BaseException:
+        end(child)
+        raise
+    if child.returncode:
+        raise ModelError(f"{failure}; its process {how_it_ended(child.returncode, printed)}")

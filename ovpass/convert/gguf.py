@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ovpass.child_process import python_code
 from ovpass.convert.convert_process import run_python
 from ovpass.convert.gguf_exact import write_f16
 from ovpass.convert.gguf_file import check_readable, config_of, notes_on, open_gguf, token_ids
@@ -12,7 +13,7 @@ from ovpass.errors import ModelError
 from ovpass.extras import extra_module
 from ovpass.rewrite import Progress
 
-_CONVERT = "import sys, openvino_genai as g; g.LLMPipeline(sys.argv[1], 'CPU', enable_save_ov_model=True)"
+_CONVERT = "import openvino_genai as g; g.LLMPipeline(sys.argv[1], 'CPU', enable_save_ov_model=True)"
 """GenAI writes the model beside the file that it reads, and has no call that does not compile it, too."""
 
 
@@ -36,7 +37,7 @@ def convert_gguf(source: Path, folder: Path, *, exact: bool, progress: Progress)
     else:
         beside.symlink_to(source.resolve())
     progress("converting by OpenVINO GenAI")
-    run_python(["-c", _CONVERT, str(beside)], f"{source}: OpenVINO GenAI cannot convert it")
+    run_python(python_code(_CONVERT, str(beside)), f"{source}: OpenVINO GenAI cannot convert it")
     beside.unlink()
     if not (folder / "openvino_model.xml").is_file():
         raise ModelError(f"{source}: OpenVINO GenAI wrote no model; a newer openvino-genai may be needed")

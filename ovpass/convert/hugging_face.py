@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ovpass.child_process import python_module
 from ovpass.convert.convert_process import run_python
 from ovpass.convert.hugging_face_folder import (
     check_weights,
@@ -80,9 +81,8 @@ def _export(order: Export, scratch: Path, source: Path) -> list[str]:
     """Run the exporter; what it wants to say is in a file, apart from what its libraries print."""
     written, answered = scratch / "order.json", scratch / "answer.json"
     written.write_text(json.dumps(asdict(order)), encoding="utf-8")
-    run_python(
-        ["-m", "ovpass.convert.hugging_face_child", str(written), str(answered)], f"{source}: cannot be exported"
-    )
+    command = python_module("ovpass.convert.hugging_face_child", str(written), str(answered))
+    run_python(command, f"{source}: cannot be exported")
     answer = json.loads(answered.read_text(encoding="utf-8"))
     if "error" in answer:
         kind = ExtraError if answer["missing"] else ModelError

@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 from pathlib import Path
 
+from ovpass.child_process import python_code
 from ovpass.convert.convert_process import run_python
 from ovpass.errors import ModelError
 from ovpass.rewrite import Progress
@@ -15,7 +16,6 @@ TOKENIZER, DETOKENIZER = "openvino_tokenizer.xml", "openvino_detokenizer.xml"
 _CARRIED = ("*config*.json", "*token*", "vocab.*", "merges.txt", "chat_template*", "*.model")
 _SOURCES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "*.model")
 _CONVERT = """
-import sys
 import openvino as ov
 from openvino_tokenizers import convert_tokenizer
 from transformers import AutoTokenizer
@@ -41,7 +41,7 @@ def carry_tokenizer(source: Path | None, folder: Path, progress: Progress) -> li
     progress("converting the tokenizer")
     try:
         targets = [str(folder / name) for name in (TOKENIZER, DETOKENIZER)]
-        run_python(["-c", _CONVERT, str(folder), *targets], "the tokenizer was copied, not converted")
+        run_python(python_code(_CONVERT, str(folder), *targets), "the tokenizer was copied, not converted")
     except ModelError as error:
         return [str(error)]
     return []

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ovpass.child_process import end, how_it_ended, own_modules
+from ovpass.child_process import end, how_it_ended, own_modules, python_module
 from ovpass.errors import VerifyError
 from ovpass.verification.observation import Order, Seen, seen_from_dict
 
@@ -31,7 +30,7 @@ def run_in_child(orders: Sequence[Order], environment: Mapping[str, str], timeou
 
 
 def _run(folder: Path, variables: Mapping[str, str], timeout: float) -> None:
-    command = [sys.executable, "-m", "ovpass.verification.child", "orders.json", "answers.json"]
+    command = python_module("ovpass.verification.child", "orders.json", "answers.json")
     log = folder / "log.txt"
     with log.open("wb") as stream:
         child = subprocess.Popen(
