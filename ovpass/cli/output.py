@@ -45,9 +45,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, num
     """A table on stdout; `numeric` columns are right-aligned, None is a dash."""
     cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
     console = _console()
-    with console.capture() as captured:
-        console.print(make_table(columns, cells, numeric, console.width))
-    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()).strip("\n"))
+    console.print(make_table(columns, cells, numeric, _room(console)), soft_wrap=True)
 
 
 def print_title(text: str) -> None:
@@ -84,6 +82,11 @@ def _console(*, err: bool = False) -> Console:
     coloured = terminal and not os.environ.get("NO_COLOR")
     colours: Literal["auto"] | None = "auto" if coloured else None
     return Console(stderr=err, highlight=False, force_terminal=terminal, color_system=colours)
+
+
+def _room(console: Console) -> int | None:
+    """How wide tables are: lines that are piped are for programs, and as long as they are, unless COLUMNS is set."""
+    return console.width if console.is_terminal or os.environ.get("COLUMNS", "").isdigit() else None
 
 
 @contextmanager

@@ -38,10 +38,11 @@ def tables(out: str) -> list[str]:
 
 
 def fits(out: str) -> bool:
-    """Whether there are tables, all of 80 columns at most, and nothing of a terminal."""
+    """Whether there are tables, all of 80 columns at most but for names alone, with nothing cropped, and plain."""
     assert tables(out)
     assert ESCAPE not in out
-    return max(map(len, tables(out))) <= 80
+    assert "…" not in out
+    return all(len(line) <= 80 or " " not in line.strip() for line in tables(out))
 
 
 @pytest.mark.parametrize("name", LONG)
@@ -54,6 +55,17 @@ def test_looking_and_changing(ovpass: CommandLine, name: str, detail: tuple[str,
     assert fits(ovpass.succeed("apply", source, "-o", out, "--exempt", "kind:mlp", *detail).out)
     assert fits(ovpass.succeed("strip", out, "-o", tmp_path / "back", *detail).out)
     assert fits(ovpass.succeed("verify", source, "--device", "CPU", *detail).out)
+
+
+def test_names_are_whole_wherever_they_are_shown(ovpass: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "__module.model.layers.1.self_attn.q_proj/aten::linear/MatMul"
+    commands = (("inspect", LLAMA), ("plan", LLAMA), ("sensitivity", LLAMA, *QUICK, "--fast"))
+    for command in commands:
+        assert name in ovpass.succeed(*command, "--verbose").out
+    monkeypatch.delenv("COLUMNS")
+    for command in commands:
+        (line,) = (line for line in ovpass.succeed(*command, "--verbose").out.splitlines() if name in line)
+        assert "attn.q" in line
 
 
 def test_differences(ovpass: CommandLine, tmp_path: Path) -> None:
@@ -69,6 +81,7 @@ def test_differences(ovpass: CommandLine, tmp_path: Path) -> None:
     "args",
     [
         ("sensitivity", "--fast", "--refine", 1, "--verbose"),
+        ("sensitivity",),
         ("bisect", "--max-kl", 1e-12, "--by", "kind"),
         ("tune", "--max-kl", 1),
     ],

@@ -5,18 +5,16 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 
 from ovpass.cli.table import fold, make_table
 
 NAME = "__module.model.decoder.layers.0.encoder_attn.k_proj/aten::linear/MatMul"
 
 
-def lines(columns: list[str], rows: list[list[str]], numeric: tuple[str, ...] = (), width: int = 80) -> list[str]:
-    console = Console(width=width)
-    with console.capture() as captured:
-        console.print(make_table(columns, rows, numeric, width))
-    return [line.rstrip() for line in captured.get().splitlines() if line.strip()]
+def lines(
+    columns: list[str], rows: list[list[str]], numeric: tuple[str, ...] = (), width: int | None = 80
+) -> list[str]:
+    return make_table(columns, rows, numeric, width).plain.splitlines()
 
 
 def test_what_fits_is_not_folded() -> None:
@@ -48,7 +46,32 @@ def test_long_cells_share_the_room_and_numbers_stay_whole() -> None:
 
 @pytest.mark.parametrize("width", [40, 60, 120])
 def test_numbers_are_aligned_at_the_right(width: int) -> None:
-    table = lines(["Site", "Count"], [[NAME, "7"], [NAME, "12345"]], ("Count",), width)
+    table = lines(["Target", "Reason", "Count"], [["cpu", NAME, "7"], ["gpu", NAME, "12345"]], ("Count",), width)
     assert max(map(len, table)) <= width
     ends = {len(line) for line in table if line.endswith(("7", "12345", "Count"))}
     assert len(ends) == 1
+
+
+def test_names_that_do_not_fit_stand_above_their_rows() -> None:
+    rows = [[NAME, "attn.k", "7"], ["lm_head", "lm_head", "12345"]]
+    assert lines(["Site", "Kind", "Count"], rows, ("Count",), 60) == [
+        " Site",
+        "     Kind      Count",
+        f" {'─' * 19}",
+        f" {NAME}",
+        "     attn.k        7",
+        " lm_head",
+        "     lm_head   12345",
+    ]
+
+
+@pytest.mark.parametrize("width", [10, 20, 40])
+def test_nothing_is_cropped_where_there_is_no_room(width: int) -> None:
+    columns = ["Site", "Kind", "Layer", "Costs", "Outliers"]
+    text = "\n".join(lines(columns, [[NAME, "mlp.down", "0", "8.7e-05", "3510x"]], ("Layer", "Costs"), width))
+    assert all(cell in text for cell in (*columns, NAME, "mlp.down", "8.7e-05", "3510x"))
+
+
+def test_without_a_width_each_row_is_one_line() -> None:
+    rows = [[NAME, "the weights' own group of 32 is not a multiple of group size 64 " * 5]] * 2
+    assert len(lines(["Site", "Reason"], rows, width=None)) == 4
