@@ -18,31 +18,44 @@ from unittest.mock import patch
 from ovpass.cli.main import main
 
 ROOT = Path(__file__).parent.parent
-COLUMNS = "90"
+COLUMNS = "80"
+"""As wide as the site shows code."""
 LINKED = ("models", "tests")
 """What documents name as from the top of a checkout."""
-SHELL = ("cat", "cmp", "ls")
+SHELL = ("cat", "cmp", "ls", "ovc")
 """Programs beside ovpass that documents may call."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command of a console block, the output shown below it, and the exit code that a comment tells.
+    """A command of a block, the output shown below it, and the exit code that a comment tells.
 
-    `...` in what is shown stands for anything.
+    `...` in what is shown stands for anything. `> FILE` at the end is where standard output goes.
     """
 
     text: str
     shown: str
     code: int
 
+    @property
+    def words(self) -> list[str]:
+        """The command and its arguments."""
+        return shlex.split(self.text.partition(" > ")[0], comments=True)
+
+    def run(self) -> str:
+        """Run it in the current folder; standard output, if it is not redirected."""
+        assert self.words[0] in ("ovpass", *SHELL), self.text
+        code, out, err = _ovpass(self.words) if self.words[0] == "ovpass" else _program(self.words)
+        assert code == self.code, f"{self.text}\n{out}\n{err}"
+        _, redirected, file = self.text.partition(" > ")
+        if redirected:
+            Path(file).write_text(out, encoding="utf-8")
+        return "" if redirected else out
+
     def check(self) -> None:
         """Run it in the current folder; standard output must be what is shown."""
-        arguments = shlex.split(self.text, comments=True)
-        assert arguments[0] in ("ovpass", *SHELL), self.text
-        code, out, err = _ovpass(arguments) if arguments[0] == "ovpass" else _program(arguments)
-        same = doctest.OutputChecker().check_output(self.shown, out, doctest.ELLIPSIS)
-        assert (code, same) == (self.code, True), f"{self.text}\n{out}\n{err}"
+        out = self.run()
+        assert doctest.OutputChecker().check_output(self.shown, out, doctest.ELLIPSIS), f"{self.text}\n{out}"
 
 
 @dataclass(frozen=True)
@@ -66,9 +79,10 @@ class Document:
 
 
 def commands_of(block: str) -> list[Command]:
-    """Each command of one console block."""
+    """Each command of one block of commands, or of a workflow's steps."""
     found = []
-    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+    joined = re.sub(r"\\\n\s*", "", block)
+    for part in re.split(r"^(?:\$ | +- run: )", joined, flags=re.MULTILINE)[1:]:
         text, _, shown = part.partition("\n")
         code = re.search(r"# exits with (\d)", text)
         found.append(Command(text, shown, int(code[1]) if code else 0))
@@ -101,7 +115,12 @@ def check_code(document: Document, workplace: Path) -> None:
                 for command in commands_of(block):
                     command.check()
             elif language == "python":
-                exec(compile(block, document.name, "exec"), {"__name__": document.name})
+                run_python(block, document)
+
+
+def run_python(block: str, document: Document) -> None:
+    """Run a Python block of a document in the current folder."""
+    exec(compile(block, document.name, "exec"), {"__name__": document.name})
 
 
 @contextmanager
@@ -110,7 +129,8 @@ def at_work(workplace: Path) -> Iterator[None]:
     for name in LINKED:
         (workplace / name).symlink_to(ROOT / name)
     before = Path.cwd()
-    with patch.dict(os.environ, COLUMNS=COLUMNS, XDG_CACHE_HOME=str(workplace / ".cache")):
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    with patch.dict(os.environ, COLUMNS=COLUMNS, XDG_CACHE_HOME=str(workplace / ".cache"), PATH=programs):
         os.chdir(workplace)
         try:
             yield
