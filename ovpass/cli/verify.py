@@ -13,7 +13,7 @@ from ovpass.cli.options import PATH, json_option, parse_properties, verbosity
 from ovpass.cli.output import note, print_json, print_table, print_title, progress, say, verdict
 from ovpass.errors import CheckFailedError, SettingsError
 from ovpass.plan import load_plans
-from ovpass.verification.ask import Question, verify
+from ovpass.verification.ask import CPU, Question, verify
 from ovpass.verification.intercept_log import InterceptLog, read_intercept_log
 from ovpass.verification.report import Report, SiteCheck, describe
 from ovpass.verification.simulated_gpu import INSTALL_HELP, PROFILES
@@ -22,7 +22,12 @@ from ovpass.words import counted
 
 @click.command("verify")
 @click.argument("model", type=PATH, required=False)
-@click.option("--device", default="GPU", callback=lambda *args: args[-1].upper(), help="CPU or GPU.  [default: GPU]")
+@click.option(
+    "--device",
+    default="GPU",
+    callback=lambda *args: args[-1].upper(),
+    help="CPU, GPU, or one of several: GPU.1.  [default: GPU]",
+)
 @click.option("--simulate", help=f"Ask the GPU plugin without a GPU, as one of {', '.join(PROFILES)}.")
 @click.option("--plan", "plan_file", type=PATH, help="Compare with this plan.")
 @click.option("--tokens", help="Run with these numbers of tokens, for example 1,64,65,512.")
@@ -88,6 +93,7 @@ def verify_report(reports: Mapping[str, Report]) -> dict[str, Any]:
     return {
         "ok": all(report.ok for report in reports.values()),
         "device": first.device,
+        "device_name": first.device_name,
         "simulated": first.simulated,
         "sites": listed(
             lambda report: (
@@ -130,8 +136,9 @@ def print_reports(reports: Mapping[str, Report], *, verbose: bool) -> None:
         for text in report.notes:
             note(text)
         agree = len(report.sites) - len(report.mismatches)
-        nodes = f"; {counted(report.dynamic_quantize_nodes, 'DynamicQuantize node')}" if report.device == "GPU" else ""
-        verdict(f"{agree} of {counted(len(report.sites), 'site')} as planned on {report.device}{nodes}.", ok=report.ok)
+        nodes = "" if report.device == CPU else f"; {counted(report.dynamic_quantize_nodes, 'DynamicQuantize node')}"
+        device = report.device if report.simulated else ", ".join(filter(None, (report.device, report.device_name)))
+        verdict(f"{agree} of {counted(len(report.sites), 'site')} as planned on {device}{nodes}.", ok=report.ok)
 
 
 def _print_runs(report: Report) -> None:

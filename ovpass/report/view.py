@@ -172,7 +172,7 @@ def _plugin_text(side: Side) -> str:
     where = f"{seen.device} plugin" + (f", compiled for a simulated {seen.simulated}" if seen.simulated else "")
     agree = len(seen.sites) - len(seen.mismatches)
     nodes = (
-        f" It put {seen.dynamic_quantize_nodes} DynamicQuantize nodes into the graph." if seen.device == "GPU" else ""
+        f" It put {seen.dynamic_quantize_nodes} DynamicQuantize nodes into the graph." if seen.device != "CPU" else ""
     )
     return f"{where}: {agree} of {counted(len(seen.sites), 'site')} as planned.{nodes}{_threshold_text(seen.threshold)}"
 

@@ -23,10 +23,11 @@ from ovpass.verification.gpu_process import run_in_child
 from ovpass.verification.observation import TRACING, Order, Seen
 from ovpass.verification.refusals import refusal
 from ovpass.verification.report import OTHERWISE, Report, SiteCheck, compare, runs_summary
-from ovpass.verification.simulated_gpu import NOT_COVERED, SimulatedGpu, get_profile
+from ovpass.verification.simulated_gpu import NOT_COVERED, SimulatedGpu, get_profile, profile_for
 from ovpass.verification.threshold import LARGEST
 
 CPU, GPU = "CPU", "GPU"
+_DEVICE = re.compile(rf"{CPU}|{GPU}(\.\d+)?")
 _HINT = "INFERENCE_PRECISION_HINT"
 _SHOWN = 5
 _INSIDE_THE_KERNEL = "without XMX the kernel itself quantizes, and nothing in the compiled model tells for which sites"
@@ -34,7 +35,10 @@ _INSIDE_THE_KERNEL = "without XMX the kernel itself quantizes, and nothing in th
 
 @dataclass(frozen=True)
 class Question:
-    """What to ask: the device, a simulated one by name, properties for compile_model, and numbers of tokens."""
+    """What to ask: the device (CPU, GPU, or one of several, GPU.1), or a simulated one by name.
+
+    `properties` are for compile_model; with numbers of `tokens`, or `find_threshold`, the model is run.
+    """
 
     device: str = GPU
     simulate: str | None = None
@@ -44,8 +48,10 @@ class Question:
     timeout: float = 900.0
 
     def __post_init__(self) -> None:
-        if self.device not in (CPU, GPU):
-            raise SettingsError(f"device {self.device!r} is unknown; it is {CPU} or {GPU}")
+        if not _DEVICE.fullmatch(self.device):
+            raise SettingsError(
+                f"device {self.device!r} is unknown; it is {CPU} or {GPU}, or {GPU}.1 where there are several"
+            )
         if self.simulate is not None:
             get_profile(self.simulate)
             if self.device != GPU:
@@ -164,20 +170,29 @@ def _ask_gpu(loaded: Loaded, plan: Plan, question: Question) -> Report:
         tuple(question.tokens),
         bisect=question.find_threshold,
         traced=traced,
+        device=question.device,
     )
     seen = _look(order, {**plan.run_environment, **(TRACING if traced else {})}, question)
     if seen.error is not None:
         did = "does not run" if seen.compiled else "does not compile"
-        raise VerifyError(f"{loaded.ir.xml}: {did} on {GPU}: {refusal(seen.error)}")
+        raise VerifyError(f"{loaded.ir.xml}: {did} on {question.device}: {refusal(seen.error)}")
     notes = [f"the device is simulated ({question.simulate}): {NOT_COVERED}"] if question.simulate else []
-    if question.target == "gpu":
+    if not seen.xmx:
         notes.append(f"it compiles with group size {seen.group_size_property}; {_INSIDE_THE_KERNEL}")
-        return Report(GPU, question.simulate, (), 0, notes=tuple(notes))
+        return Report(question.device, question.simulate, (), 0, notes=tuple(notes), device_name=seen.device_name)
     if question.find_threshold and seen.threshold is None:
         notes.append(f"quantization never ran, for 1 to {LARGEST} tokens")
     checks = compare(_as_seen(plan), _groups(seen, plan))
-    runs = runs_summary(seen.runs)
-    return Report(GPU, question.simulate, tuple(checks), seen.quantizers, runs, seen.threshold, tuple(notes))
+    return Report(
+        question.device,
+        question.simulate,
+        tuple(checks),
+        seen.quantizers,
+        runs_summary(seen.runs),
+        seen.threshold,
+        tuple(notes),
+        seen.device_name,
+    )
 
 
 def _in_body(site: CompressedMatMul) -> bool:
@@ -191,7 +206,10 @@ def _look(order: Order, environment: Mapping[str, str], question: Question) -> S
         return SimulatedGpu(question.simulate, question.timeout).look([order], environment)[0]
     seen = run_in_child([order], environment, question.timeout)
     if seen is None:
-        raise NoDeviceError("there is no GPU that OpenVINO can use; --simulate arc-a770 asks the plugin without one")
+        raise NoDeviceError(
+            f"there is no {question.device} that OpenVINO can use; "
+            f"--simulate {profile_for(question.target)} asks the plugin without one"
+        )
     return seen[0]
 
 

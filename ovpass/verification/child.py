@@ -13,12 +13,20 @@ from ovpass.verification.observation import Order, seen_to_dict
 
 
 def main() -> None:
-    """Read orders as JSON, write answers as JSON; null where there is no GPU device."""
+    """Read orders as JSON, write answers as JSON; null where a device of them is not there, or no GPU at all."""
     orders = [Order(**entry) for entry in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))]
     core = ov.Core()
-    usable = any(device.partition(".")[0] == "GPU" for device in core.available_devices)
+    usable = all(_usable(core, device) for device in {"GPU", *(order.device for order in orders)})
     answers = [seen_to_dict(look(order, core)) for order in orders] if usable else None
     Path(sys.argv[2]).write_text(json.dumps(answers), encoding="utf-8")
+
+
+def _usable(core: ov.Core, device: str) -> bool:
+    try:
+        core.get_property(device, "FULL_DEVICE_NAME")
+    except RuntimeError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -29,10 +29,10 @@ def look(order: Order, core: ov.Core | None = None) -> Seen:
         started = time.perf_counter()
         try:
             model = core.read_model(order.model)
-            compiled = core.compile_model(model, "GPU", config)
+            compiled = core.compile_model(model, order.device, config)
         except RuntimeError as error:
             return Seen(error=str(error), compiled=False)
-        bench = _Bench(core, model, config, compiled, time.perf_counter() - started)
+        bench = _Bench(core, model, order.device, config, compiled, time.perf_counter() - started)
         try:
             return bench.look(order, folder)
         except RuntimeError as error:
@@ -53,9 +53,15 @@ class _Bench:
     """A compiled model, and more of it from the cache: a profiling status sticks, so each run wants a fresh one."""
 
     def __init__(
-        self, core: ov.Core, model: ov.Model, config: Mapping[str, Any], compiled: ov.CompiledModel, seconds: float
+        self,
+        core: ov.Core,
+        model: ov.Model,
+        device: str,
+        config: Mapping[str, Any],
+        compiled: ov.CompiledModel,
+        seconds: float,
     ) -> None:
-        self._core, self._model, self._config = core, model, config
+        self._core, self._model, self._device, self._config = core, model, device, config
         self._compiled, self._seconds = compiled, seconds
         self._unused = True
 
@@ -70,7 +76,9 @@ class _Bench:
         else:
             matmuls = seen_matmuls(self._compiled.get_runtime_model(), readers)
         asked = int(self._compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE"))
-        return Seen(None, True, tuple(matmuls), tuple(runs), threshold, asked, self._seconds)
+        name = str(self._core.get_property(self._device, "FULL_DEVICE_NAME"))
+        xmx = "GPU_HW_MATMUL" in self._core.get_property(self._device, "OPTIMIZATION_CAPABILITIES")
+        return Seen(None, True, tuple(matmuls), tuple(runs), threshold, asked, self._seconds, name, xmx)
 
     def _run(self, tokens: int) -> TokenRun:
         compiled = self._fresh()
@@ -89,7 +97,7 @@ class _Bench:
         if self._unused:
             self._unused = False
             return self._compiled
-        return self._core.compile_model(self._model, "GPU", self._config)
+        return self._core.compile_model(self._model, self._device, self._config)
 
 
 def _executed(compiled: ov.CompiledModel, inputs: Mapping[str, Any]) -> dict[str, bool]:

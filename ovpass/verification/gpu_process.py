@@ -16,7 +16,7 @@ from ovpass.verification.observation import Order, Seen, seen_from_dict
 
 
 def run_in_child(orders: Sequence[Order], environment: Mapping[str, str], timeout: float) -> list[Seen] | None:
-    """Carry out the orders in a child with these further environment variables; None where it sees no GPU.
+    """Carry out the orders in a child with these further environment variables; None where it does not see their GPU.
 
     Raises:
         VerifyError: where the child crashes, or takes longer than `timeout` seconds; it is gone then.

@@ -15,7 +15,7 @@ TRACING = {"OV_ENABLE_SERIALIZE_TRACING": TRACED_PASS}
 
 @dataclass(frozen=True)
 class Order:
-    """One model to compile, and what to look at.
+    """One model to compile on `device`, a GPU, and what to look at.
 
     For each number in `tokens` the compiled model is made afresh and run once with inputs of that many tokens;
     with `shapes`, once with inputs of these shapes. `bisect` looks for the number up to which quantization is
@@ -28,6 +28,7 @@ class Order:
     shapes: Mapping[str, Sequence[int]] | None = None
     bisect: bool = False
     traced: bool = False
+    device: str = "GPU"
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,10 @@ class TokenRun:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the plugin made of an Order; `error` is what it said where it threw, `compiled` whether it got that far."""
+    """What the plugin made of an Order; `error` is what it said where it threw, `compiled` whether it got that far.
+
+    `device_name` is what the device calls itself, `xmx` whether it has XMX.
+    """
 
     error: str | None
     compiled: bool = True
@@ -67,6 +71,8 @@ class Seen:
     threshold: int | None = None
     group_size_property: int | None = None
     compile_seconds: float = 0.0
+    device_name: str = ""
+    xmx: bool = True
 
     @property
     def groups(self) -> dict[str, int | None]:

@@ -35,7 +35,10 @@ class ThresholdRun:
 
 @dataclass(frozen=True)
 class Report:
-    """The answer to one verification. `ok` is false where a site differs from its plan."""
+    """The answer to one verification. `ok` is false where a site differs from its plan.
+
+    `device_name` is what the device calls itself, None for the CPU.
+    """
 
     device: str
     simulated: str | None
@@ -44,6 +47,7 @@ class Report:
     thresholds: tuple[ThresholdRun, ...] = ()
     threshold: int | None = None
     notes: tuple[str, ...] = ()
+    device_name: str | None = None
 
     @property
     def mismatches(self) -> list[SiteCheck]:

@@ -13,6 +13,7 @@ from ovpass.groups import PER_TOKEN
 from ovpass.plan import load_plans
 from ovpass.settings import Rule
 from ovpass.verification import Question, Report, verify
+from ovpass.verification.simulated_gpu import _RECORDING, get_profile
 from tests.builders import if_model, linear_model, loop_model, pair_model, shared_model, trio_model
 from tests.passes.helpers import transformed
 from tests.verification.command import ENCODER, LLAMA, CommandLine, saved
@@ -137,6 +138,34 @@ def test_a_gpu_without_xmx_says_that_it_cannot_tell(ovpass: CommandLine) -> None
     report = ovpass.succeed("verify", ENCODER, "--simulate", "iris-xe", "--json").json
     assert (report["ok"], report["sites"]) == (True, [])
     assert "group size 32" in report["notes"][1]
+
+
+def test_the_device_itself_tells_that_it_has_no_xmx(ovpass: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**_RECORDING, **get_profile("iris-xe").environment}.items():
+        monkeypatch.setenv(name, value)
+    assert ovpass.succeed("verify", ENCODER, "--json").json["sites"] == []
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that this process sees without being asked to simulate one."""
+    for name, value in {**_RECORDING, **get_profile("arc-a770").environment, "CreateMultipleRootDevices": "2"}.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize("device", ["gpu", "GPU.1"])
+def test_one_of_two(ovpass: CommandLine, device: str) -> None:
+    ran = ovpass.succeed("verify", ENCODER, "--device", device)
+    assert f"12 of 12 sites as planned on {device.upper()}, Intel(R)" in " ".join(ran.out.split())
+    report = ovpass.succeed("verify", ENCODER, "--device", device, "--json").json
+    assert (report["device"], report["simulated"]) == (device.upper(), None)
+    assert report["device_name"].startswith("Intel(R)")
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_a_third_is_not_there(ovpass: CommandLine) -> None:
+    assert "GPU.2" in ovpass.refuse("verify", ENCODER, "--device", "GPU.2")
 
 
 def test_a_plan_for_another_model(tmp_path: Path, ovpass: CommandLine) -> None:
