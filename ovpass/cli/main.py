@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from ovpass.cli.run_header import remember_arguments
+from ovpass.cli.signals import ending_in_order
 from ovpass.errors import CheckFailedError, OvpassError
 from ovpass.version import __version__
 
@@ -73,7 +74,8 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; exit 1 for a failed check, 2 for anything refused, 130 where it was interrupted."""
     try:
-        cli(prog_name="ovpass")
+        with ending_in_order():
+            cli(prog_name="ovpass")
     except CheckFailedError as error:
         _leave(1, "Failed", error)
     except OvpassError as error:

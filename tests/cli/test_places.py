@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,6 +27,20 @@ import ctypes, os, sys
 for capability in (1, 2):  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, by which root may all
     ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
 os.execv(sys.executable, [sys.executable, "-m", "ovpass", *sys.argv[1:]])
+"""
+ENDED = """
+import os, sys
+from ovpass import rewrite
+from ovpass.cli.main import main
+place, ending = rewrite.place, int(sys.argv.pop(1))
+
+def place_and_end(source, destination, *, copy):
+    how = place(source, destination, copy=copy)
+    os.kill(os.getpid(), ending)
+    return how
+
+rewrite.place = place_and_end
+main()
 """
 # what is written: text alone, an extended .bin, a .bin written anew
 WAYS = {
@@ -61,6 +76,15 @@ def test_a_full_disk_leaves_nothing(llama: Path, tmp_path: Path, way: list[str],
     assert ran.returncode == 2, ran.stderr
     assert ran.stderr.startswith("Error: ")
     assert ran.stderr.count("\n") == 1
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
+def test_ended_from_outside_it_leaves_nothing(llama: Path, tmp_path: Path, ending: signal.Signals) -> None:
+    before = contents(tmp_path)
+    script = [sys.executable, "-c", ENDED, str(int(ending)), "apply", str(llama), "-o", str(tmp_path / "new/out")]
+    ran = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (128 + ending, "")
     assert contents(tmp_path) == before
 
 
