@@ -57,18 +57,21 @@ def command(
     if install_help:
         click.echo(INSTALL_HELP)
         return
-    if intercept_log is not None:
-        _show_log(read_intercept_log(intercept_log), as_json=as_json)
+    log = None if intercept_log is None else read_intercept_log(intercept_log)
+    if log is not None and not as_json and not quiet:
+        _print_log(log)
     if model is None:
-        if intercept_log is None:
+        if log is None:
             raise SettingsError("name a MODEL, or an --intercept-log to read")
+        if as_json:
+            print_json(_log_report(log))
         return
     question = Question(tokens=_numbers(tokens), properties=parse_properties(properties), **options)
     with progress(quiet=quiet or as_json) as step:
         step("compiling")
         reports = verify(model, question, load_plans(plan_file) if plan_file else None)
     if as_json:
-        print_json(verify_report(reports))
+        print_json({**verify_report(reports), **({} if log is None else {"intercept_log": _log_report(log)})})
     elif not quiet:
         print_reports(reports, verbose=verbose)
     raise_unless_ok(reports)
@@ -158,16 +161,15 @@ def raise_unless_ok(reports: Mapping[str, Report]) -> None:
         raise CheckFailedError(f"{counted(differing, 'site is', 'sites are')} not as planned")
 
 
-def _show_log(log: InterceptLog, *, as_json: bool) -> None:
+def _log_report(log: InterceptLog) -> dict[str, Any]:
+    return {
+        "dynamic_quantize_calls": log.dynamic_quantize_calls,
+        "kernels": [{"name": k.name, "calls": k.calls, "total_ns": k.total_ns} for k in log.dynamic_quantize],
+    }
+
+
+def _print_log(log: InterceptLog) -> None:
     kernels = log.dynamic_quantize
-    if as_json:
-        print_json(
-            {
-                "dynamic_quantize_calls": log.dynamic_quantize_calls,
-                "kernels": [{"name": k.name, "calls": k.calls, "total_ns": k.total_ns} for k in kernels],
-            }
-        )
-        return
     if kernels:
         rows = [(k.name, k.calls, None if k.total_ns is None else f"{k.total_ns / 1000:.1f}") for k in kernels]
         print_table(("Kernel", "Calls", "Total us"), rows, numeric=("Calls", "Total us"))
