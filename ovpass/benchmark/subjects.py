@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ovpass.errors import ModelError, SettingsError
 from ovpass.ir.files import IrFile, open_source
+from ovpass.model_config import context_length, read_config
 from ovpass.noted import noted_plan
 from ovpass.plan import QUANTIZE, Plan
 
 _LLM = "openvino_model.xml"
 _TOKENIZERS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
 _SHOWN = 3
-_CONTEXT = "max_position_embeddings"
 _PROPERTY = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
@@ -66,7 +64,7 @@ def parse_subject(text: str, device: str, common: Mapping[str, str] | None = Non
         generates=generates and stateful,
         properties={**noted, **(common or {}), **given},
         environment=plan.run_environment if plan else {},
-        context=_context(xml.xml.with_name("config.json")),
+        context=context_length(read_config(xml.xml.parent)),
         thresholds=_thresholds(plan, on_cpu=on_cpu) if plan else (),
     )
 
@@ -106,21 +104,6 @@ def _check_tokenizers(folder: Path) -> None:
             f"{folder}: has no {missing[0]}, without which OpenVINO GenAI runs no language model; make it with "
             f"openvino-tokenizers, or name {folder / _LLM} to measure the model alone"
         )
-
-
-def _context(config: Path) -> int | None:
-    """How many tokens the configuration of the model allows, where it says so."""
-    try:
-        data: Any = json.loads(config.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ModelError(f"{config}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise ModelError(f"{config}: cannot be read: {error}") from error
-    places = [data, data.get("text_config")] if isinstance(data, dict) else []
-    found = [place[_CONTEXT] for place in places if isinstance(place, dict) and isinstance(place.get(_CONTEXT), int)]
-    return found[0] if found else None
 
 
 def _thresholds(plan: Plan, *, on_cpu: bool) -> tuple[int, ...]:

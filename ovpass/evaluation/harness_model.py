@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from ovpass.errors import TextError
 from ovpass.evaluation.runner import Runner
 from ovpass.evaluation.tokenizer import Tokenizer
 from ovpass.evaluation.windows import Window
+from ovpass.model_config import context_length, read_config
 
 _LENGTH = 2048
 """Tokens of context where config.json says nothing, and at most where whole documents are predicted."""
@@ -39,16 +39,17 @@ class Judge(TemplateLM):  # type: ignore[misc]
         self._runner, self._tokenizer = runner, tokenizer
         self._name, self._progress = name, progress
         self._folder = folder
-        self._config = _read_config(folder / "config.json")
-        self._length = int(self._config.get("max_position_embeddings", _LENGTH))
+        self._config = read_config(folder)
+        self._length = context_length(self._config) or _LENGTH
 
     @property
     def eot_token_id(self) -> int:
         """The token that opens a text without context: the tokenizer's own, else the one of config.json."""
-        opening = [*self._tokenizer.prefix[-1:], self._config.get("bos_token_id"), self._config.get("eos_token_id")]
-        for token in opening:
-            if token is not None:
-                return int(token[0] if isinstance(token, list) else token)
+        own = [int(token) for token in self._tokenizer.prefix[-1:]]
+        for given in (own, self._config.get("bos_token_id"), self._config.get("eos_token_id")):
+            token = next(iter(given), None) if isinstance(given, list) else given
+            if type(token) is int:
+                return token
         raise TextError(
             f"{self._folder}: its config.json tells neither bos_token_id nor eos_token_id, "
             "one of which opens texts without context"
@@ -97,17 +98,6 @@ class Judge(TemplateLM):  # type: ignore[misc]
     def generate_until(self, requests: Any, disable_tqdm: bool = True) -> list[str]:
         """Refused before a model is compiled."""
         raise NotImplementedError("text is not generated")
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    """The model's config.json, empty where there is none."""
-    if not path.is_file():
-        return {}
-    try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TextError(f"{path}: cannot be read as JSON: {error}") from error
-    return config
 
 
 def _likelihood(logits: npt.NDArray[Any], ids: npt.NDArray[np.int64]) -> tuple[float, bool]:

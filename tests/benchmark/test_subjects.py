@@ -11,6 +11,7 @@ import pytest
 import ovpass
 from ovpass.benchmark.subjects import parse_subject
 from ovpass.errors import ModelError, SettingsError
+from ovpass.model_config import context_length, read_config
 from tests.cli.command import ENCODER, LLAMA
 
 F32 = {"INFERENCE_PRECISION_HINT": "f32"}
@@ -48,6 +49,18 @@ def test_the_context_of_a_model_with_images(tmp_path: Path) -> None:
     shutil.copytree(LLAMA, tmp_path / "llama")
     (tmp_path / "llama" / "config.json").write_text(json.dumps({"text_config": {"max_position_embeddings": 77}}))
     assert parse_subject(str(tmp_path / "llama"), "CPU").context == 77
+
+
+@pytest.mark.parametrize("length", [None, [], "x", 1.5, True, 0, -1])
+def test_a_context_that_is_no_number_is_none(length: object, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"max_position_embeddings": length}))
+    assert context_length(read_config(tmp_path)) is None
+
+
+@pytest.mark.parametrize("config", ["[]", "3", "null"])
+def test_a_configuration_without_names_tells_nothing(config: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(config)
+    assert read_config(tmp_path) == {}
 
 
 def test_what_apply_noted_is_kept_to(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import openvino as ov
 import pytest
 from scipy.special import log_softmax
 
-from ovpass.errors import OvpassError, TextError
+from ovpass.errors import ModelError, OvpassError, TextError
 from ovpass.evaluation.candidates import parse_candidate
 from ovpass.evaluation.harness import Harness, Tasks
 from ovpass.evaluation.options import HarnessOptions
@@ -103,8 +103,12 @@ def test_a_text_without_context_needs_a_token_to_open_it(tmp_path: Path) -> None
     assert "acc" in asked("general_knowledge", limit=1, folder=tmp_path)["general_knowledge"]
     with pytest.raises(TextError, match="bos_token_id"):
         asked("sentences", limit=1, folder=tmp_path)
+    for config in ("[]", '{"bos_token_id": "x", "eos_token_id": []}'):
+        (tmp_path / "config.json").write_text(config)
+        with pytest.raises(TextError, match="bos_token_id"):
+            asked("sentences", limit=1, folder=tmp_path)
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(TextError, match=r"config\.json"):
+    with pytest.raises(ModelError, match=r"config\.json"):
         asked("sentences", limit=1, folder=tmp_path)
 
 
