@@ -68,6 +68,11 @@ class CompressedMatMul:
         return self.graph.node(self.index)
 
     @property
+    def in_body(self) -> bool:
+        """Whether it is in a body of If, Loop or TensorIterator: its name is then the path to it."""
+        return re.fullmatch(re.escape(self.graph.name(self.index)) + r"(#\d+)*", self.name) is None
+
+    @property
     def of_integers(self) -> bool:
         """Whether the graph quantizes the activation and multiplies integers, for which no plugin has a kernel."""
         return self.foreign is not None and self.foreign.of_integers
@@ -129,20 +134,29 @@ def find_sites(graph: Graph, only: Collection[str] | None = None) -> list[Compre
 
     Whether weights are shared is then told among those sites alone.
     """
-    names = None if only is None else {re.sub(r"#\d+$", "", name) for name in only} | set(only)
+    names = None if only is None else {_unnumbered(name) for name in only}
     found: list[CompressedMatMul] = []
-    seen: dict[str, int] = {}
+    taken: set[str] = set()
     for site in _search(graph, "", names):
-        count = seen[site.name] = seen.get(site.name, 0) + 1
-        found.append(site if count == 1 else replace(site, name=f"{site.name}#{count}"))
+        name, count = site.name, 1
+        while name in taken:  # one that ends in #2 by itself, too
+            count += 1
+            name = f"{site.name}#{count}"
+        taken.add(name)
+        found.append(site if count == 1 else replace(site, name=name))
     return found
+
+
+def _unnumbered(name: str) -> str:
+    """What sites that number each other have in common."""
+    return re.sub(r"(#\d+)+$", "", name)
 
 
 def _search(graph: Graph, prefix: str, names: Collection[str] | None) -> Iterator[CompressedMatMul]:
     graph = restated(graph)
     candidates = [i for i, kind in enumerate(graph.types) if kind == "MatMul"]
     if names is not None:
-        candidates = [i for i in candidates if prefix + graph.name(i) in names]
+        candidates = [i for i in candidates if _unnumbered(prefix + graph.name(i)) in names]
     weights = {i: _weights(graph, i) for i in candidates}
     matmuls = {i: found for i, found in weights.items() if found is not None}
     by_index = roles(graph) if matmuls else {}

@@ -6,7 +6,6 @@ input gives for the site. Off, a site is bit for bit what it was; on, it is what
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -47,7 +46,7 @@ def switchable(site: CompressedMatMul) -> str | None:
         return "the rank of its activation is dynamic"
     if site.transposed_activation:
         return "its activation is transposed"
-    if not re.fullmatch(re.escape(site.graph.name(site.index)) + r"(#\d+)?", site.name):
+    if site.in_body:
         return "it is in the body of an If or a loop"
     return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,6 @@ from ovpass.noted import noted_plan
 from ovpass.plan import QUANTIZE, SKIP, Plan
 from ovpass.planning import plan_sites
 from ovpass.settings import Settings
-from ovpass.sites import CompressedMatMul
 from ovpass.targets import get_target
 from ovpass.verification.gpu_process import run_in_child
 from ovpass.verification.observation import TRACING, Order, Seen
@@ -131,7 +129,7 @@ def _ask_cpu(loaded: Loaded, plan: Plan, question: Question) -> Report:
     hidden: set[str] = set()
     try:
         if plan.settings.lowering == "int8":
-            hidden = {site.name for site in loaded.sites if _in_body(site)}
+            hidden = {site.name for site in loaded.sites if site.in_body}
             found = int8_on_cpu(model, properties)
         else:
             # The cut-out sites do not have the options of the model that they come from.
@@ -163,7 +161,7 @@ def _silently_off(plan: Plan, checks: Sequence[SiteCheck], properties: Mapping[s
 
 
 def _ask_gpu(loaded: Loaded, plan: Plan, question: Question) -> Report:
-    traced = any(_in_body(site) for site in loaded.sites)
+    traced = any(site.in_body for site in loaded.sites)
     order = Order(
         str(loaded.ir.xml.resolve()),
         dict(question.properties or {}),
@@ -193,12 +191,6 @@ def _ask_gpu(loaded: Loaded, plan: Plan, question: Question) -> Report:
         tuple(notes),
         seen.device_name,
     )
-
-
-def _in_body(site: CompressedMatMul) -> bool:
-    """Whether the site is in a body of If or Loop: its name is then the path to it."""
-    own = site.graph.name(site.index)
-    return re.fullmatch(re.escape(own) + r"(#\d+)?", site.name) is None
 
 
 def _look(order: Order, environment: Mapping[str, str], question: Question) -> Seen:

@@ -12,7 +12,10 @@ import pytest
 from openvino import opset13 as op
 
 from ovpass.ir.document import IrDocument
+from ovpass.plan import plan_from_dict
+from ovpass.planning import make_plan
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls, find_sites
+from ovpass.sites.model_graph import ModelGraph
 from tests.builders import (
     FORMATS,
     WeightFormat,
@@ -180,6 +183,27 @@ def test_repeated_names_are_numbered() -> None:
         if node.get_type_name() == "MatMul":
             node.set_friendly_name("linear")
     assert [site.name for site in find_compressed_matmuls(model)] == ["linear", "linear#2", "linear#3"]
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (["linear", "linear", "linear#2", "linear#3"], ["linear", "linear#2", "linear#2#2", "linear#3"]),
+        (["linear#2", "linear", "linear", "linear#3"], ["linear#2", "linear", "linear#3", "linear#3#2"]),
+    ],
+)
+def test_a_number_that_is_in_a_name_already_is_not_given_twice(given: list[str], names: list[str]) -> None:
+    model = shared_model(["w_i8_sym_ch"] * 4, [64, 64, 64, 64])
+    matmuls = [node for node in model.get_ordered_ops() if node.get_type_name() == "MatMul"]
+    for node, name in zip(matmuls, given, strict=True):
+        node.set_friendly_name(name)
+    sites = find_compressed_matmuls(model)
+    assert [site.name for site in sites] == names
+    assert not any(site.in_body for site in sites)
+    for site in sites:
+        assert site.name in [found.name for found in find_sites(ModelGraph(model), [site.name])]
+    plan = make_plan(model)
+    assert plan_from_dict(plan.to_dict()) == plan
 
 
 @pytest.mark.parametrize(
