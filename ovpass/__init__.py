@@ -56,7 +56,7 @@ _HOMES = {
 }
 
 
-__getattr__ = lazy_exports(__name__, _HOMES)
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES)
 
 __all__ = [
     "PER_TOKEN",

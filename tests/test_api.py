@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
 import ovpass
+import ovpass.passes
+import ovpass.verification
 from ovpass.errors import ModelError, PlanError
 from tests.builders import linear_model, llama_model
 from tests.passes.helpers import interface, structure
@@ -57,3 +60,9 @@ def test_strip_undoes_it(settings: ovpass.Settings) -> None:
 def test_a_plan_of_another_model() -> None:
     with pytest.raises(PlanError, match="linear"):
         ovpass.apply(llama_model(), ovpass.make_plan(linear_model()))
+
+
+@pytest.mark.parametrize("package", [ovpass, ovpass.passes, ovpass.verification])
+def test_what_a_package_offers_is_listed(package: ModuleType) -> None:
+    assert set(package.__all__) <= set(dir(package))
+    assert "__doc__" in dir(package)

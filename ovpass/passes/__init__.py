@@ -38,7 +38,7 @@ _HOMES = {
     "passes_for": "ovpass.passes.pipeline",
 }
 
-__getattr__ = lazy_exports(__name__, _HOMES)
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES)
 
 __all__ = [
     "ActivationQuantizer",

@@ -25,7 +25,7 @@ _HOMES = {
     "verify": "ovpass.verification.ask",
 }
 
-__getattr__ = lazy_exports(__name__, _HOMES)
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES)
 
 __all__ = [
     "InterceptLog",
