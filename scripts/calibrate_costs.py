@@ -99,7 +99,7 @@ def main(
 def _read_or_measure(path: Path | None, what: str) -> Any:
     if path is not None:
         return json.loads(path.read_text(encoding="utf-8"))
-    command = [sys.executable, ROOT / "scripts" / "bench_int8.py", what, "--json"]
+    command = [sys.executable, str(ROOT / "scripts" / "bench_int8.py"), what, "--json"]
     return json.loads(subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout)
 
 

@@ -122,8 +122,8 @@ def rows(bench: Bench, variants: list[str]) -> Iterator[tuple[object, ...]]:
         folder, seconds = bench.compressed(variant)
         report = bench.judged(variant, folder)
         if not number:
-            words = bench.words("float", str(bench.model))
-            yield "float", megabytes(bench.model), f"{report['reference_perplexity']:.2f}", *[None] * 3, words, None
+            right = bench.words("float", str(bench.model))
+            yield "float", megabytes(bench.model), f"{report['reference_perplexity']:.2f}", *[None] * 3, right, None
         own = summary(report["candidates"][0]["weights"])
         yield variant, megabytes(folder), *own, bench.words(variant, str(folder)), f"{seconds:.0f}"
         for group, judged in zip(ACTIVATIONS, report["candidates"], strict=True):

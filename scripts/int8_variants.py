@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import openvino as ov
@@ -21,7 +22,7 @@ from ovpass.planning import make_plan
 from ovpass.settings import Settings
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 
-Value = ov.Node | ov.Output
+Value: TypeAlias = ov.Node | ov.Output
 Quantize = Callable[[Value], tuple[ov.Node, ov.Node]]
 Rescale = Callable[[ov.Output, ov.Node, CompressedMatMul], ov.Node]
 

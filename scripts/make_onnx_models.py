@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -48,7 +49,7 @@ class _Encoder:
             x = self._block(x, bias, f"layer.{block}")
         self._op("Identity", [x], "last_hidden_state")
         ids = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"]) for name in INPUTS]
-        shape = ["batch", "tokens", HIDDEN]
+        shape: list[str | int | None] = ["batch", "tokens", HIDDEN]
         out = helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, shape)
         graph = helper.make_graph(self.nodes, "encoder", ids, [out], list(self.tensors.values()))
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
@@ -112,7 +113,7 @@ class _Encoder:
         self.tensors[name] = numpy_helper.from_array(values.astype(np.float32), name)
         return name
 
-    def _op(self, kind: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def _op(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
 
@@ -184,8 +185,8 @@ def in_blocks(source: Path, path: Path) -> None:
             model.graph.initializer.remove(weights)
             model.graph.initializer.append(helper.make_tensor(f"{name}_q", TensorProto.INT4, (k, n), codes.ravel()))
             model.graph.initializer.append(numpy_helper.from_array(scales, f"{name}_scale"))
-            inputs, where = [f"{name}_q", f"{name}_scale"], {"axis": 0, "block_size": BLOCK}
-            nodes.append(helper.make_node("DequantizeLinear", inputs, [name], name=f"{name}_dequantize", **where))
+            inputs, named = [f"{name}_q", f"{name}_scale"], f"{name}_dequantize"
+            nodes.append(helper.make_node("DequantizeLinear", inputs, [name], name=named, axis=0, block_size=BLOCK))
         nodes.append(node)
     del model.graph.node[:]
     model.graph.node.extend(nodes)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import get_minilm as minilm
+import get_smollm2 as base
 import numpy as np
 import openvino as ov
 
@@ -109,7 +110,7 @@ def rows(source: Path, folder: Path) -> Iterator[tuple[str, str, float, str]]:
         yield name, "ONNX Runtime", error(with_onnx_runtime(path, feeds), exact), ""
         target = folder / name.replace(" ", "-")
         target.mkdir()
-        convert_onnx(path, target, minilm.say)
+        convert_onnx(path, target, base.say)
         model = ov.Core().read_model(target / "openvino_model.xml")
         for what, settings in settings_of(way).items():
             plan = make_plan(model, settings) if settings else None
@@ -134,8 +135,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="onnx-minilm-") as scratch:
         try:
             source = export(Path(scratch))
-        except (minilm.base.SetupError, OSError, zipfile.BadZipFile) as failure:
-            minilm.say(f"error: {failure}")
+        except (base.SetupError, OSError, zipfile.BadZipFile) as failure:
+            base.say(f"error: {failure}")
             return 2
         print("| weights | run by | error | i8 FullyConnected |\n|---|---|---|---|")
         for weights, what, value, products in rows(source, Path(scratch)):

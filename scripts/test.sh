@@ -37,6 +37,7 @@ fi
 ruff check .
 ruff format --check .
 mypy
+mypy scripts/*.py
 pytest "$@"
 
 if $exporters; then
