@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ovpass.benchmark.messages import LATENCY, THROUGHPUT, TPOT, TTFT
-from ovpass.benchmark.plot import check_plot, save_plot
-from ovpass.benchmark.result import Outcome, Result, Series, result_to_dict
-from ovpass.benchmark.run import run_benchmark
 from ovpass.benchmark.subjects import parse_subject
 from ovpass.benchmark.workload import Workload
 from ovpass.cli.options import MODEL_TEXT, PATH, files_read, json_option, parse_properties, verbosity
 from ovpass.cli.output import note, print_json, print_table, progress, say, verdict
 from ovpass.destination import check_files
 from ovpass.errors import SettingsError
+
+if TYPE_CHECKING:
+    from ovpass.benchmark.result import Outcome, Result, Series
 
 _TITLES = {TTFT: "TTFT ms", TPOT: "TPOT ms", LATENCY: "Latency ms", THROUGHPUT: "Inf/s"}
 _SHOWN = (
@@ -61,6 +61,10 @@ def command(
     A folder of a language model is run by OpenVINO GenAI: time to the first token (TTFT) and per output token (TPOT).
     Any other model is run alone: latency, and throughput with as many requests as the device wants.
     """
+    from ovpass.benchmark.plot import check_plot, save_plot  # noqa: PLC0415 - not needed to print help
+    from ovpass.benchmark.result import result_to_dict  # noqa: PLC0415
+    from ovpass.benchmark.run import run_benchmark  # noqa: PLC0415
+
     workload = Workload(lengths=_lengths(prompt_tokens), **options)
     if plot is not None:
         check_plot(plot, workload)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,10 +23,11 @@ from ovpass.cli.options import (
 from ovpass.cli.output import group_cell, note, print_json, print_table, progress, say, verdict
 from ovpass.destination import check_files
 from ovpass.settings import settings_to_dict
-from ovpass.tuning.culprits import FIND, Culprits, Question, find_culprits, plan_without
-from ovpass.tuning.experiment import Experiment, experiment_settings
-from ovpass.tuning.units import BY
+from ovpass.tuning.units import BY, FIND
 from ovpass.words import counted
+
+if TYPE_CHECKING:
+    from ovpass.tuning.culprits import Culprits
 
 _WIDTH = 1000  # a name is never broken
 
@@ -57,6 +58,9 @@ def command(
     end. Exit code 0 is good, 125 cannot be tested, any other is broken. The model is what --profile's device would
     do, emulated; with --lowering native it is for the plugin's own quantization.
     """
+    from ovpass.tuning.culprits import Question, find_culprits, plan_without  # noqa: PLC0415 - not needed to print help
+    from ovpass.tuning.experiment import Experiment, experiment_settings  # noqa: PLC0415
+
     check_files([output], [model, *files_read(options)])
     question = Question(
         find=options["find"],

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ovpass.cli.options import MODEL_TEXT, PATH, evaluation_from, evaluation_options, json_option
 from ovpass.cli.output import print_json, print_table, progress, say, verdict
 from ovpass.errors import SettingsError
-from ovpass.evaluation.arrays import ArraysReport
-from ovpass.evaluation.evaluate import evaluate
-from ovpass.evaluation.harness import Tasks
 from ovpass.evaluation.options import HarnessOptions
-from ovpass.evaluation.report import report_to_dict
-from ovpass.evaluation.summary import Estimate, TextSummary
-from ovpass.evaluation.text import Judged, TextReport
 from ovpass.words import counted
+
+if TYPE_CHECKING:
+    from ovpass.evaluation.arrays import ArraysReport
+    from ovpass.evaluation.harness import Tasks
+    from ovpass.evaluation.summary import Estimate, TextSummary
+    from ovpass.evaluation.text import Judged, TextReport
 
 _COLUMNS = ("", "PPL", "%", "KL", "median", "trim", "p99", "max", "Top-1")
 _LEGEND = """PPL: perplexity; KL in nats a token: mean, median,
@@ -44,6 +44,9 @@ def command(reference: str, candidates: tuple[str, ...], as_json: bool, quiet: b
     MODEL@group_size=32,profile=cpu, MODEL@exempt=kind:mlp.down, MODEL@plan=plan.yaml. It is emulated in memory, with
     the device's own rules and arithmetic. Settings in capitals are properties for compile_model.
     """
+    from ovpass.evaluation.evaluate import evaluate  # noqa: PLC0415 - not needed to print help
+    from ovpass.evaluation.report import report_to_dict  # noqa: PLC0415
+
     evaluation = replace(evaluation_from(options), harness=_harness(options))
     with progress(quiet=quiet or as_json) as step:
         report = evaluate(reference, candidates, evaluation, step)
@@ -63,23 +66,21 @@ def _harness(options: dict[str, Any]) -> HarnessOptions | None:
 
 
 def _print(report: TextReport | ArraysReport) -> None:
+    from ovpass.evaluation.arrays import ArraysReport  # noqa: PLC0415
+
     if isinstance(report, ArraysReport):
         _print_arrays(report)
+        extent = counted(report.candidates[0].inputs, "input")
     else:
         _print_text(report)
         _print_harness(report)
+        sizes = report.candidates[0].total
+        extent = f"{counted(sizes.windows, 'window')}, {counted(sizes.tokens, 'token')}"
     say(f"Reference: {report.reference}, run with {report.how}.")
     runs = [(judged.model, judged.how) for judged in report.candidates]
     for number, (model, how) in enumerate(runs, start=1):
         say(f"{number}: {model}: {how}.")
-    verdict(f"Compared on {_extent(report)}.")
-
-
-def _extent(report: TextReport | ArraysReport) -> str:
-    if isinstance(report, ArraysReport):
-        return counted(report.candidates[0].inputs, "input")
-    sizes = report.candidates[0].total
-    return f"{counted(sizes.windows, 'window')}, {counted(sizes.tokens, 'token')}"
+    verdict(f"Compared on {extent}.")
 
 
 def _print_text(report: TextReport) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,12 +22,11 @@ from ovpass.cli.options import (
 from ovpass.cli.output import group_cell, note, print_json, print_table, progress, save_json, say, verdict
 from ovpass.destination import check_files
 from ovpass.plotting import check_picture
-from ovpass.tuning.experiment import Experiment, experiment_settings
-from ovpass.tuning.heatmap import heat_map, save_heat_map, shades
-from ovpass.tuning.report import sensitivity_to_dict
-from ovpass.tuning.sensitivity import Measure, Sensitivity, SensitivityReport, sensitivity
 from ovpass.tuning.units import BY
 from ovpass.words import counted
+
+if TYPE_CHECKING:
+    from ovpass.tuning.sensitivity import Sensitivity, SensitivityReport
 
 _SHOWN = 20
 
@@ -54,6 +53,11 @@ def command(
     **options: Any,
 ) -> None:
     """Rank the sites of MODEL by what quantizing each alone costs, and what leaving each out alone saves."""
+    from ovpass.tuning.experiment import Experiment, experiment_settings  # noqa: PLC0415 - not needed to print help
+    from ovpass.tuning.heatmap import heat_map, save_heat_map  # noqa: PLC0415
+    from ovpass.tuning.report import sensitivity_to_dict  # noqa: PLC0415
+    from ovpass.tuning.sensitivity import Measure, sensitivity  # noqa: PLC0415
+
     check_files([output, plot], [model, *files_read(options)])
     if plot is not None:
         check_picture(plot)
@@ -72,6 +76,8 @@ def command(
 
 
 def _print(report: SensitivityReport, *, verbose: bool) -> None:
+    from ovpass.tuning.heatmap import heat_map, shades  # noqa: PLC0415
+
     shown = report.ranking if verbose else report.ranking[:_SHOWN]
     columns = ("Site", "Kind", "Layer", "Group", "Costs", "Saves", "Top-1", "Outliers")
     print_table(columns, [_row(entry) for entry in shown], numeric=columns[2:])

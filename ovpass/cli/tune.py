@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,11 +24,10 @@ from ovpass.destination import check_files
 from ovpass.errors import SettingsError
 from ovpass.plan import save_plans
 from ovpass.plotting import check_picture
-from ovpass.tuning.budget import Budget
-from ovpass.tuning.experiment import Experiment, experiment_settings
-from ovpass.tuning.frontier import save_frontier
-from ovpass.tuning.tune import Point, Tuned, tune
 from ovpass.words import counted
+
+if TYPE_CHECKING:
+    from ovpass.tuning.tune import Point, Tuned
 
 
 @click.command("tune")
@@ -50,6 +49,11 @@ def command(
 
     The budget holds on windows of the text that the plan was not chosen by, too.
     """
+    from ovpass.tuning.budget import Budget  # noqa: PLC0415 - not needed to print help
+    from ovpass.tuning.experiment import Experiment, experiment_settings  # noqa: PLC0415
+    from ovpass.tuning.frontier import save_frontier  # noqa: PLC0415
+    from ovpass.tuning.tune import tune  # noqa: PLC0415
+
     check_files([output, plot], [model, *files_read(options)])
     if plot is not None:
         check_picture(plot)

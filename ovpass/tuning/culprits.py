@@ -16,9 +16,7 @@ from ovpass.tuning.bisect import Remembered, first_breaking, smallest_breaking
 from ovpass.tuning.breakage import CommandFails, TooFar
 from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.switched import Cost
-from ovpass.tuning.units import BY, Unit, make_units
-
-FIND = ("first", "smallest")
+from ovpass.tuning.units import BY, FIND, Unit, make_units
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is switched together: single sites, kinds of layers, or blocks."""
+"""What is switched together: single sites, kinds of layers, or blocks; and what can be found among them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ovpass.sites import CompressedMatMul
 
 BY = ("site", "kind", "block")
+FIND = ("first", "smallest")
 _NO_BLOCK = "no block"
 
 

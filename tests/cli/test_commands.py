@@ -198,3 +198,13 @@ def test_what_changes_no_node_waits_for_no_openvino(command: str, tmp_path: Path
     )
     ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ran.stderr == "[]\n"
+
+
+def test_help_of_commands_waits_for_no_openvino() -> None:
+    script = (
+        "import sys; from ovpass.cli.main import cli\n"
+        "for name in cli.list_commands(None): assert cli.get_command(None, name)\n"
+        "print({'openvino', 'numpy', 'scipy'} & set(sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout == "set()\n"
