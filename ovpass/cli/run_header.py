@@ -11,13 +11,13 @@ from typing import Any
 
 import click
 
+from ovpass.cli.run_inputs import inputs, texts
 from ovpass.errors import OvpassError
 from ovpass.version import JSON_FORMAT, __version__
 
 _ARGUMENTS = "ovpass.arguments"
 _CPU_NAME = "model name"
 _MODELS = ("model", "models", "reference", "candidates")
-_FILES = ("config", "plan_file")
 
 
 def remember_arguments(context: click.Context, arguments: Sequence[str]) -> None:
@@ -28,7 +28,8 @@ def remember_arguments(context: click.Context, arguments: Sequence[str]) -> None
 def run_header() -> dict[str, Any]:
     """How the running command was called, and what it ran on.
 
-    `files` holds the text of settings and plans that were named: whoever has the JSON has those too.
+    `files` holds the text of settings and plans that were named: whoever has the JSON has those too. `inputs` are other
+    files that were, with their sizes and hashes.
     """
     from importlib.metadata import version  # noqa: PLC0415 - not needed to print help
 
@@ -44,7 +45,8 @@ def run_header() -> dict[str, Any]:
         "openvino": version("openvino"),
         "machine": _machine(),
         "models": [_model(path) for path in dict.fromkeys(path for path, _ in candidates)],
-        "files": dict(_texts(context.params, [plan for _, plan in candidates if plan is not None])),
+        "files": dict(texts(context.params, [plan for _, plan in candidates if plan is not None])),
+        "inputs": list(inputs(context.params)),
     }
 
 
@@ -87,11 +89,3 @@ def _model(path: Path) -> dict[str, Any]:
         return {"path": str(path), **asdict(identify(path))}
     except (OvpassError, OSError):
         return {"path": str(path), "sites": None, "weights": None, "changed": False}
-
-
-def _texts(params: Mapping[str, Any], plans: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    for path in [*(params[name] for name in _FILES if params.get(name) is not None), *plans]:
-        try:
-            yield str(path), Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            continue

@@ -12,9 +12,9 @@ from typing import Any
 from ovpass.extras import extra_module
 from ovpass.ir.output import write_text
 from ovpass.report import words
+from ovpass.report.again import commands
 from ovpass.report.compare import compare
 from ovpass.report.measured import BenchRun, EvaluateRun, Score
-from ovpass.report.provenance import commands
 from ovpass.report.side import Side
 from ovpass.report.view import make_view
 from ovpass.version import __version__
@@ -51,8 +51,8 @@ def check_extra() -> None:
 
 def render(side: Side, note: str = "") -> str:
     """The page of one side."""
-    view = make_view(side)
-    return _render("single.html", {"title": side.title, "view": view, "note": note})
+    content = {"view": make_view(side), "commands": commands(side.runs, note=note)}
+    return _render("single.html", {"title": side.title, "note": note, **content})
 
 
 def render_comparison(left: Side, right: Side, note: str = "") -> str:
@@ -64,7 +64,7 @@ def render_comparison(left: Side, right: Side, note: str = "") -> str:
     comparison = compare(left, right)
     views = [make_view(left, "A"), make_view(right, "B")]
     title = left.title if left.title == right.title else f"{left.title} and {right.title}"
-    content = {"comparison": comparison, "views": views, "commands": commands(left.runs, right.runs)}
+    content = {"comparison": comparison, "views": views, "commands": commands(left.runs, right.runs, note)}
     return _render("compare.html", {"title": title, "note": note, **content})
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ovpass.report.runs import Run
-from ovpass.report.words import command_line
-
-_EXTRAS = {"evaluate": "eval", "sensitivity": "eval", "tune": "eval", "bench": "genai"}
 
 
 def facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
@@ -44,39 +40,6 @@ def facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
 
 def _once(texts: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(texts))
-
-
-def commands(runs: Sequence[Run], against: Sequence[Run] = ()) -> str:
-    """What to type: the packages, each run, and the report of them."""
-    everything = [*runs, *against]
-    names = _file_names(everything)
-    used = {run.header.command for run in everything}
-    extras = ",".join(sorted({"report", *(extra for command, extra in _EXTRAS.items() if command in used)}))
-    packages = dict.fromkeys(f"'ovpass[{extras}]=={r.header.ovpass}' openvino=={r.header.openvino}" for r in everything)
-    lines = [f"pip install {package}" for package in packages]
-    for run, name in zip(everything, names, strict=True):
-        arguments = run.header.arguments if "--json" in run.header.arguments else (*run.header.arguments, "--json")
-        lines.append(f"{command_line(['ovpass', run.header.command, *arguments])} > {name}")
-    own, other = names[: len(runs)], names[len(runs) :]
-    flags = [word for name in other for word in ("--against", name)]
-    lines.append(command_line(["ovpass", "report", *own, *flags, "-o", "report.html"]))
-    return "\n".join(lines)
-
-
-def _file_names(runs: Sequence[Run]) -> list[str]:
-    total = Counter(run.header.command for run in runs)
-    seen: Counter[str] = Counter()
-    names = []
-    for run in runs:
-        command = run.header.command
-        seen[command] += 1
-        names.append(f"{command}-{seen[command]}.json" if total[command] > 1 else f"{command}.json")
-    return names
-
-
-def files(runs: Sequence[Run]) -> list[tuple[str, str]]:
-    """Settings and plans that the commands read, by the name that they were given."""
-    return list({name: text for run in runs for name, text in run.header.files.items()}.items())
 
 
 def settings_yaml(chosen: Mapping[str, Any], patterns: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ SHAPES: Mapping[str, type[Any]] = {
 }
 """The commands that can be shown, and what their JSON has to hold."""
 _TOO_LARGE = 2**64
+_VERSION = re.compile(r"[0-9A-Za-z.+!_-]+")
 
 
 class RunError(OvpassError):
@@ -95,6 +97,9 @@ def _header(data: Any, source: str) -> schema.Header:
             f"{source}: has format {data['run'].get('format')!r}, this version of ovpass reads {JSON_FORMAT}; {made}"
         )
     header: schema.Header = _structure(data["run"], schema.Header, f"{source}: run")
+    for package, version in (("ovpass", header.ovpass), ("openvino", header.openvino)):
+        if not _VERSION.fullmatch(version):
+            raise RunError(f"{source}: is damaged: run: {version!r:.60} is no version of {package}")
     return header
 
 

@@ -30,6 +30,15 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Input:
+    """A file that a command read, told again by its hash."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Header:
     """How a command was called. `files` are texts of settings and plans by the path that was typed."""
 
@@ -41,6 +50,7 @@ class Header:
     machine: Machine
     models: tuple[Model, ...]
     files: dict[str, str]
+    inputs: tuple[Input, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ovpass.report.accuracy import Figure
+from ovpass.report.again import files
 from ovpass.report.charts import Chart, frontier_chart, latency_charts
 from ovpass.report.conditions import Conditions, conditions
 from ovpass.report.map import Atlas, anchors, draw_maps
 from ovpass.report.measured import BenchRun
-from ovpass.report.provenance import commands, facts, files, settings_yaml
+from ovpass.report.provenance import facts, settings_yaml
 from ovpass.report.rules import rules_for
 from ovpass.report.side import Side
 from ovpass.report.sites import Key, kind_order, left_out
@@ -61,7 +62,6 @@ class View:
     rules_flags: str
     facts: tuple[tuple[str, str], ...]
     files: tuple[tuple[str, str], ...]
-    commands: str
     sections: tuple[tuple[str, str], ...]
 
     @property
@@ -105,7 +105,6 @@ def make_view(side: Side, letter: str = "") -> View:
         rules_flags=" ".join(f"--exempt {command_line([pattern])}" for pattern in patterns),
         facts=tuple(facts(side.runs)),
         files=tuple(files(side.runs)),
-        commands=commands(side.runs),
         sections=tuple(_sections(side)),
     )
 

@@ -14,9 +14,10 @@ from ovpass.errors import NoDeviceError, SettingsError
 from ovpass.verification.gpu_process import run_in_child
 from ovpass.verification.observation import Order, Seen
 
-INSTALL_HELP = """The simulated GPU needs Intel's OpenCL driver and a loader, no device and no kernel module:
+INSTALL = "apt-get install --no-install-recommends intel-opencl-icd ocl-icd-libopencl1"
+INSTALL_HELP = f"""The simulated GPU needs Intel's OpenCL driver and a loader, no device and no kernel module:
 
-    apt-get install --no-install-recommends intel-opencl-icd ocl-icd-libopencl1
+    {INSTALL}
 
 Measured with Debian 12's driver, version 22.43."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -64,3 +65,15 @@ def test_an_evaluation_names_the_models_and_plans_of_its_candidates(tmp_path: Pa
     run = ovpass.succeed("evaluate", LLAMA, f"{LLAMA}@plan={tmp_path / 'plan.yaml'}", *small).json["run"]
     assert [model["path"] for model in run["models"]] == [str(LLAMA)]
     assert list(run["files"]) == [str(tmp_path / "plan.yaml")]
+
+
+def test_other_files_are_told_by_their_hashes(tmp_path: Path, ovpass: CommandLine) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("It is a truth universally acknowledged. " * 40)
+    small = ("--text", text, "--tokenizer", LLAMA, "--windows", "1", "--window-tokens", "16", "--json")
+    run = ovpass.succeed("evaluate", LLAMA, f"{LLAMA}@64", *small).json["run"]
+    told = {entry["path"]: entry for entry in run["inputs"]}
+    assert told[str(text)]["sha256"] == hashlib.sha256(text.read_bytes()).hexdigest()
+    assert told[str(text)]["bytes"] == text.stat().st_size
+    assert {Path(path).name for path in told} >= {"text.txt", "openvino_tokenizer.xml"}
+    assert str(LLAMA / "openvino_model.bin") not in told

