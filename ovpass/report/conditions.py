@@ -66,7 +66,7 @@ def settings_facts(side: Side) -> Facts:
     facts["Timed"] = "; ".join(_timed(bench, subject) for bench in side.benchmarks for subject in bench.subjects)
     if side.measured is not None:
         sizes = dict.fromkeys(str(unit.group_size) for unit in side.measured.ranking if unit.group_size is not None)
-        facts["Sensitivity"] = f"by {side.measured.by}, at group sizes {', '.join(sizes) or 'not told'}"
+        facts["Sensitivity"] = f"by {side.measured.by}" + (f", at group size {', '.join(sizes)}" if sizes else "")
     return {name: text for name, text in facts.items() if text}
 
 

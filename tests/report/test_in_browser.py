@@ -8,7 +8,7 @@ import pytest
 
 from ovpass.report.page import write_report
 from tests.report.browser import PHONE, WIDE, Browser
-from tests.report.made import HOSTILE, everything, names, plan, side
+from tests.report.made import HOSTILE, everything, names, plan, side, verify
 
 MANY = 2000
 
@@ -187,3 +187,41 @@ def test_comparison(browser: Browser, tmp_path: Path) -> None:
     assert broken == []
     assert browser.run("return document.documentElement.scrollWidth") <= WIDE
     assert browser.violations() == []
+
+
+def test_long_names_and_comparisons_fit_a_phone(browser: Browser, tmp_path: Path) -> None:
+    far = "/mnt/" + "a_long_name_without_breaks" * 7 + "/settings.yaml"
+    runs = [plan(names(15)), plan(names(15), exempt=names(15)[:2])]
+    runs[1]["run"]["files"] = {far: "group_size: 64"}
+    left, right = (side([run, verify(run, differing=names(15)[3:5])]) for run in runs)
+    one, two = tmp_path / "one.html", tmp_path / "two.html"
+    write_report(right, one)
+    write_report(right, two, against=left)
+    for path in (one, two):
+        for width in (PHONE, WIDE):
+            browser.open(path, width=width)
+            assert browser.run("return document.documentElement.scrollWidth") <= width
+        browser.open(path, width=PHONE)
+        cut = "return Array.from(document.querySelectorAll('.cards')).filter(e => e.scrollWidth > e.clientWidth).length"
+        assert browser.run(cut) == 0
+        assert browser.violations() == []
+    # Each on a line of its own: what is found, and why.
+    reasons = "return Array.from(document.querySelectorAll(arguments[0]), e => getComputedStyle(e).display)"
+    assert set(browser.run(reasons, "#differing td:last-child .reason")) == {"block"}
+
+
+def test_a4_is_no_phone_and_prints_what_colours_mean(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    metrics = {"width": 717, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        assert browser.style(".cards thead", "display") == "table-header-group"
+        assert browser.style(".mark", "print-color-adjust") == "exact"
+        folded = browser.count("details:not([open])")
+        browser.run("document.querySelector('details').open = true; dispatchEvent(new Event('beforeprint'))")
+        assert browser.count("details:not([open])") == 0
+        browser.run("dispatchEvent(new Event('afterprint'))")
+        assert browser.count("details:not([open])") == folded - 1
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

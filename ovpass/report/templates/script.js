@@ -124,4 +124,9 @@ for (const map of every(".map")) {
   });
 }
 
-addEventListener("beforeprint", () => every("details").forEach((details) => (details.open = true)));
+let opened = [];
+addEventListener("beforeprint", () => {
+  opened = every("details:not([open])");
+  opened.forEach((details) => (details.open = true));
+});
+addEventListener("afterprint", () => opened.forEach((details) => (details.open = false)));
