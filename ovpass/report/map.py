@@ -151,6 +151,8 @@ def describe(site: Site) -> str:
         parts.append(site.weights)
     group = "" if site.group is None else f" {group_words(site.group)}"
     parts.append(f"{site.action}{group}{': ' + site.reason if site.reason else ''}")
+    if site.asked is not None:
+        parts.append(f"the file asked for {site.asked}")
     if site.found is not None:
         parts.append(f"found: {site.found}{'' if site.agrees else ', not as planned'}")
     if site.cost is not None:

@@ -55,7 +55,7 @@ class Header:
 
 @dataclass(frozen=True)
 class InspectedSite:
-    """A site and whether the target would quantize for it."""
+    """A site and whether the target would quantize for it; `asked` is what the file it was converted from asked for."""
 
     name: str
     kind: str
@@ -69,6 +69,7 @@ class InspectedSite:
     reason: str
     group_size: Group | None
     submodel: str = ""
+    asked: str | None = None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ _SHAPE = re.compile(r"(\d+)x(\d+)$")
 class Site:
     """One site. What no run says is None; `cost` is KL in nats a token with only it quantized.
 
-    `how` is what a plan settles for it beside the group size.
+    `how` is what a plan settles for it beside the group size, `asked` what the file that the model was converted from
+    asked for.
     """
 
     submodel: str
@@ -34,6 +35,7 @@ class Site:
     reason: str
     group: str | None
     how: str = ""
+    asked: str | None = None
     planned: str | None = None
     found: str | None = None
     agrees: bool | None = None
@@ -73,7 +75,8 @@ def gather(
     for entry in inspected.sites if inspected else ():
         sites[entry.submodel, entry.name] = _inspected(entry)
     for decision in decided:
-        sites[decision.submodel, decision.name] = _decided(decision)
+        known = sites.get((decision.submodel, decision.name))
+        sites[decision.submodel, decision.name] = replace(_decided(decision), asked=known.asked if known else None)
     if verified is not None:
         sites = _with_findings(sites, verified)
     if measured is not None and measured.by == "site":
@@ -97,6 +100,7 @@ def _inspected(entry: InspectedSite) -> Site:
         action=QUANTIZE if entry.eligible else SKIP,
         reason=entry.reason,
         group=entry.group_size if entry.eligible else None,
+        asked=entry.asked,
     )
 
 

@@ -79,7 +79,7 @@ def _where(side: Side) -> Line:
     if not side.sites:
         return Line(question, "unknown", "Not told: a run of inspect or plan names the sites.")
     if not on:
-        return Line(question, "off", "Nowhere.")
+        return Line(question, "off", "Nowhere.", tuple(_limits(side)))
     share = share_of_work(side.sites, on)
     part = f"{percent(share)} of the work" if share is not None else counted(len(on), "site")
     answer = f"In {part}, {_groups(side)}."
@@ -101,6 +101,8 @@ def _limits(side: Side) -> list[str]:
     others = sum(not site.on and site.action != EXEMPT for site in side.sites)
     if others > 0:
         details.append(f"{counted(others, 'other site')} not quantized; the table says why.")
+    for asked, count in Counter(site.asked for site in side.sites if site.asked).most_common(_SHOWN):
+        details.append(f"Of {counted(count, 'site')} the file that the model was converted from asked for {asked}.")
     threshold = side.verified.threshold if side.verified else None
     if threshold:
         details.append(f"Only for more than {counted(threshold, 'token')} at a time.")

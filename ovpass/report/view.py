@@ -65,6 +65,11 @@ class View:
     sections: tuple[tuple[str, str], ...]
 
     @property
+    def has_asked(self) -> bool:
+        """Whether the file that the model was converted from asked for anything."""
+        return any(site.asked for site in self.side.sites)
+
+    @property
     def has_cost(self) -> bool:
         """Whether sites were measured one by one."""
         return any(site.cost is not None for site in self.side.sites)
@@ -157,6 +162,8 @@ def _kinds(side: Side) -> list[KindRow]:
 
 def _columns(side: Side) -> list[tuple[str, str]]:
     columns = [("Site", ""), ("Kind", ""), ("Block", "num"), ("Weights", ""), ("Decision", ""), ("Group", "num")]
+    if any(site.asked for site in side.sites):
+        columns.append(("Asked for", ""))
     if side.verified is not None:
         columns.append(("Found", ""))
     if any(site.cost is not None for site in side.sites):

@@ -60,6 +60,20 @@ def test_verdict_tells_where_and_what_it_costs_and_gains() -> None:
     assert any("0.64" in detail and "X=1" in detail for detail in costs.details)
 
 
+def test_what_the_onnx_file_asked_for_is_told_without_a_plan_too() -> None:
+    run, asked = inspect(NAMES), "MatMulInteger (u8 asymmetric, per tensor)"
+    for entry in run["sites"]:
+        entry.update(eligible=False, group_size=None)
+    for entry in run["sites"][:4]:
+        entry["asked"] = asked
+    for shown in (side([run]), side([run, plan(NAMES)])):
+        page = render(shown)
+        assert page.count(f'data-label="Asked for" class="">{asked}<') == 4
+        assert page.count(f"the file asked for {asked}") == 4  # said of the cells of the map
+        assert f"Of 4 sites the file that the model was converted from asked for {asked}." in page
+    assert "Asked for" not in render(side([inspect(NAMES)]))
+
+
 def test_figures_are_those_of_the_runs() -> None:
     shown = {figure.label: figure.value for figure in figures(side([plan(NAMES, exempt=NAMES[:3]), evaluate()]))}
     assert shown["Sites quantized"] == "12 of 15"
