@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 _SHOWN = 300
 """Characters of a child's last line."""
 
 
+_HOME = str(Path(__file__).parents[1])
 _WITHOUT_FOLDER = "import sys; sys.path[:] = filter(None, sys.path); "
 """Of -m and -c Python looks into the current folder first, where a downloaded model can have modules of its own."""
 _RUN_MODULE = "import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
@@ -30,10 +32,11 @@ def python_module(module: str, *arguments: str) -> list[str]:
 def own_modules() -> dict[str, str]:
     """Environment variables with which a child finds the modules that this process does.
 
-    Those in the current folder come last, behind the installed ones.
+    Those in the current folder come last, behind the installed ones, unless ovpass itself is there.
     """
     paths = [os.path.abspath(path) for path in sys.path if path]  # noqa: PTH100 - nothing is to be resolved
-    return {"PYTHONPATH": os.pathsep.join(sorted(paths, key=lambda path: path == os.getcwd()))}  # noqa: PTH109
+    here = os.getcwd()  # noqa: PTH109
+    return {"PYTHONPATH": os.pathsep.join(sorted(paths, key=lambda path: path == here != _HOME))}
 
 
 def end(child: subprocess.Popen[bytes]) -> None:

@@ -13,7 +13,7 @@ from ovpass.convert.gguf import convert_gguf
 from ovpass.convert.hugging_face import convert_hugging_face
 from ovpass.convert.layers import find_linear_layers
 from ovpass.convert.sources import GGUF, HUGGING_FACE, ConversionSource, find_source
-from ovpass.convert.tokenizers import DETOKENIZER, TOKENIZER, carry_tokenizer
+from ovpass.convert.tokenizers import carry_tokenizer, is_converted
 from ovpass.errors import ModelError, OutputError, SettingsError
 from ovpass.ir.files import IrFile, open_source
 from ovpass.ir.output import publish, staging
@@ -143,10 +143,9 @@ def _describe(
 ) -> Converted:
     """Look at what was written as any reader would."""
     models = tuple(_describe_model(ir) for ir in open_source(folder).models)
-    tokenizer = all((folder / name).is_file() for name in (TOKENIZER, DETOKENIZER))
     if not any(model.layers for model in models):
         raise ModelError(f"{source.model}: was converted to a model without any MatMul with constant weights")
-    return Converted(destination, source.kind, task, tokenizer, models, tuple(notes))
+    return Converted(destination, source.kind, task, is_converted(folder), models, tuple(notes))
 
 
 def _describe_model(ir: IrFile) -> ConvertedModel:

@@ -16,6 +16,8 @@ from ovpass.convert.hugging_face_folder import (
     quantization,
     read_config,
 )
+from ovpass.convert.sources import PIPELINE
+from ovpass.convert.tokenizers import carry_tokenizer, has_tokenizer, is_converted, remove_tokenizer
 from ovpass.errors import ExtraError, ModelError, SettingsError
 from ovpass.rewrite import Progress
 
@@ -34,6 +36,8 @@ class Export:
     weight_format: str
     trust_remote_code: bool
     packed: bool
+    pipeline: bool
+    tokenizer: bool
 
 
 def convert_hugging_face(
@@ -57,14 +61,22 @@ def convert_hugging_face(
     config = read_config(source)
     check_weights(source)
     packed = quantization(config) is not None
-    if needs_remote_code(config) and not trust:
+    if needs_remote_code(source, config) and not trust:
         raise ModelError(f"{source}: brings Python code of its own; --trust-remote-code runs it, if you trust it")
     task = task or infer_task(config)
     _require_packages()
     plain = folder.parent / "plain"
-    order = Export(str(source.resolve()), str(folder), str(plain), task, weight_format, trust, packed)
+    pipeline = (source / PIPELINE).is_file()
+    tokenizer = pipeline or has_tokenizer(source)
+    order = Export(
+        str(source.resolve()), str(folder), str(plain), task, weight_format, trust, packed, pipeline, tokenizer
+    )
     progress("exporting by optimum-intel")
-    return task, _export(order, folder.parent, source)
+    notes = _export(order, folder.parent, source)
+    if not is_converted(folder):
+        remove_tokenizer(folder)
+        notes += carry_tokenizer(source, folder, progress)
+    return task, notes
 
 
 def _require_packages() -> None:

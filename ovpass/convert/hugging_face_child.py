@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ovpass.convert.hugging_face import Export
+from ovpass.convert.hugging_face_loading import checked_loading
 from ovpass.convert.hugging_face_packed import PackedCheckpoint
 from ovpass.errors import ExtraError, OvpassError
 from ovpass.extras import extra_module
@@ -40,28 +41,29 @@ def _reason(error: Exception, order: Export) -> str:
 
 def _carry_out(order: Export) -> list[str]:
     if not order.packed:
-        _export(order, order.source)
-        return []
+        return _export(order, order.source)
     from ovpass.convert.hugging_face_weights import put_back  # noqa: PLC0415 - brings OpenVINO along
 
     checkpoint = PackedCheckpoint(Path(order.source))
     checkpoint.write_plain(Path(order.plain))
-    _export(order, order.plain)
-    return put_back(checkpoint, Path(order.folder))
+    notes = _export(order, order.plain)
+    return [*notes, *put_back(checkpoint, Path(order.folder))]
 
 
-def _export(order: Export, source: str) -> None:
+def _export(order: Export, source: str) -> list[str]:
     exporter = extra_module("optimum.exporters.openvino", "export", _PURPOSE)
     formats = extra_module("optimum.intel", "export", _PURPOSE)
-    exporter.main_export(
-        source,
-        order.folder,
-        task=order.task,
-        ov_config=formats.OVConfig(dtype=order.weight_format),
-        trust_remote_code=order.trust_remote_code,
-        convert_tokenizer=True,
-        local_files_only=True,
-    )
+    with checked_loading(order.task, pipeline=order.pipeline) as notes:
+        exporter.main_export(
+            source,
+            Path(order.folder),
+            task=order.task,
+            ov_config=formats.OVConfig(dtype=order.weight_format),
+            trust_remote_code=order.trust_remote_code,
+            convert_tokenizer=order.tokenizer,
+            local_files_only=True,
+        )
+    return notes
 
 
 if __name__ == "__main__":

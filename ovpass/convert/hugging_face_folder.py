@@ -25,6 +25,8 @@ _TASKS = {
     "ForConditionalGeneration": "text2text-generation-with-past",
     "Model": "feature-extraction",
 }
+_TRANSLATORS = ("MarianMTModel",)
+"""Classes whose names end like those of bare encoders."""
 _SPEECH, _PICTURES = "automatic-speech-recognition-with-past", "image-text-to-text"
 
 
@@ -110,10 +112,13 @@ def infer_task(config: Mapping[str, Any]) -> str:
     """
     classes = config.get("architectures")
     name = str(classes[0]) if isinstance(classes, list) and classes else ""
+    if name in _TRANSLATORS:
+        return "text2text-generation-with-past"
     known = (task for ending, task in _TASKS.items() if name.endswith(ending))
     if (task := next(known, None)) is None:
         what = f"class {name}" if name else str(config.get("_class_name", "no class that is named"))
-        raise SettingsError(f"task: {what} does not tell it; name it, as in --task text-generation-with-past")
+        usual = "text-to-image" if "_class_name" in config else "text-generation-with-past"
+        raise SettingsError(f"task: {what} does not tell it; name it, as in --task {usual}")
     if name.endswith("ForConditionalGeneration"):
         if config.get("model_type") == "whisper":
             return _SPEECH
@@ -122,9 +127,9 @@ def infer_task(config: Mapping[str, Any]) -> str:
     return task
 
 
-def needs_remote_code(config: Mapping[str, Any]) -> bool:
-    """Whether the folder brings Python code of its own."""
-    return bool(config.get("auto_map"))
+def needs_remote_code(folder: Path, config: Mapping[str, Any]) -> bool:
+    """Whether the folder brings Python code of its own; a name alone is left from where transformers got the model."""
+    return bool(config.get("auto_map")) and any(folder.glob("*.py"))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -107,7 +107,13 @@ class PackedCheckpoint:
     @cached_property
     def names(self) -> list[str]:
         """The packed layers, by the name of the module."""
-        return [name.removesuffix(".qweight") for name in self._files if name.endswith(".qweight")]
+        found = [name.removesuffix(".qweight") for name in self._files if name.endswith(".qweight")]
+        if not found:
+            raise ModelError(
+                f"{CONFIG}: says that weights are packed by {self._method}, and none is; download weights and "
+                "configuration again, or take quantization_config out"
+            )
+        return found
 
     def _tensor(self, name: str) -> Any:
         with self._open(self._files[name]) as tensors:
@@ -133,6 +139,8 @@ class PackedCheckpoint:
         if codes.shape[1:] != scales.shape[1:] or zero_points.shape != scales.shape or len(codes) % len(scales):
             shapes = f"codes {codes.shape}, zero points {zero_points.shape}, scales {scales.shape}"
             raise ModelError(f"{self._folder}: {name}: {shapes} do not fit each other")
+        if not np.isfinite(scales).all():
+            raise ModelError(f"{self._folder}: {name}.scales has values that are not finite; download it again")
         if zero_points.max() > np.iinfo(np.uint8).max:
             raise ModelError(f"{self._folder}: {name}: a zero point of {zero_points.max()} is beyond 8 bits")
         if groups is not None and (groups.shape != codes.shape[:1] or not _even(groups, len(scales))):

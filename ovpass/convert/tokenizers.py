@@ -1,9 +1,11 @@
-"""Tokenizers of ONNX folders: carried along, and converted where the packages for it are there."""
+"""Tokenizers beside a model: carried along, and converted where the packages for it are there."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from ovpass.child_process import python_code
@@ -13,8 +15,11 @@ from ovpass.rewrite import Progress
 
 TOKENIZER, DETOKENIZER = "openvino_tokenizer.xml", "openvino_detokenizer.xml"
 
-_CARRIED = ("*config*.json", "*token*", "vocab.*", "merges.txt", "chat_template*", "*.model")
-_SOURCES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "*.model")
+_TOKENIZERS = ("*token*", "vocab*", "merges.txt", "*.model", "*.spm", "*.tiktoken")
+_CARRIED = (*_TOKENIZERS, "*config*.json", "chat_template*")
+_VOCABULARIES = ("tokenizer.json", "tekken.json", "vocab*", "*.model", "*.spm", "*.tiktoken")
+_OF_BYTES = ("ByT5", "Canine", "Perceiver")
+"""Classes of tokenizers without a vocabulary."""
 _CONVERT = """
 import openvino as ov
 from openvino_tokenizers import convert_tokenizer
@@ -25,6 +30,27 @@ for path, model in zip(sys.argv[2:], convert_tokenizer(tokenizer, with_detokeniz
 """
 
 
+def has_tokenizer(folder: Path) -> bool:
+    """Whether there is what a tokenizer is made of; without that transformers makes up one."""
+    if any(any(folder.glob(pattern)) for pattern in _VOCABULARIES):
+        return True
+    with suppress(OSError, ValueError, AttributeError):
+        config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        return str(config.get("tokenizer_class")).startswith(_OF_BYTES)
+    return False
+
+
+def is_converted(folder: Path) -> bool:
+    """Whether the folder, or one of a pipeline's below it, holds a tokenizer as a model."""
+    return any(path.with_name(DETOKENIZER).is_file() for path in folder.rglob(TOKENIZER))
+
+
+def remove_tokenizer(folder: Path) -> None:
+    """Take away what an exporter made up, or began to write."""
+    for path in [path for pattern in ("openvino_*token*", *_TOKENIZERS) for path in folder.glob(pattern)]:
+        path.unlink(missing_ok=True)
+
+
 def carry_tokenizer(source: Path | None, folder: Path, progress: Progress) -> list[str]:
     """Copy tokenizer and configurations from beside a model, and convert the tokenizer; returns notes."""
     if source is None:
@@ -33,7 +59,7 @@ def carry_tokenizer(source: Path | None, folder: Path, progress: Progress) -> li
         for path in sorted(source.glob(pattern)):
             if path.is_file() and not (folder / path.name).exists():
                 shutil.copyfile(path, folder / path.name)
-    if not any(any(folder.glob(pattern)) for pattern in _SOURCES):
+    if not has_tokenizer(folder):
         return [f"no tokenizer: {source} has none"]
     missing = [name for name in ("transformers", "openvino_tokenizers") if importlib.util.find_spec(name) is None]
     if missing:

@@ -157,7 +157,6 @@ def test_damaged_hugging_face_folders(
     ("config", "options", "named"),
     [
         ({"quantization_config": {"quant_method": "bitsandbytes"}}, (), "bitsandbytes"),
-        ({"auto_map": {"AutoModel": "own.Model"}}, (), "--trust-remote-code"),
         ({"architectures": ["Peculiar"]}, (), "--task"),
         ({"architectures": None}, (), "--task"),
         ({}, ("--weight-format", "int4"), "ovpass compress"),
@@ -169,6 +168,14 @@ def test_what_cannot_be_exported(
 ) -> None:
     source = hugging_face(tmp_path / "in", **config)
     assert named in ovpass.refuse("convert", source, "-o", tmp_path / "out", *options)
+
+
+def test_code_of_the_folder(ovpass: CommandLine, tmp_path: Path) -> None:
+    """Refused where there is some; a mere name of it is left in folders of models that transformers knows."""
+    source = hugging_face(tmp_path / "in", auto_map={"AutoModel": "own.Model"})
+    assert "--trust-remote-code" not in ovpass.refuse("convert", source, "-o", tmp_path / "out")
+    (source / "own.py").touch()
+    assert "--trust-remote-code" in ovpass.refuse("convert", source, "-o", tmp_path / "out")
 
 
 def test_options_for_hugging_face_alone(ovpass: CommandLine, tmp_path: Path) -> None:
@@ -183,6 +190,7 @@ def test_options_for_hugging_face_alone(ovpass: CommandLine, tmp_path: Path) -> 
         ({"architectures": ["GPT2LMHeadModel"]}, "text-generation-with-past"),
         ({"architectures": ["BertModel"]}, "feature-extraction"),
         ({"architectures": ["BertForMaskedLM"]}, "fill-mask"),
+        ({"architectures": ["MarianMTModel"]}, "text2text-generation-with-past"),
         ({"architectures": ["T5ForConditionalGeneration"]}, "text2text-generation-with-past"),
         (
             {"architectures": ["WhisperForConditionalGeneration"], "model_type": "whisper"},
@@ -196,7 +204,7 @@ def test_the_task_is_told_by_the_class(config: dict[str, Any], task: str) -> Non
 
 
 def test_pipelines_do_not_tell_their_task() -> None:
-    with pytest.raises(SettingsError, match=r"StableDiffusion3Pipeline.*--task"):
+    with pytest.raises(SettingsError, match=r"StableDiffusion3Pipeline.*--task text-to-image"):
         infer_task({"_class_name": "StableDiffusion3Pipeline"})
 
 

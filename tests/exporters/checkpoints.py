@@ -67,6 +67,36 @@ def bert(folder: Path) -> Path:
     return _save(_hf().BertModel(config), folder)
 
 
+def sd3(folder: Path) -> Path:
+    """A pipeline of diffusion, with three text encoders and their tokenizers."""
+    _torch().manual_seed(0)
+    df, hf = importlib.import_module("diffusers"), _hf()
+    _tokenizer(folder / "words")
+    words = hf.PreTrainedTokenizerFast.from_pretrained(folder / "words", model_max_length=16)
+    shutil.rmtree(folder / "words")
+    clip = hf.CLIPTextModelWithProjection(
+        hf.CLIPTextConfig(
+            vocab_size=VOCAB, hidden_size=64, intermediate_size=FFN, num_hidden_layers=1, num_attention_heads=1,
+            max_position_embeddings=16, projection_dim=64,
+        )
+    )  # fmt: skip
+    t5 = hf.T5EncoderModel(hf.T5Config(vocab_size=VOCAB, d_model=HIDDEN, d_kv=64, d_ff=FFN, num_layers=1, num_heads=2))
+    transformer = df.SD3Transformer2DModel(
+        sample_size=8, patch_size=2, in_channels=4, num_layers=1, attention_head_dim=64, num_attention_heads=2,
+        joint_attention_dim=HIDDEN, caption_projection_dim=HIDDEN, pooled_projection_dim=HIDDEN, out_channels=4,
+        pos_embed_max_size=8, qk_norm="rms_norm",
+    )  # fmt: skip
+    vae = df.AutoencoderKL(
+        block_out_channels=(32,), latent_channels=4, sample_size=16, norm_num_groups=8, layers_per_block=1,
+        shift_factor=0.0,
+    )  # fmt: skip
+    scheduler = df.FlowMatchEulerDiscreteScheduler()
+    df.StableDiffusion3Pipeline(transformer, scheduler, vae, clip, words, clip, words, t5, words).save_pretrained(
+        folder
+    )
+    return folder
+
+
 def pack(
     source: Path, folder: Path, method: str, *, group: int = 32, sym: bool = False, **more: Any
 ) -> dict[str, Array]:

@@ -15,7 +15,7 @@ import pytest
 from ovpass.passes.packing import evaluate
 from ovpass.sites import find_compressed_matmuls
 from tests.cli.command import CommandLine, contents
-from tests.exporters.checkpoints import BLOCKS, pack
+from tests.exporters.checkpoints import BLOCKS, pack, sd3
 from tests.exporters.running import logits, torch_logits
 
 NAME = "openvino_model.xml"
@@ -167,6 +167,108 @@ def test_inputs_whose_groups_do_not_fit(ovpass: CommandLine, llama_folder: Path,
     tensors[name] = tensors[name][cut].copy() + (cut.step == -1)
     files.save_file(tensors, path, metadata={"format": "pt"})
     assert name in ovpass.refuse("convert", tmp_path / "in", "-o", tmp_path / "out")
+
+
+def without(source: Path, folder: Path, *parts: str) -> Path:
+    """A copy without the tensors whose names have any of the parts."""
+    shutil.copytree(source, folder)
+    files = importlib.import_module("safetensors.numpy")
+    path = folder / "model.safetensors"
+    kept = {name: each for name, each in files.load_file(path).items() if not any(part in name for part in parts)}
+    files.save_file(kept, path, metadata={"format": "pt"})
+    return folder
+
+
+def test_tensors_that_are_missing_are_not_made_up(ovpass: CommandLine, llama_folder: Path, tmp_path: Path) -> None:
+    name = "model.layers.0.self_attn.q_proj.weight"
+    source = without(llama_folder, tmp_path / "in", name)
+    assert f"lack 1 tensor of LlamaForCausalLM, which would be random: {name}" in ovpass.refuse(
+        "convert", source, "-o", tmp_path / "out"
+    )
+    deeper = edited(llama_folder, tmp_path / "deeper", num_hidden_layers=BLOCKS + 1)
+    assert "lack 9 tensors" in ovpass.refuse("convert", deeper, "-o", tmp_path / "out")
+    pack(llama_folder, tmp_path / "packed", "gptq")
+    source = without(tmp_path / "packed", tmp_path / "less", "0.self_attn.q_proj.qweight")
+    assert name in ovpass.refuse("convert", source, "-o", tmp_path / "out")
+
+
+def test_tensors_that_nothing_is_made_of_are_named(ovpass: CommandLine, llama_folder: Path, tmp_path: Path) -> None:
+    source = edited(llama_folder, tmp_path / "in", num_hidden_layers=1)
+    found = ovpass.succeed("convert", source, "-o", tmp_path / "out", "--json").json
+    assert "9 tensors of the folder, not of LlamaForCausalLM, left out: model.layers.1." in found["notes"][0]
+
+
+def test_tied_weights_and_poolers_that_are_not_read_are_no_loss(
+    ovpass: CommandLine, llama_folder: Path, bert_folder: Path, tmp_path: Path
+) -> None:
+    tied = without(edited(llama_folder, tmp_path / "in", tie_word_embeddings=True), tmp_path / "tied", "lm_head")
+    assert ovpass.succeed("convert", tied, "-o", tmp_path / "a", "--json").json["notes"] == []
+    bare = without(bert_folder, tmp_path / "bare", "pooler")
+    assert ovpass.succeed("convert", bare, "-o", tmp_path / "b", "--json").json["notes"] == []
+    assert "pooler" not in (tmp_path / "b/openvino_model.xml").read_text()
+
+
+def test_tensors_of_another_shape(ovpass: CommandLine, llama_folder: Path, tmp_path: Path) -> None:
+    source = edited(llama_folder, tmp_path / "in", intermediate_size=512)
+    refused = ovpass.refuse("convert", source, "-o", tmp_path / "out")
+    assert "model.layers.0.mlp.down_proj.weight of LlamaForCausalLM is [128, 256] in the weights, [128, 512]" in refused
+
+
+def test_a_configuration_of_packed_weights_over_plain_ones(
+    ovpass: CommandLine, llama_folder: Path, tmp_path: Path
+) -> None:
+    source = edited(llama_folder, tmp_path / "in", quantization_config={"quant_method": "gptq", "bits": 4})
+    assert "packed by gptq, and none is" in ovpass.refuse("convert", source, "-o", tmp_path / "out")
+
+
+def test_scales_that_are_no_numbers(ovpass: CommandLine, llama_folder: Path, tmp_path: Path) -> None:
+    pack(llama_folder, tmp_path / "in", "gptq")
+    files = importlib.import_module("safetensors.numpy")
+    path = tmp_path / "in/model.safetensors"
+    tensors = files.load_file(path)
+    name = next(name for name in tensors if name.endswith(".scales"))
+    tensors[name][0, 0] = np.nan
+    files.save_file(tensors, path, metadata={"format": "pt"})
+    assert f"{name} has values that are not finite" in ovpass.refuse("convert", tmp_path / "in", "-o", tmp_path / "out")
+
+
+def test_a_tokenizer_is_not_made_up(ovpass: CommandLine, llama_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(llama_folder, tmp_path / "in", ignore=shutil.ignore_patterns("tokenizer*"))
+    found = ovpass.succeed("convert", tmp_path / "in", "-o", tmp_path / "out", "--json").json
+    assert (found["tokenizer"], found["notes"]) == (False, [f"no tokenizer: {tmp_path / 'in'} has none"])
+    assert not [path for path in (tmp_path / "out").iterdir() if "token" in path.name]
+
+
+def test_a_tokenizer_that_is_damaged_is_carried_along(ovpass: CommandLine, llama_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(llama_folder, tmp_path / "in")
+    (tmp_path / "in/tokenizer.json").write_text("{}")
+    found = ovpass.succeed("convert", tmp_path / "in", "-o", tmp_path / "out", "--json").json
+    assert not found["tokenizer"]
+    assert "the tokenizer was copied, not converted" in found["notes"][0]
+    assert (tmp_path / "out/tokenizer.json").read_text() == "{}"
+
+
+@pytest.fixture(scope="module")
+def pipeline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that no test changes."""
+    return sd3(tmp_path_factory.mktemp("sd3") / "hf")
+
+
+def test_a_pipeline(ovpass: CommandLine, pipeline_folder: Path, tmp_path: Path) -> None:
+    assert "--task text-to-image" in ovpass.refuse("convert", pipeline_folder, "-o", tmp_path / "out")
+    found = ovpass.succeed("convert", tmp_path / "in", "-o", tmp_path / "out", "--task", "text-to-image", "--json").json
+    assert found["tokenizer"]
+    assert {model["model"].partition("/")[0] for model in found["models"]} >= {"transformer", "text_encoder"}
+
+
+def test_tensors_that_a_pipeline_lacks(ovpass: CommandLine, pipeline_folder: Path, tmp_path: Path) -> None:
+    files = importlib.import_module("safetensors.numpy")
+    shutil.copytree(pipeline_folder, tmp_path / "in")
+    path = tmp_path / "in/transformer/diffusion_pytorch_model.safetensors"
+    tensors = files.load_file(path)
+    name = min(tensors)
+    files.save_file({key: each for key, each in tensors.items() if key != name}, path, metadata={"format": "pt"})
+    assert name in ovpass.refuse("convert", tmp_path / "in", "-o", tmp_path / "out", "--task", "text-to-image")
 
 
 def test_weights_that_are_missing(ovpass: CommandLine, llama_folder: Path, tmp_path: Path) -> None:
