@@ -124,13 +124,13 @@ def run_python(block: str, document: Document) -> None:
 
 
 @contextmanager
-def at_work(workplace: Path) -> Iterator[None]:
-    """Be in that folder, with models at hand and caches of its own."""
+def at_work(workplace: Path, columns: str = COLUMNS) -> Iterator[None]:
+    """Be in that folder, on a terminal of so many columns, with models at hand and caches of its own."""
     for name in LINKED:
         (workplace / name).symlink_to(ROOT / name)
     before = Path.cwd()
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    with patch.dict(os.environ, COLUMNS=COLUMNS, XDG_CACHE_HOME=str(workplace / ".cache"), PATH=programs):
+    with patch.dict(os.environ, COLUMNS=columns, XDG_CACHE_HOME=str(workplace / ".cache"), PATH=programs):
         os.chdir(workplace)
         try:
             yield
