@@ -23,8 +23,9 @@ INTRODUCTION = """# Known issues by OpenVINO version
 Written by `python scripts/known_issues.py -o docs/known-issues.md` from the table in `ovpass/targets/known_issues.py`.
 It is about dynamic quantization only, and about versions that ovpass runs with. Versions were told apart by their
 released wheels: by what the CPU plugin computes, what the GPU plugin compiles for a simulated Arc, and by the kernels'
-source text inside the plugin. What wrong kernels do on hardware is taken from the linked pages. Rules that hold in all
-these versions are no issues: see [how it works](how-it-works.md).
+source text inside the plugin. What wrong kernels do on hardware, and what newer devices do, is taken from the linked
+pages: "not seen here" stands for what no device at hand can show. Rules that hold in all these versions are no issues:
+see [how it works](how-it-works.md).
 
 `x`: the version has it.
 """
@@ -49,8 +50,12 @@ def entry(issue: KnownIssue) -> Iterator[str]:
     since = "" if issue.first == VERSIONS[0] else f"seen from {written(issue.first)} on, "
     yield from ("", f"## {issue.name}", "", f"{', '.join(issue.targets)}; {since}{until}.", "")
     yield from (issue.symptom, "", f"**What to do:** {issue.advice}", "")
-    shown = [f"shown by `{issue.shown_by}`"] if issue.shown_by else []
-    yield f"{'; '.join([*map(link, issue.links), *shown])}."
+    links = [*map(link, issue.links)]
+    if issue.shown_by:
+        links.append(f"shown by `{issue.shown_by}`")
+    elif issue.fixed is None:
+        links.append("not seen here")
+    yield f"{'; '.join(links)}."
 
 
 def link(address: str) -> str:

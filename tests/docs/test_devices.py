@@ -41,4 +41,3 @@ def test_a_known_issue_says_where_it_is_from(issue: KnownIssue) -> None:
     assert set(issue.targets) <= TARGETS.keys()
     assert issue.fixed is None or issue.first < issue.fixed
     assert issue.shown_by is None or (ROOT / issue.shown_by).is_file()
-    assert issue.fixed is not None or issue.shown_by is not None

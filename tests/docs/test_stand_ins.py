@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.docs.stand_ins import furnish, heads, sentences
-from tests.documents import Command, Document, at_work, commands_of, documents, read
+from tests.documents import ROOT, Command, Document, at_work, commands_of, documents, read
 
-LEFT_OUT = ("-hf", "arc_easy", "before/")
-"""Of commands: they need the exporters' environment, a network, or runs of another day."""
+LEFT_OUT = ("-hf", "arc_easy")
+"""Of commands: they need the exporters' environment or a network."""
 PROGRAMS = ("ovpass", "ovc")
 COLUMNS = "100"
 """Random models have longer numbers, and some longer names, than those shown."""
@@ -59,3 +59,10 @@ def compare(command: Command, out: str) -> None:
     missing = sentences(out) - sentences(command.shown)
     assert not sentences(command.shown) - sentences(out), out
     assert partly or not missing, command.text
+
+
+def test_the_program_to_record_runs(tmp_path: Path) -> None:
+    (program,) = read("docs/intercept-log.md").blocks("py")
+    (tmp_path / "model_out").symlink_to(ROOT / "models" / "tiny-llama-int4")
+    with at_work(tmp_path):
+        exec(compile(program.replace('"GPU"', '"CPU"'), "run.py", "exec"), {})

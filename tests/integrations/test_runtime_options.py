@@ -270,7 +270,7 @@ def test_all_options_of_a_target_are_shown() -> None:
         assert [option.name for option in options_in_force(target, around)] == known
 
 
-IN_IR = {OBEYED: "", IGNORED: ", not from the IR", NO_CACHE: ", from the IR without a KV cache"}
+IN_IR = {OBEYED: "", IGNORED: ", not from the IR", NO_CACHE: "; read from the IR only in models without a KV cache"}
 
 
 def test_the_document_shows_the_table() -> None:
