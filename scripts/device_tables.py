@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import click
@@ -32,8 +33,12 @@ Written by `{COMMAND}`,
 which compiles every case and exits with 1 where a plugin does not do what ovpass predicts: run it again with the next
 OpenVINO.
 
-A cell holds the group size in force for each one that was asked for, in the order of the list above the table; `-`
-stands for not quantized, "as asked" and "never" for all of them. Weights are type, symmetry, group and N x K.
+Of the group sizes above a table, a cell lists those with which the MatMul is quantized; "512 to 4096 as 512" are sizes
+that were asked for and the one in force. "As asked" and "never" stand for all of them. Weights are type, symmetry,
+group and N x K.
+
+The GPU with XMX is a simulated Arc A770. On Xe2 and later (Arc B series, Core Ultra 200V) per token means groups of 128
+for weights in 8 bits, by the plugin's source ([known issue](known-issues.md#xe2-groups)).
 """
 
 
@@ -79,15 +84,29 @@ def cell(groups: Groups | None) -> str:
         return "as asked"
     if not any(groups.values()):
         return "never"
-    return " ".join("-" if found is None else str(format_group_size(found)) for found in groups.values())
+    return ", ".join(granted(groups))
+
+
+def granted(groups: Groups) -> Iterator[str]:
+    """The sizes that work; those in a row that become one and the same, together."""
+    for found, run in groupby(groups, key=lambda asked: groups[asked]):
+        asked = list(run)
+        if found is None:
+            continue
+        ends = " to ".join(str(format_group_size(size)) for size in (asked[0], asked[-1])[: len(asked)])
+        yield ends if asked == [found] else f"{ends} as {format_group_size(found)}"
 
 
 def table(found: Sequence[Row]) -> Iterator[str]:
-    yield "| case | MatMul | weights | activation | predicted | plugin | |"
-    yield "|---|---|---|---|---|---|---|"
+    """With a column for names where cases have more than the one MatMul of most."""
+    named = len({row.name for row in found}) > 1
+    head = ("case", *(["MatMul"] if named else []), "weights", "activation", "predicted", "plugin")
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
     for row in found:
-        cells = (row.case, row.name, row.weights, row.activation, cell(row.predicted), cell(row.plugin))
-        yield f"| {' | '.join(cells)} | {'' if row.agrees else '**differs**'} |"
+        name = [row.name] if named else []
+        did = cell(row.plugin) + ("" if row.agrees else " **differs**")
+        yield f"| {' | '.join((row.case, *name, row.weights, row.activation, cell(row.predicted), did))} |"
 
 
 def section(title: str, zoos: Mapping[str, Sequence[int]], found: Mapping[tuple[str, str], Compared]) -> list[str]:

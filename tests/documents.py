@@ -71,7 +71,7 @@ class Document:
 
     def code(self) -> list[tuple[str, str]]:
         """All code blocks in order, with their languages."""
-        return re.findall(r"^```(\w+)\n(.*?)^```", self.text, re.DOTALL | re.MULTILINE)
+        return re.findall(r"^```([\w-]+)\n(.*?)^```", self.text, re.DOTALL | re.MULTILINE)
 
     def commands(self) -> list[Command]:
         """Each command of the console blocks."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from ovpass.groups import PER_TOKEN
 from ovpass.targets import TARGETS
 from ovpass.targets.known_issues import KNOWN_ISSUES, KnownIssue, known_issues
+from scripts.device_tables import cell
 from scripts.known_issues import page
 from tests.docs.tables import Section, codes, sections
 from tests.documents import ROOT, read
@@ -41,3 +43,10 @@ def test_a_known_issue_says_where_it_is_from(issue: KnownIssue) -> None:
     assert set(issue.targets) <= TARGETS.keys()
     assert issue.fixed is None or issue.first < issue.fixed
     assert issue.shown_by is None or (ROOT / issue.shown_by).is_file()
+
+
+def test_a_cell_lists_the_sizes_that_work() -> None:
+    groups = {16: None, 32: 32, 64: None, 128: 128, 256: 128, PER_TOKEN: PER_TOKEN}
+    assert cell(groups) == "32, 128 to 256 as 128, per-token"
+    assert cell({64: 32, 32: 32}) == "64 to 32 as 32"
+    assert (cell({32: 32}), cell({32: None})) == ("as asked", "never")

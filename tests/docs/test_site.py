@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import html
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -13,7 +15,8 @@ import pytest
 
 import ovpass
 from ovpass.cli.main import cli
-from tests.documents import ROOT, documents
+from tests.documents import ROOT, commands_of, documents, read
+from tests.report.browser import Browser, started
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +26,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with started(tmp_path_factory.mktemp("chromium")) as running:
+        yield running
 
 
 def text(page: Path) -> str:
@@ -63,3 +72,21 @@ def test_every_public_name_is_told(site: Path) -> None:
     names = set(ovpass.__all__) - {"__version__"}
     assert {name for name in names if f'id="ovpass.{name}"' not in page} == set()
     assert "__version__" in page
+
+
+def test_what_is_copied_of_a_console_are_its_commands(site: Path, browser: Browser) -> None:
+    browser.open(site / "first-half-hour.html")
+    copied = browser.run(
+        "return [...document.querySelectorAll('.language-console code')].map(block => {"
+        "  block.setAttribute('data-md-copying', '');"
+        "  return block.innerText.trim().replace(/\\n+/g, '\\n');"
+        "})"
+    )
+    blocks = read("docs/first-half-hour.md").blocks("console")
+    assert copied == ["\n".join(shlex.join(one.words) for one in commands_of(block)) for block in blocks]
+
+
+def test_blocks_are_not_cut_on_a_laptop(site: Path, browser: Browser) -> None:
+    browser.open(site / "first-half-hour.html")
+    wide = "return [...document.querySelectorAll('code')].filter(e => e.scrollWidth > e.clientWidth).map(e => e.innerText)"
+    assert browser.run(wide) == []

@@ -20,7 +20,7 @@ COLUMNS = "100"
 def shown(document: Document) -> Iterator[Command]:
     """The commands of its blocks that are not run elsewhere."""
     for language, block in document.code():
-        if language in ("text", "yaml"):
+        if language in ("shell-session", "yaml"):
             for command in commands_of(block):
                 if command.words[0] in PROGRAMS and not any(part in command.text for part in LEFT_OUT):
                     yield command
