@@ -35,7 +35,8 @@ class Refusal:
 class Target:
     """A device as ovpass knows it: its rules in the order in which the plugin comes to them.
 
-    `adjust` turns the group size asked for into the one the plugin uses, before the rules look at it.
+    `adjust` turns the group size asked for into the one the plugin uses, before the rules look at it; `adjusted` says
+    why, of a site, the one asked for and a different one that is used.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Target:
     compute: str
     refusals: tuple[Refusal, ...]
     adjust: Callable[[CompressedMatMul, int], int]
+    adjusted: Callable[[CompressedMatMul, int, int], str]
     per_site_group_size: bool
     exemptions: tuple[str, ...]
 
@@ -63,5 +65,5 @@ class Target:
 
     def _granted(self, site: CompressedMatMul, asked: int, effective: int) -> str:
         if effective != asked:
-            return f"zero points for every {effective} weights cap the group"
+            return self.adjusted(site, asked, effective)
         return f"{site.weight_type} weights, K={site.k}"

@@ -64,6 +64,12 @@ def _kernel_group(site: CompressedMatMul, group_size: int) -> int:
     return next((group for group in _KERNEL_GROUPS if group <= group_size and own % group == 0), 0)
 
 
+def _why_that_group(site: CompressedMatMul, asked: int, _: int) -> str:
+    if asked == PER_TOKEN:
+        return "the weights' own group"
+    return f"the kernel's largest group that divides the weights' {_scale_group(site)}"
+
+
 def _scale_group(site: CompressedMatMul) -> int:
     return site.weight_group_size or site.k
 
@@ -84,6 +90,7 @@ GPU = Target(
         Refusal("k-multiple-of-group", _CHECKS, _k_alignment),
     ),
     adjust=_kernel_group,
+    adjusted=_why_that_group,
     per_site_group_size=False,
     exemptions=("f16-weights",),
 )

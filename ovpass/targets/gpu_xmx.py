@@ -111,6 +111,10 @@ def _capped(site: CompressedMatMul, group_size: int) -> int:
     return min(group_size, site.weight_group_size or site.k, site.zero_point_group_size or site.k)
 
 
+def _why_capped(_: CompressedMatMul, __: int, used: int) -> str:
+    return f"zero points for every {used} weights cap the group"
+
+
 GPU_XMX = Target(
     name="gpu-xmx",
     title="Intel GPU with XMX",
@@ -133,6 +137,7 @@ GPU_XMX = Target(
         Refusal(NO_KERNEL, "measured: 'Could not find a suitable kernel for dynamicquantize'", _no_kernel),
     ),
     adjust=_capped,
+    adjusted=_why_capped,
     per_site_group_size=True,
     exemptions=("rank-4", "precise", "f16-zero-point", "f16-weights"),
 )

@@ -84,6 +84,15 @@ def test_per_token_is_capped_by_the_zero_points_group() -> None:
     assert granted(replace(site(group=128), zero_point_group_size=64), PER_TOKEN) == 64
 
 
+@pytest.mark.parametrize("asymmetric", [False, True])
+@pytest.mark.parametrize("asked", [64, PER_TOKEN])
+def test_no_zero_point_is_the_reason_for_its_groups(asymmetric: bool, asked: int) -> None:
+    verdict = GPU.verdict(site("i4", group=32, asymmetric=asymmetric), asked)
+    assert verdict.group_size == 32
+    assert "zero point" not in verdict.reason
+    assert "weights'" in verdict.reason
+
+
 def test_weights_must_be_the_second_input() -> None:
     (found,) = find_compressed_matmuls(linear_model("w_u4_asym_g128", weights_on_input0=True))
     assert GPU.verdict(found, 32).rule == "weights-first"
