@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from ovpass.choices import near_choice
 from ovpass.cpu_features import has_amx
 from ovpass.errors import SettingsError
 from ovpass.ir.metadata import Metadata
@@ -137,5 +138,7 @@ def targets_of(device: str | None) -> list[Target]:
     if name not in by_device and name.startswith("gpu."):
         name = "gpu"
     if name not in by_device:
-        raise SettingsError(f"device {device!r} is unknown; it is CPU, GPU, or one of {', '.join(TARGETS)}")
+        near = near_choice(name, by_device)
+        hint = f"; did you mean {near}?" if near else ""
+        raise SettingsError(f"device {device!r} is unknown; it is CPU, GPU, or one of {', '.join(TARGETS)}{hint}")
     return [TARGETS[target] for target in by_device[name]]

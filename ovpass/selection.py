@@ -14,9 +14,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from ovpass.choices import near_choice
 from ovpass.errors import SettingsError
 from ovpass.sites import KINDS
+from ovpass.words import counted
 
+_SHOWN = 3
 _FAMILIES = {kind.partition(".")[0] for kind in KINDS if "." in kind}
 
 
@@ -75,8 +78,8 @@ def _check(part: str, pattern: str) -> None:
         except re.error as error:
             raise SettingsError(f"pattern {pattern!r}: {error}") from error
     elif prefix == "kind" and rest not in KINDS and rest not in _FAMILIES:
-        near = difflib.get_close_matches(rest, KINDS, n=1)
-        hint = f"; did you mean kind:{near[0]}?" if near else ""
+        near = near_choice(rest, KINDS)
+        hint = f"; did you mean kind:{near}?" if near else ""
         raise SettingsError(f"pattern {pattern!r}: no such kind; the kinds are {', '.join(KINDS)}{hint}")
     elif prefix == "layer" and not re.fullmatch(r"\d+(-\d+)?", rest):
         raise SettingsError(f"pattern {pattern!r}: write a block as layer:3, several as layer:0-5")
@@ -117,6 +120,26 @@ def _near_misses(sites: Iterable[Selectable], pattern: str) -> str:
     elif pattern.startswith("layer:"):
         near = blocks
     else:
-        near = difflib.get_close_matches(pattern.removeprefix("re:"), names, n=3, cutoff=0.3)
+        near = _near_names(names, pattern)
+        near += [f"kind:{word}" for word in _words(sites) if word == pattern.casefold()]
     near = near or [*names[:2], *kinds[:2], *blocks]
     return f"; there are {', '.join(near)}" if near else "; the model has no compressed MatMul"
+
+
+def _words(sites: Iterable[Selectable]) -> set[str]:
+    """What can follow kind: in this model."""
+    kinds = {site.kind for site in sites}
+    return kinds | {kind.partition(".")[0] for kind in kinds}
+
+
+def _near_names(names: Sequence[str], pattern: str) -> list[str]:
+    """Of names that have the text in them an expression for all and some of them, else those most like it."""
+    text = pattern.removeprefix("re:")
+    if text != pattern:
+        parts = [name for name in names if re.search(text, name)]
+    else:
+        parts = [name for name in names if text.casefold() in name.casefold()]
+        text = f"(?i:{re.escape(text)})" if text not in "".join(parts) else re.escape(text)
+    if parts:
+        return [f"re:.*{text}.* ({counted(len(parts), 'site')})", *parts[:_SHOWN]]
+    return difflib.get_close_matches(text, names, n=_SHOWN, cutoff=0.3)

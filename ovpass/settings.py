@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ovpass.choices import check_choice, near_choice
 from ovpass.errors import SettingsError
 from ovpass.groups import format_group_size, parse_group_size
 from ovpass.known_options import check_runtime_options
@@ -79,9 +79,9 @@ class Settings:
         object.__setattr__(self, "runtime_options", check_runtime_options(self.runtime_options))
         object.__setattr__(self, "rules", _as_rules(self.rules))
         _check_types("settings", self)
-        _check_choice("lowering", self.lowering, LOWERINGS)
-        _check_choice("target", self.target, TARGETS)
-        _check_choice("exempt_with", self.exempt_with, EXEMPTIONS)
+        check_choice("lowering", self.lowering, LOWERINGS)
+        check_choice("target", self.target, TARGETS)
+        check_choice("exempt_with", self.exempt_with, EXEMPTIONS)
         if self.requantize and self.lowering != "int8":
             raise SettingsError("requantize: only the int8 lowering re-quantizes weights")
         if self.at_tokens < 1:
@@ -193,8 +193,8 @@ def _explain(error: Exception) -> str:
     known = [field.name for cls in (Settings, Rule) for field in dataclasses.fields(cls)]
     for leaf in _leaves(error, cattrs.ForbiddenExtraKeysError):
         for key in sorted(leaf.extra_fields):
-            near = difflib.get_close_matches(str(key), known, n=1)
-            text += f"; did you mean {near[0]!r}?" if near else f"; the keys are {', '.join(known)}"
+            near = near_choice(key, known)
+            text += f"; did you mean {near!r}?" if near else f"; the keys are {', '.join(known)}"
     return text
 
 
@@ -234,10 +234,3 @@ def _as_rules(given: object) -> tuple[Rule, ...]:
         odd = next(rule for rule in listed if not isinstance(rule, Rule))
         raise SettingsError(f"rules: expected one or more of Rule, found {odd!r}")
     return rules
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        near = difflib.get_close_matches(str(value), choices, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise SettingsError(f"{name} {value!r} is unknown; it is one of {', '.join(choices)}{hint}")

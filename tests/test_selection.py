@@ -63,7 +63,11 @@ def test_every_kind_can_be_named(kind: str) -> None:
         (HEAD[:-1], [HEAD]),
         (HEAD.upper(), []),
         (f"re:{HEAD[:-3]}", [HEAD]),
-        ("re:lm_head", ["lm_head"]),
+        ("re:lm_head", ["lm_head", "re:.*lm_head.* (1 site)"]),
+        ("lm_head", ["kind:lm_head", "re:.*lm_head.* (1 site)", HEAD]),
+        ("LM_head", ["kind:lm_head", HEAD]),
+        ("attn", ["kind:attn"]),
+        ("o_proj", ["re:.*o_proj.* (2 sites)", "layers.0.self_attn.o_proj", "layers.1.self_attn.o_proj"]),
         ("kind:other", ["kind:mlp.down", "kind:lm_head"]),
         ("layer:2", ["layer:0-1"]),
         ("layer:5-3", ["layer:0-1"]),
@@ -78,6 +82,14 @@ def test_what_picks_nothing_is_told_what_there_is(
         select(sites, pattern)
     assert repr(pattern) in str(error.value)
     assert all(word in str(error.value) for word in words)
+
+
+def test_the_expression_that_is_offered_picks_what_it_says(sites: list[CompressedMatMul]) -> None:
+    for text in ("o_proj", "O_PROJ", "re:o_proj", "aten::linear"):
+        with pytest.raises(SettingsError) as error:
+            select(sites, text)
+        offered = str(error.value).partition("; there are ")[2].partition(" (")[0]
+        assert {site.name for site in select(sites, offered)} == {s.name for s in sites if text[-6:].lower() in s.name}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
+from ovpass.choices import near_choice
 from ovpass.cli.run_header import remember_arguments
 from ovpass.cli.signals import ending_in_order
 from ovpass.errors import CheckFailedError, OvpassError
@@ -50,6 +51,14 @@ class _LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(f"ovpass.cli.{cmd_name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        near = near_choice(args[0], _COMMANDS)
+        if args[0] not in _COMMANDS and near and not args[0].startswith("-"):
+            ctx.fail(f"No such command {args[0]!r}; did you mean {near!r}?")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
+from ovpass.choices import check_choice
 from ovpass.convert.modes import BACKUPS, FALLBACKS, MODES, PER_CHANNEL, Mode
 from ovpass.errors import SettingsError
 from ovpass.selection import Selector
@@ -42,10 +42,10 @@ class Recipe:
     ignore: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_choice("mode", self.mode, tuple(MODES))
-        _check_choice("group-size-fallback", self.group_size_fallback, FALLBACKS)
+        check_choice("mode", self.mode, tuple(MODES))
+        check_choice("group-size-fallback", self.group_size_fallback, FALLBACKS)
         if self.backup_mode is not None:
-            _check_choice("backup-mode", self.backup_mode, BACKUPS)
+            check_choice("backup-mode", self.backup_mode, BACKUPS)
         for pattern in self.ignore:
             Selector(pattern)
         self._check_group()
@@ -125,10 +125,3 @@ class Recipe:
             raise SettingsError(
                 f"codebook: mode {self.mode} has none of its own; modes codebook and adaptive_codebook do"
             )
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        near = difflib.get_close_matches(value, choices, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise SettingsError(f"{name} {value!r} is unknown; it is one of {', '.join(choices)}{hint}")

@@ -12,12 +12,12 @@ smollm2@DYNAMIC_QUANTIZATION_GROUP_SIZE=32   the plugin's own: names in capitals
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ovpass.choices import check_choice, near_choice
 from ovpass.errors import SettingsError
 from ovpass.groups import parse_group_size
 from ovpass.settings import Rule, Settings, settings_from_dict
@@ -120,8 +120,8 @@ def _with_rules(settings: Settings, rules: list[Rule], profile: str | None) -> S
 
 def _known(key: str) -> str:
     if key not in _KEYS:
-        near = difflib.get_close_matches(key, _KEYS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(_KEYS)}"
+        near = near_choice(key, _KEYS)
+        hint = f"did you mean {near!r}?" if near else f"the settings are {', '.join(_KEYS)}"
         raise SettingsError(f"setting {key!r} is unknown; {hint}")
     return key
 
@@ -147,6 +147,5 @@ def profile_target(name: str) -> str | None:
     """
     if name == NO_PROFILE:
         return None
-    if name not in PROFILES:
-        raise SettingsError(f"profile {name!r} is unknown; it is one of {', '.join(PROFILES)}, {NO_PROFILE}")
+    check_choice("profile", name, (*PROFILES, NO_PROFILE))
     return PROFILES[name]

@@ -1,6 +1,6 @@
 """Targets: the devices' rules, one module each."""
 
-from ovpass.errors import SettingsError
+from ovpass.choices import check_choice
 from ovpass.targets.base import Refusal, Target, Verdict
 from ovpass.targets.cpu import CPU
 from ovpass.targets.gpu import GPU
@@ -15,8 +15,7 @@ def get_target(name: str) -> Target:
     Raises:
         SettingsError: for a name that is none.
     """
-    if name not in TARGETS:
-        raise SettingsError(f"target {name!r} is unknown; it is one of {', '.join(TARGETS)}")
+    check_choice("target", name, TARGETS)
     return TARGETS[name]
 
 

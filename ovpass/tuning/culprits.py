@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ovpass.choices import check_choice
 from ovpass.errors import ModelError, SettingsError
 from ovpass.groups import format_group_size
 from ovpass.plan import QUANTIZE, Decision, Plan
@@ -35,10 +36,8 @@ class Question:
     output: Callable[[str], None] = lambda _: None
 
     def __post_init__(self) -> None:
-        if self.find not in FIND:
-            raise SettingsError(f"find {self.find!r} is unknown; it is one of {', '.join(FIND)}")
-        if self.by not in BY:
-            raise SettingsError(f"by {self.by!r} is unknown; it is one of {', '.join(BY)}")
+        check_choice("find", self.find, FIND)
+        check_choice("by", self.by, BY)
         if (self.max_kl is None) == (self.check is None):
             raise SettingsError("say what broken means, by either max-kl or check")
         if self.max_kl is not None and not (math.isfinite(self.max_kl) and self.max_kl >= 0):

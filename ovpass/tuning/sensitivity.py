@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ovpass.choices import check_choice
 from ovpass.errors import SettingsError
 from ovpass.evaluation.windows import Window
 from ovpass.groups import PER_TOKEN
@@ -64,8 +65,7 @@ class Measure:
     groups: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.by not in BY:
-            raise SettingsError(f"by {self.by!r} is unknown; it is one of {', '.join(BY)}")
+        check_choice("by", self.by, BY)
         if self.refine < 0:
             raise SettingsError(f"refine {self.refine}: take the number of sites to measure exactly")
         if self.refine and not self.fast:

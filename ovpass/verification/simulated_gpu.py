@@ -10,7 +10,8 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ovpass.errors import NoDeviceError, SettingsError
+from ovpass.choices import check_choice
+from ovpass.errors import NoDeviceError
 from ovpass.verification.gpu_process import run_in_child
 from ovpass.verification.observation import Order, Seen
 
@@ -59,8 +60,7 @@ def get_profile(name: str) -> Profile:
     Raises:
         SettingsError: for a name that is none.
     """
-    if name not in PROFILES:
-        raise SettingsError(f"simulated device {name!r} is unknown; it is one of {', '.join(PROFILES)}")
+    check_choice("simulated device", name, PROFILES)
     return PROFILES[name]
 
 

@@ -233,6 +233,25 @@ def test_bad_usage(ovpass: CommandLine, args: list[str]) -> None:
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.parametrize(
+    ("args", "meant"),
+    [
+        (["inspct"], "'inspect'"),
+        (["inspect", LLAMA, "--target", "GPU-XMX"], "'gpu-xmx'"),
+        (["plan", LLAMA, "--target", "GPU"], "'gpu'"),
+        (["verify", LLAMA, "--simulate", "arc-a780"], "'arc-a770'"),
+        (["bisect", LLAMA, "--max-kl", 1, "--find", "frist"], "'first'"),
+        (["sensitivity", LLAMA, "--by", "sites"], "'site'"),
+        (["sensitivity", LLAMA, "--profile", "gpu-noxmx"], "'gpu-no-xmx'"),
+        (["explain", LLAMA, "--device", "gpu-xnx"], "gpu-xmx"),
+    ],
+)
+def test_what_was_meant(ovpass: CommandLine, args: list[object], meant: str) -> None:
+    ran = ovpass(*args)
+    assert ran.code == 2
+    assert f"did you mean {meant}?" in ran.err
+
+
 PLANS = {
     "no yaml": lambda _: "{",
     "no keys": lambda _: "[]",

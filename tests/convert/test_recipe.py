@@ -16,7 +16,7 @@ from ovpass.errors import SettingsError
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"mode": "int4"}, "did you mean int4_sym"),
+        ({"mode": "int4"}, "did you mean 'int4_sym'"),
         ({"mode": "int8_sym", "group_size": 128}, "per channel"),
         ({"mode": "int8_sym", "ratio": 0.5}, "ratio"),
         ({"mode": "int8_asym", "all_layers": True}, "all-layers"),

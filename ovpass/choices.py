@@ -1,0 +1,27 @@
+"""Settings that are one of a few words: what is none of them is told the likeliest."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+
+from ovpass.errors import SettingsError
+
+
+def check_choice(name: str, value: str, choices: Collection[str]) -> None:
+    """Make sure that `value`, of the setting `name`, is one of them.
+
+    Raises:
+        SettingsError: naming the setting, what there is, and a near miss.
+    """
+    if value not in choices:
+        near = near_choice(value, choices)
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise SettingsError(f"{name} {value!r} is unknown; it is one of {', '.join(choices)}{hint}")
+
+
+def near_choice(value: object, choices: Collection[str]) -> str | None:
+    """The one most like `value`, capitals apart; None where none is like it."""
+    spelt = {choice.casefold(): choice for choice in choices}
+    near = difflib.get_close_matches(str(value).casefold(), spelt, n=1)
+    return spelt[near[0]] if near else None
