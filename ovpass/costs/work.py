@@ -16,14 +16,12 @@ _SCALE_BYTES = 4  # f32, as ovpass re-quantizes
 class Work:
     """A product of activations [tokens, `k`] and weights [`n`, `k`].
 
-    `weight_bytes` are those of the weights as they lie in memory, scales and zero points included;
-    `activation_bytes` those of the activation and the product of one token.
+    `weight_bytes` are those of the weights as they lie in memory, scales and zero points included.
     """
 
     k: int
     n: int
     weight_bytes: float
-    activation_bytes: float
 
     @property
     def macs(self) -> int:
@@ -32,13 +30,13 @@ class Work:
 
     @classmethod
     def per_channel(cls, k: int, n: int) -> Work:
-        """Weights in 8 bits with one f32 scale a channel; activations in 16 bits."""
-        return cls(k, n, k * n + _SCALE_BYTES * n, 2 * (k + n))
+        """Weights in 8 bits with one f32 scale a channel."""
+        return cls(k, n, k * n + _SCALE_BYTES * n)
 
 
 def site_work(site: CompressedMatMul) -> Work:
     """The work of a site with its weights as they are stored."""
-    return Work(site.k, site.n, weight_bytes(site), (site.k + site.n) * element_bits(site.compute_type) / 8)
+    return Work(site.k, site.n, weight_bytes(site))
 
 
 def weight_bytes(site: CompressedMatMul) -> float:

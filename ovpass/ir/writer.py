@@ -39,14 +39,13 @@ _SHAPE_BYTES = 1024
 class _NewBytes:
     """Constants to append, each content once; offsets count from the start of the .bin."""
 
-    start: int
     chunks: list[bytes]
     end: int
     known: dict[bytes, int]
 
     @classmethod
     def after(cls, size: int) -> _NewBytes:
-        return cls(size, [], size, {})
+        return cls([], size, {})
 
     def add(self, content: bytes) -> int:
         if content not in self.known:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -26,13 +25,12 @@ def look(order: Order, core: ov.Core | None = None) -> Seen:
     core = core or ov.Core()
     with _own_folder() as folder:
         config = _config(order, folder)
-        started = time.perf_counter()
         try:
             model = core.read_model(order.model)
             compiled = core.compile_model(model, order.device, config)
         except RuntimeError as error:
             return Seen(error=str(error), compiled=False)
-        bench = _Bench(core, model, order.device, config, compiled, time.perf_counter() - started)
+        bench = _Bench(core, model, order.device, config, compiled)
         try:
             return bench.look(order, folder)
         except RuntimeError as error:
@@ -53,16 +51,10 @@ class _Bench:
     """A compiled model, and more of it from the cache: a profiling status sticks, so each run wants a fresh one."""
 
     def __init__(
-        self,
-        core: ov.Core,
-        model: ov.Model,
-        device: str,
-        config: Mapping[str, Any],
-        compiled: ov.CompiledModel,
-        seconds: float,
+        self, core: ov.Core, model: ov.Model, device: str, config: Mapping[str, Any], compiled: ov.CompiledModel
     ) -> None:
         self._core, self._model, self._device, self._config = core, model, device, config
-        self._compiled, self._seconds = compiled, seconds
+        self._compiled = compiled
         self._unused = True
 
     def look(self, order: Order, folder: Path) -> Seen:
@@ -78,7 +70,7 @@ class _Bench:
         asked = int(self._compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE"))
         name = str(self._core.get_property(self._device, "FULL_DEVICE_NAME"))
         xmx = "GPU_HW_MATMUL" in self._core.get_property(self._device, "OPTIMIZATION_CAPABILITIES")
-        return Seen(None, True, tuple(matmuls), tuple(runs), threshold, asked, self._seconds, name, xmx)
+        return Seen(None, True, tuple(matmuls), tuple(runs), threshold, asked, name, xmx)
 
     def _run(self, tokens: int) -> TokenRun:
         compiled = self._fresh()

@@ -70,7 +70,6 @@ class Seen:
     runs: tuple[TokenRun, ...] = ()
     threshold: int | None = None
     group_size_property: int | None = None
-    compile_seconds: float = 0.0
     device_name: str = ""
     xmx: bool = True
 
