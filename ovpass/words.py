@@ -1,8 +1,16 @@
-"""Counts in sentences."""
+"""Counts in sentences, and what others' errors say."""
 
 from __future__ import annotations
+
+_SHOWN = 300
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
     """`1 site`, `2 sites`; `many` where the plural is more than an s, as in `1 site is`, `2 sites are`."""
     return f"{count} {one if count == 1 else many or f'{one}s'}"
+
+
+def last_line(error: Exception) -> str:
+    """What OpenVINO says, without the places in its sources."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:_SHOWN] if lines else "no reason given"

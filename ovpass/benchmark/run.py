@@ -16,10 +16,7 @@ from ovpass.benchmark.result import Outcome, Result, make_cells
 from ovpass.benchmark.subjects import Subject
 from ovpass.benchmark.workload import DEFAULT_LENGTHS, Workload
 from ovpass.errors import ModelError, SettingsError, VerifyError
-from ovpass.verification.simulated_gpu import NOT_COVERED
-
-_SIMULATION = "SetCommandStreamReceiver"
-"""The driver's key for where commands go: 0, and -1, are the hardware; all others record or simulate."""
+from ovpass.verification.simulated_gpu import NOT_COVERED, RECEIVER, is_simulated
 
 
 def run_benchmark(
@@ -58,10 +55,9 @@ def refuse_simulated(device: str) -> None:
     Raises:
         VerifyError: where the environment has the GPU driver do that.
     """
-    receiver = os.environ.get(_SIMULATION, "")
-    if device != "CPU" and receiver not in ("", "0", "-1"):
+    if device != "CPU" and is_simulated():
         raise VerifyError(
-            f"{_SIMULATION}={receiver} is set, so the GPU is simulated: {NOT_COVERED}; "
+            f"{RECEIVER}={os.environ[RECEIVER]} is set, so the GPU is simulated: {NOT_COVERED}; "
             "unset it to measure on a real one, or measure on --device CPU"
         )
 

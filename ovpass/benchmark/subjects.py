@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ovpass.errors import ModelError, SettingsError
 from ovpass.ir.files import IrFile, open_source
+from ovpass.model_at import split_model
 from ovpass.model_config import context_length, read_config
 from ovpass.noted import noted_plan
 from ovpass.plan import QUANTIZE, Plan
@@ -40,20 +41,21 @@ class Subject:
 def parse_subject(text: str, device: str, common: Mapping[str, str] | None = None) -> Subject:
     """Read `MODEL` or `MODEL@NAME=VALUE,NAME=VALUE`.
 
-    MODEL is all before the last @ that an = follows. Properties given here win over `common` ones, and those over what
+    Properties given here win over `common` ones, and those over what
     ovpass noted in the model. The environment variables that it noted are set as they are.
 
     Raises:
         ModelError: for a model that is not there, or that cannot be run as it lies there.
         SettingsError: for anything after the @ that is no compile property.
     """
-    model, given = _split(text)
-    xml, generates = _find(Path(model))
+    model, rest = split_model(text)
+    given = {} if rest is None else _properties(text, rest)
+    xml, generates = _find(model)
     document = xml.document()
     stateful = "ReadValue" in document.graph.types
     path = xml.xml
     if generates and stateful:
-        path = Path(model)
+        path = model
         _check_tokenizers(path)
     plan = noted_plan(document.metadata)
     on_cpu = device == "CPU"
@@ -69,10 +71,7 @@ def parse_subject(text: str, device: str, common: Mapping[str, str] | None = Non
     )
 
 
-def _split(text: str) -> tuple[str, dict[str, str]]:
-    model, at, rest = text.rpartition("@")
-    if not at or "=" not in rest:
-        return text, {}
+def _properties(text: str, rest: str) -> dict[str, str]:
     pairs = [(part, *part.partition("=")) for part in rest.split(",")]
     for part, name, equals, value in pairs:
         if not equals or not value or not _PROPERTY.fullmatch(name):
@@ -80,7 +79,7 @@ def _split(text: str) -> tuple[str, dict[str, str]]:
                 f"{text}: {part!r} is no compile property; write MODEL@NAME=VALUE,NAME=VALUE, "
                 "for example model@DYNAMIC_QUANTIZATION_GROUP_SIZE=32,INFERENCE_PRECISION_HINT=f32"
             )
-    return model, {name: value for _, name, _, value in pairs}
+    return {name: value for _, name, _, value in pairs}
 
 
 def _find(path: Path) -> tuple[IrFile, bool]:

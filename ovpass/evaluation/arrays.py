@@ -17,9 +17,10 @@ from numpy.lib.npyio import NpzFile
 from ovpass.errors import ModelError
 from ovpass.evaluation.candidates import Candidate
 from ovpass.evaluation.preparation import Prepared, prepare, prepare_reference
-from ovpass.evaluation.runner import compiled, last_line
+from ovpass.evaluation.runner import compiled
 from ovpass.evaluation.summary import Estimate, estimate
 from ovpass.verification.inputs import input_specs
+from ovpass.words import last_line
 
 Array = npt.NDArray[Any]
 Inputs = Mapping[str, Array]

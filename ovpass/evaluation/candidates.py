@@ -20,6 +20,7 @@ from typing import Any
 from ovpass.choices import check_choice, near_choice
 from ovpass.errors import SettingsError
 from ovpass.groups import parse_group_size
+from ovpass.model_at import split_model
 from ovpass.settings import Rule, Settings, settings_from_dict
 
 PROFILES: Mapping[str, str | None] = {"gpu": "gpu-xmx", "gpu-xmx": "gpu-xmx", "gpu-no-xmx": "gpu", "cpu": "cpu"}
@@ -61,25 +62,13 @@ def parse_candidate(text: str, profile: str = "gpu") -> Candidate:
     Raises:
         SettingsError: naming the candidate and the setting that is wrong.
     """
-    path, settings = _split(text)
+    path, settings = split_model(text)
     if settings is None:
         return Candidate(text, path, profile=profile_target(profile))
     try:
         return _structure(text, path, settings, profile)
     except SettingsError as error:
         raise SettingsError(f"{text}: {error}") from error
-
-
-def _split(text: str) -> tuple[Path, str | None]:
-    """The model and what follows its @; both can hold an @ themselves, so the longest path that is there counts."""
-    if "@" not in text or Path(text).exists():
-        return Path(text), None
-    parts = text.split("@")
-    for count in range(len(parts) - 1, 0, -1):
-        path = "@".join(parts[:count])
-        if path and Path(path).exists():
-            return Path(path), "@".join(parts[count:])
-    return Path("@".join(parts[:-1])), parts[-1]
 
 
 def _structure(label: str, path: Path, rest: str, profile: str) -> Candidate:

@@ -13,6 +13,7 @@ from ovpass.errors import ModelError
 from ovpass.evaluation.feeding import LOGITS, TokenFeed
 from ovpass.evaluation.preparation import Prepared
 from ovpass.evaluation.windows import Window
+from ovpass.words import last_line
 
 Array = npt.NDArray[Any]
 
@@ -65,9 +66,3 @@ def compiled(prepared: Prepared, name: str, device: str) -> ov.CompiledModel:
         return ov.Core().compile_model(prepared.model, device, dict(prepared.properties))
     except RuntimeError as error:
         raise ModelError(f"{name}: does not compile on {device}: {last_line(error)}") from error
-
-
-def last_line(error: Exception) -> str:
-    """What OpenVINO says, without the places in its sources."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "no reason given"

@@ -13,6 +13,7 @@ from xml.etree.ElementTree import ParseError
 from ovpass.errors import ModelError
 from ovpass.ir.document import IrDocument
 from ovpass.sites import CompressedMatMul, find_sites
+from ovpass.words import last_line
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 # Graphs of string operations that need an extension to be read, and that have no MatMul.
 _TOKENIZERS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
 _HEAD = 4096
-_SHOWN = 300
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class IrFile:
         try:
             return ov.Core().read_model(self.xml)
         except RuntimeError as error:
-            raise ModelError(f"{self.xml}: OpenVINO cannot read it: {_last_line(error)}") from error
+            raise ModelError(f"{self.xml}: OpenVINO cannot read it: {last_line(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,3 @@ def _is_ir(xml: Path) -> bool:
     with xml.open("rb") as stream:
         head = stream.read(_HEAD)
     return re.match(rb"\s*(<\?xml[^>]*>)?\s*(<!--.*?-->\s*)*<net\b", head, re.DOTALL) is not None
-
-
-def _last_line(error: Exception) -> str:
-    """What OpenVINO says, without the places in its sources."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else "no reason given")[:_SHOWN]

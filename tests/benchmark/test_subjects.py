@@ -10,7 +10,7 @@ import pytest
 
 import ovpass
 from ovpass.benchmark.subjects import parse_subject
-from ovpass.errors import ModelError, SettingsError
+from ovpass.errors import SettingsError
 from ovpass.model_config import context_length, read_config
 from tests.cli.command import ENCODER, LLAMA
 
@@ -25,8 +25,7 @@ def test_properties_of_its_own_win() -> None:
 
 @pytest.mark.parametrize("text", ["@a=1", "@A", "@A=", "@A=1,", "@A=1,b=2", "@=1"])
 def test_what_is_no_property(text: str) -> None:
-    kind = SettingsError if "=" in text else ModelError
-    with pytest.raises(kind, match=LLAMA.name):
+    with pytest.raises(SettingsError, match=LLAMA.name):
         parse_subject(f"{LLAMA}{text}", "CPU")
 
 
@@ -34,6 +33,9 @@ def test_an_at_sign_in_a_name(tmp_path: Path) -> None:
     folder = tmp_path / "user@host=1" / "llama@int4"
     shutil.copytree(LLAMA, folder)
     assert parse_subject(f"{folder}@A=1", "CPU").path == folder
+    named = Path(shutil.copytree(LLAMA, tmp_path / "llama@B=1"))
+    assert parse_subject(str(named), "CPU").path == named
+    assert parse_subject(f"{named}@A=1", "CPU").properties == {"A": "1"}
 
 
 def test_only_a_language_model_s_folder_generates(tmp_path: Path) -> None:

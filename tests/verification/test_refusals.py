@@ -14,12 +14,22 @@ from ovpass.passes import CapGroups, Exempt, PassManager
 from ovpass.verification import Order, SimulatedGpu
 from ovpass.verification.gpu_process import run_in_child
 from ovpass.verification.refusals import refusal
-from ovpass.verification.simulated_gpu import INSTALL_HELP
+from ovpass.verification.simulated_gpu import INSTALL_HELP, RECEIVER, is_simulated
 from tests.builders import linear_model, trio_model
 from tests.passes.helpers import transformed
 from tests.verification.command import ENCODER, CommandLine, saved
 
 ARC = ("--simulate", "arc-a770")
+
+
+@pytest.mark.parametrize(
+    ("receiver", "simulated"), [("1", True), ("2", True), ("0", False), ("-1", False), ("", False)]
+)
+def test_where_the_driver_sends_commands_tells_a_simulated_gpu(
+    receiver: str, simulated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(RECEIVER, receiver)
+    assert is_simulated() is simulated
 
 
 @pytest.fixture
