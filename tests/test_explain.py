@@ -45,6 +45,13 @@ def asking(group_size: str | None) -> ov.Model:
     return model
 
 
+@pytest.mark.parametrize(("amx", "quantized"), [(True, 0), (False, 1)])
+def test_in_bf16_a_cpu_quantizes_without_amx_only(amx: bool, quantized: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ovpass.explain.has_amx", lambda: amx)
+    assert answer("cpu", {PRECISION: "bf16"}).quantized == quantized
+    assert answer("cpu", F32).quantized == 1
+
+
 @pytest.mark.parametrize(
     ("properties", "ir", "size", "source"),
     [

@@ -14,6 +14,10 @@ from ovpass.convert.compress import Compressed, compress_source
 from ovpass.convert.modes import MODES
 from ovpass.convert.recipe import Recipe
 from ovpass.errors import ModelError, OvpassError, SettingsError, TextError
+from ovpass.evaluation.options import WindowOptions
+from ovpass.evaluation.texts import read_text
+from ovpass.evaluation.tokenizer import load_tokenizer
+from ovpass.evaluation.windows import make_windows
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.note import read_note
 from ovpass.rewrite import transform
@@ -292,3 +296,10 @@ def test_what_nncf_cannot_do_is_said_in_one_line(llama: Path, tmp_path: Path, mo
     with pytest.raises(ModelError, match=r"with gptq: the shapes do not match; try it without gptq$"):
         compress_source(llama, tmp_path / "out", recipe, calibration=FEW)
     assert not any(tmp_path.iterdir())
+
+
+def test_calibration_is_not_on_the_text_of_evaluations() -> None:
+    evaluated = make_windows(read_text(None), load_tokenizer(LLAMA), WindowOptions(8, 512))
+    seen = np.concatenate([window.ids for window in evaluated]).tobytes()
+    for sample in Calibration(samples=3, tokens=64).read(LLAMA):
+        assert sample.tobytes() not in seen

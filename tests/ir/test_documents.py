@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import openvino as ov
 import pytest
+from openvino import opset13 as op
 
 from ovpass.errors import ModelError
 from ovpass.ir.files import IrFile
@@ -98,3 +100,11 @@ def test_a_layer_without_what_is_asked_of_it_is_named(tmp_path: Path) -> None:
         graph.element_type(matmul)
     assert str(ir.xml) in str(refused.value)
     assert graph.name(matmul) in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.int64])
+def test_small_constants_are_read_from_the_weights(tmp_path: Path, kind: type[np.generic]) -> None:
+    x = op.parameter([2, 6], np.float32)
+    model = ov.Model([op.reshape(x, op.constant(np.array([3, -1], kind)), special_zero=False)], [x])
+    graph = IrFile(saved(model, tmp_path)).document().graph
+    assert graph.integers(graph.types.index("Constant")) == [3, -1]

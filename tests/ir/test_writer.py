@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import openvino as ov
 import pytest
 from openvino import opset13 as op
 
+from ovpass.errors import OutputError
 from ovpass.rewrite import strip_source, transform
 from ovpass.settings import Rule, Settings
 from tests.builders import (
@@ -84,6 +86,28 @@ def test_strip_gives_back_packed_weights_of_bodies(tmp_path: Path, plan: str) ->
     strip_source(tmp_path / "out.xml", tmp_path / "back.xml")
     assert structure(read(tmp_path / "back.xml")) == structure(read(xml))
     assert weights(tmp_path / "back.xml") == weights(xml)
+
+
+def test_new_constants_are_aligned(tmp_path: Path) -> None:
+    """Plugins map them into memory as they lie."""
+    xml = saved(linear_model("w_i8_sym_ch", k=96, n=33), tmp_path)
+    transform(xml, tmp_path / "out.xml", PLANS["emulate"])
+    added = [offset for _, offset, _ in constants(tmp_path / "out.xml") if offset >= len(weights(xml))]
+    assert added
+    assert not any(offset % 64 for offset in added)
+
+
+def test_weights_that_are_cut_short_are_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    xml, save = saved(swiglu_model("w_u8_asym_ch"), tmp_path), ov.save_model
+
+    def cut(model: ov.Model, path: Path, **options: bool) -> None:
+        save(model, path, **options)
+        os.truncate(path.with_suffix(".bin"), path.with_suffix(".bin").stat().st_size - 1)
+
+    monkeypatch.setattr(ov, "save_model", cut)
+    with pytest.raises(OutputError):
+        transform(xml, tmp_path / "out.xml", PLANS["int8"])
+    assert not (tmp_path / "out.xml").exists()
 
 
 def test_weights_that_stay_are_linked(tmp_path: Path) -> None:

@@ -42,3 +42,5 @@ def test_a_range_for_each_channel() -> None:
 def test_what_8_bits_do_not_hold() -> None:
     assert recoded(np.array([[-129, 128]], np.int32), 0) is None
     assert recoded(np.array([[5, 300]], np.int32), 1) is None
+    assert recoded(np.array([[0, 256]], np.int32), 0) is None
+    assert recoded(np.array([[-255], [1]], np.int32), 1) is None

@@ -91,6 +91,13 @@ def test_agrees_with_emulate_per_token(fmt: str, rank: int, tokens: int) -> None
     assert distance(outputs(int8(model), inputs), outputs(emulated, inputs)) < 2e-3
 
 
+def test_tokens_near_zero_are_divided_by_the_floor() -> None:
+    model, x = linear_model("w_i8_sym_ch"), activations(1, 20, K)
+    x *= 0.001 / np.abs(x).max()
+    codes = np.rint(x / np.float32(0.003) * 127) * np.float32(0.003) / 127
+    assert relative(outputs(int8(model), {"x": x}), outputs(model, {"x": codes}, 0)) < 1e-3
+
+
 @pytest.mark.parametrize("static", [None, 20])
 @pytest.mark.parametrize("bias", [False, True])
 def test_agrees_in_other_shapes(static: int | None, bias: bool) -> None:

@@ -235,6 +235,15 @@ def test_the_environment_it_needs() -> None:
     assert planned(model, lowering="emulate", threshold=7, symmetric=False).run_environment == {}
 
 
+def test_asymmetric_works_per_token_said_in_so_many_words() -> None:
+    plan = planned(linear_model("w_i8_sym_ch"), symmetric=False, group_size=PER_TOKEN)
+    assert plan.run_environment == {ASYMMETRIC: "1"}
+
+
+def test_int8_leaves_transposed_activations_alone() -> None:
+    assert "transposed" in only(planned(linear_model(transpose_a=True), lowering="int8")).reason
+
+
 def test_asymmetric_is_refused_where_the_model_asks_for_groups() -> None:
     with pytest.raises(SettingsError, match="per token"):
         planned(with_options(linear_model(), **{GROUP_SIZE: 64}), symmetric=False)

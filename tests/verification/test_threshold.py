@@ -25,6 +25,7 @@ def test_bisection(threshold: int) -> None:
 
     assert find_threshold(run) == threshold
     assert len(tried) <= (2 if threshold == 64 else 15)
+    assert threshold <= 65 or min(tried[2:]) > 65
 
 
 def test_none_where_it_never_runs() -> None:
