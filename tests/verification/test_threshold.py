@@ -15,7 +15,7 @@ from tests.simulated_gpu import Job
 THRESHOLD = {"OV_GPU_DYNAMIC_QUANTIZATION_THRESHOLD": "128"}
 
 
-@pytest.mark.parametrize("threshold", [0, 1, 2, 63, 64, 128, 1000, LARGEST - 1])
+@pytest.mark.parametrize("threshold", [0, 1, 2, 63, 64, 70, 128, 1000, LARGEST - 1])
 def test_bisection(threshold: int) -> None:
     tried = []
 
