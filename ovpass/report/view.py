@@ -161,9 +161,9 @@ def _kinds(side: Side) -> list[KindRow]:
 
 
 def _columns(side: Side) -> list[tuple[str, str]]:
-    columns = [("Site", ""), ("Kind", ""), ("Block", "num"), ("Weights", ""), ("Decision", ""), ("Group", "num")]
+    columns = [("Site", ""), ("Kind", ""), ("Block", "num"), ("Weights", "long"), ("Decision", ""), ("Group", "num")]
     if any(site.asked for site in side.sites):
-        columns.append(("Asked for", ""))
+        columns.append(("Asked for", "long"))
     if side.verified is not None:
         columns.append(("Found", ""))
     if any(site.cost is not None for site in side.sites):

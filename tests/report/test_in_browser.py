@@ -73,6 +73,32 @@ def test_filter_and_sort(browser: Browser, page: Path) -> None:
     browser.run("document.querySelector(arguments[0]).click()", f"{cost} button")
     assert shown()[0] == HOSTILE
     assert browser.run("return document.querySelector(arguments[0]).ariaSort", cost) == "descending"
+    browser.run("document.querySelector(arguments[0]).click()", f"{cost} button")
+    assert shown()[-1] == "lm_head"  # in the model's order again
+    fill("kind", "lm_head")
+    assert shown() == ["lm_head"]
+    browser.run("document.querySelector('a.cell').click()")
+    assert len(shown()) == 15
+
+
+def test_forced_colours_leave_what_colours_mean(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    forced = {"features": [{"name": "forced-colors", "value": "active"}]}
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", forced)
+    browser.run("document.querySelector('.by-cost').click()")
+    shades = browser.run(
+        "return Array.from(document.querySelectorAll('.map a.cell'), c => getComputedStyle(c).backgroundColor)"
+    )
+    assert len(set(shades)) > 3
+    assert browser.style(".choice input:checked + span", "outline-style") == "solid"
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_a_copied_name_can_be_copied_again(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.run("const b = document.querySelector('button.copy'); b.click(); b.click()")
+    waited = "const [done] = arguments; setTimeout(() => done(document.querySelector('button.copy').textContent), 1500)"
+    assert browser.driver.execute_async_script(waited) == "Copy"
 
 
 def test_arrow_keys_move_over_the_map_and_say_why(browser: Browser, page: Path) -> None:

@@ -2,6 +2,7 @@
 // Everything can be read without this: it sorts and filters, copies, and moves over the map with arrow keys.
 document.documentElement.classList.remove("no-js");
 
+const MANY = 500; // rows of which a filter waits until the typing stops
 const every = (selector, within = document) => Array.from(within.querySelectorAll(selector));
 
 function sortRows(table, column, descending) {
@@ -22,13 +23,14 @@ function sortRows(table, column, descending) {
 }
 
 for (const table of every("table.sortable")) {
-  const heads = every("thead th", table);
+  const heads = every("thead th", table), rows = Array.from(table.tBodies[0].rows);
   heads.forEach((head, column) => {
     head.querySelector("button").addEventListener("click", () => {
-      const descending = head.getAttribute("aria-sort") === "ascending";
+      const next = { ascending: "descending", descending: null }[head.getAttribute("aria-sort")];
       heads.forEach((other) => other.removeAttribute("aria-sort"));
-      head.setAttribute("aria-sort", descending ? "descending" : "ascending");
-      sortRows(table, column, descending);
+      if (next === null) return table.tBodies[0].append(...rows);
+      head.setAttribute("aria-sort", next ?? "ascending");
+      sortRows(table, column, next === "descending");
     });
   });
 }
@@ -49,7 +51,12 @@ for (const tools of every("form.tools")) {
     });
     count.textContent = `${shown} of ${rows.length} shown`;
   };
-  tools.addEventListener("input", filter);
+  let waiting;
+  tools.addEventListener("input", () => {
+    clearTimeout(waiting);
+    if (rows.length > MANY) waiting = setTimeout(filter, 150);
+    else filter();
+  });
   tools.addEventListener("submit", (event) => event.preventDefault());
   tools.querySelector("button").addEventListener("click", (event) => {
     const names = every("tbody tr:not([hidden]) .name", document.getElementById(tools.dataset.table));
@@ -67,14 +74,25 @@ async function copy(text, button) {
     document.execCommand("copy");
     area.remove();
   }
-  const label = button.textContent;
+  button.dataset.label ??= button.textContent;
   button.textContent = "Copied";
-  setTimeout(() => (button.textContent = label), 1200);
+  setTimeout(() => (button.textContent = button.dataset.label), 1200);
 }
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button.copy");
   if (button) copy(document.getElementById(button.dataset.of)?.textContent ?? button.parentElement.querySelector(".name").textContent, button);
+});
+
+// A cell leads to its row, whatever the filter hides.
+document.addEventListener("click", (event) => {
+  const cell = event.target.closest("a.cell");
+  const row = cell && document.getElementById(cell.hash.slice(1));
+  if (!row?.hidden) return;
+  const tools = document.querySelector(`form.tools[data-table="${row.closest("table").id}"]`);
+  tools.reset();
+  row.hidden = false; // at once: it is gone to before a filter that waits
+  tools.dispatchEvent(new Event("input"));
 });
 
 const tip = document.getElementById("tip");
