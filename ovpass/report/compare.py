@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ovpass.report.accuracy import accuracy
+from ovpass.report.checks import RunError
 from ovpass.report.conditions import environment_of, pairs, settings_facts
 from ovpass.report.models import one_model
-from ovpass.report.runs import RunError
 from ovpass.report.side import Side
 from ovpass.report.sites import Site
 from ovpass.report.timing import times

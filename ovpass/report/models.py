@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from ovpass.errors import OvpassError
 from ovpass.evaluation.candidates import Candidate, parse_candidate
 from ovpass.identity import Identity
+from ovpass.report.checks import RunError
 from ovpass.report.measured import EvaluateRun
-from ovpass.report.runs import Run, RunError
+from ovpass.report.runs import Run
 from ovpass.report.schema import Model
 
 _COMPARING = ("evaluate", "bench")

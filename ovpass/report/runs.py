@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ovpass.errors import OvpassError, SettingsError
 from ovpass.groups import format_group_size
 from ovpass.report import measured, schema
+from ovpass.report.checks import RunError, check_run
 from ovpass.report.printable import printable, printable_data
-from ovpass.settings import settings_from_dict
 from ovpass.version import JSON_FORMAT
 
 SHAPES: Mapping[str, type[Any]] = {
@@ -30,10 +29,6 @@ SHAPES: Mapping[str, type[Any]] = {
 """The commands that can be shown, and what their JSON has to hold."""
 _TOO_LARGE = 2**64
 _VERSION = re.compile(r"[0-9A-Za-z.+!_-]+")
-
-
-class RunError(OvpassError):
-    """A file that is no run of a command, or runs that do not belong together."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +75,9 @@ def make_run(data: Any, source: str) -> Run:
     found = _structure(data, SHAPES[header.command], source)
     verified = _structure(data["verify"], schema.VerifyRun, source) if data.get("verify") else None
     run = Run(source, header, found, verified)
-    if isinstance(found, measured.BenchRun):
-        _check_subjects(found, source)
-    planned = found.plan if isinstance(found, measured.TuneRun) else found
-    if isinstance(planned, schema.PlanRun):
-        _check_settings(planned.settings, source)
+    check_run(found, source)
+    if verified is not None:
+        check_run(verified, source)
     return run
 
 
@@ -101,18 +94,6 @@ def _header(data: Any, source: str) -> schema.Header:
         if not _VERSION.fullmatch(version):
             raise RunError(f"{source}: is damaged: run: {version!r:.60} is no version of {package}")
     return header
-
-
-def _check_subjects(found: measured.BenchRun, source: str) -> None:
-    if not found.subjects or any(not 0 <= m.subject < len(found.subjects) for m in found.measurements):
-        raise RunError(f"{source}: is damaged: it has measurements of models that it does not name")
-
-
-def _check_settings(settings: Mapping[str, Any], source: str) -> None:
-    try:
-        settings_from_dict(dict(settings))
-    except SettingsError as error:
-        raise RunError(f"{source}: is damaged, or of another version of ovpass: settings: {error}") from error
 
 
 def _structure(data: Any, shape: type[Any], source: str) -> Any:
@@ -158,5 +139,7 @@ def _number(value: Any, _: Any) -> float:
 
 def _group(value: Any, _: Any) -> schema.Group:
     if isinstance(value, int) and not isinstance(value, bool):
+        if value < 0:
+            raise ValueError(f"expected a group size, found {value!r:.60}")
         return schema.Group(str(format_group_size(value)))
     return schema.Group(_strictly(value, str))

@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import TypeVar
 
+from ovpass.report.checks import RunError
 from ovpass.report.measured import BenchRun, EvaluateRun, SensitivityRun, TuneRun
 from ovpass.report.models import one_model, subjects
-from ovpass.report.runs import Run, RunError
+from ovpass.report.runs import Run
 from ovpass.report.schema import DecidedSite, InspectRun, Model, PlanRun, VerifyRun
 from ovpass.report.sites import OFF, Site, gather
 from ovpass.settings import Settings, settings_from_dict

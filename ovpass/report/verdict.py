@@ -14,11 +14,10 @@ from ovpass.report.rules import rules_for
 from ovpass.report.schema import VerifyRun
 from ovpass.report.side import Side
 from ovpass.report.sites import left_out, share_of_work
-from ovpass.report.words import group_words, interval, listed, number, percent, ratio
+from ovpass.report.words import change, group_words, interval, listed, number, percent, ratio
 from ovpass.words import counted
 
 _SHOWN = 4
-_X = "x\N{NO-BREAK SPACE}"
 METRICS = {"ttft_ms": "Time to first token", "tpot_ms": "Time per output token", "latency_ms": "Latency"}
 """Times by what they are called."""
 
@@ -161,8 +160,8 @@ def _apart(own: str, first: str) -> tuple[str, str]:
 
 
 def _times(series: Series) -> str:
-    within = f" (95 %: {interval(series.interval, '.2f')})" if series.interval else ""
-    return f"{_X}{ratio(series.ratio)}{within}"
+    within = f" (ratio {ratio(series.ratio)}, 95 %: {interval(series.interval, '.2f')})" if series.interval else ""
+    return f"{change(series.ratio)}{within}"
 
 
 def longest(bench: BenchRun, subject: int) -> list[tuple[str, int | None, Series]]:
@@ -190,6 +189,6 @@ def figures(side: Side, *, timed: bool = True) -> list[Figure]:
         subject = len(bench.subjects) - 1
         for what, tokens, series in longest(bench, subject)[:1]:
             taken, at = f"{number(series.median)} ms", f"at {tokens} tokens, " if tokens else ""
-            value, note = (taken, "") if series.ratio is None else (f"{_X}{ratio(series.ratio)}", f"{taken} ")
+            value, note = (taken, "") if series.ratio is None else (change(series.ratio), f"{taken} ")
             found.append(Figure(what, value, f"{note}{at}{bench.device}"))
     return found

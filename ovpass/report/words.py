@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 
 PER_TOKEN = "per-token"
+_NOTHING = 0.5
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -36,17 +37,27 @@ def signed_percent(value: float | None) -> str:
     return f"{value:+.2f} %" if abs(value) < 1e6 else f"{'+' if value > 0 else ''}{number(value)} %"
 
 
-def interval(bounds: tuple[float, float] | None, form: str = ".2g") -> str:
-    """A 95 % interval; empty where there is none."""
+def interval(bounds: tuple[float, float] | None, form: str = "") -> str:
+    """A 95 % interval, in the notation of its value unless `form` says another; empty where there is none."""
     if bounds is None:
         return ""
-    low, high = (f"{bound:{form}}" if abs(bound) < 1e6 else number(bound, 2) for bound in bounds)
+    low, high = (f"{bound:{form}}" if form and abs(bound) < 1e6 else number(bound, 2) for bound in bounds)
     return f"{low} to {high}"
 
 
 def ratio(value: float | None) -> str:
     """How many times as much."""
     return f"{value:.2f}" if value is not None and abs(value) < 1e6 else number(value)
+
+
+def change(value: float | None) -> str:
+    """A ratio of times in words, so that nobody takes it for a speed-up."""
+    if value is None or not math.isfinite(value):
+        return number(value)
+    by = abs(value - 1) * 100
+    if by < _NOTHING:
+        return "the same"
+    return f"{number(by, 2)} % {'less' if value < 1 else 'more'}"
 
 
 def group_words(group: str) -> str:

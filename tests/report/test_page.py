@@ -9,14 +9,15 @@ import pytest
 
 from ovpass.ir.files import open_source
 from ovpass.report.again import commands, files
+from ovpass.report.checks import RunError
 from ovpass.report.compare import compare
 from ovpass.report.map import draw_maps
 from ovpass.report.page import render, render_comparison
 from ovpass.report.rules import rules_for
-from ovpass.report.runs import RunError
 from ovpass.report.sites import left_out
 from ovpass.report.verdict import figures, verdict
 from ovpass.report.view import make_view
+from ovpass.report.words import change, interval, number
 from ovpass.selection import select
 from ovpass.sites import CompressedMatMul, find_sites
 from tests.cli.command import LLAMA
@@ -57,7 +58,7 @@ def test_verdict_tells_where_and_what_it_costs_and_gains() -> None:
     assert any("64 tokens" in detail for detail in where.details)
     assert "0.012" in costs.answer
     assert "+0.85" in costs.answer
-    assert any("0.64" in detail and "X=1" in detail for detail in costs.details)
+    assert any("36 % less" in detail and "X=1" in detail for detail in costs.details)
 
 
 def test_what_the_onnx_file_asked_for_is_told_without_a_plan_too() -> None:
@@ -72,6 +73,15 @@ def test_what_the_onnx_file_asked_for_is_told_without_a_plan_too() -> None:
         assert page.count(f"the file asked for {asked}") == 4  # said of the cells of the map
         assert f"Of 4 sites the file that the model was converted from asked for {asked}." in page
     assert "Asked for" not in render(side([inspect(NAMES)]))
+
+
+@pytest.mark.parametrize(("ratio", "words"), [(1.17, "17 % more"), (0.57, "43 % less"), (1.001, "the same")])
+def test_times_are_told_in_words_that_are_no_speed_up(ratio: float, words: str) -> None:
+    assert change(ratio) == words
+
+
+def test_intervals_are_written_as_their_values_are() -> None:
+    assert (number(1.6e-4, 2), interval((1.56e-4, 1.64e-4))) == ("1.6e-4", "1.6e-4 to 1.6e-4")
 
 
 def test_figures_are_those_of_the_runs() -> None:

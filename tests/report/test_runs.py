@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from ovpass.report.checks import RunError
 from ovpass.report.page import render
-from ovpass.report.runs import RunError, load_run
+from ovpass.report.runs import load_run
 from ovpass.report.side import Side
 from tests.report.made import (
     bench,
@@ -77,6 +78,28 @@ def test_settings_that_are_none_are_refused(settings: dict[str, Any]) -> None:
     for run in (planned, tuned):
         with pytest.raises(RunError, match="settings"):
             loaded([run])
+
+
+def test_runs_that_contradict_themselves_are_refused() -> None:
+    def refused(run: dict[str, Any], place: tuple[Any, ...], value: Any) -> None:
+        holder = run
+        for key in place[:-1]:
+            holder = holder[key]
+        holder[place[-1]] = value
+        with pytest.raises(RunError):
+            loaded([run])
+
+    seen = verify(plan(NAMES))
+    refused(verify(plan(NAMES)), ("ok",), False)
+    refused(verify(plan(NAMES), differing=NAMES[:1]), ("ok",), True)
+    refused(verify(plan(NAMES)), ("sites", 0, "found"), "not quantized")
+    refused(verify(plan(NAMES)), ("sites", 0, "found"), -7)
+    refused({**seen, "ok": False}, ("mismatches",), [{**seen["sites"][0], "name": "none", "reason": ""}])
+    refused(plan(NAMES), ("decisions", 0, "action"), "explode")
+    refused(plan(NAMES), ("decisions", 0, "group_size"), 0)
+    refused(plan(NAMES), ("decisions", 1, "name"), NAMES[0])
+    refused(tune(plan(NAMES)), ("chosen", "share"), 7.5)
+    refused(tune(plan(NAMES)), ("chosen", "left_out"), -3)
 
 
 def test_models_are_not_mixed() -> None:
@@ -182,7 +205,8 @@ def test_damage_is_refused_or_shown_but_never_crashes(data: st.DataObject) -> No
 def test_charts_bear_numbers_that_cannot_be_drawn(number: float) -> None:
     runs = json.loads(json.dumps(_RUNS[5:]))
     for point in runs[0]["measured"][:2]:
-        point["spent"]["kl"] = point["share"] = number
+        point["spent"]["kl"] = number
+        point["share"] = number if 0 <= number <= 1 else float("nan")
     runs[0]["chosen"] = runs[0]["measured"][0]
     runs[0]["plan"]["evidence"]["budget"]["max_kl"] = number
     runs[1]["measurements"][0]["ttft_ms"]["median"] = number
