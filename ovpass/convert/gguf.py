@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ovpass.child_process import python_code
 from ovpass.convert.convert_process import run_python
+from ovpass.convert.gguf_checks import notes_on_tensors
 from ovpass.convert.gguf_exact import write_f16
-from ovpass.convert.gguf_file import check_readable, config_of, notes_on, open_gguf, token_ids
+from ovpass.convert.gguf_file import check_readable, config_of, notes_on_types, open_gguf, token_ids
 from ovpass.errors import ModelError
 from ovpass.extras import extra_module
 from ovpass.rewrite import Progress
@@ -43,4 +44,4 @@ def convert_gguf(source: Path, folder: Path, *, exact: bool, progress: Progress)
         raise ModelError(f"{source}: OpenVINO GenAI wrote no model; a newer openvino-genai may be needed")
     for name, content in (("config.json", config_of(file)), ("generation_config.json", token_ids(file))):
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return [] if exact else notes_on(file)
+    return [*notes_on_tensors(file), *([] if exact else notes_on_types(file))]

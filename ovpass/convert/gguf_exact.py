@@ -60,11 +60,10 @@ def _values(file: GgufFile, tensor: Any) -> Any:
     quants = extra_module("gguf.quants", "gguf", "reading GGUF files")
     kind = tensor.tensor_type.name
     try:
-        values = quants.dequantize(tensor.data, tensor.tensor_type)
+        with np.errstate(all="ignore"):  # what is not finite is refused below
+            stored = quants.dequantize(tensor.data, tensor.tensor_type).astype(_dtype(tensor))
     except NotImplementedError as error:
         raise ModelError(f"{file.path}: gguf cannot dequantize {kind} ({tensor.name})") from error
-    with np.errstate(over="ignore"):
-        stored = values.astype(_dtype(tensor))
     if not np.isfinite(stored).all():
         raise ModelError(f"{file.path}: {tensor.name} ({kind}) has values that are not finite in f16")
     return stored

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ovpass.convert.gguf_checks import check_finite, check_tensors, check_tokenizer
 from ovpass.errors import ModelError
 from ovpass.extras import extra_module
 
@@ -82,23 +83,26 @@ def _check(file: GgufFile) -> None:
         raise ModelError(f"{file.path}: lacks {', '.join(f'{file.architecture}.{key}' for key in missing)}")
     if file.value(_TOKENS) is None:
         raise ModelError(f"{file.path}: lacks a tokenizer ({_TOKENS})")
+    check_tokenizer(file)
+    check_tensors(file)
 
 
 def check_readable(file: GgufFile) -> None:
-    """Refuse types of weights that GenAI cannot read.
+    """Refuse types of weights that GenAI cannot read, and values that are none.
 
     Raises:
-        ModelError: naming them, and the way that takes them all.
+        ModelError: naming them, and for types the way that takes them all.
     """
     if unknown := [name for name in file.types if name not in (*READ_EXACTLY, *ROUNDED)]:
         raise ModelError(
             f"{file.path}: OpenVINO GenAI cannot read {', '.join(unknown)} weights, only "
             f"{', '.join((*READ_EXACTLY, *ROUNDED))}; --exact dequantizes every type to f16"
         )
+    check_finite(file)
 
 
-def notes_on(file: GgufFile) -> list[str]:
-    """What GenAI's reading loses."""
+def notes_on_types(file: GgufFile) -> list[str]:
+    """What GenAI's reading of integers loses."""
     return [
         f"{file.types[name]} {name} matrices were rounded by OpenVINO GenAI, with a relative error of about {error}; "
         "--exact keeps what the file says, in f16"

@@ -38,12 +38,17 @@ def write_gguf(
     *,
     tied: bool = True,
     more: Mapping[str, Any] | None = None,
+    tensors: Mapping[str, Array] | None = None,
 ) -> Path:
-    """A decoder whose matrices are of one type; `more` are further metadata, as 32-bit integers."""
+    """A decoder whose matrices are of one type.
+
+    `more` are further metadata, text or 32-bit numbers; `tensors` further ones, in f32.
+    """
     writer = gguf.GGUFWriter(path, architecture)
     _describe(writer)
     for key, value in (more or {}).items():
-        writer.add_uint32(key, value)
+        added = {str: "string", float: "float32", int: "uint32"}[type(value)]
+        getattr(writer, f"add_{added}")(key, value)
     rng = np.random.default_rng(0)
     shapes = {"token_embd.weight": (len(WORDS), HIDDEN)}
     for block in range(BLOCKS):
@@ -55,6 +60,8 @@ def write_gguf(
     norms = [f"blk.{block}.{name}_norm" for block in range(BLOCKS) for name in ("attn", "ffn")]
     for norm in [*norms, "output_norm"]:
         writer.add_tensor(f"{norm}.weight", rng.normal(1, 0.05, HIDDEN).astype(np.float32))
+    for name, values in (tensors or {}).items():
+        writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

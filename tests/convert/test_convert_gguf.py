@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import openvino as ov
 import openvino_genai
@@ -19,7 +21,7 @@ from ovpass.passes.packing import evaluate
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from ovpass.sites.model_graph import ModelGraph
 from tests.cli.command import CommandLine
-from tests.convert.gguf_files import BLOCKS, HIDDEN, WORDS, weights_in, write_gguf
+from tests.convert.gguf_files import BLOCKS, FFN, HEAD, HIDDEN, WORDS, weights_in, write_gguf
 
 BODY = 7 * BLOCKS
 HALF = 2.0**-11
@@ -145,8 +147,85 @@ def test_damaged_files(tmp_path: Path, share: float) -> None:
         convert_source(tmp_path / "cut.gguf", tmp_path / "out")
 
 
-def test_what_genai_refuses_is_said_in_one_line(ovpass: CommandLine, tmp_path: Path) -> None:
-    content = write_gguf(tmp_path / "in.gguf").read_bytes()
-    (tmp_path / "in.gguf").write_bytes(content.replace(b"output_norm.weight", b"output_mron.weight"))
-    assert "OpenVINO GenAI cannot convert it" in ovpass.refuse("convert", tmp_path / "in.gguf", "-o", tmp_path / "out")
+def test_what_genai_refuses_is_said_in_one_line(
+    ovpass: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_gguf(tmp_path / "in.gguf")
+    monkeypatch.setattr("ovpass.convert.gguf._CONVERT", "sys.exit('not that one')")
+    assert "OpenVINO GenAI cannot convert it" in ovpass.refuse("convert", source, "-o", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["in.gguf"]
+
+
+def replaced(path: Path, *pairs: tuple[bytes, bytes]) -> Path:
+    """The same file with other bytes in the first such places."""
+    content = path.read_bytes()
+    for before, after in pairs:
+        assert before in content
+        assert len(before) == len(after)
+        content = content.replace(before, after, 1)
+    path.write_bytes(content)
+    return path
+
+
+def number(key: str, before: int, after: int) -> tuple[bytes, bytes]:
+    """A 32-bit integer behind its key."""
+    head = key.encode() + b"\4\0\0\0"
+    return head + before.to_bytes(4, "little"), head + after.to_bytes(4, "little")
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (number("block_count", 1, 0), "tensors of 1 block, and 0 by llama.block_count"),
+        (number("block_count", 1, 2), "tensors of 1 block, and 2"),
+        (number("block_count", 1, 4_000_000_000), "and 4000000000"),
+        (number("feed_forward_length", FFN, 7), r"blk\.0\.ffn_gate\.weight is \[192, 128\], and \[7, 128\]"),
+        (number("attention.head_count_kv", 1, 2), r"blk\.0\.attn_k\.weight is"),
+        (number("rope.dimension_count", HEAD, 32), "rotates 32 of the 64"),
+        ((b"blk.0.ffn_up.weight", b"blk.0.ffn_pu.weight"), r"lacks 1 tensor: blk\.0\.ffn_up\.weight"),
+        ((b"output_norm.weight", b"output_mron.weight"), "lacks 1 tensor: output_norm"),
+        ((b"\4\0\0\0\0\0\0\0gpt2", b"\4\0\0\0\0\0\0\0bert"), "kind 'bert' from GGUF, only 'gpt2'"),
+        ((b"tokenizer.ggml.merges", b"tokenizer.ggml.megres"), "lacks tokenizer.ggml.merges"),
+        ((b"tokenizer.ggml.pre", b"tokenizer.ggml.rep"), "lacks tokenizer.ggml.pre"),
+    ],
+)
+def test_metadata_and_tensors_that_do_not_fit(
+    tmp_path: Path, exact: bool, change: tuple[bytes, bytes], named: str
+) -> None:
+    source = replaced(write_gguf(tmp_path / "in.gguf"), change)
+    with pytest.raises(ModelError, match=named):
+        convert_source(source, tmp_path / "out", exact=exact)
+
+
+@pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "Q4_1", "F16"])
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_scales_that_are_no_numbers(tmp_path: Path, kind: str, exact: bool) -> None:
+    source = write_gguf(tmp_path / "in.gguf", kind)
+    tensor = next(each for each in gguf.GGUFReader(source).tensors if each.name == "blk.0.attn_q.weight")
+    content = bytearray(source.read_bytes())
+    content[tensor.data_offset : tensor.data_offset + 2] = b"\0\x7e"
+    source.write_bytes(content)
+    with pytest.raises(ModelError, match=r"blk\.0\.attn_q\.weight .*not finite"):
+        convert_source(source, tmp_path / "out", exact=exact)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"tensors": {"rope_freqs.weight": np.ones(HEAD // 2, np.float32)}}, r"\(rope_freqs\.weight\) was left out"),
+        ({"more": {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 4.0}}, "linear, factor 4"),
+        ({"tensors": {"blk.0.surprise.weight": np.ones(4, np.float32)}}, r"left out: blk\.0\.surprise\.weight"),
+    ],
+)
+@pytest.mark.parametrize("exact", [False, True])
+def test_what_genai_leaves_out_is_noted(tmp_path: Path, exact: bool, options: dict[str, Any], named: str) -> None:
+    done = convert_source(write_gguf(tmp_path / "in.gguf", **options), tmp_path / "out", exact=exact)
+    (note,) = done.notes
+    assert re.search(named, note)
+
+
+def test_scaling_by_nothing_is_none(tmp_path: Path) -> None:
+    none = {"llama.rope.scaling.type": "none", "llama.rope.scaling.factor": 4.0}
+    assert convert_source(write_gguf(tmp_path / "in.gguf", more=none), tmp_path / "out").notes == ()

@@ -256,7 +256,8 @@ def pipeline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_pipeline(ovpass: CommandLine, pipeline_folder: Path, tmp_path: Path) -> None:
     assert "--task text-to-image" in ovpass.refuse("convert", pipeline_folder, "-o", tmp_path / "out")
-    found = ovpass.succeed("convert", tmp_path / "in", "-o", tmp_path / "out", "--task", "text-to-image", "--json").json
+    task = ("--task", "text-to-image")
+    found = ovpass.succeed("convert", pipeline_folder, "-o", tmp_path / "out", *task, "--json").json
     assert found["tokenizer"]
     assert {model["model"].partition("/")[0] for model in found["models"]} >= {"transformer", "text_encoder"}
 
