@@ -63,8 +63,20 @@ def check_destination(source: ModelSource, output: Path, overwrite: bool) -> Pat
     for path in parts:
         if path.exists() and not overwrite and not (path.is_dir() and not any(path.iterdir())):
             raise OutputError(f"{path}: exists already; choose another place or allow overwriting (--overwrite)")
+    if source.is_folder:
+        refuse_link(output)
     _check_replaceable(source, output)
     return output
+
+
+def refuse_link(output: Path) -> None:
+    """A folder cannot take the place of a link.
+
+    Raises:
+        OutputError: where there is one, to a folder or to nothing.
+    """
+    if output.is_symlink():
+        raise OutputError(f"{output}: is a link; name what it points to, {output.resolve()}")
 
 
 def _check_replaceable(source: ModelSource, output: Path) -> None:

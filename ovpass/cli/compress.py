@@ -61,7 +61,7 @@ def _weight_group(_: click.Context, __: click.Parameter, value: str | None) -> i
     show_default=True,
     help=f"For layers whose K it does not divide: {', '.join(FALLBACKS)}.",
 )
-@click.option("--ratio", type=float, help="Share of layers in this mode, the others in --backup-mode.")
+@click.option("--ratio", type=float, help="Share of weights in this mode, the others in --backup-mode.")
 @click.option("--all-layers", is_flag=True, help="The embedding and the last layer in this mode, too.")
 @click.option("--backup-mode", help=f"For the other layers: {', '.join(BACKUPS)}.")
 @click.option("--awq", is_flag=True, help="Scale channels by their activations (without a text: by the weights).")
@@ -69,7 +69,7 @@ def _weight_group(_: click.Context, __: click.Parameter, value: str | None) -> i
 @click.option("--gptq", is_flag=True, help="Round weights so that they correct one another.")
 @click.option("--lora-correction", is_flag=True, help="Add low-rank adapters against the error.")
 @click.option("--smooth", type=float, metavar="0..1", help="Move outliers of activations into the weights first.")
-@click.option("--codebook", type=PATH, help="A .npy of ascending values.  [mode codebook]")
+@click.option("--codebook", type=PATH, help="A .npy of ascending values.  [codebook modes]")
 @click.option("--ignore", multiple=True, metavar="PATTERN", help="Leave these layers as they are (repeatable).")
 @click.option("--text", type=PATH, help="Calibrate on this text.  [default: the shipped one]")
 @click.option("--tokenizer", type=PATH, help="Folder of the tokenizer.  [default: MODEL's]")

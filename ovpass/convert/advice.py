@@ -96,12 +96,17 @@ def explain_group(recipe: Recipe, layers: Sequence[LinearLayer]) -> str:
     """Which layers a group size does not fit, and every way out."""
     group = recipe.weight_group or 0
     ragged = [layer for layer in layers if layer.k % group]
+    first = f", {ragged[0].name} for one" if ragged else ""
     lengths = ", ".join(
         f"K={k} ({counted(count, 'layer')})" for k, count in Counter(layer.k for layer in ragged).items()
     )
+    if recipe.format.fixed_group:
+        return (
+            f"mode {recipe.mode} is in groups of {group}, always, which does not divide {lengths or 'every K'}{first}; "
+            "take group-size-fallback ignore (they stay as they are) or another mode"
+        )
     fitting = fitting_group(layer.k for layer in layers)
     take = f"take group-size {fitting}, which divides all" if fitting else "take group-size per-channel"
-    first = f", {ragged[0].name} for one" if ragged else ""
     return (
         f"group-size {group} does not divide {lengths or 'every K'}{first}; {take}, or group-size-fallback "
         "adjust (a group of their own for such layers) or ignore (they stay as they are)"

@@ -69,6 +69,25 @@ class Calibration:
         return [window.ids for window in make_windows(read_text(self.text), tokenizer, options)]
 
 
+def check_runs(model: ov.Model, xml: Path, sample: Inputs) -> None:
+    """Make sure that the model can be run on samples like this one, which every method does that looks at activations.
+
+    Raises:
+        ModelError: where it cannot, as on more tokens than it has positions for.
+    """
+    import openvino as ov  # noqa: PLC0415
+
+    try:
+        ov.Core().compile_model(model, "CPU").create_infer_request().infer(dict(sample))
+    except Exception as error:  # OpenVINO has no class of its own for what it cannot run
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        tokens = sample[_IDS].shape[1]
+        raise ModelError(
+            f"{xml}: cannot be run on a sample of {tokens} tokens: {lines[-1]}; take a shorter --sequence-length if "
+            "the model has fewer positions"
+        ) from error
+
+
 def model_inputs(model: ov.Model, xml: Path, sample: Ids) -> Inputs:
     """All inputs of the model for one sequence, the caches empty.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ovpass.convert.advice import TargetAdvice, ask_targets, explain_group, notes_on
 from ovpass.convert.agreement import note_on_groups
-from ovpass.convert.calibration import Calibration, Ids, Inputs, model_inputs
+from ovpass.convert.calibration import Calibration, Ids, Inputs, check_runs, model_inputs
 from ovpass.convert.compress_checks import check_in_advance
 from ovpass.convert.convert_process import offline
 from ovpass.convert.jobs import Job, find_jobs
@@ -134,6 +134,8 @@ def _compress(job: Job, folder: Path, recipe: Recipe, samples: Sequence[Ids] | N
 
     model = job.ir.read()
     inputs = [model_inputs(model, job.ir.xml, sample) for sample in samples or ()]
+    if inputs:
+        check_runs(model, job.ir.xml, inputs[0])
     notes = [] if recipe.smooth is None else [_smooth(model, job, recipe.smooth, inputs)]
     # Weights that an embedding shares would be compressed for its sake: they are named, too.
     ignored = [name for layer in job.ignored for name in (layer.name, layer.weights)]

@@ -12,8 +12,9 @@ from ovpass.convert.convert_process import offline
 from ovpass.convert.gguf import convert_gguf
 from ovpass.convert.hugging_face import convert_hugging_face
 from ovpass.convert.layers import find_linear_layers
-from ovpass.convert.sources import GGUF, HUGGING_FACE, ConversionSource, find_source
+from ovpass.convert.sources import GGUF, HUGGING_FACE, ConversionSource, find_source, holds_ir
 from ovpass.convert.tokenizers import carry_tokenizer, is_converted
+from ovpass.destination import refuse_link
 from ovpass.errors import ModelError, OutputError, SettingsError
 from ovpass.ir.files import IrFile, open_source
 from ovpass.ir.output import publish, staging
@@ -122,6 +123,7 @@ def _check_place(source: ConversionSource, output: Path, overwrite: bool) -> Pat
     target, root = output.resolve(), source.root.resolve()
     if target == root or target in root.parents or (root.is_dir() and root in target.parents):
         raise OutputError(f"{output}: is, holds or lies in the source; write to another place")
+    refuse_link(output)
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return output
     if not overwrite:
@@ -129,6 +131,8 @@ def _check_place(source: ConversionSource, output: Path, overwrite: bool) -> Pat
     if not output.is_dir():
         raise OutputError(f"{output}: is a file, and a model folder cannot take its place")
     files = [path for path in sorted(output.rglob("*")) if path.is_symlink() or not path.is_dir()]
+    if not holds_ir(output):
+        raise OutputError(f"{output}: holds no model that could be overwritten; choose another place, or empty it")
     foreign = [path for path in files if not any(fnmatch(path.name, pattern) for pattern in _OF_A_MODEL)]
     if foreign:
         raise OutputError(

@@ -122,7 +122,8 @@ def _check_rope(file: GgufFile) -> None:
     if rotated != head:
         raise ModelError(
             f"{file.path}: rotates {rotated} of the {head} elements of a head "
-            f"({file.architecture}.rope.dimension_count); OpenVINO GenAI rotates all; convert its Hugging Face folder instead"
+            f"({file.architecture}.rope.dimension_count); OpenVINO GenAI rotates all; convert its Hugging Face folder "
+            "instead"
         )
 
 

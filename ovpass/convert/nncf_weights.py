@@ -83,10 +83,18 @@ def _options(nncf: Any, recipe: Recipe) -> dict[str, Any]:
     }
     given = {name: value for name, value in asked.items() if value is not None and getattr(recipe, name)}
     advanced = nncf.AdvancedCompressionParameters(
-        group_size_fallback_mode=nncf.GroupSizeFallbackMode(recipe.group_size_fallback),
-        codebook=None if recipe.codebook is None else read_codebook(recipe.codebook),
+        group_size_fallback_mode=nncf.GroupSizeFallbackMode(recipe.group_size_fallback), **_codebook(recipe)
     )
     return {"mode": nncf.CompressWeightsMode(recipe.mode), "advanced_parameters": advanced, **given}
+
+
+def _codebook(recipe: Recipe) -> dict[str, Any]:
+    if recipe.codebook is None:
+        return {}
+    values = read_codebook(recipe.codebook)
+    advanced = extra_module("nncf.quantization.advanced_parameters", "compress", "compressing weights")
+    adaptive = advanced.AdvancedAdaptiveCodebookParameters(num_elements=len(values))
+    return {"codebook": values, "adaptive_codebook_params": adaptive}
 
 
 def read_codebook(path: Path) -> Any:

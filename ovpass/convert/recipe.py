@@ -19,9 +19,9 @@ class Recipe:
 
     `group_size` counts elements of K that share a scale, PER_CHANNEL for all. `group_size_fallback` says what becomes
     of layers whose K it does not divide: "error", "adjust" (a group of their own) or "ignore" (left as they are).
-    `ratio` (0 to 1) of the layers get the mode, the others `backup_mode`. `ignore` are patterns of the selection
-    grammar. `codebook` is a .npy of one ascending row. `smooth` (above 0, below 1) is how much of the outliers in
-    activations goes to the weights beforehand, see ovpass/convert/smooth.py.
+    `ratio` (0 to 1) of the weights get the mode, layer by layer, the others `backup_mode`. `ignore` are patterns of
+    the selection grammar. `codebook` is a .npy of one ascending row. `smooth` (above 0, below 1) is how much of the
+    outliers in activations goes to the weights beforehand, see ovpass/convert/smooth.py.
 
     Raises:
         SettingsError: for options that do not go with the mode or with each other.
@@ -92,9 +92,10 @@ class Recipe:
         if self.group_size is not None and self.group_size != PER_CHANNEL and self.group_size < 1:
             raise SettingsError(f"group-size {self.group_size}: give a number of weights, or per-channel")
         if mode.fixed_group and self.group_size not in (None, mode.group_size):
+            given = "per-channel" if self.group_size == PER_CHANNEL else self.group_size
             own = "per channel" if mode.group_size == PER_CHANNEL else f"in groups of {mode.group_size}"
             raise SettingsError(
-                f"group-size {self.group_size}: mode {self.mode} is {own}, always; leave it out or take another mode"
+                f"group-size {given}: mode {self.mode} is {own}, always; leave it out or take another mode"
             )
         if mode.fixed_group and self.group_size_fallback == "adjust":
             raise SettingsError(f"group-size-fallback adjust: mode {self.mode} has one group size, which cannot change")
@@ -107,7 +108,7 @@ class Recipe:
                     raise SettingsError(f"{name}: mode {self.mode} treats every layer alike; leave it out")
         # NNCF takes a ratio of 0 for 1.
         if self.ratio is not None and not 0 < self.ratio <= 1:
-            raise SettingsError(f"ratio {self.ratio}: give the share of layers in {self.mode}, above 0 and up to 1")
+            raise SettingsError(f"ratio {self.ratio}: give the share of weights in {self.mode}, above 0 and up to 1")
 
     def _check_refinements(self) -> None:
         for name in self.refinements:

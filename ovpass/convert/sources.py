@@ -59,7 +59,7 @@ def _missing(path: Path | str, root: Path) -> str:
 
 
 def _in_folder(root: Path) -> ConversionSource:
-    if _holds_ir(root):
+    if holds_ir(root):
         raise ModelError(f"{root}: holds an OpenVINO model already")
     weights = any(any(root.glob(pattern)) for pattern in WEIGHTS)
     if (root / PIPELINE).is_file() or (weights and (root / CONFIG).is_file()):
@@ -75,7 +75,8 @@ def _in_folder(root: Path) -> ConversionSource:
     raise ModelError(f"{root}: holds no model: no .gguf, no .onnx, and no {CONFIG} with weights")
 
 
-def _holds_ir(root: Path) -> bool:
+def holds_ir(root: Path) -> bool:
+    """Whether a folder holds an OpenVINO model already."""
     try:
         open_source(root)
     except ModelError:

@@ -71,3 +71,14 @@ def test_the_input_is_no_place_for_the_output(ovpass: CommandLine, llama: Path) 
 def test_the_extra_is_named(ovpass: CommandLine, llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nncf", None)
     assert "ovpass[compress]" in ovpass.refuse("compress", llama, "-o", tmp_path / "out")
+
+
+def test_a_package_that_is_broken_is_not_called_missing(
+    ovpass: CommandLine, llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nncf.py").write_text("raise ImportError('libtbb.so.12: cannot open shared object file')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "nncf"]:
+        monkeypatch.delitem(sys.modules, name)
+    refused = ovpass.refuse("compress", llama, "-o", tmp_path / "out")
+    assert "nncf, which is there but cannot be imported: libtbb.so.12" in refused

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import openvino as ov
 import pytest
+from openvino import opset13 as op
 
 from ovpass.convert.calibration import Calibration
 from ovpass.convert.compress import Compressed, compress_source
@@ -24,7 +25,7 @@ from ovpass.rewrite import transform
 from ovpass.settings import Rule, Settings
 from ovpass.sites import find_compressed_matmuls
 from ovpass.verification.inputs import input_specs, make_inputs
-from tests.builders import attention_model
+from tests.builders import attention_model, linear_model
 from tests.cli.command import LLAMA, contents
 from tests.convert.conftest import F16, float_llama
 from tests.passes.helpers import outputs
@@ -277,6 +278,38 @@ def test_rules_for_layers_that_will_not_be_there(llama: Path, tmp_path: Path, wi
     settings = Settings(rules=(Rule("kind:lm_head", exempt=True),))
     with pytest.raises(SettingsError, match=r"'kind:lm_head' matches no"):
         compress_source(llama, tmp_path / "out", recipe, calibration=Calibration(LLAMA / "gone"), then=settings)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [Recipe("int8_sym", smooth=0.5), Recipe("int4_sym", group_size=32, all_layers=True, scale_estimation=True)],
+    ids=["smooth", "scale-estimation"],
+)
+def test_samples_longer_than_the_model_takes(llama: Path, tmp_path: Path, recipe: Recipe) -> None:
+    ids = op.parameter(ov.PartialShape([1, -1]), np.int64, name="input_ids")
+    ids.output(0).set_names({"input_ids"})
+    positions = np.random.default_rng(0).standard_normal((1, 8, 64)).astype(np.float32)
+    inner = op.add(op.unsqueeze(op.convert(ids, "f32"), op.constant(2)), op.constant(positions))
+    product = op.matmul(inner, np.ones((32, 64), np.float32), transpose_a=False, transpose_b=True)
+    (tmp_path / "in").mkdir()
+    ov.save_model(ov.Model([op.result(product)], [ids]), tmp_path / "in" / NAME, compress_to_fp16=False)
+    with pytest.raises(ModelError, match=r"sample of 16 tokens: .*take a shorter --sequence-length"):
+        compress_source(tmp_path / "in", tmp_path / "out", recipe, calibration=Calibration(None, llama, 4, 16))
+    compress_source(tmp_path / "in", tmp_path / "out", recipe, calibration=Calibration(None, llama, 8, 8))
+
+
+def test_codebooks_of_other_lengths_are_adapted_too(llama: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "table.npy", np.linspace(-1, 1, 8, dtype=np.float32))
+    recipe = Recipe("adaptive_codebook", codebook=tmp_path / "table.npy")
+    done = compress_source(llama, tmp_path / "out", recipe, calibration=Calibration(samples=2, tokens=64))
+    assert sum(weight_types(done).values()) == BODY + 1
+
+
+def test_ways_out_of_groups_that_are_fixed_are_ways(tmp_path: Path) -> None:
+    model = linear_model("w_f32_plain", k=48, n=32)
+    ov.save_model(model, tmp_path / "in.xml", compress_to_fp16=False)
+    with pytest.raises(SettingsError, match=r"K=48 \(1 layer\).* take group-size-fallback ignore"):
+        compress_source(tmp_path / "in.xml", tmp_path / "out.xml", Recipe("mxfp4", all_layers=True))
 
 
 def test_a_text_cannot_be_fed_to_a_model_without_token_ids(llama: Path, tmp_path: Path) -> None:

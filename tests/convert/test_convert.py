@@ -252,6 +252,24 @@ def test_overwriting(ovpass: CommandLine, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.gguf", "out"]
 
 
+def test_overwriting_takes_a_model_to_be_overwritten(ovpass: CommandLine, tmp_path: Path) -> None:
+    source, out = write_gguf(tmp_path / "in.gguf"), tmp_path / "out"
+    touched(out, "my-config-backup.json", "api-token.txt")
+    assert "holds no model" in ovpass.refuse("convert", source, "-o", out, "--overwrite")
+    assert len(list(out.iterdir())) == 2
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_links_are_no_place_for_a_folder(ovpass: CommandLine, tmp_path: Path, there: bool) -> None:
+    if there:
+        (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").symlink_to("elsewhere")
+    source = write_gguf(tmp_path / "in.gguf")
+    for command, model in (("convert", source), ("apply", LLAMA)):
+        refused = ovpass.refuse(command, model, "-o", tmp_path / "out", "--overwrite")
+        assert f"is a link; name what it points to, {tmp_path / 'elsewhere'}" in refused
+
+
 def test_json_is_alone_on_stdout_and_tables_fit(ovpass: CommandLine, tmp_path: Path) -> None:
     source = write_gguf(tmp_path / "in.gguf", "Q4_1")
     found = ovpass.succeed("convert", source, "-o", tmp_path / "out", "--json").json

@@ -23,6 +23,7 @@ from ovpass.errors import SettingsError
         ({"mode": "int8_asym", "backup_mode": "none"}, "backup-mode"),
         ({"mode": "int8_sym", "awq": True}, "awq"),
         ({"mode": "mxfp4", "group_size": 64}, "32"),
+        ({"mode": "mxfp4", "group_size": PER_CHANNEL}, "group-size per-channel"),
         ({"mode": "nvfp4", "group_size_fallback": "adjust"}, "adjust"),
         ({"mode": "fp8_e4m3", "gptq": True}, "int4_sym"),
         ({"mode": "cb4", "lora_correction": True}, "lora-correction"),
