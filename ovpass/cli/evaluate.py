@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ovpass.cli.options import MODEL_TEXT, PATH, evaluation_from, evaluation_options, json_option
-from ovpass.cli.output import print_json, print_table, progress, say, verdict
+from ovpass.cli.output import note, print_json, print_table, progress, say, verdict
 from ovpass.errors import SettingsError
 from ovpass.evaluation.options import HarnessOptions
 from ovpass.words import counted
 
 if TYPE_CHECKING:
-    from ovpass.evaluation.arrays import ArraysReport
+    from ovpass.evaluation.arrays import ArraysJudged, ArraysReport
     from ovpass.evaluation.harness import Tasks
     from ovpass.evaluation.summary import Estimate, TextSummary
     from ovpass.evaluation.text import Judged, TextReport
@@ -70,17 +71,26 @@ def _print(report: TextReport | ArraysReport) -> None:
 
     if isinstance(report, ArraysReport):
         _print_arrays(report)
-        extent = counted(report.candidates[0].inputs, "input")
     else:
         _print_text(report)
         _print_harness(report)
-        sizes = report.candidates[0].total
-        extent = f"{counted(sizes.windows, 'window')}, {counted(sizes.tokens, 'token')}"
     say(f"Reference: {report.reference}, run with {report.how}.")
-    runs = [(judged.model, judged.how) for judged in report.candidates]
-    for number, (model, how) in enumerate(runs, start=1):
-        say(f"{number}: {model}: {how}.")
-    verdict(f"Compared on {extent}.")
+    candidates: Sequence[Judged | ArraysJudged] = report.candidates
+    for number, judged in enumerate(candidates, start=1):
+        say(f"{number}: {judged.model}: {judged.how}.")
+    for number, judged in enumerate(candidates, start=1):
+        for text in judged.notes:
+            note(f"{number}: {text}")
+    verdict(f"Compared on {_extent(report)}.")
+
+
+def _extent(report: TextReport | ArraysReport) -> str:
+    from ovpass.evaluation.arrays import ArraysReport  # noqa: PLC0415
+
+    if isinstance(report, ArraysReport):
+        return counted(report.candidates[0].inputs, "input")
+    sizes = report.candidates[0].total
+    return f"{counted(sizes.windows, 'window')}, {counted(sizes.tokens, 'token')}"
 
 
 def _print_text(report: TextReport) -> None:

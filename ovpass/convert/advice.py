@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 from ovpass.convert.layers import LinearLayer
 from ovpass.convert.recipe import Recipe
-from ovpass.groups import PER_TOKEN
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import CPU, TARGETS, Target
+from ovpass.targets.fitting import fitting_group_sizes
 from ovpass.words import counted
 
-GROUPS = (PER_TOKEN, 1024, 512, 256, 128, 64, 32, 16)
 WEIGHT_GROUPS = (128, 64, 32)
 INTEGERS = ("int4_sym", "int4_asym", "int8_sym", "int8_asym")
 
@@ -22,8 +21,7 @@ INTEGERS = ("int4_sym", "int4_asym", "int8_sym", "int8_asym")
 class TargetAdvice:
     """One target's answer: how many of `sites` it quantizes activations for under its default group size.
 
-    `groups` are the group sizes at which it does so for as many sites as it ever would, each at that very size;
-    `reasons` counts why the others are left alone.
+    `groups` are those of `fitting_group_sizes`; `reasons` counts why the others are left alone.
     """
 
     target: str
@@ -41,16 +39,12 @@ def ask_targets(sites: Sequence[CompressedMatMul]) -> tuple[TargetAdvice, ...]:
 
 def _ask(target: Target, sites: Sequence[CompressedMatMul]) -> TargetAdvice:
     verdicts = [target.verdict(site, target.default_group_size) for site in sites]
-    longest = max((site.k for site in sites), default=0)
-    sizes = [size for size in GROUPS if size == PER_TOKEN or size <= longest]
-    exactly = {size: sum(target.verdict(site, size).group_size == size for site in sites) for size in sizes}
-    most = max(exactly.values())
     return TargetAdvice(
         target=target.name,
         sites=len(sites),
         quantized=sum(verdict.eligible for verdict in verdicts),
         group_size=target.default_group_size,
-        groups=tuple(size for size, count in exactly.items() if count == most) if most else (),
+        groups=fitting_group_sizes(target, sites),
         reasons=Counter(verdict.reason for verdict in verdicts if not verdict.eligible),
     )
 

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ovpass.convert.advice import GROUPS, WEIGHT_GROUPS
+from ovpass.convert.advice import WEIGHT_GROUPS
 from ovpass.errors import SettingsError
 from ovpass.groups import format_group_size
 from ovpass.planning.resolve import check_rules, resolve
 from ovpass.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import Target, get_target
+from ovpass.targets.fitting import GROUPS
 
 
 @dataclass(frozen=True)

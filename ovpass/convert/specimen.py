@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ovpass.convert.advice import GROUPS, INTEGERS
+from ovpass.convert.advice import INTEGERS
 from ovpass.convert.nncf_weights import compress_weights
 from ovpass.convert.recipe import Recipe
 from ovpass.errors import SettingsError
@@ -14,6 +14,7 @@ from ovpass.planning.int8 import weights_obstacle
 from ovpass.settings import Settings
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from ovpass.targets import get_target
+from ovpass.targets.fitting import GROUPS
 
 _FEATURES = 32
 

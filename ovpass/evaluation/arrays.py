@@ -16,6 +16,7 @@ from numpy.lib.npyio import NpzFile
 
 from ovpass.errors import ModelError
 from ovpass.evaluation.candidates import Candidate
+from ovpass.evaluation.notes import candidate_notes
 from ovpass.evaluation.preparation import Prepared, prepare, prepare_reference
 from ovpass.evaluation.runner import compiled
 from ovpass.evaluation.summary import Estimate, estimate
@@ -43,10 +44,11 @@ class OutputSummary:
 
 @dataclass(frozen=True)
 class ArraysJudged:
-    """One candidate: its outputs against the reference's."""
+    """One candidate: its outputs against the reference's, and what is to be known about them."""
 
     model: str
     how: str
+    notes: tuple[str, ...]
     outputs: tuple[OutputSummary, ...]
     inputs: int
     seconds: float
@@ -66,10 +68,11 @@ def evaluate_arrays(
     candidates: Sequence[Candidate],
     cases: Sequence[Inputs],
     *,
+    tokens: int | None = None,
     device: str = "CPU",
     progress: Progress = lambda _: None,
 ) -> ArraysReport:
-    """Run all candidates on the same inputs.
+    """Run all candidates on the same inputs, of at most `tokens` tokens; None where that cannot be told.
 
     Raises:
         OvpassError: for a model, setting or input that cannot be used.
@@ -81,7 +84,8 @@ def evaluate_arrays(
         own, started = prepare(candidate), time.perf_counter()
         outputs = _run(own, candidate.label, cases, device, progress)
         seconds = time.perf_counter() - started
-        judged.append(ArraysJudged(candidate.label, own.how, _summaries(truth, outputs), len(cases), seconds))
+        notes = candidate_notes(own.plan, tokens)
+        judged.append(ArraysJudged(candidate.label, own.how, notes, _summaries(truth, outputs), len(cases), seconds))
     return ArraysReport(reference.label, prepared.how, tuple(judged))
 
 

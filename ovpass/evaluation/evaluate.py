@@ -47,8 +47,10 @@ def evaluate(
         return evaluate_arrays(first, others, cases, device=how.device, progress=progress)
     if not is_language_model(model):
         feed = TokenFeed(model, first.label)
-        cases = [feed(window.ids) for window in windows_for(first, how, ENCODER)]
-        return evaluate_arrays(first, others, cases, device=how.device, progress=progress)
+        windows = windows_for(first, how, ENCODER)
+        tokens = max(len(window.ids) for window in windows)
+        cases = [feed(window.ids) for window in windows]
+        return evaluate_arrays(first, others, cases, tokens=tokens, device=how.device, progress=progress)
     windows = windows_for(first, how, LANGUAGE_MODEL)
     harness = None if how.harness is None else Harness(how.harness, _tokenizer_folder(first, how), how.device, progress)
     with recordings() as folder:

@@ -46,6 +46,7 @@ def _text(judged: Judged) -> dict[str, Any]:
     return {
         "model": judged.model,
         "runs": judged.how,
+        "notes": list(judged.notes),
         **summary_to_dict(judged.total),
         "weights": None if judged.weights is None else summary_to_dict(judged.weights),
         "activations": None if judged.activations is None else summary_to_dict(judged.activations),
@@ -73,6 +74,7 @@ def _arrays(judged: ArraysJudged) -> dict[str, Any]:
     return {
         "model": judged.model,
         "runs": judged.how,
+        "notes": list(judged.notes),
         "outputs": outputs,
         "inputs": judged.inputs,
         "seconds": round(judged.seconds, 3),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ovpass.errors import ModelError
 from ovpass.evaluation.candidates import Candidate
 from ovpass.evaluation.comparison import TokenScores, compare_logits
 from ovpass.evaluation.harness import HarnessReport
+from ovpass.evaluation.notes import candidate_notes
 from ovpass.evaluation.preparation import Prepared, prepare, prepare_clean, prepare_reference
 from ovpass.evaluation.recording import Array, Recording
 from ovpass.evaluation.runner import Runner
@@ -25,11 +26,13 @@ class Judged:
     """One candidate: `total` against the reference; `weights` and `activations` are parts of it.
 
     `weights` compares the candidate's own weights, run clean, with the reference, where they are other weights;
-    `activations` compares the candidate with its own weights run clean, None where those cannot be had.
+    `activations` compares the candidate with its own weights run clean, None where those cannot be had. `notes` say
+    what is to be known about the result.
     """
 
     model: str
     how: str
+    notes: tuple[str, ...]
     total: TextSummary
     weights: TextSummary | None
     activations: TextSummary | None
@@ -83,13 +86,14 @@ class TextEvaluation:
             if base is not None and base is not truth:
                 activations.append(compare_logits(base.load(number), logits, self.windows[number]))
         seconds = time.perf_counter() - started
-        of_all = summarize(total)
+        notes = candidate_notes(prepared.plan, max(len(window.ids) for window in self.windows))
+        judged = Judged(candidate.label, prepared.how, notes, summarize(total), None, None, seconds)
         if base is None:
-            return Judged(candidate.label, prepared.how, of_all, None, None, seconds)
+            return judged
         if base is truth:
-            return Judged(candidate.label, prepared.how, of_all, None, of_all, seconds)
+            return replace(judged, activations=judged.total)
         weights = summarize(self._compared(truth, base.load))
-        return Judged(candidate.label, prepared.how, of_all, weights, summarize(activations), seconds)
+        return replace(judged, weights=weights, activations=summarize(activations))
 
     def _record(self, prepared: Prepared, name: str) -> Recording:
         folder = self.folder / str(len(list(self.folder.iterdir())))

@@ -9,6 +9,7 @@ from ovpass.errors import SettingsError
 from ovpass.groups import PER_TOKEN, format_group_size
 from ovpass.plan import EXEMPT, QUANTIZE, SKIP, Decision, Plan, decide
 from ovpass.planning.exemption import FUSED, exemption_method, zero_point_obstacle
+from ovpass.planning.notes import plan_notes
 from ovpass.planning.resolve import Wanted, by_activation, resolve, split_note
 from ovpass.settings import Settings
 from ovpass.sites import CompressedMatMul
@@ -48,7 +49,7 @@ def plan_native(sites: Sequence[CompressedMatMul], settings: Settings, options: 
         model_group_size=model_group,
         run_environment=_environment(settings, target, base),
         run_properties={"INFERENCE_PRECISION_HINT": "f32"} if target.compute == "f32" else {},
-        notes=tuple(_notes(sites, settings, target)),
+        notes=plan_notes(sites, decisions, target, options.largest_group_size),
     )
 
 
@@ -210,10 +211,3 @@ def _environment(settings: Settings, target: Target, base: int) -> dict[str, str
             raise SettingsError("symmetric: false works per token only; the IR itself asks for another group size")
         environment[_ASYMMETRIC_VARIABLE] = "1"
     return environment
-
-
-def _notes(sites: Sequence[CompressedMatMul], settings: Settings, target: Target) -> list[str]:
-    static = sum(site.activation_static for site in sites)
-    if target.name == "gpu-xmx" and static:
-        return [f"{static} sites have static shapes: the plugin quantizes them for any number of tokens"]
-    return []

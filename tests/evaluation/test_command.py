@@ -71,6 +71,26 @@ def test_an_encoder(ovpass: CommandLine) -> None:
     assert 0.9 < output["cosine"]["value"] < 1
 
 
+@pytest.mark.parametrize("candidate", ["@100", "@exempt=kind:attn.q,group_size=100"])
+def test_a_candidate_that_is_not_quantized_says_so(ovpass: CommandLine, candidate: str) -> None:
+    args = ("evaluate", LLAMA, f"{LLAMA}@per-token", f"{LLAMA}{candidate}", *QUICK)
+    assert "Note: 2: no site is quantized" in ovpass.succeed(*args).out
+    first, second = ovpass.succeed(*args, "--json").json["candidates"]
+    assert (first["notes"], len(second["notes"])) == ([], 1)
+
+
+@pytest.mark.parametrize(("model", "more"), [(LLAMA, ()), (ENCODER, ("--tokenizer", LLAMA))], ids=["text", "arrays"])
+@pytest.mark.parametrize(("tokens", "within"), [(64, True), (65, False)])
+def test_windows_within_the_threshold(
+    ovpass: CommandLine, model: Path, more: tuple[object, ...], tokens: int, within: bool
+) -> None:
+    options = (*more, "--windows", 1, "--window-tokens", tokens)
+    ran = ovpass.succeed("evaluate", model, f"{model}@per-token", *options)
+    assert (f"windows of {tokens} tokens are within the threshold of 64" in ran.out) == within
+    assert "within" not in ovpass.succeed("evaluate", model, f"{model}@per-token,threshold=0", *options).out
+    assert "within" not in ovpass.succeed("evaluate", model, f"{model}@32,profile=cpu", *options).out
+
+
 def test_quiet(ovpass: CommandLine) -> None:
     assert ovpass.succeed("evaluate", LLAMA, LLAMA, *QUICK, "--quiet").out == ""
 

@@ -262,6 +262,32 @@ def test_static_shapes_are_noted() -> None:
     assert not planned(linear_model(static_tokens=8), target="cpu").notes
 
 
+def test_a_plan_that_quantizes_nothing_says_what_would_fit() -> None:
+    (note,) = planned(llama_model(), group_size=100).notes
+    fitting = [int(word) for word in note.replace(",", "").split() if word.isdigit()]
+    assert fitting
+    for size in fitting:
+        plan = planned(llama_model(), group_size=size)
+        assert (plan.counts()["skip"], plan.notes) == (0, ())
+
+
+def test_what_the_ir_limits_does_not_fit() -> None:
+    model = with_options(llama_model(), **{LARGEST_GROUP_SIZE: 64})
+    (note,) = planned(model).notes
+    assert "per-token" not in note
+    assert "64" in note
+
+
+def test_what_is_exempt_needs_no_other_group_size() -> None:
+    assert not planned(linear_model(), Rule("kind:other", exempt=True)).notes
+
+
+def test_a_plan_for_weights_that_no_group_size_suits_says_why() -> None:
+    plan = planned(linear_model(rank=4))
+    (note,) = plan.notes
+    assert only(plan).reason in note
+
+
 # int8
 
 
