@@ -34,7 +34,7 @@ def renewed(document: Document) -> str:
 def _renewed(block: str) -> str:
     for command in commands_of(block):
         out = command.run()
-        if "..." not in command.shown:
+        if not command.agrees(out) and "..." not in command.shown:
             block = block.replace(f"{command.text}\n{command.shown}", f"{command.text}\n{out}", 1)
     return block
 

@@ -24,13 +24,16 @@ LINKED = ("models", "tests")
 """What documents name as from the top of a checkout."""
 SHELL = ("cat", "cmp", "ls", "ovc")
 """Programs beside ovpass that documents may call."""
+VARY = "# numbers vary"
+_NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)*(?:e[-+]\d+)?")
 
 
 @dataclass(frozen=True)
 class Command:
     """A command of a block, the output shown below it, and the exit code that a comment tells.
 
-    `...` in what is shown stands for anything. `> FILE` at the end is where standard output goes.
+    `...` in what is shown stands for anything, and numbers for any numbers where a comment says that they vary.
+    `> FILE` at the end is where standard output goes.
     """
 
     text: str
@@ -55,7 +58,14 @@ class Command:
     def check(self) -> None:
         """Run it in the current folder; standard output must be what is shown."""
         out = self.run()
-        assert doctest.OutputChecker().check_output(self.shown, out, doctest.ELLIPSIS), f"{self.text}\n{out}"
+        assert self.agrees(out), f"{self.text}\n{out}"
+
+    def agrees(self, out: str) -> bool:
+        """Whether that is what is shown."""
+        shown, found = (
+            (self.shown, out) if VARY not in self.text else (without_numbers(self.shown), without_numbers(out))
+        )
+        return doctest.OutputChecker().check_output(shown, found, doctest.ELLIPSIS)
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,11 @@ def commands_of(block: str) -> list[Command]:
         code = re.search(r"# exits with (\d)", text)
         found.append(Command(text, shown, int(code[1]) if code else 0))
     return found
+
+
+def without_numbers(printed: str) -> str:
+    """With 0 for each number, and without the widths that columns have for them."""
+    return re.sub(r" +", " ", re.sub("─+", "─", _NUMBER.sub("0", printed)))
 
 
 def read(name: str) -> Document:

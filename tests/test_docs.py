@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 
+import ovpass
 from ovpass.settings import Settings, settings_from_dict
 from tests.documents import ROOT, Document, check_code, documents, read
 
@@ -33,6 +35,14 @@ def test_code_does_what_is_shown(document: Document, tmp_path: Path, request: py
     if asks_a_gpu(document):
         request.getfixturevalue("simulated_gpu")
     check_code(document, tmp_path)
+
+
+@pytest.mark.parametrize("document", [read("README.md"), *DOCUMENTS], ids=lambda d: d.name)
+def test_programs_use_public_names_only(document: Document) -> None:
+    for language, code in document.code():
+        if language in ("python", "py"):
+            assert not re.search(r"^\s*(from ovpass\b|import ovpass\.)", code, re.MULTILINE)
+            assert set(re.findall(r"\bovpass\.(\w+)", code)) <= set(ovpass.__all__)
 
 
 @pytest.mark.parametrize("document", [d for d in DOCUMENTS if d.blocks("yaml")], ids=lambda d: d.name)

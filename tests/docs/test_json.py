@@ -31,6 +31,7 @@ CALLS: dict[str, Calls] = {
         (LLAMA, "--threshold", "32"),
         (LLAMA, "--target", "cpu"),
         (LLAMA, "--lowering", "emulate", "--asymmetric"),
+        (LLAMA, "--runtime-option", "KV_CACHE_PRECISION=u8"),
     ],
     "apply": lambda place: [
         (LLAMA, "-o", place / "a", "--exempt", "kind:lm_head", "--threshold", "32"),

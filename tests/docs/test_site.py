@@ -88,5 +88,7 @@ def test_what_is_copied_of_a_console_are_its_commands(site: Path, browser: Brows
 
 def test_blocks_are_not_cut_on_a_laptop(site: Path, browser: Browser) -> None:
     browser.open(site / "first-half-hour.html")
-    wide = "return [...document.querySelectorAll('code')].filter(e => e.scrollWidth > e.clientWidth).map(e => e.innerText)"
+    wide = (
+        "return [...document.querySelectorAll('code')].filter(e => e.scrollWidth > e.clientWidth).map(e => e.innerText)"
+    )
     assert browser.run(wide) == []
