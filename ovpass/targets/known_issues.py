@@ -102,8 +102,8 @@ KNOWN_ISSUES = (
         first=(2026, 2, 0),
         fixed=None,
         symptom="In models with linear attention (GatedDeltaNet: Qwen3-Next, Qwen3.5; Mamba2 by the pull request) "
-        "per-token becomes groups of 128, which a zero point's group caps, for accuracy. The compiled model says so, the "
-        "property does not.",
+        "per-token becomes groups of 128, which a zero point's group caps, for accuracy. The compiled model says so, "
+        "the property does not.",
         advice="`ovpass verify` names the sites. Ask for a group size instead of per-token: it is obeyed.",
         links=(_pull(35961),),
         shown_by="tests/zoo/test_zoo.py",
@@ -113,9 +113,10 @@ KNOWN_ISSUES = (
         targets=("gpu-xmx",),
         first=_OLDEST,
         fixed=None,
-        symptom="On Xe2 and later (Arc B series, Core Ultra 200V), per-token becomes groups of 128 where weights have 8 "
-        "bits, and the property still says per token. By the same source a layer is then left alone whose K is larger "
-        "than 128 and no multiple of it. The rules of target gpu-xmx were checked on a simulated Arc A770, which is older.",
+        symptom="On Xe2 and later (Arc B series, Core Ultra 200V), per-token becomes groups of 128 where weights have "
+        "8 bits, and the property still says per token. By the same source a layer is then left alone whose K is "
+        "larger than 128 and no multiple of it. The rules of target gpu-xmx were checked on a simulated Arc A770, "
+        "which is older.",
         advice="Give a group size to be sure, `ovpass apply --group-size 64` or another that fits the model. `ovpass "
         "verify --device GPU` on such a device says what its plugin did.",
         links=(_pull(32493),),

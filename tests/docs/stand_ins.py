@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 from tests.builders.planted import PLANTED, save_planted
@@ -50,9 +51,7 @@ def heads(printed: str) -> list[list[str]]:
     """The heads of its tables."""
     lines = printed.splitlines()
     return [
-        re.split(r" {2,}", line.strip())
-        for line, below in zip(lines, lines[1:], strict=False)
-        if below.strip() and not below.strip(" ─")
+        re.split(r" {2,}", line.strip()) for line, below in pairwise(lines) if below.strip() and not below.strip(" ─")
     ]
 
 
