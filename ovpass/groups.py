@@ -22,7 +22,9 @@ def parse_group_size(value: object) -> int:
         number = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else 0
     except ValueError:
         number = 0
-    if not 0 < number <= PER_TOKEN:
+    if number > PER_TOKEN:
+        raise SettingsError(f"group size {value!r} is larger than {PER_TOKEN}, which is per-token; write per-token")
+    if number < 1:
         raise SettingsError(
             f"group size {value!r} is neither a positive number of elements nor 'per-token'; "
             "to leave sites unquantized, exempt them with a rule"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ovpass.errors import ModelError, PlanError
 from ovpass.ir.document import IrDocument
@@ -24,6 +25,13 @@ class Loaded:
     sites: Sequence[CompressedMatMul]
 
 
+def no_sites(model: Path) -> ModelError:
+    """The refusal of a model in floating point, with the way out."""
+    return ModelError(
+        f"{model}: has no MatMul with compressed weights; compress them first: ovpass compress {model} -o OUT"
+    )
+
+
 def load(source: ModelSource) -> list[Loaded]:
     """Read the models of a source that have sites.
 
@@ -34,9 +42,7 @@ def load(source: ModelSource) -> list[Loaded]:
     found = [(ir, document, ir.sites(document)) for ir, document in documents]
     with_sites = [entry for entry in found if entry[2]]
     if not with_sites:
-        raise ModelError(
-            f"{source.root}: has no MatMul with compressed weights; compress them first, with NNCF for example"
-        )
+        raise no_sites(source.root)
     sole = len(with_sites) == 1
     return [Loaded("" if sole else ir.key, ir, document, sites) for ir, document, sites in with_sites]
 

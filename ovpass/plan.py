@@ -11,7 +11,7 @@ from typing import Any
 
 from ovpass.errors import PlanError, SettingsError
 from ovpass.groups import format_group_size, group_fits, parse_group_size
-from ovpass.settings import EXEMPTIONS, Settings, settings_from_dict, settings_to_dict
+from ovpass.settings import EXEMPTIONS, Settings, settings_from_dict, settings_to_dict, what_is_wrong
 from ovpass.sites import KINDS, CompressedMatMul
 
 QUANTIZE, EXEMPT, SKIP = "quantize", "exempt", "skip"
@@ -212,7 +212,7 @@ def load_plans(path: Path | str) -> dict[str, Plan]:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(f"{path}: cannot be read as a plan: {' '.join(str(error).split())}") from error
+        raise PlanError(f"{path}: cannot be read as a plan: {what_is_wrong(error)}") from error
     try:
         return plans_from_text(text)
     except PlanError as error:
@@ -230,7 +230,7 @@ def plans_from_text(text: str) -> dict[str, Plan]:
     try:
         data = yaml.load(text, Loader=_fastest_loader())
     except yaml.YAMLError as error:
-        raise PlanError(f"cannot be read as a plan: {' '.join(str(error).split())}") from error
+        raise PlanError(f"cannot be read as a plan: {what_is_wrong(error)}") from error
     if isinstance(data, dict) and isinstance(data.get("models"), dict):
         return {str(key): plan_from_dict(value) for key, value in data["models"].items()}
     return {"": plan_from_dict(data)}

@@ -19,6 +19,8 @@ TARGETS = ("gpu-xmx", "gpu", "cpu")
 EXEMPTIONS = ("auto", "rank-4", "precise", "f16-zero-point", "f16-weights")
 AT_TOKENS = 512
 _PLAIN: Mapping[str, tuple[type, str]] = {"bool": (bool, "True or False"), "int": (int, "a whole number")}
+_MOST_TOKENS = 2**63 - 1
+_OF_PLANS = {"decisions", "models"}
 
 
 @dataclass(frozen=True)
@@ -101,11 +103,21 @@ def load_settings(path: Path | str) -> Settings:
     try:
         data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"{path}: cannot be read as settings: {' '.join(str(error).split())}") from error
+        raise SettingsError(f"{path}: cannot be read as settings: {what_is_wrong(error)}") from error
+    if isinstance(data, dict) and _OF_PLANS & set(data):
+        raise SettingsError(f"{path}: is a plan, which has its settings in it; give it with --plan")
     try:
         return settings_from_dict(data)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from error
+
+
+def what_is_wrong(error: Exception) -> str:
+    """Why a file of YAML cannot be read: the place in it and the problem, or what the system says."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    return f"line {mark.line + 1}: {problem}" if mark and problem else " ".join(str(error).split())
 
 
 def settings_from_dict(data: object) -> Settings:
@@ -143,14 +155,17 @@ def structure(cls: type[Any], data: object) -> Any:
     from cattrs.gen import make_dict_structure_fn  # noqa: PLC0415
 
     if not isinstance(data, dict):
-        raise SettingsError(f"expected keys and values, found {type(data).__name__}")
+        found = "nothing" if data is None else f"a {type(data).__name__}"
+        raise SettingsError(f"expected keys and values, found {found}")
+    if not isinstance(data.get("rules", []), (list, tuple)):
+        raise SettingsError("rules: expected a list, each rule after a dash: - {match: PATTERN, exempt: true}")
     converter = cattrs.Converter(forbid_extra_keys=True)
     for scalar in (bool, str):
         converter.register_structure_hook(scalar, _strictly)
     converter.register_structure_hook(int, _integer)
     converter.register_structure_hook_func(lambda kind: kind == Mapping[str, str], _mapping)
     rule_hook = make_dict_structure_fn(Rule, converter, _cattrs_forbid_extra_keys=True)
-    converter.register_structure_hook(Rule, lambda value, _: rule_hook(_with_group_size(value), Rule))
+    converter.register_structure_hook(Rule, lambda value, _: rule_hook(_with_group_size(_mapping(value, Rule)), Rule))
     try:
         return converter.structure(_with_group_size(data), cls)
     except cattrs.BaseValidationError as error:
@@ -190,12 +205,15 @@ def _explain(error: Exception) -> str:
         return "; ".join(str(leaf) for leaf in settings_errors)
     messages = cattrs.transform_error(error, format_exception=_describe)
     text = "; ".join(message.removesuffix(" @ $") for message in messages)
-    known = [field.name for cls in (Settings, Rule) for field in dataclasses.fields(cls)]
-    for leaf in _leaves(error, cattrs.ForbiddenExtraKeysError):
-        for key in sorted(leaf.extra_fields):
-            near = near_choice(key, known)
-            text += f"; did you mean {near!r}?" if near else f"; the keys are {', '.join(known)}"
-    return text
+    hints = [hint for leaf in _leaves(error, cattrs.ForbiddenExtraKeysError) for hint in _hints(leaf)]
+    return "; ".join([text, *dict.fromkeys(hints)])
+
+
+def _hints(error: Any) -> list[str]:
+    """For each key that is not known what was meant by it, or all there are."""
+    known = [field.name for field in dataclasses.fields(error.cl)]
+    near = [near_choice(key, known) for key in sorted(error.extra_fields, key=str)]
+    return [f"did you mean {key!r}?" if key else f"the keys are {', '.join(known)}" for key in near]
 
 
 def _describe(error: BaseException, kind: type[Any] | None) -> str:
@@ -225,6 +243,10 @@ def _check_types(where: str, settings: Settings | Rule) -> None:
             raise SettingsError(f"{where}: {entry.name}: expected {words}, found {value!r}")
     if settings.threshold is not None and settings.threshold < 0:
         raise SettingsError(f"{where}: threshold {settings.threshold} is negative; it counts tokens")
+    if settings.threshold is not None and settings.threshold > _MOST_TOKENS:
+        raise SettingsError(
+            f"{where}: threshold {settings.threshold} is larger than {_MOST_TOKENS}; exempt sites to leave them"
+        )
 
 
 def _as_rules(given: object) -> tuple[Rule, ...]:

@@ -16,6 +16,7 @@ import openvino as ov
 from ovpass.benchmark.messages import Failure, Loaded, Measured, Sample
 from ovpass.benchmark.subjects import Subject
 from ovpass.benchmark.workload import Workload
+from ovpass.devices import require_device
 from ovpass.errors import NoDeviceError, OvpassError
 from ovpass.extras import extra_module
 from ovpass.verification.refusals import refusal
@@ -87,10 +88,10 @@ def _device_name(device: str) -> str:
     """
     core = ov.Core()
     kind = device.partition(":")[0].partition(".")[0]
-    present = core.available_devices
-    if kind in _REAL and device not in present and not any(name.startswith(f"{device}.") for name in present):
-        raise NoDeviceError(f"there is no {device} that OpenVINO can use; there is {', '.join(present) or 'none'}")
-    return str(core.get_property(device, "FULL_DEVICE_NAME")) if kind in _REAL else device
+    if kind not in _REAL:
+        return device
+    require_device(device, core)
+    return str(core.get_property(device, "FULL_DEVICE_NAME"))
 
 
 def _peak_megabytes() -> float:

@@ -41,8 +41,8 @@ class Subject:
 def parse_subject(text: str, device: str, common: Mapping[str, str] | None = None) -> Subject:
     """Read `MODEL` or `MODEL@NAME=VALUE,NAME=VALUE`.
 
-    Properties given here win over `common` ones, and those over what
-    ovpass noted in the model. The environment variables that it noted are set as they are.
+    Properties given here win over `common` ones, and those over what ovpass noted in the model. The environment
+    variables that it noted are set as they are.
 
     Raises:
         ModelError: for a model that is not there, or that cannot be run as it lies there.

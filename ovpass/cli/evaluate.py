@@ -32,7 +32,7 @@ _INTERVALS = ("", "PPL %", "KL", "median", "Top-1")
 @click.argument("candidates", nargs=-1, type=MODEL_TEXT, metavar="CANDIDATE...")
 @evaluation_options
 @click.option("--inputs", multiple=True, type=PATH, help="An .npz of a model's inputs.")
-@click.option("--device", default="CPU", help="CPU or GPU.  [default: CPU]")
+@click.option("--device", default="CPU", help="CPU, GPU, or one of several: GPU.1.  [default: CPU]")
 @click.option("--harness", metavar="TASKS", help="Tasks of lm-evaluation-harness too, separated by commas.")
 @click.option("--harness-tasks-dir", type=PATH, help="A folder with YAML tasks of your own.")
 @click.option("--limit", type=int, help="Items of each task.  [default: all]")

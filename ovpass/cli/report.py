@@ -138,10 +138,10 @@ def _printed(name: str, arguments: Sequence[str]) -> Any:
     context = click.get_current_context()
     typed = [*arguments, "--json"]
     remember_arguments(context, [name, *typed])
-    with (
-        contextlib.redirect_stdout(io.StringIO()) as out,
-        contextlib.suppress(CheckFailedError),
-        command.make_context(name, list(typed), parent=context) as child,
-    ):
+    try:
+        child = command.make_context(name, list(typed), parent=context)
+    except click.UsageError as error:
+        raise SettingsError(f"--run {name!r}: {error.format_message()}") from error
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(CheckFailedError), child:
         command.invoke(child)
     return json.loads(out.getvalue())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ovpass.devices import require_device
 from ovpass.errors import SettingsError
 from ovpass.evaluation.arrays import ArraysReport, evaluate_arrays, load_case
 from ovpass.evaluation.candidates import Candidate, parse_candidate
@@ -35,8 +36,9 @@ def evaluate(
     how = evaluation or Evaluation()
     if not candidates:
         raise SettingsError("name one or more candidates to compare with the reference, MODEL or MODEL@setting")
-    if how.device == "GPU" and is_simulated():
+    if how.device != "CPU" and is_simulated():
         raise SettingsError("the GPU of this process is simulated: it computes nothing; evaluate on CPU")
+    require_device(how.device)
     first = parse_candidate(str(reference), how.profile)
     others = [parse_candidate(str(candidate), how.profile) for candidate in candidates]
     model = sole_model(first).read()

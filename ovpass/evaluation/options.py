@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,8 +81,8 @@ class Evaluation:
     harness: HarnessOptions | None = None
 
     def __post_init__(self) -> None:
-        if self.device not in ("CPU", "GPU"):
-            raise SettingsError(f"device {self.device!r} is unknown; it is CPU or GPU")
+        if not re.fullmatch(r"CPU|GPU(\.\d+)?", self.device):
+            raise SettingsError(f"device {self.device!r} is unknown; it is CPU or GPU, of several GPU.1")
 
     def window_options(self, default: WindowOptions) -> WindowOptions:
         """The windows asked for, completed by `default`."""

@@ -21,7 +21,7 @@ def read_text(path: Path | None = None) -> str:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise TextError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+        raise TextError(f"{path}: cannot be read as UTF-8 text: {getattr(error, 'strerror', None) or error}") from error
     if not text.strip():
         raise TextError(f"{path}: is empty")
     return text

@@ -43,7 +43,7 @@ def plan_int8(sites: Sequence[CompressedMatMul], settings: Settings) -> Plan:
         name, obstacle = refused[0]
         raise SettingsError(
             f"{len(refused)} of {len(sites)} sites do not lower to int8, {name} for one: {obstacle}; "
-            "allow requantize, exempt them, or use lowering native or emulate"
+            "re-quantize them with --requantize (requantize: true), exempt them, or use lowering native or emulate"
         )
     # The plugin must not quantize on its own what this plan leaves alone.
     return Plan(settings=settings, decisions=tuple(decisions), model_group_size=0)

@@ -39,7 +39,7 @@ class Question:
         check_choice("find", self.find, FIND)
         check_choice("by", self.by, BY)
         if (self.max_kl is None) == (self.check is None):
-            raise SettingsError("say what broken means, by either max-kl or check")
+            raise SettingsError("say what broken means, by either --max-kl or --check")
         if self.max_kl is not None and not (math.isfinite(self.max_kl) and self.max_kl >= 0):
             raise SettingsError(f"max-kl {self.max_kl:g}: give nats a token, 0 or more")
         if self.check is not None and not self.check.strip():

@@ -17,7 +17,7 @@ from ovpass.evaluation.preparation import planned, sole_model
 from ovpass.evaluation.windows import Window
 from ovpass.ir.document import IrDocument
 from ovpass.ir.files import IrFile
-from ovpass.loading import Loaded
+from ovpass.loading import Loaded, no_sites
 from ovpass.plan import QUANTIZE, Plan
 from ovpass.planning import refuse_processed
 from ovpass.settings import Settings
@@ -62,7 +62,7 @@ class Experiment:
         """
         found = self.ir.sites(self.document)
         if not found:
-            raise ModelError(f"{self.ir.xml}: has no MatMul with compressed weights")
+            raise no_sites(self.model)
         return found
 
     @cached_property

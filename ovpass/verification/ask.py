@@ -48,9 +48,7 @@ class Question:
 
     def __post_init__(self) -> None:
         if not _DEVICE.fullmatch(self.device):
-            raise SettingsError(
-                f"device {self.device!r} is unknown; it is {CPU} or {GPU}, or {GPU}.1 where there are several"
-            )
+            raise SettingsError(f"device {self.device!r} is unknown; it is {CPU} or {GPU}, of several {GPU}.1")
         if self.simulate is not None:
             get_profile(self.simulate)
             if self.device != GPU:

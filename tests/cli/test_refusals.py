@@ -154,16 +154,17 @@ SETTINGS = [
     (["--group-size", "-1"], ["per-token"]),
     (["--group-size", "abc"], ["per-token"]),
     (["--group-size", "1.5"], ["per-token"]),
-    (["--group-size", str(2**64)], ["per-token"]),
+    (["--group-size", str(2**64)], ["per-token", "larger"]),
     (["--group-size-of", "kind:mlp.down", "0"], ["kind:mlp.down"]),
     (["--group-size-of", "kind:mlp.down", "48"], ["kind:mlp.down", "48"]),
     (["--threshold", "-1"], ["threshold"]),
+    (["--threshold", str(10**20)], ["threshold", "larger"]),
     (["--threshold", "7", "--target", "cpu"], ["threshold", "emulate"]),
     (["--axis", "0"], ["axis", "emulate"]),
     (["--asymmetric", "--group-size", "32"], ["symmetric", "emulate"]),
     (["--requantize"], ["int8"]),
     (["--lowering", "emulate", "--group-size", "48"], ["48", "128", "32"]),
-    (["--lowering", "int8"], ["requantize", "i4"]),
+    (["--lowering", "int8"], ["--requantize", "i4"]),
     (["--lowering", "int8", "--requantize", "--group-size", "32"], ["per-token", "emulate"]),
     (["--exempt", "kind:mlp.dwn"], ["kind:mlp.down"]),
     (["--exempt", "layer:2"], ["layer:0-1"]),
@@ -189,9 +190,12 @@ def test_bad_settings(ovpass: CommandLine, tmp_path: Path, flags: list[str], wor
         ("rules: [{match: 'kind:attn', exmept: true}]", ["exmept", "exempt"]),
         ("threshold: many", ["threshold", "many"]),
         ("rules: [{match: 'kind:attn'}]", ["kind:attn"]),
+        ("rules: {match: 'kind:attn', exempt: true}", ["rules", "list"]),
+        ("rules: ['kind:attn']", ["names and values", "kind:attn"]),
+        ("decisions: []", ["--plan"]),
         ("[1, 2]", ["list"]),
-        ("a: [", []),
-        ("", []),
+        ("a: [", ["line 1"]),
+        ("", ["nothing"]),
     ],
 )
 def test_bad_settings_files(ovpass: CommandLine, tmp_path: Path, text: str, words: list[str]) -> None:
@@ -221,6 +225,27 @@ def test_missing_settings_file(ovpass: CommandLine, tmp_path: Path) -> None:
 )
 def test_bad_questions(ovpass: CommandLine, args: list[str]) -> None:
     ovpass.refuse(args[0], LLAMA, *args[1:])
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["evaluate", LLAMA, LLAMA, "--device", "GPU.7"], "there is no GPU.7"),
+        (["bench", f"{LLAMA}@64"], "MODEL@NAME=VALUE"),
+        (["bisect", LLAMA], "--max-kl or --check"),
+        (["report", LLAMA, "--run", "inspect --foo", "-o", "none.html"], "--run 'inspect': No such option"),
+    ],
+)
+def test_what_to_write_instead(ovpass: CommandLine, args: list[object], said: str) -> None:
+    assert said in ovpass.refuse(*args)
+
+
+@pytest.mark.parametrize("command", ["plan", "sensitivity", "tune", "bisect"])
+def test_models_in_floating_point_are_to_be_compressed(ovpass: CommandLine, tmp_path: Path, command: str) -> None:
+    shutil.copytree(LLAMA, tmp_path / "float")
+    plain_weights(tmp_path / "float")
+    budget = ("--max-kl", 1) if command in ("tune", "bisect") else ()
+    assert "ovpass compress" in ovpass.refuse(command, tmp_path / "float", *budget)
 
 
 @pytest.mark.parametrize(
