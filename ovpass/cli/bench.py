@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ _SHOWN = (
 @click.option("--timeout", default=900.0, show_default=True, help="Seconds after which a model is given up.")
 @click.option("--plot", type=PATH, help="Draw times against lengths into this .png, .svg or .pdf.")
 @json_option
-@verbosity
+@partial(verbosity, verbose="List every property in force.")
 def command(
     models: tuple[str, ...],
     properties: tuple[str, ...],

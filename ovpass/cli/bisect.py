@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ _WIDTH = 1000  # a name is never broken
 
 @click.command("bisect")
 @model_argument
-@settings_options
+@partial(settings_options, lowering="[default: emulated]")
 @evaluation_options
 @click.option("--max-kl", type=float, metavar="X", help="Broken: mean KL above this many nats a token.")
 @click.option("--check", metavar="CMD", help="Broken: this command fails on {model}. 125: cannot tell.")
@@ -43,7 +44,7 @@ _WIDTH = 1000  # a name is never broken
 @click.option("--state", type=PATH, help="Folder of measurements, from which a run resumes.")
 @click.option("-o", "--output", type=PATH, help="Write a plan without what was found here.")
 @json_option
-@verbosity
+@partial(verbosity, verbose="Pass on what CMD prints.")
 def command(
     model: Path,
     output: Path | None,

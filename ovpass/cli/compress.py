@@ -79,7 +79,7 @@ def _weight_group(_: click.Context, __: click.Parameter, value: str | None) -> i
 @partial(settings_options, group_size="--activation-group-size")
 @overwrite_option
 @json_option
-@verbosity
+@partial(verbosity, verbose="List every site and every layer that is left.")
 def command(
     model: Path,
     output: Path,

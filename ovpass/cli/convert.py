@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ovpass.cli.options import MODEL_TEXT, json_option, output_option, overwrite_option
+from ovpass.cli.options import MODEL_TEXT, json_option, output_option, overwrite_option, quiet_option
 from ovpass.cli.output import by_kind, note, print_json, print_table, print_title, progress, say, verdict
 from ovpass.convert.hugging_face import WEIGHT_FORMATS
 from ovpass.words import counted
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--trust-remote-code", is_flag=True, help="Run Python code that the folder brings.  [Hugging Face]")
 @overwrite_option
 @json_option
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@quiet_option
 def command(source: str, output: Path, overwrite: bool, as_json: bool, quiet: bool, **options: Any) -> None:
     """Convert SOURCE to an OpenVINO model folder, without the network.
 

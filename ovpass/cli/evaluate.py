@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ovpass.cli.options import MODEL_TEXT, PATH, evaluation_from, evaluation_options, json_option
+from ovpass.cli.options import MODEL_TEXT, PATH, evaluation_from, evaluation_options, json_option, quiet_option
 from ovpass.cli.output import note, print_json, print_table, progress, say, verdict
 from ovpass.errors import SettingsError
 from ovpass.evaluation.options import HarnessOptions
@@ -37,7 +37,7 @@ _INTERVALS = ("", "PPL %", "KL", "median", "Top-1")
 @click.option("--harness-tasks-dir", type=PATH, help="A folder with YAML tasks of your own.")
 @click.option("--limit", type=int, help="Items of each task.  [default: all]")
 @json_option
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@quiet_option
 def command(reference: str, candidates: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) -> None:
     """Compare what models answer with a REFERENCE that runs without any quantization of activations.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from ovpass.loading import load
 @click.option("--device", help="CPU, GPU, or a target's name; all of them if not given.")
 @click.option("--property", "properties", multiple=True, metavar="K=V", help="A property for compile_model.")
 @json_option
-@verbosity
+@partial(verbosity, verbose="Show every runtime option.")
 def command(
     model: Path, device: str | None, properties: tuple[str, ...], as_json: bool, quiet: bool, verbose: bool
 ) -> None:

@@ -24,7 +24,7 @@ from ovpass.words import counted
 
 @click.command("inspect")
 @model_argument
-@click.option("--target", default="gpu-xmx", help=f"Whose rules to judge by: {', '.join(TARGETS)}.")
+@click.option("--target", default="gpu-xmx", show_default=True, help=f"Whose rules to judge by: {', '.join(TARGETS)}.")
 @click.option("--group-size", help="Judge by this group size, not the model's own.")
 @click.option("--match", help="Only sites that this pattern picks.")
 @json_option

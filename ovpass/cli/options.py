@@ -34,31 +34,37 @@ MODEL_TEXT = _Named(path_type=str, readable=False)
 
 model_argument = click.argument("model", type=PATH)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else on stdout.")
+quiet_option = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is at OUT.")
 copy_option = click.option("--copy-weights", is_flag=True, help="Copy weights instead of hard-linking them.")
-output_option = click.option("-o", "--output", required=True, type=PATH, metavar="OUT")
+output_option = click.option("-o", "--output", required=True, type=PATH, metavar="OUT", help="Where to write it.")
 
 _SETTINGS = (
     click.option("--config", type=PATH, help="Settings in YAML or JSON; flags overrule them."),
     click.option("--threshold", type=int, help="Quantize activations of more tokens than this."),
     click.option("--axis", type=int, help="Axis to quantize along; -1 is K.  [lowering emulate]"),
     click.option("--asymmetric", is_flag=True, help="Quantize to u8 with a zero point."),
-    click.option("--lowering", help=f"How: {', '.join(LOWERINGS)}.  [default: native]"),
     click.option("--target", help=f"For: {', '.join(TARGETS)}.  [default: gpu-xmx]"),
     click.option("--exempt", multiple=True, metavar="PATTERN", help="Leave these sites out (repeatable)."),
-    click.option("--exempt-with", help=f"How to leave them out: {', '.join(EXEMPTIONS)}."),
+    click.option("--exempt-with", help=f"How to leave them out: {', '.join(EXEMPTIONS)}.  [default: auto]"),
     click.option(
         "--group-size-of",
         "sizes",
         multiple=True,
         nargs=2,
         metavar="PATTERN SIZE",
-        help="A size of their own.",
+        help="Give these sites a group size of their own (repeatable).",
     ),
     click.option("--requantize", is_flag=True, help="Turn other weights into 8 bit per channel.  [lowering int8]"),
     click.option("--only-if-faster", is_flag=True, help="Leave out what is not expected to be faster.  [target cpu]"),
-    click.option("--at-tokens", type=int, help=f"Faster for this many tokens.  [default: {AT_TOKENS}]"),
-    click.option("--runtime-option", "runtime_options", multiple=True, metavar="K=V", help="Put it into the IR, too."),
+    click.option("--at-tokens", type=int, help=f"With --only-if-faster: at this many tokens.  [default: {AT_TOKENS}]"),
+    click.option(
+        "--runtime-option",
+        "runtime_options",
+        multiple=True,
+        metavar="K=V",
+        help="An option for the plugin to keep in the IR, such as KV_CACHE_PRECISION=u8 (repeatable).",
+    ),
 )
 
 
@@ -104,17 +110,21 @@ def evaluation_from(options: dict[str, Any]) -> Evaluation:
     )
 
 
-def verbosity(command: _Command) -> _Command:
-    """Add --quiet and --verbose."""
-    quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
-    verbose = click.option("--verbose", is_flag=True, help="List every site.")
-    return quiet(verbose(command))
+def verbosity(command: _Command, verbose: str = "List every site.") -> _Command:
+    """Add --quiet and --verbose; `verbose` says what the latter does."""
+    return quiet_option(click.option("--verbose", is_flag=True, help=verbose)(command))
 
 
-def settings_options(command: _Command, group_size: str = "--group-size") -> _Command:
-    """Add the options that `settings_from` reads; `group_size` is how the one for it is written."""
+def settings_options(
+    command: _Command, group_size: str = "--group-size", lowering: str = "[default: native]"
+) -> _Command:
+    """Add the options that `settings_from` reads.
+
+    `group_size` is how the one for it is written, `lowering` what the help says of leaving that one out.
+    """
     size = click.option(group_size, "group_size", help="Elements of an activation that share a scale, or per-token.")
-    for option in reversed((size, *_SETTINGS)):
+    how = click.option("--lowering", help=f"How: {', '.join(LOWERINGS)}.  {lowering}")
+    for option in reversed((size, how, *_SETTINGS)):
         command = option(command)
     return command
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ovpass.cli.options import PATH
+from ovpass.cli.options import PATH, quiet_option
 from ovpass.cli.output import progress, say
 from ovpass.cli.report_output import check_output
 from ovpass.cli.run_header import remember_arguments
@@ -37,7 +37,7 @@ _RUNNABLE = ("inspect", "plan", "verify", "evaluate", "sensitivity", "tune", "be
 @click.option("--run", "wanted", multiple=True, metavar="COMMANDS", help="Run these on MODEL first (repeatable).")
 @click.option("--against", multiple=True, type=PATH, help="Compare with this RUN (repeatable).")
 @click.option("--note", default="", metavar="TEXT", help="A line for the reader: where the model comes from, say.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@quiet_option
 def command(
     sources: tuple[Path, ...],
     output: Path,

@@ -21,6 +21,7 @@ from ovpass.cli.options import (
 )
 from ovpass.cli.output import group_cell, note, print_json, print_table, progress, save_json, say, verdict
 from ovpass.destination import check_files
+from ovpass.errors import SettingsError
 from ovpass.plotting import check_picture
 from ovpass.tuning.units import BY
 from ovpass.words import counted
@@ -58,6 +59,7 @@ def command(
     from ovpass.tuning.report import sensitivity_to_dict  # noqa: PLC0415
     from ovpass.tuning.sensitivity import Measure, sensitivity  # noqa: PLC0415
 
+    _refuse_what_changes_nothing(options)
     check_files([output, plot], [model, *files_read(options)])
     if plot is not None:
         check_picture(plot)
@@ -73,6 +75,15 @@ def command(
         print_json(sensitivity_to_dict(report))
     elif not quiet:
         _print(report, verbose=verbose)
+
+
+def _refuse_what_changes_nothing(options: dict[str, Any]) -> None:
+    for flag, given in (
+        ("--threshold", options["threshold"] is not None),
+        ("--runtime-option", bool(options["runtime_options"])),
+    ):
+        if given:
+            raise SettingsError(f"{flag}: what a site costs does not depend on it; plan, apply and tune take it")
 
 
 def _print(report: SensitivityReport, *, verbose: bool) -> None:

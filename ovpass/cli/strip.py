@@ -14,7 +14,7 @@ from ovpass.cli.options import (
     model_argument,
     output_option,
     overwrite_option,
-    verbosity,
+    quiet_option,
 )
 from ovpass.cli.output import print_json, progress
 from ovpass.rewrite import strip_source
@@ -26,10 +26,8 @@ from ovpass.rewrite import strip_source
 @overwrite_option
 @copy_option
 @json_option
-@verbosity
-def command(
-    model: Path, output: Path, overwrite: bool, copy_weights: bool, as_json: bool, quiet: bool, verbose: bool
-) -> None:
+@quiet_option
+def command(model: Path, output: Path, overwrite: bool, copy_weights: bool, as_json: bool, quiet: bool) -> None:
     """Write MODEL to OUT without anything that ovpass put into it: it computes what the original did, bit for bit."""
     started = time.perf_counter()
     with progress(quiet=quiet or as_json) as step:

@@ -16,6 +16,7 @@ from ovpass.cli.options import (
     files_read,
     json_option,
     model_argument,
+    quiet_option,
     settings_from,
     settings_options,
 )
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=PATH, help="Write the plan here, as YAML.")
 @click.option("--plot", type=PATH, help="Draw the frontier as a picture.")
 @json_option
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@quiet_option
 def command(
     model: Path, output: Path | None, plot: Path | None, exact: bool, as_json: bool, quiet: bool, **options: Any
 ) -> None:

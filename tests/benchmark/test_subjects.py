@@ -27,8 +27,6 @@ def test_properties_of_its_own_win() -> None:
 def test_what_is_no_property(text: str) -> None:
     with pytest.raises(SettingsError, match=LLAMA.name):
         parse_subject(f"{LLAMA}{text}", "CPU")
-    with pytest.raises(ModelError, match="none@A"):
-        parse_subject("none@A", "CPU")
 
 
 def test_an_at_sign_in_a_name(tmp_path: Path) -> None:

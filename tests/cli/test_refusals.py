@@ -232,6 +232,8 @@ def test_bad_questions(ovpass: CommandLine, args: list[str]) -> None:
     [
         (["evaluate", LLAMA, LLAMA, "--device", "GPU.7"], "there is no GPU.7"),
         (["bench", f"{LLAMA}@64"], "MODEL@NAME=VALUE"),
+        (["sensitivity", LLAMA, "--threshold", 0], "--threshold"),
+        (["sensitivity", LLAMA, "--runtime-option", "KV_CACHE_PRECISION=u8"], "--runtime-option"),
         (["bisect", LLAMA], "--max-kl or --check"),
         (["report", LLAMA, "--run", "inspect --foo", "-o", "none.html"], "--run 'inspect': No such option"),
     ],
