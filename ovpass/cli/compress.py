@@ -200,4 +200,4 @@ def _print_targets(done: Compressed) -> None:
         )
         for entry in done.advice
     ]
-    print_table(("Target", "Quantizes", "Default", "Groups that fit all", "Left out because"), rows)
+    print_table(("Target", "Quantizes", "Default", "Groups fitting them", "Left out because"), rows)

@@ -13,6 +13,7 @@ from ovpass.convert.agreement import note_on_groups
 from ovpass.convert.calibration import Calibration, Ids, Inputs, check_runs, model_inputs
 from ovpass.convert.compress_checks import check_in_advance
 from ovpass.convert.convert_process import offline
+from ovpass.convert.expected import SMALLEST_ADJUSTED, adjusted_group
 from ovpass.convert.jobs import Job, find_jobs
 from ovpass.convert.nncf_weights import GroupSizeError, compress_weights, load_nncf
 from ovpass.convert.recipe import Recipe
@@ -24,6 +25,7 @@ from ovpass.plan import describe_weights
 from ovpass.rewrite import Progress, Transformed, carry_along, publish_single, transform
 from ovpass.settings import Settings
 from ovpass.sites import CompressedMatMul
+from ovpass.words import counted
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -134,9 +136,11 @@ def _compress(job: Job, folder: Path, recipe: Recipe, samples: Sequence[Ids] | N
 
     model = job.ir.read()
     inputs = [model_inputs(model, job.ir.xml, sample) for sample in samples or ()]
+    notes = _adjusted(job, recipe)
     if inputs:
         check_runs(model, job.ir.xml, inputs[0])
-    notes = [] if recipe.smooth is None else [_smooth(model, job, recipe.smooth, inputs)]
+    if recipe.smooth is not None:
+        notes.append(_smooth(model, job, recipe.smooth, inputs))
     # Weights that an embedding shares would be compressed for its sake: they are named, too.
     ignored = [name for layer in job.ignored for name in (layer.name, layer.weights)]
     dataset = inputs if inputs and recipe.can_fit_weights else None
@@ -148,6 +152,15 @@ def _compress(job: Job, folder: Path, recipe: Recipe, samples: Sequence[Ids] | N
     target.mkdir(parents=True, exist_ok=True)
     write_anew(compressed, job.ir, target)
     return [*notes, *warnings]
+
+
+def _adjusted(job: Job, recipe: Recipe) -> list[str]:
+    """Layers that fallback "adjust" cannot fit."""
+    misfits = Counter(layer.k for layer in job.in_mode(recipe) if adjusted_group(recipe, layer.k) is None)
+    if not misfits or recipe.group_size_fallback != "adjust":
+        return []
+    lengths = ", ".join(f"K={k} ({counted(count, 'layer')})" for k, count in misfits.items())
+    return [f"{job.ir.xml.name}: no group of {SMALLEST_ADJUSTED} or more fits {lengths}, which the backup mode takes"]
 
 
 def _smooth(model: ov.Model, job: Job, strength: float, inputs: Sequence[Inputs]) -> str:

@@ -46,5 +46,8 @@ def _check_text(recipe: Recipe, calibration: Calibration, jobs: Sequence[Job]) -
             f"text {calibration.text}: mode {recipe.mode} alone does not look at activations; add scale-estimation, "
             "awq, gptq, lora-correction, smooth or a ratio, or leave it out"
         )
-    if recipe.needs_text or calibration.text is not None:
+    looks = recipe.needs_text or calibration.text is not None
+    if calibration.tokenizer is not None and not looks:
+        raise SettingsError(f"tokenizer {calibration.tokenizer}: nothing is calibrated on a text; leave it out")
+    if looks:
         calibration.check_enough(recipe.weight_group or min(layer.k for job in jobs for layer in job.kept))

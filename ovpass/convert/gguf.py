@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from ovpass.child_process import python_code
@@ -10,12 +11,14 @@ from ovpass.convert.convert_process import run_python
 from ovpass.convert.gguf_checks import notes_on_tensors
 from ovpass.convert.gguf_exact import write_f16
 from ovpass.convert.gguf_file import check_readable, config_of, notes_on_types, open_gguf, token_ids
-from ovpass.errors import ModelError
+from ovpass.errors import ModelError, OutputError
 from ovpass.extras import extra_module
 from ovpass.rewrite import Progress
 
 _CONVERT = "import openvino_genai as g; g.LLMPipeline(sys.argv[1], 'CPU', enable_save_ov_model=True)"
 """GenAI writes the model beside the file that it reads, and has no call that does not compile it, too."""
+
+_CANNOT_WRITE = "iostream error"
 
 
 def convert_gguf(source: Path, folder: Path, *, exact: bool, progress: Progress) -> list[str]:
@@ -38,7 +41,15 @@ def convert_gguf(source: Path, folder: Path, *, exact: bool, progress: Progress)
     else:
         beside.symlink_to(source.resolve())
     progress("converting by OpenVINO GenAI")
-    run_python(python_code(_CONVERT, str(beside)), f"{source}: OpenVINO GenAI cannot convert it")
+    try:
+        run_python(python_code(_CONVERT, str(beside)), f"{source}: OpenVINO GenAI cannot convert it")
+    except ModelError as error:
+        if _CANNOT_WRITE in str(error):
+            free = shutil.disk_usage(folder).free / 1e6
+            raise OutputError(
+                f"{source}: cannot be converted: {free:.0f} MB are left on the disk of the output; make room"
+            ) from error
+        raise
     beside.unlink()
     if not (folder / "openvino_model.xml").is_file():
         raise ModelError(f"{source}: OpenVINO GenAI wrote no model; a newer openvino-genai may be needed")

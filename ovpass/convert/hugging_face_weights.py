@@ -15,6 +15,7 @@ from ovpass.ir.files import IrFile, open_source
 from ovpass.ir.output import publish_together
 from ovpass.ir.writer import write_anew
 from ovpass.passes.packing import constant_of, values_of
+from ovpass.words import counted
 
 _SYMMETRIC = {4: 8, 8: 128}
 """Zero points that make unsigned codes signed ones."""
@@ -70,7 +71,8 @@ def _notes(left: list[str], ordered: int) -> list[str]:
     notes = []
     if left:
         few = ", ".join(left[:_SHOWN]) + (", ..." if len(left) > _SHOWN else "")
-        notes.append(f"{len(left)} packed layers are in floating point, as the exporter merged or changed them: {few}")
+        layers = counted(len(left), "packed layer is", "packed layers are")
+        notes.append(f"{layers} in floating point, as the exporter merged or changed them: {few}")
     if ordered:
         notes.append(
             f"{ordered} layers were quantized in the order of activations: their inputs are reordered (Gather)"

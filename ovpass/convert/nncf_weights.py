@@ -55,6 +55,7 @@ def compress_weights(
     options = _options(nncf, recipe)
     if dataset is not None:
         options |= {"dataset": nncf.Dataset(dataset), "subset_size": len(dataset)}
+        _let_see_all(options["advanced_parameters"], len(dataset))
     scope = nncf.IgnoredScope(names=list(ignored)) if ignored else None
     with _reporting(bars) as warnings, lengths_kept(model) if recipe.gptq else nullcontext():
         try:
@@ -86,6 +87,12 @@ def _options(nncf: Any, recipe: Recipe) -> dict[str, Any]:
         group_size_fallback_mode=nncf.GroupSizeFallbackMode(recipe.group_size_fallback), **_codebook(recipe)
     )
     return {"mode": nncf.CompressWeightsMode(recipe.mode), "advanced_parameters": advanced, **given}
+
+
+def _let_see_all(advanced: Any, samples: int) -> None:
+    """Each method looks at 32 to 128 samples, however many there are, unless told otherwise."""
+    for method in ("awq", "scale_estimation", "gptq", "lora_correction"):
+        getattr(advanced, f"{method}_params").subset_size = samples
 
 
 def _codebook(recipe: Recipe) -> dict[str, Any]:

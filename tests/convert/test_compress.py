@@ -245,6 +245,7 @@ def test_compressed_already(tmp_path: Path) -> None:
         (Recipe(ignore=("layer:0", "kind:lm_head")), None, None, "no layer"),
         (Recipe(ignore=("layer:7",)), None, None, "layer:0-0"),
         (Recipe(), Calibration(LLAMA / "config.json"), None, "activations"),
+        (Recipe(), Calibration(tokenizer=LLAMA), None, "nothing is calibrated"),
         (Recipe("int4_sym", group_size=32, gptq=True), Calibration(LLAMA / "config.json"), None, "longer text"),
         (Recipe("int4_sym", group_size=32, gptq=True), Calibration(Path("missing.txt")), None, "missing.txt"),
         (Recipe("codebook", codebook=LLAMA / "config.json"), None, None, "npy"),
@@ -303,6 +304,29 @@ def test_codebooks_of_other_lengths_are_adapted_too(llama: Path, tmp_path: Path)
     recipe = Recipe("adaptive_codebook", codebook=tmp_path / "table.npy")
     done = compress_source(llama, tmp_path / "out", recipe, calibration=Calibration(samples=2, tokens=64))
     assert sum(weight_types(done).values()) == BODY + 1
+
+
+def test_layers_that_no_adjusted_group_fits_are_named(tmp_path: Path) -> None:
+    ov.save_model(linear_model("w_f32_plain", k=48, n=32), tmp_path / "in.xml", compress_to_fp16=False)
+    recipe = Recipe("int4_sym", group_size_fallback="adjust", all_layers=True)
+    done = compress_source(tmp_path / "in.xml", tmp_path / "out.xml", recipe)
+    assert weight_types(done) == {"u8": 1}
+    assert "no group of 32 or more fits K=48 (1 layer)" in done.notes[0]
+
+
+def test_every_method_looks_at_all_samples(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def look(*_: object, advanced_parameters: Any, **__: object) -> None:
+        methods = ("awq", "scale_estimation", "gptq", "lora_correction")
+        seen.extend(getattr(advanced_parameters, f"{method}_params").subset_size for method in methods)
+        raise RuntimeError("seen")
+
+    monkeypatch.setattr("nncf.compress_weights", look)
+    recipe = Recipe("int4_sym", group_size=32, gptq=True)
+    with pytest.raises(ModelError, match="seen"):
+        compress_source(llama, tmp_path / "out", recipe, calibration=Calibration(samples=3, tokens=32))
+    assert seen == [3, 3, 3, 3]
 
 
 def test_ways_out_of_groups_that_are_fixed_are_ways(tmp_path: Path) -> None:

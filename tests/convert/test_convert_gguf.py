@@ -156,6 +156,12 @@ def test_what_genai_refuses_is_said_in_one_line(
     assert [path.name for path in tmp_path.iterdir()] == ["in.gguf"]
 
 
+def test_a_disk_that_is_full_is_named(ovpass: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_gguf(tmp_path / "in.gguf")
+    monkeypatch.setattr("ovpass.convert.gguf._CONVERT", "sys.exit('basic_ios::clear: iostream error')")
+    assert "on the disk of the output; make room" in ovpass.refuse("convert", source, "-o", tmp_path / "out")
+
+
 def replaced(path: Path, *pairs: tuple[bytes, bytes]) -> Path:
     """The same file with other bytes in the first such places."""
     content = path.read_bytes()
