@@ -54,7 +54,7 @@ def command(
     from ovpass.report.page import check_extra, write_report  # noqa: PLC0415 - not needed to print help
     from ovpass.report.printable import printable  # noqa: PLC0415
     from ovpass.report.runs import load_run, make_run  # noqa: PLC0415
-    from ovpass.report.side import Side  # noqa: PLC0415
+    from ovpass.report.side import Side, check_kinds  # noqa: PLC0415
 
     check_extra()
     place = check_output(output, [*sources, *against])
@@ -62,6 +62,7 @@ def command(
     model, files = _split(sources, orders)
     loaded = [load_run(path) for path in files]
     Side.of(loaded)  # what does not belong together is refused before anything takes long
+    check_kinds([*(run.header.command for run in loaded), *(order[0] for order in orders)])
     other = Side.of(load_run(path) for path in against) if against else None
     with progress(quiet=quiet) as step:
         made: list[Run] = []

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ovpass.groups import format_group_size
-from ovpass.report.measured import BenchRun, Subject
+from ovpass.report.measured import BenchRun, SensitivityRun, Subject
 from ovpass.report.side import Side
 from ovpass.report.words import command_line, group_words, number
 from ovpass.settings import Rule, Settings, settings_to_dict
@@ -66,7 +66,9 @@ def settings_facts(side: Side) -> Facts:
     facts["Timed"] = "; ".join(_timed(bench, subject) for bench in side.benchmarks for subject in bench.subjects)
     if side.measured is not None:
         sizes = dict.fromkeys(str(unit.group_size) for unit in side.measured.ranking if unit.group_size is not None)
+        given = [word for word in side.arguments_of(SensitivityRun)[1:] if word != "--json"]
         facts["Sensitivity"] = f"by {side.measured.by}" + (f", at group size {', '.join(sizes)}" if sizes else "")
+        facts["Sensitivity of"] = command_line(given) or "what the command takes by default"
     return {name: text for name, text in facts.items() if text}
 
 

@@ -72,6 +72,8 @@ def make_run(data: Any, source: str) -> Run:
     header = _header(data, source)
     if header.command not in SHAPES:
         raise RunError(f"{source}: is a run of {header.command!r}; a report shows runs of {', '.join(SHAPES)}")
+    if "dynamic_quantize_calls" in data:
+        raise RunError(f"{source}: is of a log, from verify --intercept-log; a report shows what a plugin was asked")
     found = _structure(data, SHAPES[header.command], source)
     verified = _structure(data["verify"], schema.VerifyRun, source) if data.get("verify") else None
     run = Run(source, header, found, verified)

@@ -138,6 +138,7 @@ class TokensRun:
 
     tokens: int
     executed: bool
+    submodel: str = ""
 
 
 @dataclass(frozen=True)

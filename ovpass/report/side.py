@@ -34,11 +34,12 @@ class Side:
 
     def __post_init__(self) -> None:
         one_model(self.runs)
-        told = Counter(_says(run) for run in self.runs)
-        told.update("verify" for run in self.runs if run.verified is not None)
-        for what, times in told.items():
-            if times > 1 and what not in _SEVERAL:
-                raise RunError(f"{times} runs are of {what!r}; give one, or compare with --against")
+        check_kinds(
+            [
+                *(run.header.command for run in self.runs),
+                *("verify" for run in self.runs if run.verified is not None),
+            ]
+        )
 
     @staticmethod
     def of(runs: Iterable[Run]) -> Side:
@@ -96,6 +97,17 @@ class Side:
         return self.inspected.target if self.inspected is not None else None
 
     @property
+    def picked(self) -> str | None:
+        """The pattern of the only sites that inspect was asked for, where no plan names all."""
+        arguments = self.arguments_of(InspectRun)
+        return arguments[arguments.index("--match") + 1] if "--match" in arguments[:-1] and not self.decided else None
+
+    def arguments_of(self, kind: type[object]) -> list[str]:
+        """What was typed after the command of the first run of this kind, each option and its value apart."""
+        typed = next((run.header.arguments for run in self.runs if isinstance(run.found, kind)), ())
+        return [part for word in typed for part in (word.split("=", 1) if word.startswith("--") else (word,))]
+
+    @property
     def decided(self) -> tuple[DecidedSite, ...]:
         """The decisions of the plan."""
         return self.planned.decisions if self.planned is not None else ()
@@ -133,5 +145,13 @@ class Side:
         return next(iter(self._found(kind)), None)
 
 
-def _says(run: Run) -> str:
-    return "plan" if run.header.command in _PLANS else run.header.command
+def check_kinds(commands: Iterable[str]) -> None:
+    """Make sure that no two runs of these commands would say the same thing.
+
+    Raises:
+        RunError: naming the command.
+    """
+    told = Counter("plan" if command in _PLANS else command for command in commands)
+    for what, times in told.items():
+        if times > 1 and what not in _SEVERAL:
+            raise RunError(f"{times} runs are of {what!r}; give one, or compare with --against")

@@ -80,7 +80,11 @@ def _where(side: Side) -> Line:
     if not on:
         return Line(question, "off", "Nowhere.", tuple(_limits(side)))
     share = share_of_work(side.sites, on)
-    part = f"{percent(share)} of the work" if share is not None else counted(len(on), "site")
+    part = (
+        f"{percent(share)} of the work{' of these' if side.picked else ''}"
+        if share is not None
+        else counted(len(on), "site")
+    )
     answer = f"In {part}, {_groups(side)}."
     return Line(question, "on" if len(on) == len(side.sites) else "expected", answer, tuple(_limits(side)))
 
@@ -91,7 +95,7 @@ def _groups(side: Side) -> str:
 
 
 def _limits(side: Side) -> list[str]:
-    details = []
+    details = [f"Only of the sites that inspect was asked for: {side.picked}."] if side.picked else []
     exempt = [site for site in left_out(side.sites) if not site.on]
     if exempt:
         rules = rules_for(exempt, side.sites)

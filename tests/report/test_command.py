@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import ENCODER, LLAMA, CommandLine, contents
-from tests.report.made import inspect, names, plan, saved
+from tests.report.made import header, inspect, names, plan, saved
 
 
 def test_from_runs_that_commands_printed(tmp_path: Path, ovpass: CommandLine) -> None:
@@ -64,6 +64,8 @@ def test_comparison(tmp_path: Path, ovpass: CommandLine) -> None:
         ((LLAMA,), "--run"),
         ((LLAMA, "--run", "inspect,nonsense"), "nonsense"),
         ((LLAMA, "--run", "'"), "--run"),
+        ((LLAMA, "good.json", "--run", "evaluate,inspect"), "--against"),
+        (("log.json",), "--intercept-log"),
         ((LLAMA, "--run", ""), "--run"),
         ((LLAMA, "--run", "verify --install-help"), "--install-help"),
         ((LLAMA, "--run", "inspect --help"), "--help"),
@@ -73,7 +75,7 @@ def test_comparison(tmp_path: Path, ovpass: CommandLine) -> None:
         ((LLAMA, ENCODER, "--run", "inspect"), "one MODEL"),
         (("good.json", "--run", "inspect"), "one MODEL"),
         ((LLAMA, "--run", "tune"), "budget"),
-        ((ENCODER, "good.json", "--run", "inspect"), "different models"),
+        ((ENCODER, "good.json", "--run", "plan"), "different models"),
         ((LLAMA, "--run", "inspect --match kind:nothing"), "kind:nothing"),
     ],
     ids=str,
@@ -86,10 +88,19 @@ def test_refusals_leave_no_file(
     other = plan(names(15))
     other["run"]["models"][0].update(sites="other", path="models/other")
     Path("other.json").write_text(json.dumps(other))
+    Path("log.json").write_text(json.dumps({"dynamic_quantize_calls": 1, "kernels": [], "run": header("verify")}))
     Path("damaged.json").write_text(json.dumps(inspect(names(15)))[:-9])
     before = contents(tmp_path)
     assert named in ovpass.refuse("report", *arguments, "-o", "report.html")
     assert contents(tmp_path) == before
+
+
+def test_conflicts_are_found_before_anything_runs(
+    tmp_path: Path, ovpass: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = saved([inspect(names(15))], tmp_path)
+    monkeypatch.setattr("ovpass.cli.report._run", lambda *_: pytest.fail("it ran"))
+    ovpass.refuse("report", LLAMA, path, "--run", "plan,inspect", "-o", tmp_path / "report.html")
 
 
 def test_a_run_is_never_written_over(tmp_path: Path, ovpass: CommandLine) -> None:

@@ -84,6 +84,21 @@ def test_intervals_are_written_as_their_values_are() -> None:
     assert (number(1.6e-4, 2), interval((1.56e-4, 1.64e-4))) == ("1.6e-4", "1.6e-4 to 1.6e-4")
 
 
+@pytest.mark.parametrize("words", [["--match", "kind:attn"], ["--match=kind:attn"]])
+def test_a_selection_is_not_taken_for_the_model(words: list[str]) -> None:
+    run = inspect(NAMES[:4])
+    run["run"]["arguments"] = ["models/made", *words, "--json"]
+    where = verdict(side([run]))[1]
+    assert ("of these" in where.answer, "kind:attn" in where.details[0]) == (True, True)
+    assert "of these" not in verdict(side([run, plan(NAMES)]))[1].answer
+
+
+def test_runs_with_tokens_name_their_submodels() -> None:
+    run = verify(plan(NAMES))
+    run["thresholds"][0]["submodel"] = "text/openvino_model.xml"
+    assert "text/openvino_model.xml, 64 tokens: not quantized" in render(side([run]))
+
+
 def test_figures_are_those_of_the_runs() -> None:
     shown = {figure.label: figure.value for figure in figures(side([plan(NAMES, exempt=NAMES[:3]), evaluate()]))}
     assert shown["Sites quantized"] == "12 of 15"
