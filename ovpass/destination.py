@@ -25,10 +25,11 @@ def check_files(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -
     """
     read = [path for path in inputs if path is not None]
     for output in [path for path in outputs if path is not None]:
+        place = _resolved(output)
         if output.exists() and not output.is_file():
             kind = "a folder" if output.is_dir() else "no regular file"
             raise OutputError(f"{output}: is {kind}; name a file to write")
-        if any(_belongs(output, path) for path in read):
+        if any(_belongs(place, path) for path in read):
             raise OutputError(f"{output}: is, or is part of, what this command reads; write to another file")
         if output.suffix.lower() in _OF_MODELS and output.exists():
             raise OutputError(f"{output}: is part of a model; write to another file")
@@ -37,11 +38,19 @@ def check_files(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -
         read.append(output)
 
 
-def _belongs(output: Path, given: Path) -> bool:
-    """Whether what was given, a file, an IR or a folder, would lose `output`."""
-    place = output.resolve()
+def _resolved(output: Path) -> Path:
+    try:
+        place = output.resolve()
+        place.exists()  # asks the system, which knows names that are too long
+    except (OSError, RuntimeError) as error:  # the latter for links that lead to themselves
+        raise OutputError(f"{output}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
+    return place
+
+
+def _belongs(place: Path, given: Path) -> bool:
+    """Whether what was given, a file, an IR or a folder, would lose the file at `place`."""
     if given.is_dir():
-        return given.resolve() in place.parents and output.exists() and output.suffix.lower() not in _OF_RUNS
+        return given.resolve() in place.parents and place.exists() and place.suffix.lower() not in _OF_RUNS
     return place in (given.resolve(), given.with_suffix(".bin").resolve())
 
 
