@@ -295,7 +295,7 @@ def test_places_are_tried_first(
 ) -> None:
     """Before anything is measured, and without a trace."""
     monkeypatch.setattr("ovpass.tuning.experiment.Experiment.windows", property(lambda _: pytest.fail("measures")))
-    monkeypatch.setattr("ovpass.cli.bench.run_benchmark", lambda *_: pytest.fail("measures"))
+    monkeypatch.setattr("ovpass.benchmark.run.run_benchmark", lambda *_: pytest.fail("measures"))
     (tmp_path / "file").write_text("text")
     (tmp_path / "folder.png").mkdir()
     before = contents(tmp_path)
