@@ -81,6 +81,10 @@ class IrGraph(Graph):
         return self._data(index).get("transpose_b" if port else "transpose_a", "false").lower() in ("true", "1")
 
     @_of_a_layer
+    def levels(self, index: int) -> int:
+        return int(self._data(index)["levels"])
+
+    @_of_a_layer
     def integers(self, index: int) -> list[int]:
         data = self._data(index)
         with self._weights.open("rb") as stream:

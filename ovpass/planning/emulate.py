@@ -36,6 +36,8 @@ def _decide(item: Wanted, settings: Settings, target: Target) -> Decision:
         return decide(site, EXEMPT, f"exempt by {item.because}")
     if site.activation_rank is None:
         return decide(site, SKIP, "the rank of its activation is dynamic")
+    if site.static_path:
+        return decide(site, SKIP, "the graph quantizes its activation itself, in constant ranges")
     axis = settings.axis if rule is None or rule.axis is None else rule.axis
     group = target.default_group_size if settings.group_size is None else settings.group_size
     threshold = target.default_threshold if settings.threshold is None else settings.threshold

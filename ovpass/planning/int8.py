@@ -51,6 +51,8 @@ def plan_int8(sites: Sequence[CompressedMatMul], settings: Settings) -> Plan:
 
 def structural_obstacle(site: CompressedMatMul) -> str | None:
     """Why no rewriting of the weights would make the MatMul an int8 one, or None."""
+    if site.static_path:
+        return "the graph quantizes its activation itself, in constant ranges"
     if site.weights_input != 1 or site.weight_rank != 2:
         return "its weights are not a matrix on the second input"
     if site.transposed_activation:

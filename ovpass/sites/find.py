@@ -12,6 +12,7 @@ from ovpass.sites.foreign import Foreign
 from ovpass.sites.graph import Graph, Shape
 from ovpass.sites.kinds import Role, roles
 from ovpass.sites.restated import RestatedGraph, restated
+from ovpass.sites.static import static_path
 from ovpass.sites.weights import WeightChain, trace
 
 if TYPE_CHECKING:
@@ -76,6 +77,12 @@ class CompressedMatMul:
     def of_integers(self) -> bool:
         """Whether the graph quantizes the activation and multiplies integers, for which no plugin has a kernel."""
         return self.foreign is not None and self.foreign.of_integers
+
+    @property
+    def static_path(self) -> tuple[int, ...]:
+        """The ops from the FakeQuantize on by which the model itself quantizes the activation, for good; or none."""
+        producer, _ = self.graph.inputs[self.index][1 - self.weights_input]
+        return static_path(self.graph, producer, self.weights) if self.weights_input else ()
 
     @property
     def activation_rank(self) -> int | None:

@@ -62,6 +62,10 @@ class Graph(ABC):
         """Whether a MatMul transposes that input."""
 
     @abstractmethod
+    def levels(self, index: int) -> int:
+        """How many values a FakeQuantize leaves."""
+
+    @abstractmethod
     def integers(self, index: int) -> list[int]:
         """The values of a small integer Constant."""
 

@@ -41,6 +41,9 @@ class ModelGraph(Graph):
     def transposed(self, index: int, port: int) -> bool:
         return bool(self._ops[index].get_attributes()["transpose_b" if port else "transpose_a"])
 
+    def levels(self, index: int) -> int:
+        return int(self._ops[index].get_attributes()["levels"])
+
     def integers(self, index: int) -> list[int]:
         return [int(value) for value in self._ops[index].get_data().flatten()]
 

@@ -92,6 +92,9 @@ class RestatedGraph(Graph):
     def transposed(self, index: int, port: int) -> bool:
         return self._base.transposed(self._read(index), port)
 
+    def levels(self, index: int) -> int:
+        return self._base.levels(self._read(index))
+
     def integers(self, index: int) -> list[int]:
         return self._base.integers(self._read(index))
 

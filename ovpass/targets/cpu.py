@@ -11,6 +11,7 @@ import re
 
 from ovpass.sites import CompressedMatMul
 from ovpass.targets.base import Refusal, Target
+from ovpass.targets.static import static_on_cpu
 
 _MEASURED = "measured: bit-identical to group size 0 otherwise"
 _WEIGHTS = ("u8", "i8", "u4", "i4", "u2")
@@ -89,6 +90,7 @@ CPU = Target(
     default_threshold=0,
     compute="f32",
     refusals=(
+        Refusal("static", _MEASURED, static_on_cpu),
         Refusal("weight-type", _MEASURED, _weight_type),
         Refusal("weights-first", _MEASURED, _weights_input),
         Refusal("chain", _MEASURED, _chain),

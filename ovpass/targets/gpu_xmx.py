@@ -12,6 +12,7 @@ import re
 from ovpass.groups import PER_TOKEN
 from ovpass.sites import CompressedMatMul
 from ovpass.targets.base import Refusal, Target
+from ovpass.targets.static import static_on_gpu
 
 _WEIGHTS = ("i8", "u8", "i4", "u4", "u2")
 _ZERO_POINTS = ("u8", "i8", "u4", "i4", "u2")
@@ -122,6 +123,9 @@ GPU_XMX = Target(
     default_threshold=64,
     compute="f16",
     refusals=(
+        Refusal(
+            "static", "measured: the FullyConnected reads the integers of the model's own quantization", static_on_gpu
+        ),
         Refusal("codebook", _COMPRESSED, _codebook),
         Refusal("weight-type", _COMPRESSED, _weight_type),
         Refusal("weights-first", "convert_matmul_to_fc.cpp", _weights_input),

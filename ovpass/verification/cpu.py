@@ -19,7 +19,7 @@ from openvino import opset13 as op
 
 from ovpass.groups import PER_TOKEN
 from ovpass.ir.runtime_options import GROUP_SIZE, as_group_size
-from ovpass.passes.packing import settle_shapes
+from ovpass.passes.packing import evaluate, settle_shapes
 from ovpass.sites import CompressedMatMul
 from ovpass.verification.report import OTHERWISE
 
@@ -85,7 +85,8 @@ def _cut_out(sites: Sequence[CompressedMatMul]) -> ov.Model:
         x = op.parameter(_activation_shape(site), np.float32)
         x.set_friendly_name(site.name)
         attributes = site.matmul.get_attributes()
-        data = x if site.compute_type == "f32" else op.convert(x, site.compute_type)
+        data = _static_quantizer(site, x)
+        data = data if site.compute_type == "f32" else op.convert(x, site.compute_type)
         settle_shapes(site.matmul.input_value(site.weights_input))
         inputs = [data, site.matmul.input_value(1)] if site.weights_input else [site.matmul.input_value(0), data]
         copy = op.matmul(*inputs, attributes["transpose_a"], attributes["transpose_b"])
@@ -95,6 +96,15 @@ def _cut_out(sites: Sequence[CompressedMatMul]) -> ov.Model:
         parameters.append(x)
         results.append(end)
     return ov.Model(results, parameters)
+
+
+def _static_quantizer(site: CompressedMatMul, x: ov.Node) -> ov.Node:
+    """The activation as the model itself quantizes it where the plugin multiplies the integers."""
+    if not site.static_path:
+        return x
+    quantizer = site.graph.node(site.static_path[0])
+    ranges = [op.constant(evaluate(value).astype(np.float32).reshape(1)) for value in quantizer.input_values()[1:]]
+    return op.fake_quantize(x, *ranges, quantizer.get_attributes()["levels"])
 
 
 def _activation_shape(site: CompressedMatMul) -> list[int]:

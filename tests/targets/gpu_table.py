@@ -21,6 +21,7 @@ from tests.builders import (
 from tests.simulated_gpu import Job
 from tests.targets.cases import CHAINS, LENGTHS, PLAIN, SHAPES, Build, merged, weight_groups
 from tests.targets.compared import FILES, Compared, Groups
+from tests.targets.static_cases import STATIC
 
 EVERY_GROUP = (0, 16, 32, 33, 40, 48, 60, 64, 96, 100, 128, 192, 256, 512, 1024, 4096, PER_TOKEN)
 FEW_GROUPS = (64, 256, PER_TOKEN)
@@ -43,6 +44,7 @@ ZOOS: dict[str, tuple[dict[str, Build], tuple[int, ...]]] = {
     "K": (LENGTHS, FEW_GROUPS),
     "shapes": (SHAPES, LARGE_GROUPS),
     "chains": (CHAINS, LARGE_GROUPS),
+    "quantized by the model": (STATIC, LARGE_GROUPS),
     "structures": (STRUCTURES, LARGE_GROUPS),
     "files": (FILES, (32, 64, PER_TOKEN)),
 }

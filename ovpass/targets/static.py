@@ -1,0 +1,23 @@
+"""Activations that the model quantizes itself, statically: plugins multiply integers and quantize nothing more.
+
+Measured on CPU and GPU with every weight format, and what can stand between the FakeQuantize and the MatMul.
+"""
+
+from __future__ import annotations
+
+from ovpass.sites import CompressedMatMul
+
+_REASON = "the graph quantizes this activation itself, in constant ranges; the plugin multiplies integers"
+
+
+def static_on_cpu(site: CompressedMatMul, _: int) -> str | None:
+    """Whatever stands between."""
+    return _REASON if site.static_path else None
+
+
+def static_on_gpu(site: CompressedMatMul, _: int) -> str | None:
+    """Not behind a Reshape to a shape with more than one dynamic dimension: the product is then in floating point."""
+    graph = site.graph
+    shapes = [graph.shape(index) for index in site.static_path if graph.types[index] == "Reshape"]
+    hidden = any(shape is None or shape.count(-1) > 1 for shape in shapes)
+    return _REASON if site.static_path and not hidden else None
