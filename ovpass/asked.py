@@ -11,7 +11,7 @@ from ovpass.ir.note import damaged
 from ovpass.sites import CompressedMatMul
 
 _SECTION, _NAME = "ovpass", "asked"
-_DYNAMIC = "u8 asymmetric, per tensor"
+_DYNAMIC = "activations u8 asymmetric, one scale for the tensor"
 # https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#commicrosoftmatmulnbits
 _LEVELS = {1: "f32", 2: "f16", 3: "bf16", 4: "int8"}
 

@@ -148,7 +148,9 @@ def _describe(
     """Look at what was written as any reader would."""
     models = tuple(_describe_model(ir) for ir in open_source(folder).models)
     if not any(model.layers for model in models):
-        raise ModelError(f"{source.model}: was converted to a model without any MatMul with constant weights")
+        raise ModelError(
+            f"{source.model}: has no MatMul whose weights ovpass can follow to constants, as OpenVINO converts it"
+        )
     return Converted(destination, source.kind, task, is_converted(folder), models, tuple(notes))
 
 
