@@ -20,7 +20,7 @@ from ovpass.cli.options import (
     settings_from,
     settings_options,
 )
-from ovpass.cli.output import group_cell, print_json, print_table, progress, say, verdict
+from ovpass.cli.output import group_cell, note, print_json, print_table, progress, say, verdict
 from ovpass.destination import check_files
 from ovpass.errors import SettingsError
 from ovpass.plan import save_plans
@@ -112,6 +112,10 @@ def _print(tuned: Tuned, output: Path | None) -> None:
     if not counts["quantize"]:
         verdict("Nothing can be quantized within this budget.", ok=False)
         return
+    if tuned.for_held_out:
+        note(
+            f"{counted(tuned.for_held_out, 'site is', 'sites are')} left out only to hold the budget on other text, too"
+        )
     spent = f"KL {held.kl:.2g} nats a token, perplexity {held.perplexity_percent:+.2f} %"
     verdict(f"Within the budget on other text: {spent}.", ok=True)
     if output is not None:

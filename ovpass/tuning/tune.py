@@ -46,7 +46,7 @@ class Point:
 class Tuned:
     """The plan, what it spends on the windows it was chosen by and on others, and all points that were measured.
 
-    `share` is that of the work that is quantized. `per_site` are the sites left out.
+    `left_out` are the sites left out; `for_held_out` is how many of them are so only for the other windows.
     """
 
     plan: Plan
@@ -54,6 +54,7 @@ class Tuned:
     held_out: Spent
     left_out: tuple[str, ...]
     points: tuple[Point, ...]
+    for_held_out: int = 0
 
     @property
     def frontier(self) -> list[Point]:
@@ -108,7 +109,7 @@ class _Search:
             "tokens": {"search": _tokens(self.experiment.windows), "held_out": _tokens(self._held_out)},
         }
         plan = replace(self._plan(size, names), evidence=evidence)
-        return Tuned(plan, point, spent, names, tuple(points))
+        return Tuned(plan, point, spent, names, tuple(points), count - best.left_out)
 
     @cached_property
     def _held_out(self) -> list[Window]:

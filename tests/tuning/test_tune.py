@@ -112,6 +112,18 @@ def test_budgets_without_limit_and_without_room(tmp_path: Path, limit: float, le
     assert found.held_out.kl <= limit
 
 
+def test_what_other_text_costs_is_told(ovpass: CommandLine, tmp_path: Path) -> None:
+    """A budget between what everything costs on the windows of the search and on others: the latter decide."""
+    everything = tune(Experiment(LLAMA, evaluation=WINDOWS, state=tmp_path), Budget(max_kl=1e3))
+    between = (everything.point.spent.kl + everything.held_out.kl) / 2
+    assert everything.point.spent.kl < between < everything.held_out.kl
+    found = tune(Experiment(LLAMA, evaluation=WINDOWS, state=tmp_path), Budget(max_kl=between))
+    assert (everything.for_held_out, found.for_held_out) == (0, len(found.left_out))
+    assert found.left_out
+    arguments = ("tune", LLAMA, "--max-kl", between, *SMALL, "--state", tmp_path)
+    assert f"{len(found.left_out)} site is left out only" in ovpass.succeed(*arguments).out
+
+
 def test_an_interrupted_search_goes_on_to_the_same_plan(planted: Path, tuned: Tuned, tmp_path: Path) -> None:
     asked: list[str] = []
 
