@@ -11,7 +11,6 @@ from __future__ import annotations
 from ovpass.groups import PER_TOKEN
 from ovpass.sites import CompressedMatMul
 from ovpass.targets.base import Refusal, Target
-from ovpass.targets.static import static_on_gpu
 
 _KERNEL_GROUPS = (128, 64, 32)
 _WEIGHTS = "is_weight_dyn_quantizable in fully_connected_kernel_bf_tiled.cpp"
@@ -82,7 +81,6 @@ GPU = Target(
     default_threshold=240,
     compute="f16",
     refusals=(
-        Refusal("static", "measured for XMX; low-precision transformations come first on all GPUs", static_on_gpu),
         Refusal("weight-type", _WEIGHTS, _weight_type),
         Refusal("weights-first", "convert_matmul_to_fc.cpp", _weights_input),
         Refusal("rank", "Validate in fully_connected_kernel_bf_tiled.cpp", _rank),

@@ -31,6 +31,7 @@ from tests.onnx.models import (
     path_of,
     product_of_blocks,
     product_of_dequantized,
+    product_of_integers,
     read,
 )
 from tests.passes.helpers import activations, outputs, relative, same, transformed
@@ -135,6 +136,13 @@ def test_an_unknown_operation_is_named(tmp_path: Path) -> None:
     model.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
     onnx.save(model, tmp_path / "unknown.onnx")
     assert "com.example.Frobnicate" in refused(tmp_path / "unknown.onnx", tmp_path)
+
+
+def test_requests_without_a_site_are_told(tmp_path: Path) -> None:
+    onnx.save(product_of_integers("no zero point"), tmp_path / "model.onnx")
+    (note,) = convert_onnx(tmp_path / "model.onnx", tmp_path, lambda _: None)
+    assert "1 of 1" in note
+    assert "product" in note
 
 
 # Weights --------------------------------------------------------------------------------------------------------------
