@@ -13,6 +13,7 @@ from ovpass.sites.graph import Graph, Shape
 from ovpass.sites.kinds import Role, roles
 from ovpass.sites.restated import RestatedGraph, restated
 from ovpass.sites.static import static_path
+from ovpass.sites.structures import fused_experts, has_linear_attention
 from ovpass.sites.weights import WeightChain, trace
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class CompressedMatMul:
     with a Convert) or "float" (stored in floating point). `activation_shape` has -1 for dynamic dimensions and is None
     where even the rank is dynamic.
     `transposed_activation` tells that K is the last axis but one of the activation. `precise` marks f32 compute.
-    `weights_shared` tells that another site reads the same weights.
+    `weights_shared` tells that another site reads the same weights. `of_experts` marks one of the stacked experts among
+    which a router chooses, `linear_attention` every site of a model that has some with a gated delta rule.
     Sites with one `group_id` read the same activation.
     `foreign` is set where the site is not written in OpenVINO's own compressed form; all else describes it as if it
     were, and Restate writes it so.
@@ -62,6 +64,8 @@ class CompressedMatMul:
     index: int = field(compare=False, repr=False)
     weights: WeightChain = field(compare=False, repr=False)
     foreign: Foreign | None = field(default=None, compare=False, repr=False)
+    of_experts: bool = False
+    linear_attention: bool = False
 
     @property
     def matmul(self) -> ov.Node:
@@ -144,13 +148,14 @@ def find_sites(graph: Graph, only: Collection[str] | None = None) -> list[Compre
     names = None if only is None else {_unnumbered(name) for name in only}
     found: list[CompressedMatMul] = []
     taken: set[str] = set()
+    hybrid = has_linear_attention(graph)
     for site in _search(graph, "", names):
         name, count = site.name, 1
         while name in taken:  # one that ends in #2 by itself, too
             count += 1
             name = f"{site.name}#{count}"
         taken.add(name)
-        found.append(site if count == 1 else replace(site, name=name))
+        found.append(replace(site, name=name, linear_attention=hybrid))
     return found
 
 
@@ -167,11 +172,13 @@ def _search(graph: Graph, prefix: str, names: Collection[str] | None) -> Iterato
     weights = {i: _weights(graph, i) for i in candidates}
     matmuls = {i: found for i, found in weights.items() if found is not None}
     by_index = roles(graph) if matmuls else {}
+    experts = fused_experts(graph) if matmuls else set()
     readers = Counter(chain.path[0] for _, chain in matmuls.values())
     for index, kind in enumerate(graph.types):
         if index in matmuls:
             port, chain = matmuls[index]
-            yield _site(graph, index, port, chain, by_index[index], prefix, readers[chain.path[0]] > 1)
+            site = _site(graph, index, port, chain, by_index[index], prefix, readers[chain.path[0]] > 1)
+            yield replace(site, of_experts=index in experts)
         elif kind in _WITH_BODIES:
             for name, body in graph.bodies(index):
                 yield from _search(body, f"{prefix}{graph.name(index)}/{name}/", names)

@@ -32,11 +32,22 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Adjustment:
+    """One way in which the plugin makes another group size of the one asked for; the same one where it does not.
+
+    `reason` says so of the group size that comes out, for which it has a {}.
+    """
+
+    source: str
+    apply: Callable[[CompressedMatMul, int], int]
+    reason: str
+
+
+@dataclass(frozen=True)
 class Target:
     """A device as ovpass knows it: its rules in the order in which the plugin comes to them.
 
-    `adjust` turns the group size asked for into the one the plugin uses, before the rules look at it; `adjusted` says
-    why, of a site, the one asked for and a different one that is used.
+    `adjustments` turn the group size asked for into the one the plugin uses, before the rules look at it.
     """
 
     name: str
@@ -45,8 +56,7 @@ class Target:
     default_threshold: int
     compute: str
     refusals: tuple[Refusal, ...]
-    adjust: Callable[[CompressedMatMul, int], int]
-    adjusted: Callable[[CompressedMatMul, int, int], str]
+    adjustments: tuple[Adjustment, ...]
     per_site_group_size: bool
     exemptions: tuple[str, ...]
 
@@ -56,14 +66,19 @@ class Target:
             return Verdict(False, None, "dynamic quantization is switched off (group size 0)", "off")
         if site.of_integers:
             return Verdict(False, None, "its own subgraph quantizes it, in f32; apply rewrites that", "foreign")
-        effective = self.adjust(site, group_size)
+        effective, changes = self.adjusted(site, group_size)
         for refusal in self.refusals:
             reason = refusal.applies(site, effective)
             if reason is not None:
                 return Verdict(False, None, reason, refusal.name)
-        return Verdict(True, effective, self._granted(site, group_size, effective), "eligible")
+        granted = "; ".join(changes) or f"{site.weight_type} weights, K={site.k}"
+        return Verdict(True, effective, granted, "eligible")
 
-    def _granted(self, site: CompressedMatMul, asked: int, effective: int) -> str:
-        if effective != asked:
-            return self.adjusted(site, asked, effective)
-        return f"{site.weight_type} weights, K={site.k}"
+    def adjusted(self, site: CompressedMatMul, group_size: int) -> tuple[int, list[str]]:
+        """The group size that the plugin makes of the one asked for, and why it is another."""
+        reasons = []
+        for adjustment in self.adjustments:
+            before, group_size = group_size, adjustment.apply(site, group_size)
+            if group_size != before:
+                reasons.append(adjustment.reason.format(group_size))
+        return group_size, reasons

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ovpass.groups import PER_TOKEN
 from ovpass.sites import CompressedMatMul
-from ovpass.targets.base import Refusal, Target
+from ovpass.targets.base import Adjustment, Refusal, Target
 
 _KERNEL_GROUPS = (128, 64, 32)
 _WEIGHTS = "is_weight_dyn_quantizable in fully_connected_kernel_bf_tiled.cpp"
@@ -64,12 +64,6 @@ def _kernel_group(site: CompressedMatMul, group_size: int) -> int:
     return next((group for group in _KERNEL_GROUPS if group <= group_size and own % group == 0), 0)
 
 
-def _why_that_group(site: CompressedMatMul, asked: int, _: int) -> str:
-    if asked == PER_TOKEN:
-        return "the weights' own group"
-    return f"the kernel's largest group that divides the weights' {_scale_group(site)}"
-
-
 def _scale_group(site: CompressedMatMul) -> int:
     return site.weight_group_size or site.k
 
@@ -89,8 +83,7 @@ GPU = Target(
         Refusal("no-group", _GROUPS, _no_group),
         Refusal("k-multiple-of-group", _CHECKS, _k_alignment),
     ),
-    adjust=_kernel_group,
-    adjusted=_why_that_group,
+    adjustments=(Adjustment(_GROUPS, _kernel_group, "the kernel has a group of {} for these weights"),),
     per_site_group_size=False,
     exemptions=("f16-weights",),
 )

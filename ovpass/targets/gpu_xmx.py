@@ -11,7 +11,7 @@ import re
 
 from ovpass.groups import PER_TOKEN
 from ovpass.sites import CompressedMatMul
-from ovpass.targets.base import Refusal, Target
+from ovpass.targets.base import Adjustment, Refusal, Target
 from ovpass.targets.static import static_on_gpu
 
 _WEIGHTS = ("i8", "u8", "i4", "u4", "u2")
@@ -23,6 +23,7 @@ _CHAIN = re.compile(
     r"(>Reshape)?(>Convert(>Transpose)?|(>Transpose)*(>Convert)?)"
 )
 _SMALLEST_GROUP = 32
+_LINEAR_ATTENTION_GROUP = 128
 _LARGEST_BLOCKS = 32
 NO_KERNEL = "no-kernel"
 """The one refusal that is a crash: the plugin does not fall back, it throws."""
@@ -83,6 +84,12 @@ def _precise(site: CompressedMatMul, _: int) -> str | None:
     return "the MatMul is marked precise and computes in f32" if site.precise else None
 
 
+def _experts(site: CompressedMatMul, _: int) -> str | None:
+    if not site.of_experts:
+        return None
+    return "unknown: the plugin fuses experts into an op of its own, and its compiled model does not say more"
+
+
 def _k_alignment(site: CompressedMatMul, _: int) -> str | None:
     return None if site.k % 32 == 0 else f"K={site.k} is not a multiple of 32"
 
@@ -105,15 +112,16 @@ def _no_kernel(site: CompressedMatMul, group_size: int) -> str | None:
     return f"the plugin has no kernel for group size {group_size} on K={site.k}; write per-token"
 
 
+def _for_linear_attention(site: CompressedMatMul, group_size: int) -> int:
+    """Per token, such models lose accuracy: ShouldUseGs128. An explicit group is obeyed."""
+    return _LINEAR_ATTENTION_GROUP if site.linear_attention and group_size == PER_TOKEN else group_size
+
+
 def _capped(site: CompressedMatMul, group_size: int) -> int:
     """Zero points cap a finite group at the group of the weights' own scale and zero point."""
     if group_size == PER_TOKEN or site.symmetric:
         return group_size
     return min(group_size, site.weight_group_size or site.k, site.zero_point_group_size or site.k)
-
-
-def _why_capped(_: CompressedMatMul, __: int, used: int) -> str:
-    return f"zero points for every {used} weights cap the group"
 
 
 GPU_XMX = Target(
@@ -135,13 +143,16 @@ GPU_XMX = Target(
         Refusal("rank", _PIPELINE, _rank),
         Refusal("batched-weights", "convert_matmul_to_fc.cpp", _batched),
         Refusal("precise", _PIPELINE, _precise),
+        Refusal("experts", "convert_tiled_moe_block_to_gather_matmuls.cpp", _experts),
         Refusal("k-multiple-of-32", _PIPELINE, _k_alignment),
         Refusal("group-too-small", _PASS, _group_too_small),
         Refusal("group-ragged", _PASS, _group_ragged),
         Refusal(NO_KERNEL, "measured: 'Could not find a suitable kernel for dynamicquantize'", _no_kernel),
     ),
-    adjust=_capped,
-    adjusted=_why_capped,
+    adjustments=(
+        Adjustment(_PASS, _for_linear_attention, "in models with linear attention per-token means groups of {}"),
+        Adjustment(_PASS, _capped, "zero points for every {} weights cap the group"),
+    ),
     per_site_group_size=True,
     exemptions=("rank-4", "precise", "f16-zero-point", "f16-weights"),
 )

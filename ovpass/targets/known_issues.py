@@ -104,7 +104,7 @@ KNOWN_ISSUES = (
         symptom="In models with linear attention (GatedDeltaNet: Qwen3-Next, Qwen3.5; Mamba2 by the pull request) "
         "per-token becomes groups of 128, which a zero point's group caps, for accuracy. The compiled model says so, "
         "the property does not.",
-        advice="`ovpass verify` names the sites. Ask for a group size instead of per-token: it is obeyed.",
+        advice="Plans say so of each site. Ask for a group size instead of per-token: it is obeyed.",
         links=(_pull(35961),),
         shown_by="tests/zoo/test_zoo.py",
     ),
@@ -163,8 +163,7 @@ KNOWN_ISSUES = (
         symptom="The experts of mixture-of-experts models become one op of the plugin's own, which its compiled "
         "model does not show as MatMuls. Some do not compile, and int8 ones failed on long prompts on an Arc 140T "
         "(2026.3.1).",
-        advice="`ovpass verify` says that it finds none of their names: exempt them, or disregard what verify says of "
-        "them.",
+        advice="Plans leave them out as unknown; lowering emulate takes them.",
         links=(_issue(38211),),
         shown_by="tests/zoo/test_zoo.py",
     ),

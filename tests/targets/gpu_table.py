@@ -53,7 +53,7 @@ ZOOS: dict[str, tuple[dict[str, Build], tuple[int, ...]]] = {
 def at_compile_time(site: CompressedMatMul, group_size: int) -> int | None:
     """The verdict, as far as compilation can tell: a group without a kernel throws at infer only."""
     verdict = GPU_XMX.verdict(site, group_size)
-    return GPU_XMX.adjust(site, group_size) if verdict.rule == NO_KERNEL else verdict.group_size
+    return GPU_XMX.adjusted(site, group_size)[0] if verdict.rule == NO_KERNEL else verdict.group_size
 
 
 def compared_on_gpu(compile_all: Callable[[list[Job]], list[Seen]]) -> dict[tuple[str, str], Compared]:

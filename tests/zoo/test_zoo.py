@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 import ovpass
+from ovpass.groups import PER_TOKEN
 from ovpass.ir.files import open_source
-from ovpass.loading import load
+from ovpass.loading import Loaded, load
 from ovpass.plan import QUANTIZE
 from ovpass.planning import plan_sites
 from ovpass.sites import CompressedMatMul
 from ovpass.verification import Seen
-from ovpass.verification.report import compare
+from ovpass.verification.report import SiteCheck, compare
+from tests.builders import linear_model
 from tests.passes.helpers import distance, structure
+from tests.simulated_gpu import Job
 from tests.zoo.exports import NAMES, ZOO, Export, core, exports, results, truth
+
+Compile = Callable[[Sequence[Job], float | None], list[Seen]]
 
 TYPES = {"int4_sym": "i4", "int4_asym": "u4", "int8_sym": "i8", "int8_asym": "u8", "nf4": "nf4"}
 REFUSED = {"mixtral/openvino_model.xml": "MOECompressed config.group_size==SIZE_MAX (per-channel)"}
 """What the plugin does not compile, and why: here an expert's K is one group of its weights, another's is two."""
-FUSED_EXPERTS = {"qwen3-moe/openvino_model.xml", "qwen3-next/openvino_model.xml"}
-"""Experts end up in one op of the plugin's own, which the runtime model does not show as MatMuls."""
-CAPPED = {"qwen3-next/openvino_model.xml"}
-"""Linear attention: the plugin takes groups of 128 for per-token, which zero points cap (issue hybrid-attention)."""
+EXPERTS = ("mixtral", "qwen3-moe", "qwen3-next")
+LINEAR_ATTENTION = ("qwen3-next",)
+IN_GROUPS = ("bert", "llama", "phi3", "qwen3-moe", "qwen3-next")
+"""Models to compile once more with an explicit group size: of every kind of weights, and what has rules of its own."""
 
 EACH = pytest.mark.parametrize("export", exports(), ids=lambda export: export.key)
 
@@ -95,22 +100,54 @@ def test_apply_and_strip(name: str, tmp_path: Path) -> None:
         assert 0 < distance(actual, expected) < 0.05
 
 
+@EACH
+def test_experts_and_linear_attention_are_told_by_their_structure(export: Export) -> None:
+    sites = ovpass.find_compressed_matmuls(core().read_model(export.path))
+    experts = {name for name in export.matmuls if "aten::bmm/" in name} if export.name in EXPERTS else set()
+    assert {site.name for site in sites if site.of_experts} == experts
+    assert {site.linear_attention for site in sites} == {export.name in LINEAR_ATTENTION}
+
+
+def unlike_planned(loaded: Loaded, seen: Seen, group_size: int | None = None) -> list[SiteCheck]:
+    settings = ovpass.Settings(target="gpu-xmx", group_size=group_size)
+    plan = plan_sites(loaded.sites, settings, loaded.document.metadata)
+    return [check for check in compare(plan, seen.groups) if not check.agrees]
+
+
 @pytest.mark.gpu
 def test_the_plugin_does_as_planned(on_gpu: Mapping[Path, Seen]) -> None:
-    """Per token, the default; what differs from the plan is known by name."""
-    refused, differing = {}, {}
+    """Per token, the default, on every model that it compiles."""
+    refused = {}
     for loaded in [loaded for name in NAMES for loaded in load(open_source(ZOO / name))]:
-        key, seen = loaded.ir.xml.relative_to(ZOO).as_posix(), on_gpu[loaded.ir.xml]
+        seen = on_gpu[loaded.ir.xml]
         if seen.error is not None:
-            refused[key] = seen.error
-            continue
-        plan = plan_sites(loaded.sites, ovpass.Settings(target="gpu-xmx"), loaded.document.metadata)
-        for check in compare(plan, seen.groups):
-            if not check.agrees:
-                differing[key, check.name] = check.found
+            refused[loaded.ir.xml.relative_to(ZOO).as_posix()] = seen.error
+        else:
+            assert not unlike_planned(loaded, seen)
     assert refused.keys() == REFUSED.keys()
     assert all(REFUSED[key] in refused[key] for key in refused)
-    experts = {(e.key, name) for e in exports() if e.key in FUSED_EXPERTS for name in e.matmuls if "aten::bmm/" in name}
-    assert {site for site, group in differing.items() if group is None} == experts
-    assert {key for key, _ in differing.keys() - experts} <= CAPPED
-    assert {group for group in differing.values() if group is not None} == {32}
+
+
+@pytest.mark.gpu
+def test_the_plugin_does_as_planned_in_groups(simulated_gpu: Compile) -> None:
+    models = [loaded for name in IN_GROUPS for loaded in load(open_source(ZOO / name))]
+    jobs = [Job(loaded.ir.xml, {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 64}) for loaded in models]
+    for loaded, seen in zip(models, simulated_gpu(jobs, None), strict=True):
+        assert seen.error is None
+        assert not unlike_planned(loaded, seen, 64)
+
+
+@pytest.mark.gpu
+def test_linear_attention_changes_the_group_of_every_site(simulated_gpu: Compile) -> None:
+    """Of those beside it as well: groups of 128, with all that this means for their K."""
+    model = core().read_model(ZOO / "qwen3-next/openvino_model.xml")
+    for k in (96, 512, 576):
+        beside = linear_model("w_i8_sym_ch", k=k)
+        for node in beside.get_ops():
+            node.set_friendly_name(f"{node.get_friendly_name()}-{k}")
+        model.add_parameters(beside.get_parameters())
+        model.add_results(beside.get_results())
+    plan = ovpass.make_plan(model, ovpass.Settings(group_size=PER_TOKEN))
+    (seen,) = simulated_gpu([Job(model)], None)
+    assert all(check.agrees for check in compare(plan, seen.groups))
+    assert [seen.groups.get(f"linear-{k}") for k in (96, 512, 576)] == [128, 128, None]
