@@ -10,19 +10,18 @@ from openvino import opset13 as op
 
 from ovpass.errors import PassError
 from ovpass.sites import CompressedMatMul
-
-_MARK = "/ovpass."
+from ovpass.sites.inserted import MARK
 
 
 def mark(node: ov.Node, owner: ov.Node, role: str) -> ov.Node:
     """Name an inserted node after the MatMul it serves."""
-    node.set_friendly_name(f"{owner.get_friendly_name()}{_MARK}{role}")
+    node.set_friendly_name(f"{owner.get_friendly_name()}{MARK}{role}")
     return node
 
 
 def is_inserted(node: ov.Node) -> bool:
     """Whether ovpass put the node into the model."""
-    return _MARK in node.get_friendly_name()
+    return MARK in node.get_friendly_name()
 
 
 def marker(owner: ov.Node) -> Callable[[ov.Node, str], ov.Node]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ovpass.sites.foreign import Foreign
 from ovpass.sites.graph import Graph, Shape
+from ovpass.sites.inserted import without_inserted
 from ovpass.sites.kinds import Role, roles
 from ovpass.sites.restated import RestatedGraph, restated
 from ovpass.sites.static import static_path
@@ -171,7 +172,7 @@ def _search(graph: Graph, prefix: str, names: Collection[str] | None) -> Iterato
         candidates = [i for i in candidates if _unnumbered(prefix + graph.name(i)) in names]
     weights = {i: _weights(graph, i) for i in candidates}
     matmuls = {i: found for i, found in weights.items() if found is not None}
-    by_index = roles(graph) if matmuls else {}
+    by_index = roles(without_inserted(graph)) if matmuls else {}
     experts = fused_experts(graph) if matmuls else set()
     readers = Counter(chain.path[0] for _, chain in matmuls.values())
     for index, kind in enumerate(graph.types):

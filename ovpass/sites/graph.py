@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from copy import copy
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,6 +45,12 @@ class Graph(ABC):
             folds = bool(data) and kind not in _STATEFUL
             constant = kind == "Constant" or (folds and all(self.constant[producer] for producer, _ in data))
             self.constant.append(constant)
+
+    def rewired(self, types: list[str], inputs: list[list[tuple[int, int]]]) -> Graph:
+        """The same ops, by the same indices, with other types and edges."""
+        view = copy(self)
+        Graph.__init__(view, types, inputs)
+        return view
 
     @abstractmethod
     def name(self, index: int) -> str:

@@ -10,6 +10,7 @@ import openvino as ov
 import pytest
 from openvino import opset13 as op
 
+import ovpass
 from ovpass.sites import KINDS, find_compressed_matmuls
 from tests.builders import (
     activation,
@@ -225,6 +226,25 @@ def test_experts_are_feed_forward_and_their_router_is_not() -> None:
             assert found[f"expert{expert}.{part}_proj"] == (kind, 0)
     assert found["router"] == ("other", None)
     assert found["head"] == ("lm_head", None)
+
+
+ALL_EXEMPT = (ovpass.Rule("re:.*", exempt=True),)
+APPLIED = {
+    "emulate": ovpass.Settings(lowering="emulate", group_size=32),
+    "emulate-asymmetric": ovpass.Settings(lowering="emulate", group_size=32, threshold=64, symmetric=False),
+    "int8": ovpass.Settings(lowering="int8", requantize=True),
+    "int8-cpu": ovpass.Settings(lowering="int8", requantize=True, target="cpu"),
+    "rank-4": ovpass.Settings(rules=ALL_EXEMPT, exempt_with="rank-4"),
+    "f16-zero-point": ovpass.Settings(rules=ALL_EXEMPT, exempt_with="f16-zero-point", target="cpu"),
+}
+
+
+@pytest.mark.parametrize("settings", APPLIED.values(), ids=list(APPLIED))
+@pytest.mark.parametrize("build", [llama_model, encoder_model])
+def test_what_ovpass_inserts_changes_no_role(build: Callable[[], ov.Model], settings: ovpass.Settings) -> None:
+    model = build()
+    before = roles(model)
+    assert roles(ovpass.apply(model, ovpass.make_plan(model, settings))) == before
 
 
 def test_a_layer_alone_is_other() -> None:

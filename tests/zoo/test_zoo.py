@@ -78,6 +78,11 @@ def test_weights_that_feed_no_matmul_are_no_sites() -> None:
         assert all("text_embeddings" not in loaded.key for loaded in load(open_source(ZOO / name)))
 
 
+def site_roles(folder: Path) -> dict[tuple[str, str], tuple[str, int | None]]:
+    models = load(open_source(folder))
+    return {(loaded.key, site.name): (site.kind, site.layer) for loaded in models for site in loaded.sites}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_apply_and_strip(name: str, tmp_path: Path) -> None:
     """Native changes no node; emulate changes values by the rounding of 8 bits; strip undoes both."""
@@ -88,6 +93,8 @@ def test_apply_and_strip(name: str, tmp_path: Path) -> None:
         ovpass.strip_source(tmp_path / lowering, tmp_path / f"no-{lowering}")
     own = [export for export in exports() if export.name == name]
     assert changed.counts[QUANTIZE] == sum(len(export.matmuls) for export in own)
+    roles = [site_roles(path) for path in (ZOO / name, tmp_path / "emulate")]
+    assert roles[0] == roles[1]
     for export in own:
         original = structure(core().read_model(export.path))
         for variant in ("native", "no-native", "no-emulate"):
