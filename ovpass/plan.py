@@ -13,6 +13,7 @@ from ovpass.errors import PlanError, SettingsError
 from ovpass.groups import format_group_size, group_fits, parse_group_size
 from ovpass.settings import EXEMPTIONS, Settings, settings_from_dict, settings_to_dict, what_is_wrong
 from ovpass.sites import KINDS, CompressedMatMul
+from ovpass.words import counted
 
 QUANTIZE, EXEMPT, SKIP = "quantize", "exempt", "skip"
 
@@ -92,7 +93,7 @@ class Plan:
         if differences:
             shown = "; ".join(sorted(differences)[:_SHOWN_DIFFERENCES])
             raise PlanError(
-                f"the plan is for another model: {len(differences)} sites differ: {shown}; "
+                f"the plan is for another model: {counted(len(differences), 'site differs', 'sites differ')}: {shown}; "
                 "make a new plan with 'ovpass plan'"
             )
         if self.settings.lowering == "emulate":

@@ -29,6 +29,7 @@ from ovpass.rewrite import Progress, Transformed, transform
 from ovpass.verification.ask import Question, verify
 from ovpass.verification.report import Report
 from ovpass.verification.simulated_gpu import profile_for
+from ovpass.words import counted
 
 
 @click.command("apply")
@@ -116,7 +117,7 @@ def print_transformed(done: Transformed, seconds: float) -> None:
     rows = [
         (
             result.name,
-            ", ".join(f"{n} {what}" for what, n in result.counts.items() if n) or None,
+            ", ".join(_changed(n, what) for what, n in result.counts.items() if n) or None,
             f"{result.seconds:.2f}",
         )
         for results in done.results.values()
@@ -125,3 +126,8 @@ def print_transformed(done: Transformed, seconds: float) -> None:
     print_table(("Pass", "Changed", "Seconds"), rows, numeric=("Seconds",))
     how = ", ".join(sorted(set(done.weights.values())))
     verdict(f"Written to {done.output} in {seconds:.2f} s; weights {how}.", ok=True)
+
+
+def _changed(count: int, what: str) -> str:
+    """`1 site`, `2 sites`; names of methods, such as rank-4 and f16-weights, have no singular."""
+    return counted(count, what.removesuffix("s")) if what.isalpha() else f"{count} {what}"

@@ -15,6 +15,7 @@ from ovpass.cli.options import MODEL_TEXT, PATH, files_read, json_option, parse_
 from ovpass.cli.output import note, print_json, print_table, progress, say, verdict
 from ovpass.destination import check_files
 from ovpass.errors import SettingsError
+from ovpass.words import counted
 
 if TYPE_CHECKING:
     from ovpass.benchmark.result import Outcome, Result, Series
@@ -97,8 +98,8 @@ def print_result(result: Result, *, verbose: bool) -> None:
         say(f"{name} {version}")
     _print_models(result, verbose=verbose)
     _print_cells(result)
-    what = f"{workload.output_tokens} new tokens; " if result.generates else ""
-    verdict(f"{what}rounds: {workload.warm_up} to warm up, {workload.repeats} measured; medians.")
+    tokens = f"; {counted(workload.output_tokens, 'new token')}" if result.generates else ""
+    verdict(f"Medians of {counted(workload.repeats, 'round')}, after {workload.warm_up} to warm up{tokens}.")
 
 
 def _print_cells(result: Result) -> None:

@@ -23,6 +23,7 @@ from ovpass.cli.options import (
 )
 from ovpass.cli.output import group_cell, note, print_json, print_table, progress, say, verdict
 from ovpass.destination import check_files
+from ovpass.report.words import number
 from ovpass.settings import settings_to_dict
 from ovpass.tuning.units import BY, FIND
 from ovpass.words import counted
@@ -99,10 +100,12 @@ def _print_found(culprits: Culprits) -> None:
     ]
     print_table(("Found", "Kind", "Layer", "Group", "Sites"), rows, numeric=("Layer", "Group", "Sites"))
     if culprits.costs is not None and culprits.together is not None:
-        alone, together = culprits.costs.mean, culprits.together.mean
-        say(f"Quantized alone: KL {alone:.2g} nats a token; all sites together: {together:.2g}.")
+        alone, together = (number(cost.mean, 2) for cost in (culprits.costs, culprits.together))
+        say(f"Quantized alone: KL {alone} nats a token; all sites together: {together}.")
     how = "not broken" if culprits.mended else "still broken; search again with these options"
-    verdict(f"All sites but what was found: {how}. {culprits.asked} questions asked.", ok=bool(culprits.mended))
+    verdict(
+        f"All sites but what was found: {how}. {counted(culprits.asked, 'question')} asked.", ok=bool(culprits.mended)
+    )
     for rule in culprits.rules:
         click.echo(f"--exempt {shlex.quote(rule.match)}")
     click.echo(_rules_text(culprits), nl=False)
@@ -117,4 +120,4 @@ def _rules_text(culprits: Culprits) -> str:
 
 
 def _cost(culprits: Culprits) -> str:
-    return "" if culprits.together is None else f": KL {culprits.together.mean:.2g} nats a token"
+    return "" if culprits.together is None else f": KL {number(culprits.together.mean, 2)} nats a token"

@@ -171,7 +171,7 @@ def _print(done: Compressed, seconds: float, *, verbose: bool) -> None:
         _print_names("Ignored", model.ignored, verbose=verbose)
         _print_names("Left in floating point by NNCF", model.left, verbose=verbose)
         before, after = model.bytes_before, model.bytes_after
-        say(f"Weights: {before / 1e6:.1f} MB before, {after / 1e6:.1f} MB after ({after / before:.0%}).")
+        say(f"Weights: {before / 1e6:.1f} MB before, {after / 1e6:.1f} MB after ({100 * after / before:.0f} %).")
     if done.advice:
         _print_targets(done)
     for text in done.notes:

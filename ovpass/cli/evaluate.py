@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +13,7 @@ from ovpass.cli.options import MODEL_TEXT, PATH, evaluation_from, evaluation_opt
 from ovpass.cli.output import note, print_json, print_table, progress, say, verdict
 from ovpass.errors import SettingsError
 from ovpass.evaluation.options import HarnessOptions
+from ovpass.report.words import number
 from ovpass.words import counted
 
 if TYPE_CHECKING:
@@ -76,11 +77,11 @@ def _print(report: TextReport | ArraysReport) -> None:
         _print_harness(report)
     say(f"Reference: {report.reference}, run with {report.how}.")
     candidates: Sequence[Judged | ArraysJudged] = report.candidates
-    for number, judged in enumerate(candidates, start=1):
-        say(f"{number}: {judged.model}: {judged.how}.")
-    for number, judged in enumerate(candidates, start=1):
+    for place, judged in enumerate(candidates, start=1):
+        say(f"{place}: {judged.model}: {judged.how}.")
+    for place, judged in enumerate(candidates, start=1):
         for text in judged.notes:
-            note(f"{number}: {text}")
+            note(f"{place}: {text}")
     verdict(f"Compared on {_extent(report)}.")
 
 
@@ -94,14 +95,14 @@ def _extent(report: TextReport | ArraysReport) -> str:
 
 
 def _print_text(report: TextReport) -> None:
-    rows: list[tuple[object, ...]] = [("ref.", _short(report.perplexity), *[None] * 7)]
-    for number, judged in enumerate(report.candidates, start=1):
-        rows += [_row(str(number), judged.total), *_parts(judged)]
+    rows: list[tuple[object, ...]] = [("ref.", number(report.perplexity, 5), *[None] * 7)]
+    for place, judged in enumerate(report.candidates, start=1):
+        rows += [_row(str(place), judged.total), *_parts(judged)]
     print_table(_COLUMNS, rows, numeric=_COLUMNS[1:])
     say(_LEGEND)
     if report.candidates[0].total.windows > 1:
         say("95 % intervals, by bootstrap over windows:")
-        intervals = [(str(number), *_intervals(judged.total)) for number, judged in enumerate(report.candidates, 1)]
+        intervals = [(str(place), *_intervals(judged.total)) for place, judged in enumerate(report.candidates, 1)]
         print_table(_INTERVALS, intervals, numeric=_INTERVALS[1:])
 
 
@@ -109,9 +110,9 @@ def _print_harness(report: TextReport) -> None:
     if report.harness is None:
         return
     runs: list[tuple[str, Tasks]] = [("reference", report.harness.reference)]
-    runs += [(str(number), tasks) for number, tasks in enumerate(report.harness.candidates, start=1)]
+    runs += [(str(place), tasks) for place, tasks in enumerate(report.harness.candidates, start=1)]
     rows = [
-        (name, task, metric, f"{score.value:.4g}", None if score.stderr is None else f"{score.stderr:.2g}")
+        (name, task, metric, number(score.value, 4), None if score.stderr is None else number(score.stderr, 2))
         for task, metrics in report.harness.reference.items()
         for metric in metrics
         for name, tasks in runs
@@ -133,47 +134,38 @@ def _row(name: str, summary: TextSummary) -> tuple[object, ...]:
     kl, change = summary.kl, summary.delta_percent.value
     return (
         name,
-        _short(summary.perplexity),
+        number(summary.perplexity, 5),
         f"{change:+.2f}" if abs(change) < 100 else f"{change:+.0f}",
-        *(_short(value, 2) for value in (kl.mean.value, kl.median.value, kl.trimmed, kl.p99, kl.maximum)),
+        *(number(value, 2) for value in (kl.mean.value, kl.median.value, kl.trimmed, kl.p99, kl.maximum)),
         f"{summary.top1.value:.1f}",
     )
 
 
-def _short(value: float, digits: int = 5) -> str:
-    """So many significant digits, in six characters or seven: nine columns of them are to fit 80."""
-    if value == 0 or 1e-3 <= value < 1e5:
-        return f"{value:.{digits}g}"
-    return re.sub(r"e([+-])0", r"e\1", f"{value:.1e}").replace("e+", "e")
-
-
 def _intervals(summary: TextSummary) -> tuple[str | None, ...]:
     return (
-        _interval(summary.delta_percent, "+.2f"),
-        _interval(summary.kl.mean, ".2g"),
-        _interval(summary.kl.median, ".2g"),
-        _interval(summary.top1, ".1f"),
+        _interval(summary.delta_percent, "{:+.2f}".format),
+        _interval(summary.kl.mean, partial(number, digits=2)),
+        _interval(summary.kl.median, partial(number, digits=2)),
+        _interval(summary.top1, "{:.1f}".format),
     )
 
 
-def _interval(estimate: Estimate, form: str) -> str | None:
+def _interval(estimate: Estimate, form: Callable[[float], str]) -> str | None:
     if estimate.interval is None:
         return None
     low, high = estimate.interval
-    return f"{low:{form}} to {high:{form}}"
+    return f"{form(low)} to {form(high)}"
 
 
 def _print_arrays(report: ArraysReport) -> None:
     columns = ("", "Output", "1 - cosine", "Rel. error", "Largest diff.")
     rows = [
         (
-            number,
+            place,
             output.name,
-            f"{1 - output.cosine.value:.3g}",
-            f"{output.relative_error.value:.3g}",
-            f"{output.maximum:.3g}",
+            *map(number, (1 - output.cosine.value, output.relative_error.value, output.maximum)),
         )
-        for number, judged in enumerate(report.candidates, start=1)
+        for place, judged in enumerate(report.candidates, start=1)
         for output in judged.outputs
     ]
     print_table(columns, rows, numeric=columns[2:])

@@ -18,7 +18,7 @@ from ovpass.ir.files import open_source
 from ovpass.plan import describe_weights
 from ovpass.settings import TARGETS
 from ovpass.sites import CompressedMatMul
-from ovpass.targets import Verdict
+from ovpass.targets import Verdict, get_target
 from ovpass.words import counted
 
 
@@ -89,9 +89,10 @@ def _print(found: Sequence[Inspected], target: str, verbose: bool) -> None:
         (_print_sites if verbose else _print_kinds)(item)
     judged = [entry for item in found for _, entry in item.entries]
     activations = len({(item.key, site.group_id) for item in found for site, _ in item.entries})
+    who = f"{target}, computing in f32," if get_target(target).compute == "f32" else target
     verdict(
         f"{counted(len(judged), 'site reads', 'sites read')} {counted(activations, 'activation')}; "
-        f"{target} would quantize for {sum(entry.eligible for entry in judged)} of them at group size "
+        f"{who} would quantize for {sum(entry.eligible for entry in judged)} of them at group size "
         f"{format_group_size(found[0].group_size)}."
     )
 

@@ -19,6 +19,8 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+_LEAST, _BESIDE = 12, 44
+"""The least characters for a step in words, and what a bar and its numbers take."""
 _COUNT = re.compile(r"(\d+) of (\d+)\b(.*\bleft\b)?")
 
 
@@ -30,6 +32,8 @@ class StepBar:
     """
 
     def __init__(self, console: Console) -> None:
+        # Of too little room rich would give all to a long step, and none to the bar.
+        self._room = max(_LEAST, console.width - _BESIDE)
         self.progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
@@ -47,6 +51,7 @@ class StepBar:
     def show(self, step: str) -> None:
         """Go on to this step."""
         done, total = _count_in(step)
+        step = _shortened(step, self._room)
         if total == self._total and total is not None and done >= self._done:
             self.progress.update(self._task, completed=done, description=step)
         else:
@@ -64,6 +69,12 @@ class _Counted(ProgressColumn):
 
     def render(self, task: Task) -> RenderableType:
         return Text("") if task.total is None else self._column(task)
+
+
+def _shortened(step: str, room: int) -> str:
+    """Without its middle where it is too long: what is done stands at its begin, how far it is at its end."""
+    head, tail = (room - 1) // 2, room // 2
+    return step if len(step) <= room else f"{step[:head]}…{step[-tail:]}"
 
 
 def _count_in(step: str) -> tuple[int, int | None]:

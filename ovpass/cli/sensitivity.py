@@ -22,7 +22,9 @@ from ovpass.cli.options import (
 from ovpass.cli.output import group_cell, note, print_json, print_table, progress, save_json, say, verdict
 from ovpass.destination import check_files
 from ovpass.errors import SettingsError
+from ovpass.groups import PER_TOKEN
 from ovpass.plotting import check_picture
+from ovpass.report.words import number
 from ovpass.tuning.units import BY
 from ovpass.words import counted
 
@@ -97,8 +99,9 @@ def _print(report: SensitivityReport, *, verbose: bool) -> None:
     if report.by == "site":
         cells = heat_map(report)
         rows = [(name, *row) for name, row in zip(cells.rows, shades(cells), strict=True)]
+        low, high = (number(cost, 2) for cost in cells.range)
         print_table(("Block", *(kind.partition(".")[2] or kind for kind in cells.columns)), rows, numeric=("Block",))
-        say(f"Shades: costs from {cells.range[0]:.1e} to {cells.range[1]:.1e} nats, logarithmic.")
+        say(f"Shades: costs from {low} to {high} nats, logarithmic.")
     say("Costs, saves: KL in nats a token, trimmed; Top-1: lost, in percent of tokens.")
     if any(entry.screened for entry in report.ranking):
         note("a cost with ? is of the short window of --fast")
@@ -107,7 +110,8 @@ def _print(report: SensitivityReport, *, verbose: bool) -> None:
         note(f"{skipped} not measured: {next(iter(report.skipped.values()))}")
     cost = report.together
     verdict(
-        f"All together: KL {cost.mean:.2g} nats a token (trimmed {cost.trimmed:.2g}, median {cost.median:.2g}), "
+        f"All together: KL {number(cost.mean, 2)} nats a token "
+        f"(trimmed {number(cost.trimmed, 2)}, median {number(cost.median, 2)}), "
         f"top-1 lost at {cost.top1_lost:.1f} %; each cost measured on {counted(report.tokens, 'token')}."
     )
 
@@ -118,9 +122,9 @@ def _row(entry: Sensitivity) -> tuple[object, ...]:
         unit.name,
         unit.kind,
         unit.layer,
-        group_cell(entry.group_size),
-        f"{entry.costs.trimmed:.1e}" + ("?" if entry.screened else ""),
-        None if entry.saves is None else f"{entry.saves.trimmed:.1e}",
+        group_cell(PER_TOKEN if entry.per_token else entry.group_size),
+        number(entry.costs.trimmed, 2) + ("?" if entry.screened else ""),
+        None if entry.saves is None else number(entry.saves.trimmed, 2),
         f"{entry.costs.top1_lost:.1f}",
         None if facts is None else f"{facts.max_over_median:.0f}x",
     )

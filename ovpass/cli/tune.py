@@ -25,6 +25,7 @@ from ovpass.destination import check_files
 from ovpass.errors import SettingsError
 from ovpass.plan import save_plans
 from ovpass.plotting import check_picture
+from ovpass.report.words import number
 from ovpass.words import counted
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _print(tuned: Tuned, output: Path | None) -> None:
             group_cell(point.group_size),
             point.left_out,
             f"{100 * point.share:.1f}",
-            f"{point.spent.kl:.2g}",
+            number(point.spent.kl, 2),
             f"{point.spent.perplexity_percent:+.2f}",
         )
         for point in sorted({*tuned.frontier, tuned.point}, key=lambda point: point.spent.kl)
@@ -116,7 +117,7 @@ def _print(tuned: Tuned, output: Path | None) -> None:
         note(
             f"{counted(tuned.for_held_out, 'site is', 'sites are')} left out only to hold the budget on other text, too"
         )
-    spent = f"KL {held.kl:.2g} nats a token, perplexity {held.perplexity_percent:+.2f} %"
+    spent = f"KL {number(held.kl, 2)} nats a token, perplexity {held.perplexity_percent:+.2f} %"
     verdict(f"Within the budget on other text: {spent}.", ok=True)
     if output is not None:
         click.echo(f"Carry it out with: ovpass apply MODEL -o OUT --plan {output}")

@@ -170,7 +170,7 @@ def _smooth(model: ov.Model, job: Job, strength: float, inputs: Sequence[Inputs]
     reached = set(smooth(model, strength, inputs))
     missed = Counter(layer.kind for layer in job.layers if layer.name not in reached)
     left = "; not " + ", ".join(f"{kind} ({count})" for kind, count in missed.items()) if missed else ""
-    return f"{job.ir.xml.name}: smoothed {len(reached)} of {len(job.layers)} layers{left}"
+    return f"{job.ir.xml.name}: smoothed {len(reached)} of {counted(len(job.layers), 'layer')}{left}"
 
 
 def _describe(

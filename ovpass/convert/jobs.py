@@ -10,6 +10,7 @@ from ovpass.convert.layers import LinearLayer, find_linear_layers, pick
 from ovpass.convert.recipe import Recipe
 from ovpass.errors import ModelError, SettingsError
 from ovpass.ir.files import IrFile, ModelSource
+from ovpass.words import counted
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,10 @@ def find_jobs(source: ModelSource, recipe: Recipe) -> list[Job]:
     for ir in source.models:
         document = ir.document()
         if sites := ir.sites(document):
+            have = counted(len(sites), "MatMul has", "MatMuls have")
             raise ModelError(
-                f"{ir.xml}: {len(sites)} MatMuls have compressed weights already ({sites[0].name}: "
-                f"{sites[0].weight_type}); start from the model in floating point"
+                f"{ir.xml}: {have} compressed weights already ({sites[0].name}: {sites[0].weight_type}); "
+                "start from the model in floating point"
             )
         with ir.complete():
             layers = find_linear_layers(document.graph)

@@ -85,7 +85,7 @@ def _weight_group(site: CompressedMatMul, group_size: int) -> str | None:
 
 CPU = Target(
     name="cpu",
-    title="CPU with f32 compute (INFERENCE_PRECISION_HINT=f32)",
+    title="CPU",
     default_group_size=32,
     default_threshold=0,
     compute="f32",

@@ -24,11 +24,13 @@ _EVALUATIONS = 6
 class Sensitivity:
     """One unit: `costs` with only it quantized, `saves` with all but it against all; None where not measured.
 
-    `screened` tells that `costs` were measured on the short window of the fast ranking only.
+    `group_size` elements share a scale, None where that differs; `per_token` tells that it is all of K everywhere, as
+    planned. `screened` tells that `costs` were measured on the short window of the fast ranking only.
     """
 
     unit: Unit
     group_size: int | None
+    per_token: bool
     costs: Cost
     saves: Cost | None
     facts: ActivationFacts | None
@@ -168,7 +170,9 @@ class _Sweep:
     ) -> Sensitivity:
         sizes = {self._all[name] for name in unit.members}
         own = facts.get(unit.members[0]) if len(unit.members) == 1 else None
-        return Sensitivity(unit, sizes.pop() if len(sizes) == 1 else None, costs, saves, own, screened)
+        planned = {d.group_size for d in self._experiment.plan.decisions if d.name in unit.members}
+        size = sizes.pop() if len(sizes) == 1 else None
+        return Sensitivity(unit, size, planned == {PER_TOKEN}, costs, saves, own, screened)
 
     def _skipped(self) -> dict[str, str]:
         reasons = {d.name: d.reason for d in self._experiment.plan.decisions if d.name not in self._all}

@@ -24,6 +24,7 @@ from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.facts import ActivationFacts
 from ovpass.tuning.sensitivity import Measure, Sensitivity, sensitivity
 from ovpass.tuning.store import Store
+from ovpass.words import counted
 
 CANDIDATES = (PER_TOKEN, 32, 64, 128, 256)
 """Of those with the same effect the first counts: what zero points cap at 32 is called 32."""
@@ -206,7 +207,7 @@ class _Search:
         key = f"{what}: {_digest(quantized, windows)}"
         known = self._store.get(key)
         if known is None:
-            self.experiment.progress(f"{what}: group size {format_group_size(size)} without {count} sites")
+            self.experiment.progress(f"{what}: group size {format_group_size(size)} without {counted(count, 'site')}")
             known = asdict(Spent.of(self.experiment.switched.scores(quantized, windows)))
             self._store.put(key, known)
         return Spent(**known)

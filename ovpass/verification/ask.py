@@ -24,6 +24,7 @@ from ovpass.verification.refusals import refusal
 from ovpass.verification.report import OTHERWISE, Report, SiteCheck, compare, runs_summary
 from ovpass.verification.simulated_gpu import NOT_COVERED, SimulatedGpu, get_profile, profile_for
 from ovpass.verification.threshold import LARGEST
+from ovpass.words import counted
 
 CPU, GPU = "CPU", "GPU"
 _DEVICE = re.compile(rf"{CPU}|{GPU}(\.\d+)?")
@@ -140,7 +141,10 @@ def _ask_cpu(loaded: Loaded, plan: Plan, question: Question) -> Report:
         raise VerifyError(f"{loaded.ir.xml}: {refusal(str(error), CPU)}") from error
     shown = replace(plan, decisions=tuple(d for d in plan.decisions if d.name not in hidden))
     checks = compare(_as_seen(shown), found)
-    notes = [f"{len(hidden)} sites are in bodies of If or Loop, which the CPU plugin does not show"] if hidden else []
+    notes = []
+    if hidden:
+        are = counted(len(hidden), "site is", "sites are")
+        notes.append(f"{are} in bodies of If or Loop, which the CPU plugin does not show")
     if plan.settings.lowering == "native":
         notes += _silently_off(plan, checks, properties)
     return Report(CPU, None, tuple(checks), 0, notes=tuple(notes))
@@ -151,7 +155,10 @@ def _silently_off(plan: Plan, checks: Sequence[SiteCheck], properties: Mapping[s
     asked = properties[GROUP_SIZE]
     unquantized = {check.name for check in checks if check.found is None}
     reasons = Counter(d.reason for d in plan.decisions if d.name in unquantized and d.action == SKIP)
-    notes = [f"{n} sites are not quantized though the property says {asked}: {why}" for why, n in reasons.items()]
+    notes = [
+        f"{counted(n, 'site is', 'sites are')} not quantized though the property says {asked}: {why}"
+        for why, n in reasons.items()
+    ]
     if len(unquantized) == len(checks) and plan.chosen(QUANTIZE) and asked != "0" and properties.get(_HINT) != "f32":
         notes.append(f"nothing is quantized, and {_HINT} is not f32: in bf16 a CPU with AMX ignores the group size")
     if any(check.found == OTHERWISE for check in checks):

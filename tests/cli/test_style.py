@@ -18,6 +18,7 @@ from rich.console import Console
 
 from ovpass.cli.output import complain, progress
 from ovpass.cli.progress import StepBar
+from ovpass.cli.table import make_table
 from tests.cli.command import ENCODER, LLAMA, MODELS, CommandLine
 
 ZOO = MODELS / "zoo"
@@ -66,6 +67,35 @@ def test_names_are_whole_wherever_they_are_shown(ovpass: CommandLine, monkeypatc
     for command in commands:
         (line,) = (line for line in ovpass.succeed(*command, "--verbose").out.splitlines() if name in line)
         assert "attn.q" in line
+
+
+def test_counts_agree_with_their_nouns(ovpass: CommandLine, tmp_path: Path) -> None:
+    rule = ("--exempt", "__module.lm_head/aten::linear/MatMul", "--exempt-with", "f16-weights")
+    out = ovpass.succeed("apply", LLAMA, "-o", tmp_path / "out", *rule).out
+    changed = dict(re.findall(r"^ ([a-z-]+) +(1 \S+)", out, re.MULTILINE))
+    assert changed == {"exempt": "1 f16-weights", "runtime-options": "1 option", "stamp": "1 note"}
+
+
+def test_only_what_was_decided_is_coloured() -> None:
+    (*_, row) = make_table(["Pass", "Action"], [["exempt", "exempt"]], (), None).split("\n")
+    assert [row.plain[span.start : span.end] for span in row.spans if span.style] == ["exempt"]
+
+
+def test_commands_write_groups_and_numbers_alike(ovpass: CommandLine, tmp_path: Path) -> None:
+    ranked = ovpass.succeed("sensitivity", LLAMA, *QUICK, "--fast", "--by", "kind", "--state", tmp_path).out
+    found = ovpass.succeed("bisect", LLAMA, *QUICK, "--max-kl", 1e-12, "--by", "kind", "--state", tmp_path).out
+    tuned = ovpass.succeed("tune", LLAMA, *QUICK, "--max-kl", 1, "--state", tmp_path).out
+    compared = ovpass.succeed("evaluate", LLAMA, f"{LLAMA}@64,threshold=0", "--windows", 2, "--window-tokens", 48).out
+    assert all("per-token" in line for line in tables(ranked) if "attn." in line)
+    assert "per-token" in found
+    for out in (ranked, found, tuned, compared):
+        assert re.search(r"\de-\d", out)
+        assert not re.search(r"e-0|0\.000\d", out)
+
+
+def test_a_cpu_is_asked_in_f32_unless_it_is_this_one(ovpass: CommandLine) -> None:
+    assert "cpu, computing in f32, would quantize" in ovpass.succeed("inspect", LLAMA, "--target", "cpu").out
+    assert "f32" not in ovpass.succeed("explain", LLAMA, "--device", "CPU").out.splitlines()[0]
 
 
 def test_differences(ovpass: CommandLine, tmp_path: Path) -> None:
@@ -177,6 +207,19 @@ def test_steps_that_are_counted_fill_a_bar() -> None:
         (task,) = bar.progress.tasks
         assert (task.completed, task.total) == count
         assert task.description == step
+
+
+def test_a_long_step_leaves_room_for_its_bar() -> None:
+    console = Console(width=80)
+    bar = StepBar(console)
+    bar.show(f"only {'__module.model.layers.0.self_attn.q_proj/' * 4} (14 of 15)")
+    with console.capture() as captured:
+        console.print(bar.progress.get_renderable())
+    line = captured.get()
+    assert "only __module" in line
+    assert "(14 of 15)" in line
+    assert "━" * 10 in line
+    assert "13/15" in line
 
 
 def test_errors_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def entry(kind: str | None, layer: int | None, cost: float, name: str = "x") -> Sensitivity:
-    return Sensitivity(Unit(name, (name,), kind, layer), 32, Cost(9, cost, 9, 9), None, None, screened=False)
+    unit, costs = Unit(name, (name,), kind, layer), Cost(9, cost, 9, 9)
+    return Sensitivity(unit, 32, per_token=False, costs=costs, saves=None, facts=None, screened=False)
 
 
 def report(*entries: Sensitivity) -> SensitivityReport:
