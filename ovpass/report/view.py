@@ -165,7 +165,7 @@ def _columns(side: Side) -> list[tuple[str, str]]:
     if any(site.asked for site in side.sites):
         columns.append(("Asked for", "long"))
     if side.verified is not None:
-        columns.append(("Found", ""))
+        columns.append(("Found", "long"))
     if any(site.cost is not None for site in side.sites):
         columns.append(("Cost", "num"))
     return columns
