@@ -72,7 +72,7 @@ def test_a_command_of_a_block_is_one(arguments: list[str]) -> None:
 @pytest.mark.parametrize("arguments", named(in_sentences()))
 def test_a_command_in_a_sentence_has_these_options(arguments: list[str]) -> None:
     _, command, rest = resolved(arguments)
-    flags = {flag for option in command.params for flag in option.opts}
+    flags = {flag for option in command.get_params(click.Context(command)) for flag in option.opts}
     assert {word for word in rest if re.match("--?[a-z]", word)} <= flags
 
 
