@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ovpass.errors import OutputError
@@ -68,12 +68,10 @@ def check_destination(source: ModelSource, output: Path, overwrite: bool) -> Pat
     inputs = {path.resolve() for ir in source.models for path in (ir.xml, ir.bin)}
     if target == root or nested or inputs & {target, target.with_suffix(".bin")}:
         raise OutputError(f"{output}: is, holds or lies in the input; write to another place")
-    parts = [output] if source.is_folder else [output, output.with_suffix(".bin"), notes_beside(output)]
-    for path in parts:
-        if path.exists() and not overwrite and not (path.is_dir() and not any(path.iterdir())):
-            raise OutputError(f"{path}: exists already; choose another place or allow overwriting (--overwrite)")
-    if source.is_folder:
-        refuse_link(output)
+    if not source.is_folder:
+        return check_file(output, overwrite)
+    _check_free([output], overwrite)
+    refuse_link(output)
     _check_replaceable(source, output)
     return output
 
@@ -88,12 +86,29 @@ def refuse_link(output: Path) -> None:
         raise OutputError(f"{output}: is a link; name what it points to, {output.resolve()}")
 
 
+def check_file(output: Path, overwrite: bool) -> Path:
+    """Refuse an .xml that would harm what is already there.
+
+    Raises:
+        OutputError: naming what is in the way.
+    """
+    if output.suffix != ".xml":
+        raise OutputError(f"{output}: a single model is written to an .xml; name one")
+    weights = output.with_suffix(".bin")
+    _check_free([output, weights, notes_beside(output)], overwrite)
+    if output.is_dir() or weights.is_dir():
+        raise OutputError(f"{output}: a folder is in the way; choose another place")
+    return output
+
+
+def _check_free(parts: Sequence[Path], overwrite: bool) -> None:
+    for path in parts:
+        if path.exists() and not overwrite and not (path.is_dir() and not any(path.iterdir())):
+            raise OutputError(f"{path}: exists already; choose another place or allow overwriting (--overwrite)")
+
+
 def _check_replaceable(source: ModelSource, output: Path) -> None:
     """Overwriting replaces a folder as a whole, so nothing may be in it but what an output of this source has."""
-    if not source.is_folder:
-        if output.is_dir() or output.with_suffix(".bin").is_dir():
-            raise OutputError(f"{output}: a folder is in the way; choose another place")
-        return
     if not output.exists():
         return
     if not output.is_dir():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,9 +66,17 @@ def check_plans(plans: Mapping[str, Plan], models: Sequence[Loaded]) -> None:
         PlanError: where one is missing, is too much, or is for another model.
         ModelError: where ovpass has changed a model already.
     """
-    keys = {loaded.key for loaded in models}
-    if keys != set(plans):
-        raise PlanError(f"the plan is for the models {sorted(plans)}, these are {sorted(keys)}")
+    check_keys(plans, {loaded.key for loaded in models})
     for loaded in models:
         refuse_processed(loaded.document.metadata, str(loaded.ir.xml))
         plans[loaded.key].check_fits(loaded.sites)
+
+
+def check_keys(plans: Mapping[str, Plan], keys: Collection[str]) -> None:
+    """Make sure that there is a plan for each model and no other.
+
+    Raises:
+        PlanError: where there is not.
+    """
+    if set(keys) != set(plans):
+        raise PlanError(f"the plan is for the models {sorted(plans)}, these are {sorted(keys)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ovpass.destination import check_destination
 from ovpass.errors import ModelError
@@ -23,6 +24,9 @@ from ovpass.passes.pipeline import passes_for
 from ovpass.plan import Plan, total_counts
 from ovpass.run_notes import FILE_NAME, RunNotes, notes_beside
 from ovpass.settings import Settings
+
+if TYPE_CHECKING:
+    import openvino as ov
 
 Progress = Callable[[str], None]
 
@@ -48,7 +52,7 @@ class Transformed:
 
 
 def transform(
-    source: Path | str,
+    source: Path | str | ov.Model,
     output: Path | str,
     settings: Settings | None = None,
     *,
@@ -57,14 +61,20 @@ def transform(
     copy_weights: bool = False,
     progress: Progress = lambda _: None,
 ) -> Transformed:
-    """Apply settings, or finished plans, to an .xml or a model folder.
+    """Apply settings, or finished plans, to an .xml, a model folder, or a model in memory, which becomes an .xml.
 
     The output has the source's form; files that are not changed are carried along, weights as hard links where the
-    file system allows and `copy_weights` does not forbid it.
+    file system allows and `copy_weights` does not forbid it. Those of a model in memory are written as they are, none
+    converted to f16.
 
     Raises:
         OvpassError: its children for a bad model, setting, plan or place; then nothing is written.
     """
+    plans = {"": plans} if isinstance(plans, Plan) else plans
+    if not isinstance(source, (str, Path)):
+        from ovpass.api import transform_model  # noqa: PLC0415 - brings OpenVINO along
+
+        return transform_model(source, Path(output), settings, plans, overwrite=overwrite, progress=progress)
     origin = open_source(source)
     destination = check_destination(origin, Path(output), overwrite)
     progress("reading")
@@ -72,7 +82,6 @@ def transform(
     if plans is None:
         plans = plan_loaded(models, settings or Settings())
     else:
-        plans = {"": plans} if isinstance(plans, Plan) else plans
         check_plans(plans, models)
     jobs = [_Job(loaded.key, loaded.ir, loaded.document, passes_for(plans[loaded.key])) for loaded in models]
     run = RunNotes.of(plans.values())

@@ -7,15 +7,18 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import openvino as ov
 import openvino_genai as genai
 import pytest
+from openvino import opset13 as op
 
 import ovpass
-from ovpass.errors import ModelError, OutputError, SettingsError
+from ovpass.errors import ModelError, OutputError, PlanError, SettingsError
 from ovpass.rewrite import strip_source, transform
 from ovpass.settings import Rule, Settings
 from tests.cli.command import LLAMA, contents, pair_folder
 from tests.ir.files import same_file
+from tests.passes.helpers import structure
 
 NATIVE = Settings(group_size=64)
 
@@ -124,3 +127,46 @@ def test_generation_stays_the_same_where_quantization_is_off(tmp_path: Path) -> 
         assert result.perf_metrics.get_num_generated_tokens() == 24
         texts.append(str(result.texts[0]))
     assert texts[0] == texts[1]
+
+
+IN_MEMORY = {
+    "native": NATIVE,
+    "exempt": Settings(group_size=64, rules=(Rule("kind:mlp.down", exempt=True),)),
+    "emulate": Settings(lowering="emulate", group_size=32),
+    "cpu": Settings(target="cpu", group_size=32),
+}
+
+
+@pytest.mark.parametrize("settings", IN_MEMORY.values(), ids=list(IN_MEMORY))
+def test_a_model_in_memory_becomes_a_file(settings: Settings, tmp_path: Path) -> None:
+    """As the file that it was read from would, with scales in f32 left in f32."""
+    source = LLAMA / "openvino_model.xml"
+    model = ov.Core().read_model(source)
+    before = structure(model)
+    done = transform(model, tmp_path / "out.xml", settings)
+    same = transform(source, tmp_path / "same.xml", settings)
+    assert structure(model) == before
+    assert [plan.decisions for plan in done.plans.values()] == [plan.decisions for plan in same.plans.values()]
+    written = [ov.Core().read_model(tmp_path / f"{name}.xml") for name in ("out", "same")]
+    assert structure(written[0]) == structure(written[1])
+    notes = [tmp_path / f"{name}.ovpass_run.env" for name in ("out", "same")]
+    assert notes[0].exists() == notes[1].exists() == bool(done.run.environment or done.run.properties)
+    strip_source(tmp_path / "out.xml", tmp_path / "back.xml")
+    assert structure(ov.Core().read_model(tmp_path / "back.xml")) == before
+
+
+def test_a_model_in_memory_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    model, out = ov.Core().read_model(LLAMA / "openvino_model.xml"), tmp_path / "out.xml"
+    plan = ovpass.make_plan(model, NATIVE)
+    with pytest.raises(OutputError, match=r"\.xml"):
+        transform(model, tmp_path / "out", NATIVE)
+    with pytest.raises(PlanError, match="other"):
+        transform(model, out, plans={"other": plan})
+    x = op.parameter([1, 2])
+    with pytest.raises(ModelError, match="compress"):
+        transform(ov.Model([op.relu(x)], [x]), out, NATIVE)
+    assert not contents(tmp_path)
+    transform(model, out, plans=plan)
+    with pytest.raises(OutputError, match="exists"):
+        transform(model, out, NATIVE)
+    transform(model, out, NATIVE, overwrite=True)
