@@ -13,7 +13,7 @@ from ovpass.errors import SettingsError
 from ovpass.ir.metadata import Metadata
 from ovpass.ir.runtime_options import GROUP_SIZE, LARGEST_GROUP_SIZE
 from ovpass.known_options import OPTIONS
-from ovpass.options_in_force import MODE, InForce, Surroundings, options_in_force
+from ovpass.options_in_force import MODE, InForce, Surroundings, keeps_cache, options_in_force
 from ovpass.planning.native import ModelOptions, verdict_in
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import TARGETS, Target
@@ -64,7 +64,7 @@ def explain(
     Raises:
         SettingsError: for a value that the plugin would refuse.
     """
-    around = Surroundings(metadata, _keeps_cache(sites), properties, environment)
+    around = Surroundings(metadata, keeps_cache(sites), properties, environment)
     options = options_in_force(target.name, around)
     values = {option.name: option.value for option in options}
     asked = next(option for option in options if option.name == GROUP_SIZE)
@@ -81,11 +81,6 @@ def explain(
     outcomes = tuple(Outcome(count, size, reason) for (size, reason), count in fates.most_common())
     others = tuple(option for option in options if option is not asked)
     return Explanation(target.name, target.title, group_size, asked.source, tuple(steps), outcomes, others)
-
-
-def _keeps_cache(sites: Sequence[CompressedMatMul]) -> bool:
-    """Whether the model has a state, as decoders with a KV cache do."""
-    return bool(sites) and "ReadValue" in sites[0].graph.types
 
 
 def _other_properties(target: Target, properties: Mapping[str, str]) -> list[str]:

@@ -47,6 +47,10 @@ class Obedience:
     values: tuple[str, ...] = ()
     accuracy: str | None = None
 
+    def hears_ir(self, *, keeps_cache: bool) -> bool:
+        """Whether the IR counts, of a model that keeps a KV cache or of one that does not."""
+        return self.ir == OBEYED or (self.ir == NO_CACHE and not keeps_cache)
+
 
 @dataclass(frozen=True)
 class KnownOption:

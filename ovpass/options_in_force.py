@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ovpass.errors import SettingsError
 from ovpass.ir.metadata import Metadata
 from ovpass.ir.runtime_options import read_option
-from ovpass.known_options import NO_CACHE, OBEYED, OPTIONS, KnownOption, Obedience
+from ovpass.known_options import OPTIONS, KnownOption, Obedience
+from ovpass.sites import CompressedMatMul
 
 MODE = "EXECUTION_MODE_HINT"
 IR = "IR (rt_info/runtime_options)"
@@ -64,7 +65,7 @@ def in_force(option: KnownOption, target: str, around: Surroundings) -> InForce:
     """
     obedience = option.targets[target]
     in_ir = read_option(around.metadata, option.name)
-    heard = _hears_ir(obedience, around)
+    heard = obedience.hears_ir(keeps_cache=around.keeps_cache)
     if in_ir is not None and heard and (target in _READS_ALL or option.name not in around.properties):
         in_ir = _read(option, in_ir, "the IR")
     said = list(_said(option, obedience, around, in_ir if heard else None))
@@ -83,8 +84,9 @@ def in_force(option: KnownOption, target: str, around: Surroundings) -> InForce:
     return InForce(option.name, value, source, tuple(steps), default)
 
 
-def _hears_ir(obedience: Obedience, around: Surroundings) -> bool:
-    return obedience.ir == OBEYED or (obedience.ir == NO_CACHE and not around.keeps_cache)
+def keeps_cache(sites: Sequence[CompressedMatMul]) -> bool:
+    """Whether the model of these sites has a state, as decoders with a KV cache do."""
+    return bool(sites) and "ReadValue" in sites[0].graph.types
 
 
 def _way_out(obedience: Obedience) -> str:

@@ -11,6 +11,7 @@ from ovpass.errors import ModelError
 from ovpass.ir.metadata import Metadata, ModelMetadata
 from ovpass.ir.note import read_note
 from ovpass.ir.runtime_options import LARGEST_GROUP_SIZE, read_group_size
+from ovpass.options_in_force import keeps_cache
 from ovpass.plan import Plan
 from ovpass.planning.emulate import plan_emulate
 from ovpass.planning.faster import check_calibrated, keep_faster
@@ -70,7 +71,7 @@ def _lowered(sites: Sequence[CompressedMatMul], settings: Settings, metadata: Me
         plan = plan_emulate(sites, settings)
     else:
         plan = plan_native(sites, settings, overlaid(read_options(metadata), settings))
-    return with_runtime_options(plan)
+    return with_runtime_options(plan, keeps_cache(sites))
 
 
 def read_options(metadata: Metadata) -> ModelOptions:

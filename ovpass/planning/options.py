@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ovpass.errors import SettingsError
 from ovpass.ir.runtime_options import LARGEST_GROUP_SIZE
-from ovpass.known_options import IGNORED, NO_CACHE, OBEYED, OPTIONS
+from ovpass.known_options import IGNORED, OBEYED, OPTIONS
 from ovpass.plan import Plan
 from ovpass.planning.native import ModelOptions
 from ovpass.settings import Settings
@@ -19,8 +19,8 @@ def overlaid(options: ModelOptions, settings: Settings) -> ModelOptions:
     return options if largest is None else replace(options, largest_group_size=int(largest))
 
 
-def with_runtime_options(plan: Plan) -> Plan:
-    """The plan, with what has to be known to run it: options that its target ignores in an IR become properties.
+def with_runtime_options(plan: Plan, keeps_cache: bool) -> Plan:
+    """The plan, with what has to be known to run it: options that its target ignores in this IR become properties.
 
     Raises:
         SettingsError: for a value with which the target's plugin would not compile.
@@ -33,21 +33,20 @@ def with_runtime_options(plan: Plan) -> Plan:
             continue
         if obedience.values and value not in obedience.values:
             raise SettingsError(f"{name}: {target} takes one of {', '.join(obedience.values)}, not {value!r}")
-        if obedience.ir == IGNORED and obedience.as_property:
+        if obedience.as_property and not obedience.hears_ir(keeps_cache=keeps_cache):
             properties[name] = value
-    notes = [note for name, value in given.items() for note in _notes(name, value, target)]
+    notes = [note for name, value in given.items() for note in _notes(name, value, target, keeps_cache)]
     return replace(plan, run_properties={**plan.run_properties, **properties}, notes=(*plan.notes, *notes))
 
 
-def _notes(name: str, value: str, target: str) -> Iterator[str]:
+def _notes(name: str, value: str, target: str, keeps_cache: bool) -> Iterator[str]:
     """Who does not heed the option, and who would not even compile."""
     targets = OPTIONS[name].targets
     if target not in targets:
         yield f"{name} means nothing to {target}; it is for {' and '.join(targets)}"
-    elif targets[target].ir == IGNORED:
-        yield f"{target} ignores {name} in the IR"
-    elif targets[target].ir == NO_CACHE:
-        yield f"{target} ignores {name} in models that keep a KV cache"
+    elif not targets[target].hears_ir(keeps_cache=keeps_cache):
+        where = "the IR" if targets[target].ir == IGNORED else "the IR of a model that keeps a KV cache"
+        yield f"{target} ignores {name} in {where}"
     for other, obedience in targets.items():
         if other != target and obedience.ir == OBEYED and obedience.values and value not in obedience.values:
             yield f"{other} does not compile a model with {name}={value}"

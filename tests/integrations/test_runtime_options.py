@@ -240,6 +240,17 @@ def test_what_the_target_ignores_in_the_ir_becomes_a_property() -> None:
     assert plan_with("gpu", **{KV_CACHE: "u8"}).run_properties == {}
 
 
+@pytest.mark.parametrize("target", ["gpu-xmx", "gpu"])
+def test_what_only_models_with_a_kv_cache_ignore_is_told_by_the_model(target: str) -> None:
+    """The others need no property, and have nothing to be told."""
+    settings = ovpass.Settings(target=target, runtime_options={SCALE: "8"})
+    decoder = ovpass.make_plan(llama_model(blocks=1), settings)
+    assert decoder.run_properties == {SCALE: "8"}
+    assert any("KV cache" in note for note in decoder.notes)
+    other = plan_with(target, **{SCALE: "8"})
+    assert (other.run_properties, other.notes) == ({}, ())
+
+
 def test_options_of_other_devices_are_noted() -> None:
     (note,) = plan_with("gpu", **{KEY: "u8"}).notes
     assert KEY in note
