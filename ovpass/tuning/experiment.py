@@ -124,7 +124,10 @@ class Experiment:
 
     def _check_predicts(self) -> None:
         if not is_language_model(self.ir.read()):
-            raise ModelError(f"{self.ir.xml}: is no language model; its sites are judged by the tokens it predicts")
+            raise ModelError(
+                f"{self.ir.xml}: is no language model, and sites are judged by the tokens that it predicts next; "
+                "'ovpass evaluate' compares other outputs, 'ovpass bisect --check' searches with a command of yours"
+            )
 
     @property
     def _candidate(self) -> Candidate:

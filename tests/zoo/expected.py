@@ -14,6 +14,7 @@ NOT_TOLD = "takes encoder_hidden_states, which no text tells"
 NO_PREDICTIONS = "is no language model"
 FORMATS = "do not lower to int8"
 COMPRESSED = "compressed weights already"
+CONVERTED = "holds an OpenVINO model already"
 UNCHANGED = "ovpass has not changed this model"
 NO_TOKENIZER = "has no openvino_tokenizer.xml"
 NAME_ONE = "name one by its .xml"
@@ -38,6 +39,7 @@ _SEARCH = {**_TEXT, **dict.fromkeys((*ENCODERS, *NO_TOKENS), NO_PREDICTIONS)}
 REFUSED: Mapping[str, Mapping[str, str]] = {
     "strip": dict.fromkeys(NAMES, UNCHANGED),
     "compress": dict.fromkeys(NAMES, COMPRESSED),
+    "convert": dict.fromkeys(NAMES, CONVERTED),
     "apply": {name: FORMATS for name in NAMES if name != "bert"},  # to int8 without --requantize
     "evaluate": {**_TEXT, **dict.fromkeys(NO_TOKENS, NO_TEXT)},
     "sensitivity": _SEARCH,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ def test_what_there_is_nothing_to_do_for(ovpass: CommandLine, name: str, tmp_pat
     out = tmp_path / "out"
     assert refused(ovpass, name, "strip", ZOO / name, "-o", out)
     assert refused(ovpass, name, "compress", ZOO / name, "-o", out)
+    assert refused(ovpass, name, "convert", ZOO / name, "-o", out)
     options = (ZOO / name, "-o", out, "--lowering", "int8", "--json")
     if not refused(ovpass, name, "apply", *options):
         assert ovpass.succeed("apply", *options).json["counts"]["quantize"] == len(sites(name))
@@ -92,6 +94,19 @@ def test_verify_on_the_cpu(ovpass: CommandLine, name: str) -> None:
     report = ovpass.succeed("verify", ZOO / name, "--device", "CPU", *exact, "--json").json
     assert report["ok"]
     assert names(report["sites"]) == sites(name)
+
+
+@EACH
+def test_report(ovpass: CommandLine, name: str, tmp_path: Path) -> None:
+    """Every site is on the page, of what the commands say of the model and of what they made of it."""
+    settings = ("--target", "cpu", "--group-size", 32)
+    ovpass.succeed("apply", ZOO / name, "-o", tmp_path / "out", *settings)
+    for model in (ZOO / name, tmp_path / "out"):
+        page = tmp_path / f"{model.name}.html"
+        verified = "verify --device CPU --property INFERENCE_PRECISION_HINT=f32"
+        ovpass.succeed("report", model, "-o", page, "--run", "inspect", "--run", verified)
+        text = unescape(page.read_text(encoding="utf-8"))
+        assert all(site in text for site in sites(name))
 
 
 @pytest.mark.gpu
