@@ -13,7 +13,7 @@ from tests.documents import ROOT, Command, Document, at_work, commands_of, docum
 LEFT_OUT = ("-hf", "arc_easy")
 """Of commands: they need the exporters' environment or a network."""
 PROGRAMS = ("ovpass", "ovc")
-COLUMNS = "100"
+COLUMNS = "160"
 """Random models have longer numbers, and some longer names, than those shown."""
 
 
