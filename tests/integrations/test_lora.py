@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +23,12 @@ Compile = Callable[[Sequence[Job], float | None], list[Seen]]
 
 MODEL = ROOT / "models/tiny-llama-int4"
 KINDS = ("attn.q", "attn.v", "mlp.down")
-EXACT = {
-    "INFERENCE_PRECISION_HINT": "f32",
-    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
-    "KV_CACHE_PRECISION": "f32",
-    "ATTENTION_BACKEND": "SDPA",
-}
-TOKENS = 6
-"""Few, so that the small errors of quantization do not come to change a greedy choice."""
+F32 = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "ATTENTION_BACKEND": "SDPA"}
+"""No group size, which would overrule the IR's own: applied models quantize here."""
+UNQUANTIZED = {"DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
+LIKELIEST = 64
+ROUNDING, ADAPTING = 0.1, 0.3
+"""Of log-probabilities: what 8 bits may change (0.01 to 0.04 measured), and what the adapter does at least (0.8)."""
 PROMPT = ov.Tensor(np.array([[1, 5, 9, 40, 77, 30]], np.int64))
 MODES = ("MODE_STATIC", "MODE_STATIC_RANK", "MODE_DYNAMIC")
 
@@ -49,11 +47,11 @@ SETTINGS = {
     "cap": ovpass.Settings(group_size=128, rules=(ovpass.Rule("kind:attn", group_size=32),)),
     "int8": ovpass.Settings(lowering="int8", requantize=True),
     "int8-cpu": ovpass.Settings(lowering="int8", requantize=True, target="cpu"),
-    "emulate": ovpass.Settings(lowering="emulate", group_size=32),
+    "emulate": ovpass.Settings(lowering="emulate", group_size=32, threshold=0),
 }
 
 
-IN_ALL_MODES = ("rank-4", "int8", "emulate")
+IN_ALL_MODES = ("native", "rank-4", "int8", "emulate")
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +61,19 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> genai.Adapter:
     return genai.Adapter(path)
 
 
-def generate(folder: Path, config: genai.AdapterConfig | None) -> list[int]:
+def predictions(folder: Path, config: genai.AdapterConfig | None, **properties: str) -> dict[int, float]:
+    """Log-probabilities of the likeliest first tokens, as beam search scores them."""
     adapters = {} if config is None else {"adapters": config}
-    pipeline = genai.LLMPipeline(folder, "CPU", **EXACT, **adapters)
-    return list(pipeline.generate(PROMPT, max_new_tokens=TOKENS, ignore_eos=True).tokens[0])
+    pipeline = genai.LLMPipeline(folder, "CPU", **F32, **properties, **adapters)
+    beams = {"num_beams": LIKELIEST, "num_return_sequences": LIKELIEST}
+    found = pipeline.generate(PROMPT, max_new_tokens=1, ignore_eos=True, **beams)
+    return {tokens[0]: score for tokens, score in zip(found.tokens, found.scores, strict=True)}
+
+
+def apart(one: Mapping[int, float], other: Mapping[int, float]) -> float:
+    """The root mean square of differences, over tokens that both think likely."""
+    shared = one.keys() & other.keys()
+    return float(np.sqrt(np.mean([(one[token] - other[token]) ** 2 for token in shared])))
 
 
 def with_mode(adapter: genai.Adapter, mode: str, alpha: float = 1.0) -> genai.AdapterConfig:
@@ -74,31 +81,32 @@ def with_mode(adapter: genai.Adapter, mode: str, alpha: float = 1.0) -> genai.Ad
 
 
 @pytest.fixture(scope="module")
-def expected(adapter: genai.Adapter) -> list[int]:
-    return generate(MODEL, with_mode(adapter, "MODE_STATIC"))
+def expected(adapter: genai.Adapter) -> dict[int, float]:
+    return predictions(MODEL, with_mode(adapter, "MODE_STATIC"), **UNQUANTIZED)
 
 
-def test_the_adapter_and_its_strength_show(adapter: genai.Adapter, expected: list[int]) -> None:
-    others = [generate(MODEL, None), generate(MODEL, with_mode(adapter, "MODE_STATIC", 0.5))]
-    assert expected not in others
-    assert others[0] != others[1]
+def test_the_adapter_and_its_strength_show(adapter: genai.Adapter, expected: dict[int, float]) -> None:
+    plain = predictions(MODEL, None, **UNQUANTIZED)
+    half = predictions(MODEL, with_mode(adapter, "MODE_STATIC", 0.5), **UNQUANTIZED)
+    assert min(apart(expected, plain), apart(expected, half), apart(half, plain)) > ADAPTING
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_an_applied_model_takes_adapters(
-    name: str, adapter: genai.Adapter, expected: list[int], tmp_path: Path
+    name: str, adapter: genai.Adapter, expected: dict[int, float], tmp_path: Path
 ) -> None:
+    """It says what the original says, but for the rounding of activations, which is really done."""
     ovpass.transform(MODEL, tmp_path / "applied", SETTINGS[name])
     for mode in MODES if name in IN_ALL_MODES else ["MODE_AUTO"]:
-        assert generate(tmp_path / "applied", with_mode(adapter, mode)) == expected, mode
-    assert generate(tmp_path / "applied", None) != expected
+        assert 0.001 < apart(predictions(tmp_path / "applied", with_mode(adapter, mode)), expected) < ROUNDING, mode
+    assert apart(predictions(tmp_path / "applied", None), expected) > ADAPTING
 
 
 def test_fusing_into_compressed_weights_fails_with_or_without_ovpass(adapter: genai.Adapter, tmp_path: Path) -> None:
     ovpass.transform(MODEL, tmp_path / "applied", SETTINGS["native"])
     for folder in (MODEL, tmp_path / "applied"):
         with pytest.raises(RuntimeError, match="MODE_FUSE"):
-            generate(folder, with_mode(adapter, "MODE_FUSE"))
+            predictions(folder, with_mode(adapter, "MODE_FUSE"))
 
 
 def with_branch(settings: ovpass.Settings) -> ov.Model:
