@@ -105,13 +105,14 @@ def strip_source(
     origin = open_source(source)
     destination = check_destination(origin, Path(output), overwrite)
     progress("reading")
-    from ovpass.passes.strip import Strip  # noqa: PLC0415 - brings OpenVINO along
+    from ovpass.passes.strip import Strip, strippable  # noqa: PLC0415 - brings OpenVINO along
 
     documents = [(ir, ir.document()) for ir in origin.models]
     changed = [(ir, document) for ir, document in documents if read_note(document.metadata) is not None]
     if not changed:
         raise ModelError(f"{origin.root}: ovpass has not changed this model; nothing to strip")
-    for _, document in changed:
+    for ir, document in changed:
+        strippable(document.metadata, str(ir.xml))
         noted_plan(document.metadata)  # a damaged one is refused here, where its file has a name
     jobs = [_Job("" if len(changed) == 1 else ir.key, ir, document, [Strip()]) for ir, document in changed]
     results, weights = _write(origin, destination, jobs, RunNotes(), copy_weights, progress)

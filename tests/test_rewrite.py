@@ -129,6 +129,13 @@ def test_generation_stays_the_same_where_quantization_is_off(tmp_path: Path) -> 
     assert texts[0] == texts[1]
 
 
+def test_strip_names_the_file_that_it_refuses(tmp_path: Path) -> None:
+    transform(LLAMA, tmp_path / "out", Settings(lowering="int8", requantize=True))
+    with pytest.raises(ModelError, match=r"out/openvino_model\.xml"):
+        strip_source(tmp_path / "out", tmp_path / "back")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 IN_MEMORY = {
     "native": NATIVE,
     "exempt": Settings(group_size=64, rules=(Rule("kind:mlp.down", exempt=True),)),

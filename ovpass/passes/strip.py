@@ -36,19 +36,7 @@ class Strip:
             ModelError: for a model that ovpass has not changed, or of which it has replaced weights or subgraphs.
         """
         metadata = ModelMetadata(model)
-        note = read_note(metadata)
-        if note is None:
-            raise ModelError(f"{model.get_friendly_name()}: ovpass has not changed this model; nothing to strip")
-        if note.get(REQUANTIZED):
-            raise ModelError(
-                f"{model.get_friendly_name()}: {len(note[REQUANTIZED])} weights were re-quantized, which cannot be "
-                "undone; go back to the original model"
-            )
-        if note.get(RESTATED):
-            raise ModelError(
-                f"{model.get_friendly_name()}: {len(note[RESTATED])} MatMuls that the ONNX file quantized dynamically "
-                "were written anew, which cannot be undone; go back to the original model"
-            )
+        note = strippable(metadata, model.get_friendly_name())
         counts = {"constants": 0, "nodes": 0, "attributes": 0}
         plan = noted_plan(metadata)
         marked = {d.name for d in plan.decisions if d.method == "precise"} if plan else set()
@@ -59,6 +47,28 @@ class Strip:
         _restore_options(metadata, note.get(OPTIONS, {}))
         remove_note(metadata)
         return counts
+
+
+def strippable(metadata: Metadata, name: str) -> Mapping[str, Any]:
+    """The note of a model that can be stripped; `name` is what errors call it.
+
+    Raises:
+        ModelError: as `Strip.run`.
+    """
+    note = read_note(metadata)
+    if note is None:
+        raise ModelError(f"{name}: ovpass has not changed this model; nothing to strip")
+    if note.get(REQUANTIZED):
+        raise ModelError(
+            f"{name}: {len(note[REQUANTIZED])} weights were re-quantized, which cannot be undone; "
+            "go back to the original model"
+        )
+    if note.get(RESTATED):
+        raise ModelError(
+            f"{name}: {len(note[RESTATED])} MatMuls that the ONNX file quantized dynamically were written anew, "
+            "which cannot be undone; go back to the original model"
+        )
+    return note
 
 
 def _graphs(model: ov.Model) -> Iterator[ov.Model]:
