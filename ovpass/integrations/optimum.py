@@ -29,7 +29,8 @@ def save_pretrained(model: Exported, output: Path | str, settings: Settings | No
     """`model.save_pretrained(output)` with `settings` applied to the IR.
 
     The plans go into `ovpass_plan.yaml`; the folder's config.json gets a key "ovpass" with the settings, the name of
-    that file, and what the model has to be run with. optimum-intel hands it back as `model.config.ovpass`.
+    that file, and what the model has to be run with. optimum-intel hands it back as `model.config.ovpass`. Of a
+    diffusion pipeline it is model_index.json that gets the key, which its loader does not hand back.
 
     Raises:
         OvpassError: its children, as `transform`; then nothing is written.

@@ -45,9 +45,13 @@ def test_the_plan_is_in_the_folder(tmp_path: Path) -> None:
 
 
 def test_several_models_have_a_plan_each(tmp_path: Path) -> None:
-    done = save_pretrained(Saved(MODELS / "zoo/t5"), tmp_path / "out", ovpass.Settings(group_size=32))
-    assert len(done.plans) == 2
-    assert load_plans(tmp_path / "out" / PLAN) == done.plans
+    """The folder of a diffusion pipeline tells of them in its own file."""
+    for name, config in (("t5", "config.json"), ("sd3", "model_index.json")):
+        out = tmp_path / name
+        done = save_pretrained(Saved(MODELS / "zoo" / name), out, ovpass.Settings(group_size=32))
+        assert len(done.plans) == 2
+        assert load_plans(out / PLAN) == done.plans
+        assert json.loads((out / config).read_text(encoding="utf-8"))[KEY]["plan"] == PLAN
 
 
 def test_nothing_is_overwritten_and_nothing_half_written(tmp_path: Path) -> None:
