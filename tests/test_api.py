@@ -29,6 +29,12 @@ def test_all_names_are_there() -> None:
         _ = ovpass.nonsense
 
 
+def test_all_names_can_be_completed() -> None:
+    """In a process that has used none of them yet."""
+    script = "import ovpass, sys; sys.exit(not {*ovpass.__all__, '__doc__'} <= set(dir(ovpass)))"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
 def test_importing_it_imports_nothing_heavy() -> None:
     script = "import sys, ovpass; sys.exit(str({'openvino', 'numpy', 'yaml'} & set(sys.modules) or ''))"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
