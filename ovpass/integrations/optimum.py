@@ -30,7 +30,7 @@ def save_pretrained(model: Exported, output: Path | str, settings: Settings | No
 
     The plans go into `ovpass_plan.yaml`; the folder's config.json gets a key "ovpass" with the settings, the name of
     that file, and what the model has to be run with. optimum-intel hands it back as `model.config.ovpass`. Of a
-    diffusion pipeline it is model_index.json that gets the key, which its loader does not hand back.
+    diffusion pipeline it is model_index.json that gets the key; read it from that file.
 
     Raises:
         OvpassError: its children, as `transform`; then nothing is written.
