@@ -207,7 +207,7 @@ def test_an_interrupted_search_goes_on(
     del whole["run"]
     with monkeypatch.context() as patched:
         patched.setattr(SwitchedModel, "cost", interrupted)
-        assert ovpass(*command, "--state", tmp_path / "resumed").code == 1
+        assert ovpass(*command, "--state", tmp_path / "resumed").code == 130
     resumed = ovpass.succeed(*command, "--state", tmp_path / "resumed").json
     assert {key: resumed[key] for key in whole} == whole
     keys = {folder: [json.loads(line)[0] for line in _lines(tmp_path / folder)] for folder in ("whole", "resumed")}
