@@ -83,7 +83,7 @@ GPU = Target(
         Refusal("no-group", _GROUPS, _no_group),
         Refusal("k-multiple-of-group", _CHECKS, _k_alignment),
     ),
-    adjustments=(Adjustment(_GROUPS, _kernel_group, "the kernel has a group of {} for these weights"),),
+    adjustments=(Adjustment(_GROUPS, _kernel_group, "the kernel takes groups of {}, by the weights' own"),),
     per_site_group_size=False,
     exemptions=("f16-weights",),
 )
