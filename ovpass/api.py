@@ -7,21 +7,21 @@ from pathlib import Path
 
 import openvino as ov
 
-from ovpass.destination import check_file
 from ovpass.errors import ModelError
 from ovpass.ir.files import IrFile
 from ovpass.ir.metadata import ModelMetadata
-from ovpass.ir.output import staging
 from ovpass.ir.writer import write_anew
-from ovpass.loading import check_keys
 from ovpass.passes import PassManager, Strip, passes_for
 from ovpass.passes.manager import Outcome
-from ovpass.plan import Plan
 from ovpass.planning import make_plan, refuse_processed
-from ovpass.rewrite import Progress, Transformed, publish_single
-from ovpass.run_notes import FILE_NAME, RunNotes
-from ovpass.settings import Settings
+from ovpass.planning.plan import Plan
+from ovpass.settings.settings import Settings
 from ovpass.sites import find_compressed_matmuls
+from ovpass.support.atomic_output import staging
+from ovpass.transformation.destination import check_file
+from ovpass.transformation.loading import check_keys
+from ovpass.transformation.run_notes import FILE_NAME, RunNotes
+from ovpass.transformation.transform import Progress, Transformed, publish_single
 
 
 def apply(model: ov.Model, plan: Plan) -> ov.Model:

@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ovpass.cli.output import print_table
-from ovpass.report.page import write_report
+from ovpass.reporting.page import write_report
 from tests.report.browser import Browser, started
 from tests.report.made import everything, names, side
 

@@ -25,10 +25,10 @@ from typing import TypeVar
 
 from ovpass.evaluation.candidates import parse_candidate
 from ovpass.evaluation.comparison import compare_logits
+from ovpass.evaluation.language_model import TextEvaluation
 from ovpass.evaluation.preparation import prepare, prepare_reference
 from ovpass.evaluation.recording import recordings
 from ovpass.evaluation.runner import Runner
-from ovpass.evaluation.text import TextEvaluation
 from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.sensitivity import Measure, SensitivityReport, sensitivity
 

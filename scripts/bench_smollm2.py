@@ -27,8 +27,8 @@ from get_smollm2_float import get_int8
 import ovpass
 from ovpass.evaluation.evaluate import evaluate
 from ovpass.evaluation.feeding import TokenFeed
+from ovpass.evaluation.language_model import TextReport
 from ovpass.evaluation.options import Evaluation
-from ovpass.evaluation.text import TextReport
 
 INT8 = ovpass.Settings(lowering="int8", target="cpu")
 OWN = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "32"}

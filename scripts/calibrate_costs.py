@@ -1,4 +1,4 @@
-"""Fit the cost model to this CPU: ovpass/costs/calibrations/<device>.json.
+"""Fit the cost model to this CPU: ovpass/targets/costs/calibrations/<device>.json.
 
 python scripts/calibrate_costs.py                              # measures, which takes half an hour on a quiet machine
 python scripts/calibrate_costs.py --grid grid.json --int4 int4.json
@@ -28,8 +28,9 @@ from scipy.optimize import nnls
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from ovpass.costs import Calibration, Constants, Shared, Work, product_time, quantization_time  # noqa: E402
-from ovpass.costs.calibration import (  # noqa: E402
+from ovpass.support.cpu_features import has_amx  # noqa: E402
+from ovpass.targets.costs import Calibration, Constants, Shared, Work, product_time, quantization_time  # noqa: E402
+from ovpass.targets.costs.calibration import (  # noqa: E402
     EIGHT_BITS,
     FOLDER,
     FOUR_BITS,
@@ -39,8 +40,7 @@ from ovpass.costs.calibration import (  # noqa: E402
     Residual,
     calibration_to_dict,
 )
-from ovpass.costs.model import spread  # noqa: E402
-from ovpass.cpu_features import has_amx  # noqa: E402
+from ovpass.targets.costs.model import spread  # noqa: E402
 
 MEASURED = ("default", "dq", "int8")
 NAMES = {"default": EIGHT_BITS, "dq": OWN_EIGHT_BITS, "int8": INT8}

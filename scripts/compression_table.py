@@ -24,8 +24,8 @@ from get_smollm2_float import get_float
 from word_task import NAME, write_task
 
 from ovpass.cli.output import print_table
-from ovpass.convert.compress import compress_source
-from ovpass.convert.recipe import Recipe
+from ovpass.compression.compress import compress_source
+from ovpass.compression.recipe import Recipe
 from ovpass.evaluation.candidates import parse_candidate
 from ovpass.evaluation.evaluate import evaluate
 from ovpass.evaluation.harness import Harness

@@ -18,9 +18,9 @@ import openvino as ov
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from ovpass.groups import format_group_size  # noqa: E402
-from ovpass.plan import describe_weights  # noqa: E402
+from ovpass.planning.plan import describe_weights  # noqa: E402
 from ovpass.sites import CompressedMatMul  # noqa: E402
+from ovpass.targets.group_sizes import format_group_size  # noqa: E402
 from tests.simulated_gpu import compile_on_simulated_gpu  # noqa: E402
 from tests.targets import cpu_table, gpu_table  # noqa: E402
 from tests.targets.compared import Compared, Groups  # noqa: E402

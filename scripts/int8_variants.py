@@ -19,7 +19,7 @@ from ovpass import api
 from ovpass.passes.editing import append, feed
 from ovpass.passes.packing import evaluate
 from ovpass.planning import make_plan
-from ovpass.settings import Settings
+from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 
 Value: TypeAlias = ov.Node | ov.Output

@@ -23,8 +23,8 @@ import numpy as np
 import openvino as ov
 
 from ovpass import Settings, apply, make_plan
-from ovpass.convert.onnx_file import convert_onnx
-from ovpass.evaluation.texts import read_text
+from ovpass.conversion.onnx_file import convert_onnx
+from ovpass.evaluation.corpus import read_text
 
 TEXTS, TOKENS = 64, 128
 WAYS: dict[str, dict[str, Any]] = {

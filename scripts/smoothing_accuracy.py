@@ -21,11 +21,11 @@ import openvino as ov
 from openvino import opset13 as op
 
 from ovpass.evaluation.comparison import compare_logits
+from ovpass.evaluation.corpus import read_text
 from ovpass.evaluation.options import WindowOptions
 from ovpass.evaluation.preparation import CLEAN, Prepared
 from ovpass.evaluation.runner import Runner
 from ovpass.evaluation.summary import summarize
-from ovpass.evaluation.texts import read_text
 from ovpass.evaluation.tokenizer import load_tokenizer
 from ovpass.evaluation.windows import Window, make_windows
 from ovpass.passes.quantizers import Quantizer

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ovpass.evaluation.texts import read_text
+from ovpass.evaluation.corpus import read_text
 from ovpass.evaluation.tokenizer import Tokenizer, load_tokenizer
 
 NAME = "last_word"

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ovpass.child_process import own_modules, python_code, python_module
-from ovpass.convert.convert import convert_source
-from ovpass.convert.convert_process import run_python
+from ovpass.conversion.convert import convert_source
+from ovpass.conversion.isolated_process import run_python
+from ovpass.support.processes import own_modules, python_code, python_module
 from tests.convert.gguf_files import write_gguf
 
 

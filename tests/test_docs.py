@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import ovpass
-from ovpass.settings import Settings, settings_from_dict
+from ovpass.settings.settings import Settings, settings_from_dict
 from tests.documents import ROOT, Document, check_code, documents, read
 
 SIMULATED = "--simulate"

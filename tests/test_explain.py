@@ -11,13 +11,13 @@ import openvino as ov
 import pytest
 
 from ovpass.errors import SettingsError
-from ovpass.explain import Explanation, explain, targets_of
-from ovpass.groups import PER_TOKEN
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.runtime_options import GROUP_SIZE, LARGEST_GROUP_SIZE, write_option
-from ovpass.known_options import THRESHOLD
+from ovpass.planning.explain import Explanation, explain, targets_of
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets import TARGETS
+from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.targets.runtime_options import THRESHOLD
 from tests.builders import linear_model
 from tests.passes.helpers import activations
 
@@ -47,7 +47,7 @@ def asking(group_size: str | None) -> ov.Model:
 
 @pytest.mark.parametrize(("amx", "quantized"), [(True, 0), (False, 1)])
 def test_in_bf16_a_cpu_quantizes_without_amx_only(amx: bool, quantized: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ovpass.explain.has_amx", lambda: amx)
+    monkeypatch.setattr("ovpass.planning.explain.has_amx", lambda: amx)
     assert answer("cpu", {PRECISION: "bf16"}).quantized == quantized
     assert answer("cpu", F32).quantized == 1
 

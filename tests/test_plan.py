@@ -12,11 +12,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from ovpass.errors import PlanError
-from ovpass.groups import PER_TOKEN
-from ovpass.plan import EXEMPT, QUANTIZE, SKIP, Decision, Plan, load_plans, plan_from_dict, save_plans
 from ovpass.planning import make_plan
-from ovpass.settings import EXEMPTIONS, Rule, Settings
+from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Decision, Plan, load_plans, plan_from_dict, save_plans
+from ovpass.settings.settings import EXEMPTIONS, Rule, Settings
 from ovpass.sites import KINDS, find_compressed_matmuls
+from ovpass.targets.group_sizes import PER_TOKEN
 from tests.builders import linear_model, llama_model
 from tests.test_settings import all_settings
 

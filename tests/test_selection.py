@@ -8,7 +8,7 @@ import pytest
 
 from ovpass.errors import SettingsError
 from ovpass.ir.files import IrFile
-from ovpass.selection import Selector, select
+from ovpass.settings.selection import Selector, select
 from ovpass.sites import KINDS, CompressedMatMul, find_compressed_matmuls, find_sites
 from tests.builders import linear_model, llama_model
 

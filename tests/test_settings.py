@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from ovpass.cli.options import settings_from
 from ovpass.errors import SettingsError
-from ovpass.groups import PER_TOKEN, format_group_size, parse_group_size
-from ovpass.settings import (
+from ovpass.settings.settings import (
     EXEMPTIONS,
     LOWERINGS,
     TARGETS,
@@ -24,6 +23,7 @@ from ovpass.settings import (
     settings_from_dict,
     settings_to_dict,
 )
+from ovpass.targets.group_sizes import PER_TOKEN, format_group_size, parse_group_size
 
 sizes = st.none() | st.integers(1, 4096) | st.just(PER_TOKEN)
 thresholds = st.none() | st.integers(0, 10_000)

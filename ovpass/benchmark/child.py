@@ -16,9 +16,9 @@ import openvino as ov
 from ovpass.benchmark.messages import Failure, Loaded, Measured, Sample
 from ovpass.benchmark.subjects import Subject
 from ovpass.benchmark.workload import Workload
-from ovpass.devices import require_device
 from ovpass.errors import NoDeviceError, OvpassError
-from ovpass.extras import extra_module
+from ovpass.support.extras import extra_module
+from ovpass.verification.devices import require_device
 from ovpass.verification.refusals import refusal
 
 _REAL = ("CPU", "GPU", "NPU")

@@ -10,7 +10,7 @@ from ovpass.benchmark.messages import LATENCY, TPOT, TTFT
 from ovpass.benchmark.result import Result
 from ovpass.benchmark.workload import Workload
 from ovpass.errors import SettingsError
-from ovpass.plotting import check_picture, new_figure, save_figure
+from ovpass.support.plotting import check_picture, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,8 +14,8 @@ from typing import IO, Any
 from ovpass.benchmark.messages import Failure, Loaded, Measured, Sample
 from ovpass.benchmark.subjects import Subject
 from ovpass.benchmark.workload import Workload
-from ovpass.child_process import end, how_it_ended, own_modules, python_module
 from ovpass.errors import NoDeviceError, VerifyError
+from ovpass.support.processes import end, how_it_ended, own_modules, python_module
 
 
 class ModelProcess:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from ovpass.errors import ModelError, SettingsError
 from ovpass.ir.files import IrFile, open_source
-from ovpass.model_at import split_model
-from ovpass.model_config import context_length, read_config
-from ovpass.noted import noted_plan
-from ovpass.plan import QUANTIZE, Plan
+from ovpass.ir.model_config import context_length, read_config
+from ovpass.planning.plan import QUANTIZE, Plan
+from ovpass.planning.recorded_plan import noted_plan
+from ovpass.settings.model_argument import split_model
 
 _LLM = "openvino_model.xml"
 _TOKENIZERS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")

@@ -24,12 +24,12 @@ from ovpass.cli.output import print_json, print_table, progress, verdict
 from ovpass.cli.plan import plans_report, print_plans
 from ovpass.cli.verify import print_reports, raise_unless_ok, verify_report
 from ovpass.errors import NoDeviceError, SettingsError
-from ovpass.plan import load_plans
-from ovpass.rewrite import Progress, Transformed, transform
-from ovpass.verification.ask import Question, verify
+from ovpass.planning.plan import load_plans
+from ovpass.support.formatting import counted
+from ovpass.transformation.transform import Progress, Transformed, transform
 from ovpass.verification.report import Report
 from ovpass.verification.simulated_gpu import profile_for
-from ovpass.words import counted
+from ovpass.verification.verify import Question, verify
 
 
 @click.command("apply")

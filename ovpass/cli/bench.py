@@ -13,9 +13,9 @@ from ovpass.benchmark.subjects import parse_subject
 from ovpass.benchmark.workload import Workload
 from ovpass.cli.options import MODEL_TEXT, PATH, files_read, json_option, parse_properties, verbosity
 from ovpass.cli.output import note, print_json, print_table, progress, say, verdict
-from ovpass.destination import check_files
 from ovpass.errors import SettingsError
-from ovpass.words import counted
+from ovpass.support.formatting import counted
+from ovpass.transformation.destination import check_files
 
 if TYPE_CHECKING:
     from ovpass.benchmark.result import Outcome, Result, Series

@@ -22,14 +22,14 @@ from ovpass.cli.options import (
     verbosity,
 )
 from ovpass.cli.output import group_cell, note, print_json, print_table, progress, say, verdict
-from ovpass.destination import check_files
-from ovpass.report.words import number
-from ovpass.settings import settings_to_dict
+from ovpass.reporting.formatting import number
+from ovpass.settings.settings import settings_to_dict
+from ovpass.support.formatting import counted
+from ovpass.transformation.destination import check_files
 from ovpass.tuning.units import BY, FIND
-from ovpass.words import counted
 
 if TYPE_CHECKING:
-    from ovpass.tuning.culprits import Culprits
+    from ovpass.tuning.bisect import Culprits
 
 _WIDTH = 1000  # a name is never broken
 
@@ -60,7 +60,7 @@ def command(
     end. Exit code 0 is good, 125 cannot be tested, any other is broken. The model is what --profile's device would
     do, emulated; with --lowering native it is for the plugin's own quantization.
     """
-    from ovpass.tuning.culprits import Question, find_culprits, plan_without  # noqa: PLC0415 - not needed to print help
+    from ovpass.tuning.bisect import Question, find_culprits, plan_without  # noqa: PLC0415 - not needed to print help
     from ovpass.tuning.experiment import Experiment, experiment_settings  # noqa: PLC0415
 
     check_files([output], [model, *files_read(options)])

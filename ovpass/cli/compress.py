@@ -26,14 +26,14 @@ from ovpass.cli.options import (
 )
 from ovpass.cli.output import by_kind, group_cell, note, print_json, print_table, print_title, say, verdict
 from ovpass.cli.plan import plans_report, print_plans
-from ovpass.convert.modes import BACKUPS, FALLBACKS, MODES, PER_CHANNEL
-from ovpass.convert.recipe import Recipe
+from ovpass.compression.modes import BACKUPS, FALLBACKS, MODES, PER_CHANNEL
+from ovpass.compression.recipe import Recipe
 from ovpass.errors import SettingsError
-from ovpass.groups import format_group_size
+from ovpass.targets.group_sizes import format_group_size
 
 if TYPE_CHECKING:
-    from ovpass.convert.calibration import Calibration
-    from ovpass.convert.compress import Compressed
+    from ovpass.compression.calibration import Calibration
+    from ovpass.compression.compress import Compressed
 
 _PER_CHANNEL = "per-channel"
 _FEW = 2
@@ -91,7 +91,7 @@ def command(
     **options: Any,
 ) -> None:
     """Compress the weights of MODEL, which are in floating point, and write it to OUT."""
-    from ovpass.convert.compress import compress_source  # noqa: PLC0415 - not needed to print help
+    from ovpass.compression.compress import compress_source  # noqa: PLC0415 - not needed to print help
 
     if settings_given(options) and not then_apply:
         raise SettingsError("settings for activations take effect with --then-apply; add it, or leave them out")
@@ -123,7 +123,7 @@ def _recipe(options: dict[str, Any]) -> Recipe:
 
 
 def _calibration(options: dict[str, Any]) -> Calibration:
-    from ovpass.convert.calibration import Calibration  # noqa: PLC0415
+    from ovpass.compression.calibration import Calibration  # noqa: PLC0415
 
     return Calibration(options["text"], options["tokenizer"], options["samples"], options["sequence_length"])
 

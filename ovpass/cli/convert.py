@@ -11,11 +11,11 @@ import click
 
 from ovpass.cli.options import MODEL_TEXT, json_option, output_option, overwrite_option, quiet_option
 from ovpass.cli.output import by_kind, note, print_json, print_table, print_title, progress, say, verdict
-from ovpass.convert.hugging_face import WEIGHT_FORMATS
-from ovpass.words import counted
+from ovpass.conversion.hugging_face import WEIGHT_FORMATS
+from ovpass.support.formatting import counted
 
 if TYPE_CHECKING:
-    from ovpass.convert.convert import Converted
+    from ovpass.conversion.convert import Converted
 
 
 @click.command("convert")
@@ -34,7 +34,7 @@ def command(source: str, output: Path, overwrite: bool, as_json: bool, quiet: bo
     SOURCE is a .gguf file, a Hugging Face folder (GPTQ and AWQ checkpoints keep their integers), an .onnx file, or a
     folder with one of these and a tokenizer.
     """
-    from ovpass.convert.convert import convert_source  # noqa: PLC0415 - not needed to print help
+    from ovpass.conversion.convert import convert_source  # noqa: PLC0415 - not needed to print help
 
     started = time.perf_counter()
     with progress(quiet=quiet or as_json) as step:

@@ -13,14 +13,14 @@ from ovpass.cli.options import MODEL_TEXT, PATH, evaluation_from, evaluation_opt
 from ovpass.cli.output import note, print_json, print_table, progress, say, verdict
 from ovpass.errors import SettingsError
 from ovpass.evaluation.options import HarnessOptions
-from ovpass.report.words import number
-from ovpass.words import counted
+from ovpass.reporting.formatting import number
+from ovpass.support.formatting import counted
 
 if TYPE_CHECKING:
-    from ovpass.evaluation.arrays import ArraysJudged, ArraysReport
     from ovpass.evaluation.harness import Tasks
+    from ovpass.evaluation.language_model import Judged, TextReport
+    from ovpass.evaluation.model_outputs import ArraysJudged, ArraysReport
     from ovpass.evaluation.summary import Estimate, TextSummary
-    from ovpass.evaluation.text import Judged, TextReport
 
 _COLUMNS = ("", "PPL", "%", "KL", "median", "trim", "p99", "max", "Top-1")
 _LEGEND = """PPL: perplexity; KL in nats a token: mean, median,
@@ -68,7 +68,7 @@ def _harness(options: dict[str, Any]) -> HarnessOptions | None:
 
 
 def _print(report: TextReport | ArraysReport) -> None:
-    from ovpass.evaluation.arrays import ArraysReport  # noqa: PLC0415
+    from ovpass.evaluation.model_outputs import ArraysReport  # noqa: PLC0415
 
     if isinstance(report, ArraysReport):
         _print_arrays(report)
@@ -86,7 +86,7 @@ def _print(report: TextReport | ArraysReport) -> None:
 
 
 def _extent(report: TextReport | ArraysReport) -> str:
-    from ovpass.evaluation.arrays import ArraysReport  # noqa: PLC0415
+    from ovpass.evaluation.model_outputs import ArraysReport  # noqa: PLC0415
 
     if isinstance(report, ArraysReport):
         return counted(report.candidates[0].inputs, "input")

@@ -11,11 +11,11 @@ import click
 
 from ovpass.cli.options import json_option, model_argument, parse_properties, verbosity
 from ovpass.cli.output import group_cell, print_json, print_table, print_title, progress, say
-from ovpass.explain import Explanation, explain, targets_of
-from ovpass.groups import format_group_size
 from ovpass.ir.files import open_source
-from ovpass.known_options import show_value
-from ovpass.loading import load
+from ovpass.planning.explain import Explanation, explain, targets_of
+from ovpass.targets.group_sizes import format_group_size
+from ovpass.targets.runtime_options import show_value
+from ovpass.transformation.loading import load
 
 
 @click.command("explain")

@@ -12,14 +12,14 @@ import click
 
 from ovpass.cli.options import json_option, model_argument, verbosity
 from ovpass.cli.output import by_kind, group_cell, note, print_json, print_table, print_title, progress, verdict
-from ovpass.groups import format_group_size, parse_group_size
-from ovpass.inspection import Inspected, inspect_source
 from ovpass.ir.files import open_source
-from ovpass.plan import describe_weights
-from ovpass.settings import TARGETS
+from ovpass.planning.plan import describe_weights
+from ovpass.settings.settings import TARGETS
 from ovpass.sites import CompressedMatMul
+from ovpass.support.formatting import counted
 from ovpass.targets import Verdict, get_target
-from ovpass.words import counted
+from ovpass.targets.group_sizes import format_group_size, parse_group_size
+from ovpass.transformation.inspection import Inspected, inspect_source
 
 
 @click.command("inspect")

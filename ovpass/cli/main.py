@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 
 import click
 
-from ovpass.choices import near_choice
 from ovpass.cli.run_header import remember_arguments
 from ovpass.cli.signals import ending_in_order
 from ovpass.errors import CheckFailedError, OvpassError
+from ovpass.support.choices import near_choice
 from ovpass.version import __version__
 
 _COMMANDS = {

@@ -20,11 +20,11 @@ from rich.text import Text
 from ovpass.cli.json_text import json_text
 from ovpass.cli.run_header import run_header
 from ovpass.cli.table import make_table
-from ovpass.groups import format_group_size
-from ovpass.ir.output import write_text
-from ovpass.plan import Decision
-from ovpass.rewrite import Progress
+from ovpass.planning.plan import Decision
 from ovpass.sites import KINDS
+from ovpass.support.atomic_output import write_text
+from ovpass.targets.group_sizes import format_group_size
+from ovpass.transformation.transform import Progress
 
 
 def print_json(data: Mapping[str, Any]) -> None:

@@ -18,13 +18,13 @@ from ovpass.cli.options import (
     verbosity,
 )
 from ovpass.cli.output import note, print_decisions, print_json, print_title, progress, say, verdict
-from ovpass.destination import check_files
-from ovpass.groups import format_group_size
 from ovpass.ir.files import open_source
-from ovpass.loading import load, plan_loaded
-from ovpass.plan import Plan, decision_to_dict, save_plans, total_counts
-from ovpass.settings import settings_to_dict
-from ovpass.words import counted
+from ovpass.planning.plan import Plan, decision_to_dict, save_plans, total_counts
+from ovpass.settings.settings import settings_to_dict
+from ovpass.support.formatting import counted
+from ovpass.targets.group_sizes import format_group_size
+from ovpass.transformation.destination import check_files
+from ovpass.transformation.loading import load, plan_loaded
 
 
 @click.command("plan")

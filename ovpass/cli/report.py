@@ -20,7 +20,7 @@ from ovpass.cli.run_header import remember_arguments
 from ovpass.errors import CheckFailedError, NoDeviceError, SettingsError
 
 if TYPE_CHECKING:
-    from ovpass.report.runs import Run
+    from ovpass.reporting.runs import Run
 
 _NO_RUN = {
     "-h": "prints no run",
@@ -51,10 +51,10 @@ def command(
     --run inspect,verify,evaluate runs these with what they take by default; with options, each has a --run of its own:
     --run "verify --simulate arc-a770 --find-threshold". A further RUN can be given beside MODEL.
     """
-    from ovpass.report.page import check_extra, write_report  # noqa: PLC0415 - not needed to print help
-    from ovpass.report.printable import printable  # noqa: PLC0415
-    from ovpass.report.runs import load_run, make_run  # noqa: PLC0415
-    from ovpass.report.side import Side, check_kinds  # noqa: PLC0415
+    from ovpass.reporting.page import check_extra, write_report  # noqa: PLC0415 - not needed to print help
+    from ovpass.reporting.printable import printable  # noqa: PLC0415
+    from ovpass.reporting.runs import load_run, make_run  # noqa: PLC0415
+    from ovpass.reporting.side import Side, check_kinds  # noqa: PLC0415
 
     check_extra()
     place = check_output(output, [*sources, *against])

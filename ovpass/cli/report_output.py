@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ovpass.destination import check_files
 from ovpass.errors import OutputError
+from ovpass.transformation.destination import check_files
 
 _OURS = b'<meta name="generator" content="ovpass '
 _HEAD = 4096

@@ -83,7 +83,7 @@ def _candidates(params: Mapping[str, Any]) -> Iterator[tuple[Path, Path | None]]
 
 
 def _model(path: Path) -> dict[str, Any]:
-    from ovpass.identity import identify  # noqa: PLC0415
+    from ovpass.transformation.identity import identify  # noqa: PLC0415
 
     try:
         return {"path": str(path), **asdict(identify(path))}

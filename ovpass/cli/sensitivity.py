@@ -20,13 +20,13 @@ from ovpass.cli.options import (
     verbosity,
 )
 from ovpass.cli.output import group_cell, note, print_json, print_table, progress, save_json, say, verdict
-from ovpass.destination import check_files
 from ovpass.errors import SettingsError
-from ovpass.groups import PER_TOKEN
-from ovpass.plotting import check_picture
-from ovpass.report.words import number
+from ovpass.reporting.formatting import number
+from ovpass.support.formatting import counted
+from ovpass.support.plotting import check_picture
+from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.transformation.destination import check_files
 from ovpass.tuning.units import BY
-from ovpass.words import counted
 
 if TYPE_CHECKING:
     from ovpass.tuning.sensitivity import Sensitivity, SensitivityReport

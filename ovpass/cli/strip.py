@@ -17,7 +17,7 @@ from ovpass.cli.options import (
     quiet_option,
 )
 from ovpass.cli.output import print_json, progress
-from ovpass.rewrite import strip_source
+from ovpass.transformation.transform import strip_source
 
 
 @click.command("strip")

@@ -21,12 +21,12 @@ from ovpass.cli.options import (
     settings_options,
 )
 from ovpass.cli.output import group_cell, note, print_json, print_table, progress, say, verdict
-from ovpass.destination import check_files
 from ovpass.errors import SettingsError
-from ovpass.plan import save_plans
-from ovpass.plotting import check_picture
-from ovpass.report.words import number
-from ovpass.words import counted
+from ovpass.planning.plan import save_plans
+from ovpass.reporting.formatting import number
+from ovpass.support.formatting import counted
+from ovpass.support.plotting import check_picture
+from ovpass.transformation.destination import check_files
 
 if TYPE_CHECKING:
     from ovpass.tuning.tune import Point, Tuned

@@ -12,12 +12,12 @@ import click
 from ovpass.cli.options import PATH, json_option, parse_properties, verbosity
 from ovpass.cli.output import note, print_json, print_table, print_title, progress, say, verdict
 from ovpass.errors import CheckFailedError, SettingsError
-from ovpass.plan import load_plans
-from ovpass.verification.ask import CPU, Question, verify
+from ovpass.planning.plan import load_plans
+from ovpass.support.formatting import counted
 from ovpass.verification.intercept_log import InterceptLog, read_intercept_log
 from ovpass.verification.report import Report, SiteCheck, describe
 from ovpass.verification.simulated_gpu import INSTALL_HELP, PROFILES
-from ovpass.words import counted
+from ovpass.verification.verify import CPU, Question, verify
 
 
 @click.command("verify")

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ovpass.choices import check_choice, near_choice
 from ovpass.errors import SettingsError
-from ovpass.groups import parse_group_size
-from ovpass.model_at import split_model
-from ovpass.settings import Rule, Settings, settings_from_dict
+from ovpass.settings.model_argument import split_model
+from ovpass.settings.settings import Rule, Settings, settings_from_dict
+from ovpass.support.choices import check_choice, near_choice
+from ovpass.targets.group_sizes import parse_group_size
 
 PROFILES: Mapping[str, str | None] = {"gpu": "gpu-xmx", "gpu-xmx": "gpu-xmx", "gpu-no-xmx": "gpu", "cpu": "cpu"}
 NO_PROFILE = "none"

@@ -6,19 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ovpass.devices import require_device
 from ovpass.errors import SettingsError
-from ovpass.evaluation.arrays import ArraysReport, evaluate_arrays, load_case
 from ovpass.evaluation.candidates import Candidate, parse_candidate
+from ovpass.evaluation.corpus import read_text
 from ovpass.evaluation.feeding import TokenFeed, is_language_model
 from ovpass.evaluation.harness import Harness
+from ovpass.evaluation.language_model import TextEvaluation, TextReport
+from ovpass.evaluation.model_outputs import ArraysReport, evaluate_arrays, load_case
 from ovpass.evaluation.options import ENCODER, LANGUAGE_MODEL, Evaluation, WindowOptions
 from ovpass.evaluation.preparation import sole_model
 from ovpass.evaluation.recording import recordings
-from ovpass.evaluation.text import TextEvaluation, TextReport
-from ovpass.evaluation.texts import read_text
 from ovpass.evaluation.tokenizer import load_tokenizer
 from ovpass.evaluation.windows import Window, make_windows
+from ovpass.verification.devices import require_device
 from ovpass.verification.simulated_gpu import is_simulated
 
 

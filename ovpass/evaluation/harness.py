@@ -17,8 +17,8 @@ from ovpass.evaluation.options import HarnessOptions
 from ovpass.evaluation.preparation import Prepared, prepare, prepare_reference
 from ovpass.evaluation.runner import Runner
 from ovpass.evaluation.tokenizer import load_tokenizer
-from ovpass.extras import extra_module
-from ovpass.words import last_line
+from ovpass.support.extras import extra_module
+from ovpass.support.formatting import last_line
 
 _ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TQDM_DISABLE": "1"}
 _SEED = 1234

@@ -16,7 +16,7 @@ from ovpass.errors import TextError
 from ovpass.evaluation.runner import Runner
 from ovpass.evaluation.tokenizer import Tokenizer
 from ovpass.evaluation.windows import Window
-from ovpass.model_config import context_length, read_config
+from ovpass.ir.model_config import context_length, read_config
 
 _LENGTH = 2048
 """Tokens of context where config.json says nothing, and at most where whole documents are predicted."""

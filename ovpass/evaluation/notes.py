@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ovpass.plan import QUANTIZE, Plan
-from ovpass.words import counted
+from ovpass.planning.plan import QUANTIZE, Plan
+from ovpass.support.formatting import counted
 
 
 def candidate_notes(plan: Plan | None, tokens: int | None) -> tuple[str, ...]:

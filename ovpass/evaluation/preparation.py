@@ -12,11 +12,11 @@ from ovpass.evaluation.candidates import Candidate
 from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.note import read_note
 from ovpass.ir.runtime_options import GROUP_SIZE, read_group_size
-from ovpass.loading import Loaded, load, plan_loaded
-from ovpass.noted import noted_plan
-from ovpass.plan import QUANTIZE, Plan, load_plans
+from ovpass.planning.plan import QUANTIZE, Plan, load_plans
 from ovpass.planning.profile import emulated
-from ovpass.settings import Settings
+from ovpass.planning.recorded_plan import noted_plan
+from ovpass.settings.settings import Settings
+from ovpass.transformation.loading import Loaded, load, plan_loaded
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -131,7 +131,7 @@ def describe(plan: Plan) -> str:
     """In words: whose arithmetic, at how many sites, in what groups."""
     from collections import Counter  # noqa: PLC0415
 
-    from ovpass.groups import format_group_size  # noqa: PLC0415
+    from ovpass.targets.group_sizes import format_group_size  # noqa: PLC0415
 
     sizes = Counter(format_group_size(decision.group_size or 0) for decision in plan.chosen(QUANTIZE))
     groups = ", ".join(f"{count} at {size}" for size, count in sizes.most_common()) or "no site"

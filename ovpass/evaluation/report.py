@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ovpass.evaluation.arrays import ArraysJudged, ArraysReport
 from ovpass.evaluation.harness import Tasks
+from ovpass.evaluation.language_model import Judged, TextReport
+from ovpass.evaluation.model_outputs import ArraysJudged, ArraysReport
 from ovpass.evaluation.summary import TextSummary
-from ovpass.evaluation.text import Judged, TextReport
 
 
 def report_to_dict(report: TextReport | ArraysReport) -> dict[str, Any]:

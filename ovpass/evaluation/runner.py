@@ -13,7 +13,7 @@ from ovpass.errors import ModelError
 from ovpass.evaluation.feeding import LOGITS, TokenFeed
 from ovpass.evaluation.preparation import Prepared
 from ovpass.evaluation.windows import Window
-from ovpass.words import last_line
+from ovpass.support.formatting import last_line
 
 Array = npt.NDArray[Any]
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ovpass.evaluation.comparison import TokenScores
-from ovpass.extras import extra_module
+from ovpass.support.extras import extra_module
 
 Array = npt.NDArray[Any]
 Interval = tuple[float, float]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ovpass.errors import OvpassError, TextError
-from ovpass.extras import extra_module
+from ovpass.support.extras import extra_module
 
 Ids = npt.NDArray[np.int64]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ovpass.errors import OutputError
-from ovpass.ir.output import publish, staging
-from ovpass.plan import save_plans
-from ovpass.rewrite import Transformed, transform
-from ovpass.settings import Settings, settings_to_dict
+from ovpass.planning.plan import save_plans
+from ovpass.settings.settings import Settings, settings_to_dict
+from ovpass.support.atomic_output import publish, staging
+from ovpass.transformation.transform import Transformed, transform
 from ovpass.version import __version__
 
 PLAN = "ovpass_plan.yaml"

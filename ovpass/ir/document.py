@@ -6,8 +6,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from ovpass.ir.graph import IrGraph
 from ovpass.ir.metadata import IrMetadata
+from ovpass.ir.text_graph import IrGraph
 
 _GRAPH_END = "</edges>"
 

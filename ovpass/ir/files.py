@@ -13,7 +13,7 @@ from xml.etree.ElementTree import ParseError
 from ovpass.errors import ModelError
 from ovpass.ir.document import IrDocument
 from ovpass.sites import CompressedMatMul, find_sites
-from ovpass.words import last_line
+from ovpass.support.formatting import last_line
 
 if TYPE_CHECKING:
     import openvino as ov

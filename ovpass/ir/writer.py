@@ -20,10 +20,10 @@ from pathlib import Path
 import openvino as ov
 from openvino import opset13 as op
 
-from ovpass.ir.earlier import EarlierWeights
+from ovpass.ir.constants import Slot, SlotTable
 from ovpass.ir.files import IrFile
-from ovpass.ir.output import place
-from ovpass.ir.slots import Slot, SlotTable
+from ovpass.ir.original_weights import EarlierWeights
+from ovpass.support.atomic_output import place
 
 _PLACEHOLDER = "ovpass-placeholder:"
 _STUB = re.compile(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ovpass.lazy import lazy_exports
+from ovpass.support.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from ovpass.passes.base import Pass, PassResult
+    from ovpass.passes.canonicalize import Restate
     from ovpass.passes.cap import CapGroups
     from ovpass.passes.emulate import ActivationQuantizer, Emulate
     from ovpass.passes.exempt import Exempt
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from ovpass.passes.manager import Outcome, PassManager
     from ovpass.passes.pipeline import passes_for
     from ovpass.passes.requantize import Requantize
-    from ovpass.passes.restate import Restate
     from ovpass.passes.runtime_options import RuntimeOptions
     from ovpass.passes.stamp import Stamp
     from ovpass.passes.strip import Strip
@@ -31,7 +31,7 @@ _HOMES = {
     "PassManager": "ovpass.passes.manager",
     "PassResult": "ovpass.passes.base",
     "Requantize": "ovpass.passes.requantize",
-    "Restate": "ovpass.passes.restate",
+    "Restate": "ovpass.passes.canonicalize",
     "RuntimeOptions": "ovpass.passes.runtime_options",
     "Stamp": "ovpass.passes.stamp",
     "Strip": "ovpass.passes.strip",

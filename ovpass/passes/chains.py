@@ -14,6 +14,7 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as op
 
+from ovpass.formats.chain import Operand
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.note import extend_note
 from ovpass.passes.editing import append, marker
@@ -27,7 +28,6 @@ from ovpass.passes.packing import (
     values_of,
 )
 from ovpass.sites import CompressedMatMul
-from ovpass.sites.weights import Operand
 
 UNDO = "undo"
 

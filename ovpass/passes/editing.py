@@ -10,7 +10,7 @@ from openvino import opset13 as op
 
 from ovpass.errors import PassError
 from ovpass.sites import CompressedMatMul
-from ovpass.sites.inserted import MARK
+from ovpass.sites.inserted_ops import MARK
 
 
 def mark(node: ov.Node, owner: ov.Node, role: str) -> ov.Node:

@@ -7,8 +7,8 @@ from collections.abc import Collection
 import openvino as ov
 
 from ovpass.errors import PassError
+from ovpass.ir.model_graph import ModelGraph
 from ovpass.sites import CompressedMatMul, find_sites
-from ovpass.sites.model_graph import ModelGraph
 
 
 def locate(model: ov.Model, names: Collection[str]) -> list[CompressedMatMul]:

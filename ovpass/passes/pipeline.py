@@ -5,9 +5,9 @@ from __future__ import annotations
 from ovpass.passes.base import Pass
 from ovpass.passes.runtime_options import RuntimeOptions
 from ovpass.passes.stamp import Stamp
-from ovpass.plan import EXEMPT, QUANTIZE, Decision, Plan
 from ovpass.planning.int8 import REQUANTIZE
 from ovpass.planning.native import CAP
+from ovpass.planning.plan import EXEMPT, QUANTIZE, Decision, Plan
 
 # Passes that edit the graph are imported where a plan needs them: they bring OpenVINO along.
 
@@ -22,7 +22,7 @@ def _restate(plan: Plan) -> list[Pass]:
     restated = tuple(decision.name for decision in plan.decisions if decision.restate)
     if not restated:
         return []
-    from ovpass.passes.restate import Restate  # noqa: PLC0415
+    from ovpass.passes.canonicalize import Restate  # noqa: PLC0415
 
     return [Restate(restated)]
 

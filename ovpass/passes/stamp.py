@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ovpass.ir.metadata import Metadata, ModelMetadata
 from ovpass.ir.note import read_note, write_note
-from ovpass.plan import Plan
+from ovpass.planning.plan import Plan
 from ovpass.version import __version__
 
 if TYPE_CHECKING:

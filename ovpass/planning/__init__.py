@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ovpass.asked import read_asked
-from ovpass.costs import calibration_of_this_cpu
 from ovpass.errors import ModelError
 from ovpass.ir.metadata import Metadata, ModelMetadata
 from ovpass.ir.note import read_note
 from ovpass.ir.runtime_options import LARGEST_GROUP_SIZE, read_group_size
-from ovpass.options_in_force import keeps_cache
-from ovpass.plan import Plan
+from ovpass.planning.canonicalization import as_restated, with_requests
 from ovpass.planning.emulate import plan_emulate
 from ovpass.planning.faster import check_calibrated, keep_faster
 from ovpass.planning.int8 import plan_int8
 from ovpass.planning.native import ModelOptions, in_force, plan_native, verdict_in
 from ovpass.planning.options import overlaid, with_runtime_options
+from ovpass.planning.plan import Plan
 from ovpass.planning.resolve import check_rules
-from ovpass.planning.restated import as_restated, with_requests
-from ovpass.settings import Settings
+from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
+from ovpass.sites.source_attributes import read_asked
 from ovpass.targets import get_target
+from ovpass.targets.costs import calibration_of_this_cpu
+from ovpass.targets.effective_options import keeps_cache
 
 if TYPE_CHECKING:
     import openvino as ov

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ovpass.errors import SettingsError
-from ovpass.groups import group_fits
-from ovpass.plan import EXEMPT, QUANTIZE, SKIP, Decision, Plan, decide
+from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Decision, Plan, decide
 from ovpass.planning.resolve import Wanted, resolve
-from ovpass.settings import Settings
+from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import Target, get_target
+from ovpass.targets.group_sizes import group_fits
 
 
 def plan_emulate(sites: Sequence[CompressedMatMul], settings: Settings) -> Plan:

@@ -6,7 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ovpass.costs import (
+from ovpass.errors import SettingsError
+from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Decision, Plan
+from ovpass.settings.settings import Settings
+from ovpass.sites import CompressedMatMul
+from ovpass.targets.costs import (
     Calibration,
     Chosen,
     Work,
@@ -15,11 +19,7 @@ from ovpass.costs import (
     quantization_time,
     site_work,
 )
-from ovpass.costs.calibration import INT8
-from ovpass.errors import SettingsError
-from ovpass.plan import EXEMPT, QUANTIZE, SKIP, Decision, Plan
-from ovpass.settings import Settings
-from ovpass.sites import CompressedMatMul
+from ovpass.targets.costs.calibration import INT8
 
 _OWN_ON = "what is left out runs as by default, which on a CPU can be the plugin's own quantization"
 _OWN_OFF = (

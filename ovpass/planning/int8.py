@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 
 from ovpass.errors import SettingsError
-from ovpass.groups import PER_TOKEN
-from ovpass.plan import EXEMPT, QUANTIZE, SKIP, Plan, decide
+from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Plan, decide
 from ovpass.planning.resolve import resolve
-from ovpass.settings import Settings
+from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
+from ovpass.targets.group_sizes import PER_TOKEN
 
 REQUANTIZE = "requantize"
 _LOWERS = re.compile(r"(Transpose>)?Convert>Multiply(>Convert)?(>Transpose)?")

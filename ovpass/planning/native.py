@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ovpass.errors import SettingsError
-from ovpass.groups import PER_TOKEN, format_group_size
-from ovpass.plan import EXEMPT, QUANTIZE, SKIP, Decision, Plan, decide
 from ovpass.planning.exemption import FUSED, exemption_method, zero_point_obstacle
 from ovpass.planning.notes import plan_notes
+from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Decision, Plan, decide
 from ovpass.planning.resolve import Wanted, by_activation, resolve, split_note
-from ovpass.settings import Settings
+from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import Target, Verdict, get_target
 from ovpass.targets.gpu_xmx import NO_KERNEL
+from ovpass.targets.group_sizes import PER_TOKEN, format_group_size
 
 CAP = "cap"
 _LIMITED = "group-size-max"

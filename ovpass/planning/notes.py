@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ovpass.groups import PER_TOKEN, format_group_size
-from ovpass.plan import QUANTIZE, SKIP, Decision
+from ovpass.planning.plan import QUANTIZE, SKIP, Decision
 from ovpass.sites import CompressedMatMul
+from ovpass.support.formatting import counted
 from ovpass.targets import GPU_XMX, Target
 from ovpass.targets.fitting import fitting_group_sizes
-from ovpass.words import counted
+from ovpass.targets.group_sizes import PER_TOKEN, format_group_size
 
 
 def plan_notes(

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from ovpass.errors import SettingsError
 from ovpass.ir.runtime_options import LARGEST_GROUP_SIZE
-from ovpass.known_options import IGNORED, OBEYED, OPTIONS
-from ovpass.plan import Plan
 from ovpass.planning.native import ModelOptions
-from ovpass.settings import Settings
+from ovpass.planning.plan import Plan
+from ovpass.settings.settings import Settings
+from ovpass.targets.runtime_options import IGNORED, OBEYED, OPTIONS
 
 
 def overlaid(options: ModelOptions, settings: Settings) -> ModelOptions:

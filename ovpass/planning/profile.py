@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ovpass.plan import QUANTIZE, Decision, Plan
-from ovpass.settings import Settings
+from ovpass.planning.plan import QUANTIZE, Decision, Plan
+from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import get_target
 

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ovpass.selection import Selector, select
-from ovpass.settings import Rule, Settings
+from ovpass.settings.selection import Selector, select
+from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import CompressedMatMul
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ovpass.sites.graph import Graph
+from ovpass.ir.graph import Graph
 
 ACTIVATIONS = frozenset("Swish Sigmoid Gelu Relu PRelu Elu Selu Tanh Erf HSwish HSigmoid Mish SoftPlus Clamp".split())
 POINTWISE = ACTIVATIONS | frozenset(

@@ -8,14 +8,14 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ovpass.sites.foreign import Foreign
-from ovpass.sites.graph import Graph, Shape
-from ovpass.sites.inserted import without_inserted
+from ovpass.formats.chain import WeightChain, trace
+from ovpass.ir.graph import Graph, Shape
+from ovpass.sites.canonical import RestatedGraph, restated
+from ovpass.sites.inserted_ops import without_inserted
 from ovpass.sites.kinds import Role, roles
-from ovpass.sites.restated import RestatedGraph, restated
-from ovpass.sites.static import static_path
+from ovpass.sites.onnx_runtime import Foreign
+from ovpass.sites.static_quantization import static_path
 from ovpass.sites.structures import fused_experts, has_linear_attention
-from ovpass.sites.weights import WeightChain, trace
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -136,7 +136,7 @@ def find_compressed_matmuls(model: ov.Model) -> list[CompressedMatMul]:
     A site in a body is named by the path to it, `if_3/then_body/MatMul_7`; where a name repeats, `#2`, `#3` and
     so on are appended.
     """
-    from ovpass.sites.model_graph import ModelGraph  # noqa: PLC0415 - sites of files are found without OpenVINO
+    from ovpass.ir.model_graph import ModelGraph  # noqa: PLC0415 - sites of files are found without OpenVINO
 
     return find_sites(ModelGraph(model))
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ovpass.ir.graph import Graph
 from ovpass.sites.blocks import ACTIVATIONS, POINTWISE, RESHAPING, Core, FeedForward, number_layers
-from ovpass.sites.graph import Graph
 
 ATTN_Q, ATTN_K, ATTN_V, ATTN_QKV, ATTN_OUT = "attn.q", "attn.k", "attn.v", "attn.qkv", "attn.out"
 MLP_GATE, MLP_UP, MLP_GATE_UP, MLP_DOWN = "mlp.gate", "mlp.up", "mlp.gate_up", "mlp.down"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from ovpass.sites.graph import Graph
+from ovpass.ir.graph import Graph
 
 Pattern: TypeAlias = "tuple[str, tuple[Pattern, ...]]"
 """The type of an op, and patterns each of which one of its inputs has to match."""

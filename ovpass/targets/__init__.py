@@ -1,6 +1,6 @@
 """Targets: the devices' rules, one module each."""
 
-from ovpass.choices import check_choice
+from ovpass.support.choices import check_choice
 from ovpass.targets.base import Refusal, Target, Verdict
 from ovpass.targets.cpu import CPU
 from ovpass.targets.gpu import GPU

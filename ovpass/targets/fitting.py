@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ovpass.groups import PER_TOKEN
 from ovpass.sites import CompressedMatMul
 from ovpass.targets.base import Target
+from ovpass.targets.group_sizes import PER_TOKEN
 
 GROUPS = (PER_TOKEN, 1024, 512, 256, 128, 64, 32, 16)
 

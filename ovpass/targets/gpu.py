@@ -8,9 +8,9 @@ runtime/execution_config.cpp (the default of 32).
 
 from __future__ import annotations
 
-from ovpass.groups import PER_TOKEN
 from ovpass.sites import CompressedMatMul
 from ovpass.targets.base import Adjustment, Refusal, Target
+from ovpass.targets.group_sizes import PER_TOKEN
 
 _KERNEL_GROUPS = (128, 64, 32)
 _WEIGHTS = "is_weight_dyn_quantizable in fully_connected_kernel_bf_tiled.cpp"

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 
-from ovpass.groups import PER_TOKEN
 from ovpass.sites import CompressedMatMul
 from ovpass.targets.base import Adjustment, Refusal, Target
+from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.targets.static import static_on_gpu
 
 _WEIGHTS = ("i8", "u8", "i4", "u4", "u2")

@@ -1,80 +1,205 @@
-"""Search for what breaks something, over any items and any question "is it broken with just these?"."""
+"""Which sites break a model when they are quantized: the search, from a question to a report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from itertools import pairwise
-from typing import Generic, TypeVar
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-Item = TypeVar("Item", bound=Hashable)
-Breaks = Callable[[Sequence[Item]], bool]
-Left = Callable[[int], None]
+from ovpass.errors import ModelError, SettingsError
+from ovpass.planning import plan_sites
+from ovpass.planning.plan import QUANTIZE, Decision, Plan
+from ovpass.settings.settings import Rule, settings_to_dict
+from ovpass.support.choices import check_choice
+from ovpass.targets.group_sizes import format_group_size
+from ovpass.tuning.bisection import Remembered, first_breaking, smallest_breaking
+from ovpass.tuning.criteria import CommandFails, TooFar
+from ovpass.tuning.experiment import Experiment
+from ovpass.tuning.switched_model import Cost
+from ovpass.tuning.units import BY, FIND, Unit, make_units
 
 
-class Remembered(Generic[Item]):
-    """A question that is not asked twice of the same items, in whatever order; `asked` counts."""
+@dataclass(frozen=True)
+class Question:
+    """What to look for, and what broken means: `max_kl` nats a token, or a command (`check`) that fails.
 
-    def __init__(self, breaks: Breaks[Item]) -> None:
-        self._breaks = breaks
-        self._answers: dict[frozenset[Item], bool] = {}
+    `native` gives the command models for the plugin's own quantization, not emulations; `output` takes what it
+    prints.
+    """
+
+    find: str = "first"
+    by: str = "site"
+    max_kl: float | None = None
+    check: str | None = None
+    native: bool = False
+    output: Callable[[str], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        check_choice("find", self.find, FIND)
+        check_choice("by", self.by, BY)
+        if (self.max_kl is None) == (self.check is None):
+            raise SettingsError("say what broken means, by either --max-kl or --check")
+        if self.max_kl is not None and not (math.isfinite(self.max_kl) and self.max_kl >= 0):
+            raise SettingsError(f"max-kl {self.max_kl:g}: give nats a token, 0 or more")
+        if self.check is not None and not self.check.strip():
+            raise SettingsError("check: the command is empty")
+
+
+@dataclass(frozen=True)
+class Culprit:
+    """A unit that was found, the group size of its sites (None where they differ), and a pattern that picks them."""
+
+    unit: Unit
+    group_size: int | None
+    patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Culprits:
+    """What was found: nothing where the model is not `broken`.
+
+    `together` is what all sites cost, `costs` what the found ones cost alone, both None where a command judges.
+    `mended` tells whether the model is good with all sites quantized but these. `skipped` names sites that were
+    not asked about and why.
+    """
+
+    model: str
+    question: Question
+    broken: bool
+    found: tuple[Culprit, ...]
+    together: Cost | None
+    costs: Cost | None
+    mended: bool | None
+    asked: int
+    skipped: Mapping[str, str]
 
     @property
-    def asked(self) -> int:
-        """How many questions were really asked."""
-        return len(self._answers)
+    def rules(self) -> tuple[Rule, ...]:
+        """Rules that keep out what was found."""
+        return tuple(Rule(match=pattern, exempt=True) for culprit in self.found for pattern in culprit.patterns)
 
-    def __call__(self, items: Sequence[Item]) -> bool:
-        """Whether it is broken with just these items."""
-        key = frozenset(items)
-        if key not in self._answers:
-            self._answers[key] = self._breaks(items)
-        return self._answers[key]
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; KL in nats a token."""
+        return {
+            "model": self.model,
+            "find": self.question.find,
+            "by": self.question.by,
+            "max_kl": self.question.max_kl,
+            "check": self.question.check,
+            "broken": self.broken,
+            "found": [_plain(culprit) for culprit in self.found],
+            "together": None if self.together is None else asdict(self.together),
+            "costs": None if self.costs is None else asdict(self.costs),
+            "mended": self.mended,
+            "rules": [settings_to_dict(rule) for rule in self.rules],
+            "questions": self.asked,
+            "skipped": dict(self.skipped),
+        }
 
 
-def first_breaking(items: Sequence[Item], breaks: Breaks[Item], left: Left = lambda _: None) -> Item:
-    """The item with which the items up to it break, and without which those before it do not.
+def find_culprits(experiment: Experiment, question: Question) -> Culprits:
+    """Search; with nothing quantized the model must be good.
 
-    All items must break, and none of them must not. Asks at most log2 of their number, rounded up; `left` is told
-    how many still come into question. Where more items can mend what fewer break, it is one of several such items.
+    Raises:
+        OvpassError: for a model, setting, text or command that cannot be used.
     """
-    good, bad = 0, len(items)
-    while bad - good > 1:
-        left(bad - good)
-        middle = (good + bad) // 2
-        if breaks(items[:middle]):
-            bad = middle
-        else:
-            good = middle
-    return items[good]
+    return _Search(experiment, question).run()
 
 
-def smallest_breaking(items: Sequence[Item], breaks: Breaks[Item], left: Left = lambda _: None) -> list[Item]:
-    """Items, in order, that break, and no longer do without any single one of them.
+def plan_without(experiment: Experiment, culprits: Culprits) -> Plan:
+    """The plan of the experiment's settings with what was found left out, for `ovpass apply`.
 
-    Delta debugging: the ddmin of Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", IEEE
-    Transactions on Software Engineering 28 (2), 2002. It asks at most n^2 + 3n times for n items, 2 log2(n) where a
-    single one is at fault. All items must break, and none of them must not. `left` is told how many are left.
+    Raises:
+        SettingsError: where the lowering cannot leave it out.
     """
-    found, parts = list(items), 2
-    while len(found) > 1:
-        left(len(found))
-        chunks = _chunks(found, parts)
-        smaller = next((chunk for chunk in chunks if breaks(chunk)), None)
-        if smaller is not None:
-            found, parts = smaller, 2
-            continue
-        rests = [[item for other in chunks if other is not chunk for item in other] for chunk in chunks]
-        rest = next((rest for rest in rests if breaks(rest)), None) if parts > 2 else None
-        if rest is not None:
-            found, parts = rest, parts - 1
-        elif parts == len(found):
-            break
-        else:
-            parts = min(2 * parts, len(found))
-    return found
+    settings = experiment.settings
+    rules = (*culprits.rules, *settings.rules)
+    return plan_sites(experiment.sites, replace(settings, rules=rules), experiment.document.metadata)
 
 
-def _chunks(items: Sequence[Item], parts: int) -> list[list[Item]]:
-    """`parts` runs of nearly equal length."""
-    ends = [len(items) * number // parts for number in range(parts + 1)]
-    return [list(items[start:end]) for start, end in pairwise(ends)]
+class _Search:
+    def __init__(self, experiment: Experiment, question: Question) -> None:
+        self._experiment, self._question = experiment, question
+        if question.check is not None and question.native and experiment.settings.lowering != "native":
+            raise SettingsError("profile none follows no device: lowering native needs the profile of one")
+        planned = {decision.name: decision for decision in experiment.plan.chosen(QUANTIZE)}
+        fixed = {} if question.max_kl is None else experiment.fixed
+        self._decisions: dict[str, Decision] = {name: d for name, d in planned.items() if name not in fixed}
+        self._skipped = {d.name: d.reason for d in experiment.plan.decisions if d.action != QUANTIZE} | fixed
+        if not self._decisions:
+            raise experiment.nothing_quantized(self._skipped.values())
+        self._units = make_units([s for s in experiment.sites if s.name in self._decisions], question.by)
+        self._distance = self._too_far()
+        self._breaks: Remembered[Unit] = Remembered(self._asks)
+
+    def run(self) -> Culprits:
+        """Both ends first, then the search between them, and whether leaving out what was found is enough."""
+        self._experiment.progress("nothing quantized")
+        if self._breaks([]):
+            raise ModelError(f"{self._experiment.model}: is broken with nothing quantized; quantization is not why")
+        self._experiment.progress(f"all {len(self._decisions)} sites quantized")
+        if not self._breaks(self._units):
+            return self._report([])
+        if self._question.find == "first":
+            return self._report([first_breaking(self._units, self._breaks, self._left)])
+        return self._report(smallest_breaking(self._units, self._breaks, self._left))
+
+    def _too_far(self) -> TooFar | None:
+        if self._question.max_kl is None:
+            return None
+        return TooFar(self._experiment, self._experiment.choice(self._experiment.plan), self._question.max_kl)
+
+    def _asks(self, units: Sequence[Unit]) -> bool:
+        names = [name for unit in units for name in unit.members]
+        if self._distance is not None:
+            return self._distance(names)
+        question, everything = self._question, list(self._decisions)
+        check = CommandFails(self._experiment, everything, question.check or "", question.native, question.output)
+        return check(names)
+
+    def _left(self, units: int) -> None:
+        what = "sites" if self._question.by == "site" else f"{self._question.by}s"
+        self._experiment.progress(f"{units} of {len(self._units)} {what} left")
+
+    def _report(self, found: Sequence[Unit]) -> Culprits:
+        mended = None
+        if found:
+            self._experiment.progress("all but those")
+            mended = not self._breaks([unit for unit in self._units if unit not in found])
+        return Culprits(
+            model=str(self._experiment.model),
+            question=self._question,
+            broken=bool(found),
+            found=tuple(self._culprit(unit) for unit in found),
+            together=self._cost(self._units),
+            costs=self._cost(found) if found else None,
+            mended=mended,
+            asked=self._breaks.asked,
+            skipped=self._skipped,
+        )
+
+    def _cost(self, units: Sequence[Unit]) -> Cost | None:
+        return None if self._distance is None else self._distance.cost([n for unit in units for n in unit.members])
+
+    def _culprit(self, unit: Unit) -> Culprit:
+        sizes = {self._decisions[name].group_size for name in unit.members}
+        return Culprit(unit, sizes.pop() if len(sizes) == 1 else None, self._patterns(unit))
+
+    def _patterns(self, unit: Unit) -> tuple[str, ...]:
+        """The shortest that pick the unit: its kind or block, where it has one."""
+        if self._question.by == "kind":
+            return (f"kind:{unit.name}",)
+        block = next(site.layer for site in self._experiment.sites if site.name == unit.members[0])
+        return (f"layer:{block}",) if self._question.by == "block" and block is not None else unit.members
+
+
+def _plain(culprit: Culprit) -> dict[str, Any]:
+    unit, group = culprit.unit, culprit.group_size
+    return {
+        "name": unit.name,
+        "kind": unit.kind,
+        "layer": unit.layer,
+        "group_size": None if group is None else format_group_size(group),
+        "sites": list(unit.members),
+    }

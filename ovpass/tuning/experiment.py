@@ -17,13 +17,13 @@ from ovpass.evaluation.preparation import planned, sole_model
 from ovpass.evaluation.windows import Window
 from ovpass.ir.document import IrDocument
 from ovpass.ir.files import IrFile
-from ovpass.loading import Loaded, no_sites
-from ovpass.plan import QUANTIZE, Plan
 from ovpass.planning import refuse_processed
-from ovpass.settings import Settings
+from ovpass.planning.plan import QUANTIZE, Plan
+from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
+from ovpass.transformation.loading import Loaded, no_sites
 from ovpass.tuning.store import Store, default_folder, fingerprint
-from ovpass.tuning.switched import Choice, Progress, SwitchedModel
+from ovpass.tuning.switched_model import Choice, Progress, SwitchedModel
 from ovpass.tuning.switches import switchable
 from ovpass.version import __version__
 

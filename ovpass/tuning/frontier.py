@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from ovpass.groups import format_group_size
-from ovpass.plotting import new_figure, save_figure
+from ovpass.support.plotting import new_figure, save_figure
+from ovpass.targets.group_sizes import format_group_size
 from ovpass.tuning.budget import Budget
 from ovpass.tuning.tune import Point, Tuned
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ovpass.extras import extra_module
-from ovpass.plotting import new_figure, save_figure
 from ovpass.sites import KINDS
+from ovpass.support.extras import extra_module
+from ovpass.support.plotting import new_figure, save_figure
 from ovpass.tuning.sensitivity import SensitivityReport
 
 _SHADES = " .:-=+*#%@"

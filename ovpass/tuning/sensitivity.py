@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ovpass.choices import check_choice
 from ovpass.errors import SettingsError
 from ovpass.evaluation.windows import Window
-from ovpass.groups import PER_TOKEN
+from ovpass.support.choices import check_choice
+from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.tuning.activation_statistics import ActivationFacts, activation_facts
 from ovpass.tuning.experiment import Experiment
-from ovpass.tuning.facts import ActivationFacts, activation_facts
 from ovpass.tuning.store import Store
-from ovpass.tuning.switched import Choice, Cost
+from ovpass.tuning.switched_model import Choice, Cost
 from ovpass.tuning.units import BY, Unit, make_units
 
 _FEWEST_TOKENS = 16

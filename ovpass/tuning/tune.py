@@ -15,16 +15,16 @@ from functools import cached_property
 
 from ovpass.errors import SettingsError
 from ovpass.evaluation.windows import Window
-from ovpass.groups import PER_TOKEN, format_group_size
-from ovpass.plan import QUANTIZE, Plan
 from ovpass.planning import plan_sites
-from ovpass.settings import Rule, Settings
+from ovpass.planning.plan import QUANTIZE, Plan
+from ovpass.settings.settings import Rule, Settings
+from ovpass.support.formatting import counted
+from ovpass.targets.group_sizes import PER_TOKEN, format_group_size
+from ovpass.tuning.activation_statistics import ActivationFacts
 from ovpass.tuning.budget import Budget, Spent, gain, share_of_work, worth
 from ovpass.tuning.experiment import Experiment
-from ovpass.tuning.facts import ActivationFacts
 from ovpass.tuning.sensitivity import Measure, Sensitivity, sensitivity
 from ovpass.tuning.store import Store
-from ovpass.words import counted
 
 CANDIDATES = (PER_TOKEN, 32, 64, 128, 256)
 """Of those with the same effect the first counts: what zero points cap at 32 is called 32."""

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ovpass.lazy import lazy_exports
+from ovpass.support.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from ovpass.verification.ask import Question, verify
     from ovpass.verification.intercept_log import InterceptLog, read_intercept_log
     from ovpass.verification.observation import Order, Seen
     from ovpass.verification.report import Report, SiteCheck
     from ovpass.verification.simulated_gpu import SimulatedGpu
+    from ovpass.verification.verify import Question, verify
 
 _HOMES = {
     "InterceptLog": "ovpass.verification.intercept_log",
     "Order": "ovpass.verification.observation",
-    "Question": "ovpass.verification.ask",
+    "Question": "ovpass.verification.verify",
     "Report": "ovpass.verification.report",
     "Seen": "ovpass.verification.observation",
     "SimulatedGpu": "ovpass.verification.simulated_gpu",
     "SiteCheck": "ovpass.verification.report",
     "read_intercept_log": "ovpass.verification.intercept_log",
-    "verify": "ovpass.verification.ask",
+    "verify": "ovpass.verification.verify",
 }
 
 __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

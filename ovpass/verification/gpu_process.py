@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ovpass.child_process import end, how_it_ended, own_modules, python_module
 from ovpass.errors import VerifyError
+from ovpass.support.processes import end, how_it_ended, own_modules, python_module
 from ovpass.verification.observation import Order, Seen, seen_from_dict
 
 

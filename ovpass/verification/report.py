@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ovpass.groups import PER_TOKEN, format_group_size
-from ovpass.plan import QUANTIZE, Decision, Plan
+from ovpass.planning.plan import QUANTIZE, Decision, Plan
+from ovpass.targets.group_sizes import PER_TOKEN, format_group_size
 from ovpass.verification.observation import TokenRun
 
 OTHERWISE = -1

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 import openvino as ov
 
-from ovpass.groups import PER_TOKEN
-from ovpass.sites.graph import Graph
-from ovpass.sites.model_graph import ModelGraph
+from ovpass.ir.graph import Graph
+from ovpass.ir.model_graph import ModelGraph
+from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.verification.observation import SeenMatMul
 
 Readers = Mapping[str, list[str]]

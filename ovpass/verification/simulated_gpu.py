@@ -10,8 +10,8 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ovpass.choices import check_choice
 from ovpass.errors import NoDeviceError
+from ovpass.support.choices import check_choice
 from ovpass.verification.gpu_process import run_in_child
 from ovpass.verification.observation import Order, Seen
 

@@ -11,7 +11,7 @@ import pytest
 import ovpass
 from ovpass.benchmark.subjects import parse_subject
 from ovpass.errors import SettingsError
-from ovpass.model_config import context_length, read_config
+from ovpass.ir.model_config import context_length, read_config
 from tests.cli.command import ENCODER, LLAMA
 
 F32 = {"INFERENCE_PRECISION_HINT": "f32"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ovpass.plan import load_plans
+from ovpass.planning.plan import load_plans
 from tests.cli.command import ENCODER, LLAMA, CommandLine, contents
 
 SITE_KEYS = {

@@ -30,16 +30,16 @@ os.execv(sys.executable, [sys.executable, "-m", "ovpass", *sys.argv[1:]])
 """
 ENDED = """
 import os, sys
-from ovpass import rewrite
+from ovpass.transformation import transform
 from ovpass.cli.main import main
-place, ending = rewrite.place, int(sys.argv.pop(1))
+place, ending = transform.place, int(sys.argv.pop(1))
 
 def place_and_end(source, destination, *, copy):
     how = place(source, destination, copy=copy)
     os.kill(os.getpid(), ending)
     return how
 
-rewrite.place = place_and_end
+transform.place = place_and_end
 main()
 """
 # what is written: text alone, an extended .bin, a .bin written anew

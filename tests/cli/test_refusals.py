@@ -12,7 +12,7 @@ from pathlib import Path
 import openvino as ov
 import pytest
 
-from ovpass.plan import load_plans
+from ovpass.planning.plan import load_plans
 from tests.builders import linear_model
 from tests.cli.command import ENCODER, LLAMA, CommandLine, contents
 

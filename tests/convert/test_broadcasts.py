@@ -9,11 +9,11 @@ import openvino as ov
 import pytest
 from openvino import opset13 as op
 
-from ovpass.convert.broadcasts import lengths_kept
-from ovpass.convert.calibration import Calibration
-from ovpass.convert.compress import compress_source
-from ovpass.convert.convert import convert_source
-from ovpass.convert.recipe import Recipe
+from ovpass.compression.calibration import Calibration
+from ovpass.compression.compress import compress_source
+from ovpass.compression.gptq_broadcasts import lengths_kept
+from ovpass.compression.recipe import Recipe
+from ovpass.conversion.convert import convert_source
 from tests.cli.command import contents
 
 GGUF = Path(__file__).parent / "tiny-q4_1.gguf"

@@ -10,20 +10,20 @@ import openvino as ov
 import pytest
 from openvino import opset13 as op
 
-from ovpass.convert.calibration import Calibration
-from ovpass.convert.compress import Compressed, compress_source
-from ovpass.convert.modes import MODES
-from ovpass.convert.recipe import Recipe
+from ovpass.compression.calibration import Calibration
+from ovpass.compression.compress import Compressed, compress_source
+from ovpass.compression.modes import MODES
+from ovpass.compression.recipe import Recipe
 from ovpass.errors import ModelError, OvpassError, SettingsError, TextError
+from ovpass.evaluation.corpus import read_text
 from ovpass.evaluation.options import WindowOptions
-from ovpass.evaluation.texts import read_text
 from ovpass.evaluation.tokenizer import load_tokenizer
 from ovpass.evaluation.windows import make_windows
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.note import read_note
-from ovpass.rewrite import transform
-from ovpass.settings import Rule, Settings
+from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import find_compressed_matmuls
+from ovpass.transformation.transform import transform
 from ovpass.verification.inputs import input_specs, make_inputs
 from tests.builders import attention_model, linear_model
 from tests.cli.command import LLAMA, contents

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from ovpass.convert.hugging_face_folder import infer_task
-from ovpass.convert.sources import find_source
+from ovpass.conversion.hugging_face_folder import infer_task
+from ovpass.conversion.sources import find_source
 from ovpass.errors import ModelError, SettingsError
 from tests.cli.command import LLAMA, MODELS, CommandLine, contents
 from tests.convert.gguf_files import write_gguf

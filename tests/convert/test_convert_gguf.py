@@ -13,13 +13,13 @@ import openvino as ov
 import openvino_genai
 import pytest
 
-from ovpass.convert.convert import convert_source
-from ovpass.convert.gguf_file import config_of, open_gguf
-from ovpass.convert.layers import LinearLayer, find_linear_layers
+from ovpass.conversion.convert import convert_source
+from ovpass.conversion.gguf_file import config_of, open_gguf
+from ovpass.conversion.linear_layers import LinearLayer, find_linear_layers
 from ovpass.errors import ModelError
+from ovpass.ir.model_graph import ModelGraph
 from ovpass.passes.packing import evaluate
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
-from ovpass.sites.model_graph import ModelGraph
 from tests.cli.command import CommandLine
 from tests.convert.gguf_files import BLOCKS, FFN, HEAD, HIDDEN, WORDS, weights_in, write_gguf
 
@@ -151,14 +151,14 @@ def test_what_genai_refuses_is_said_in_one_line(
     ovpass: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = write_gguf(tmp_path / "in.gguf")
-    monkeypatch.setattr("ovpass.convert.gguf._CONVERT", "sys.exit('not that one')")
+    monkeypatch.setattr("ovpass.conversion.gguf._CONVERT", "sys.exit('not that one')")
     assert "OpenVINO GenAI cannot convert it" in ovpass.refuse("convert", source, "-o", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["in.gguf"]
 
 
 def test_a_disk_that_is_full_is_named(ovpass: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_gguf(tmp_path / "in.gguf")
-    monkeypatch.setattr("ovpass.convert.gguf._CONVERT", "sys.exit('basic_ios::clear: iostream error')")
+    monkeypatch.setattr("ovpass.conversion.gguf._CONVERT", "sys.exit('basic_ios::clear: iostream error')")
     assert "on the disk of the output; make room" in ovpass.refuse("convert", source, "-o", tmp_path / "out")
 
 

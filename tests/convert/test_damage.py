@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ovpass.convert.convert import convert_source
-from ovpass.convert.hugging_face_folder import check_weights
-from ovpass.convert.nncf_weights import read_codebook
+from ovpass.compression.nncf_weights import read_codebook
+from ovpass.conversion.convert import convert_source
+from ovpass.conversion.hugging_face_folder import check_weights
 from ovpass.errors import ModelError, SettingsError
 from tests.cli.command import MODELS, CommandLine, contents
 from tests.convert.gguf_files import write_gguf
@@ -30,7 +30,7 @@ import sys
 from openvino_telemetry.main import Telemetry
 sent = []
 Telemetry.send_event = lambda self, *_, **__: sent.append(self.consent)
-from ovpass.convert.compress import compress_source
+from ovpass.compression.compress import compress_source
 compress_source(*sys.argv[1:])
 print(any(sent))
 """

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ovpass.convert.hugging_face_packed import Array, PackedCheckpoint
+from ovpass.conversion.hugging_face_packed import Array, PackedCheckpoint
 from ovpass.errors import ModelError
 
 K, N, GROUP = 64, 16, 32

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ovpass.convert.advice import ask_targets, fitting_group
-from ovpass.convert.layers import find_linear_layers, pick
-from ovpass.groups import PER_TOKEN
+from ovpass.compression.advice import ask_targets, fitting_group
+from ovpass.conversion.linear_layers import find_linear_layers, pick
+from ovpass.ir.model_graph import ModelGraph
 from ovpass.sites import find_compressed_matmuls
-from ovpass.sites.model_graph import ModelGraph
+from ovpass.targets.group_sizes import PER_TOKEN
 from tests.builders import linear_model, llama_model
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ovpass.convert.calibration import Calibration
-from ovpass.convert.modes import MODES, PER_CHANNEL
-from ovpass.convert.recipe import Recipe
+from ovpass.compression.calibration import Calibration
+from ovpass.compression.modes import MODES, PER_CHANNEL
+from ovpass.compression.recipe import Recipe
 from ovpass.errors import SettingsError
 
 

@@ -12,9 +12,9 @@ import pytest
 from openvino import Node
 from openvino import opset13 as op
 
-from ovpass.convert.compress import compress_source
-from ovpass.convert.recipe import Recipe
-from ovpass.convert.smooth import smooth
+from ovpass.compression.compress import compress_source
+from ovpass.compression.recipe import Recipe
+from ovpass.compression.smoothquant import smooth
 from ovpass.evaluation.reference import dequantized
 from tests.builders import llama_model
 from tests.convert.conftest import float_llama

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ovpass.convert.recipe import Recipe
-from ovpass.convert.specimen import refuse_useless, specimen
+from ovpass.compression.probe_layer import refuse_useless, specimen
+from ovpass.compression.recipe import Recipe
 from ovpass.errors import SettingsError
-from ovpass.settings import Rule, Settings
+from ovpass.settings.settings import Rule, Settings
 
 
 @pytest.mark.parametrize(

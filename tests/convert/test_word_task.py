@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ovpass.evaluation.corpus import read_text
 from ovpass.evaluation.harness import Harness
 from ovpass.evaluation.options import HarnessOptions
-from ovpass.evaluation.texts import read_text
 from ovpass.evaluation.tokenizer import Ids, Tokenizer
 from scripts import word_task
 from tests.cli.command import LLAMA

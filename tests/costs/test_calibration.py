@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ovpass.costs import calibration_of_this_cpu, load_calibration
-from ovpass.costs.calibration import FALLBACK, FOLDER, calibration_to_dict
 from ovpass.errors import SettingsError
+from ovpass.targets.costs import calibration_of_this_cpu, load_calibration
+from ovpass.targets.costs.calibration import FALLBACK, FOLDER, calibration_to_dict
 
 SHIPPED = sorted(FOLDER.glob("*.json"))
 

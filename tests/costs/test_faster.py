@@ -12,16 +12,16 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ovpass.costs import Calibration, Chosen, Constants, Shared, load_calibration
-from ovpass.costs.calibration import FALLBACK, FOLDER
 from ovpass.errors import SettingsError
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.runtime_options import GROUP_SIZE, write_option
-from ovpass.plan import QUANTIZE, SKIP, Decision, Plan
 from ovpass.planning import make_plan
 from ovpass.planning.faster import keep_faster
-from ovpass.settings import Rule, Settings, load_settings, settings_from_dict, settings_to_dict
+from ovpass.planning.plan import QUANTIZE, SKIP, Decision, Plan
+from ovpass.settings.settings import Rule, Settings, load_settings, settings_from_dict, settings_to_dict
 from ovpass.sites import find_compressed_matmuls
+from ovpass.targets.costs import Calibration, Chosen, Constants, Shared, load_calibration
+from ovpass.targets.costs.calibration import FALLBACK, FOLDER
 from tests.builders import linear_model, pair_model, shared_model
 from tests.cli.command import ENCODER, LLAMA, CommandLine
 

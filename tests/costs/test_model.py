@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovpass.costs import Calibration, Work, expected_ratio, load_calibration, product_time, site_work
-from ovpass.costs.calibration import EIGHT_BITS, FOLDER, FOUR_BITS, INT8
-from ovpass.costs.work import element_bits
 from ovpass.sites import find_compressed_matmuls
+from ovpass.targets.costs import Calibration, Work, expected_ratio, load_calibration, product_time, site_work
+from ovpass.targets.costs.calibration import EIGHT_BITS, FOLDER, FOUR_BITS, INT8
+from ovpass.targets.costs.work import element_bits
 from tests.builders import linear_model
 
 SHIPPED = [load_calibration(path) for path in sorted(FOLDER.glob("*.json"))]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ovpass.groups import PER_TOKEN
 from ovpass.targets import TARGETS
+from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.targets.known_issues import KNOWN_ISSUES, KnownIssue, known_issues
 from scripts.device_tables import cell
 from scripts.known_issues import page

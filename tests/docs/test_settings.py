@@ -12,9 +12,9 @@ import pytest
 
 import ovpass
 from ovpass.cli.main import cli
-from ovpass.groups import PER_TOKEN, format_group_size
-from ovpass.settings import LOWERINGS, TARGETS, Rule, Settings
+from ovpass.settings.settings import LOWERINGS, TARGETS, Rule, Settings
 from ovpass.targets import TARGETS as DEVICES
+from ovpass.targets.group_sizes import PER_TOKEN, format_group_size
 from tests.cli.command import ENCODER
 from tests.docs.tables import codes, sections
 from tests.documents import read

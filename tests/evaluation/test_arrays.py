@@ -10,8 +10,8 @@ import openvino as ov
 import pytest
 
 from ovpass.errors import OvpassError
-from ovpass.evaluation.arrays import ArraysReport, load_case
 from ovpass.evaluation.evaluate import evaluate
+from ovpass.evaluation.model_outputs import ArraysReport, load_case
 from ovpass.evaluation.options import Evaluation, HarnessOptions
 from tests.builders import linear_model
 from tests.cli.command import ENCODER, LLAMA

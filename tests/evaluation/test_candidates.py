@@ -9,7 +9,7 @@ import pytest
 from ovpass import Rule
 from ovpass.errors import SettingsError
 from ovpass.evaluation.candidates import parse_candidate
-from ovpass.groups import PER_TOKEN
+from ovpass.targets.group_sizes import PER_TOKEN
 
 
 def test_a_model_as_it_is() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import ovpass as package
 from ovpass import Settings
-from ovpass.report.runs import make_run
+from ovpass.reporting.runs import make_run
 from tests.cli.command import ENCODER, LLAMA, CommandLine
 from tests.evaluation.models import llama_folder
 from tests.ir.files import constants

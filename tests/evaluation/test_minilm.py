@@ -10,8 +10,8 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from ovpass.evaluation.arrays import Array, ArraysReport
 from ovpass.evaluation.evaluate import evaluate
+from ovpass.evaluation.model_outputs import Array, ArraysReport
 from ovpass.evaluation.options import Evaluation
 from ovpass.evaluation.tokenizer import load_tokenizer
 from tests.documents import ROOT

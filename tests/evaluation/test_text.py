@@ -13,10 +13,10 @@ from ovpass import Settings
 from ovpass.errors import ModelError
 from ovpass.evaluation.candidates import parse_candidate
 from ovpass.evaluation.evaluate import evaluate
+from ovpass.evaluation.language_model import Judged, TextReport
 from ovpass.evaluation.options import Evaluation
 from ovpass.evaluation.preparation import prepare, prepare_clean, prepare_reference
 from ovpass.evaluation.runner import Runner
-from ovpass.evaluation.text import Judged, TextReport
 from ovpass.evaluation.windows import Window
 from tests.builders import llama_model
 from tests.cli.command import LLAMA

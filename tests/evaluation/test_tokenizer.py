@@ -11,7 +11,7 @@ from tokenizers import Tokenizer as HuggingFace
 from tokenizers import decoders, models, pre_tokenizers, processors
 
 from ovpass.errors import TextError
-from ovpass.evaluation.texts import read_text
+from ovpass.evaluation.corpus import read_text
 from ovpass.evaluation.tokenizer import load_tokenizer
 from tests.cli.command import LLAMA
 

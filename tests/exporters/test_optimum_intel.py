@@ -12,7 +12,7 @@ import pytest
 import ovpass
 from ovpass.errors import OutputError
 from ovpass.integrations.optimum import KEY, PLAN, save_pretrained
-from ovpass.plan import load_plans
+from ovpass.planning.plan import load_plans
 
 DOCUMENT = Path(__file__).parents[2] / "docs/optimum-intel.md"
 

@@ -12,7 +12,7 @@ import pytest
 from openvino import opset13 as op
 
 import ovpass
-from ovpass.groups import PER_TOKEN
+from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.verification import Seen
 from tests.builders import linear_model
 from tests.documents import ROOT

@@ -12,8 +12,8 @@ import pytest
 import ovpass
 from ovpass.errors import OutputError, SettingsError
 from ovpass.integrations.optimum import KEY, PLAN, save_pretrained
-from ovpass.ir.output import write_text
-from ovpass.plan import load_plans
+from ovpass.planning.plan import load_plans
+from ovpass.support.atomic_output import write_text
 from tests.documents import ROOT
 
 MODELS = ROOT / "models"

@@ -19,13 +19,13 @@ from openvino.op.util import Variable, VariableInfo
 
 import ovpass
 from ovpass.errors import SettingsError
-from ovpass.explain import explain
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.runtime_options import GROUP_SIZE, LARGEST_GROUP_SIZE, read_option, write_option
-from ovpass.known_options import IGNORED, KV_CACHE, NO_CACHE, OBEYED, OPTIONS, show_value
-from ovpass.options_in_force import Surroundings, in_force, options_in_force
+from ovpass.planning.explain import explain
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets import TARGETS
+from ovpass.targets.effective_options import Surroundings, in_force, options_in_force
+from ovpass.targets.runtime_options import IGNORED, KV_CACHE, NO_CACHE, OBEYED, OPTIONS, show_value
 from ovpass.verification.simulated_gpu import _RECORDING, PROFILES, profile_for
 from tests.builders import linear_model, llama_model
 from tests.documents import ROOT, read

@@ -11,8 +11,8 @@ import openvino as ov
 from ovpass.ir.files import open_source
 from ovpass.passes import PassManager, passes_for
 from ovpass.planning import make_plan
-from ovpass.rewrite import Transformed, transform
-from ovpass.settings import Settings
+from ovpass.settings.settings import Settings
+from ovpass.transformation.transform import Transformed, transform
 from tests.passes.helpers import interface, structure
 
 

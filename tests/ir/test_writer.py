@@ -13,8 +13,8 @@ import pytest
 from openvino import opset13 as op
 
 from ovpass.errors import OutputError
-from ovpass.rewrite import strip_source, transform
-from ovpass.settings import Rule, Settings
+from ovpass.settings.settings import Rule, Settings
+from ovpass.transformation.transform import strip_source, transform
 from tests.builders import (
     finish,
     if_model,

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 import openvino as ov
 
-from ovpass.convert.onnx_file import convert_onnx
+from ovpass.conversion.onnx_file import convert_onnx
 from ovpass.evaluation.reference import Array
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ovpass.sites.codes import recoded
+from ovpass.formats.codes import recoded
 
 
 @pytest.mark.parametrize("channel_axis", [0, 1])

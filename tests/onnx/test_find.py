@@ -10,7 +10,7 @@ import openvino as ov
 import pytest
 
 from ovpass.ir.files import IrFile
-from ovpass.plan import describe_weights
+from ovpass.planning.plan import describe_weights
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls, find_sites
 from tests.onnx.models import (
     DYNAMIC,

@@ -17,7 +17,7 @@ from ovpass.evaluation.preparation import prepare_clean
 from ovpass.evaluation.reference import Array
 from ovpass.passes import Int8, PassManager, Restate
 from ovpass.passes.packing import evaluate
-from ovpass.settings import Rule
+from ovpass.settings.settings import Rule
 from ovpass.sites import find_compressed_matmuls
 from tests.onnx.models import (
     DYNAMIC,

@@ -10,7 +10,7 @@ import pytest
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from ovpass.planning import make_plan
-from ovpass.settings import Settings
+from ovpass.settings.settings import Settings
 from ovpass.sites import find_compressed_matmuls
 from ovpass.verification import Question, verify
 from tests.onnx.models import converted, feeds

@@ -12,7 +12,7 @@ import openvino as ov
 from ovpass import api
 from ovpass.evaluation.reference import Array
 from ovpass.planning import make_plan
-from ovpass.settings import Rule, Settings
+from ovpass.settings.settings import Rule, Settings
 from tests.targets.cases import merged
 
 GROUP_SIZE = "DYNAMIC_QUANTIZATION_GROUP_SIZE"

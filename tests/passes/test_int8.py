@@ -13,11 +13,11 @@ import pytest
 
 from ovpass import api
 from ovpass.errors import SettingsError
-from ovpass.groups import PER_TOKEN
 from ovpass.passes.packing import evaluate
 from ovpass.planning import make_plan
-from ovpass.settings import Rule, Settings
+from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import find_compressed_matmuls
+from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.verification import Seen
 from tests.builders import (
     FORMATS,

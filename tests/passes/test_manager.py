@@ -15,7 +15,7 @@ from ovpass import api
 from ovpass.errors import ModelError, OvpassError, PassError, PlanError
 from ovpass.passes import CapGroups, Emulate, Exempt, Int8, PassManager, Requantize, passes_for
 from ovpass.planning import make_plan
-from ovpass.settings import Rule, Settings
+from ovpass.settings.settings import Rule, Settings
 from tests.builders import linear_model, trio_model
 from tests.passes.helpers import nodes, structure
 

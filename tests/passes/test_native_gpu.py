@@ -11,13 +11,13 @@ import pytest
 
 from ovpass import api
 from ovpass.errors import SettingsError
-from ovpass.groups import PER_TOKEN
 from ovpass.passes import CapGroups, Exempt, PassManager
-from ovpass.plan import Decision, Plan
 from ovpass.planning import make_plan
-from ovpass.settings import Rule, Settings
+from ovpass.planning.plan import Decision, Plan
+from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets import GPU_XMX
+from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.verification import Seen
 from tests.builders import (
     FORMATS,

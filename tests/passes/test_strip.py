@@ -14,7 +14,7 @@ import pytest
 from ovpass import api
 from ovpass.errors import ModelError, SettingsError
 from ovpass.passes import Exempt, PassManager, Strip
-from ovpass.settings import Rule
+from ovpass.settings.settings import Rule
 from ovpass.sites import find_compressed_matmuls
 from tests.builders import (
     FORMATS,

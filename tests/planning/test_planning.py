@@ -8,12 +8,12 @@ import openvino as ov
 import pytest
 
 from ovpass.errors import ModelError, SettingsError
-from ovpass.groups import PER_TOKEN
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.runtime_options import GROUP_SIZE, LARGEST_GROUP_SIZE, write_option
-from ovpass.plan import Decision, Plan
 from ovpass.planning import make_plan
-from ovpass.settings import Rule, Settings
+from ovpass.planning.plan import Decision, Plan
+from ovpass.settings.settings import Rule, Settings
+from ovpass.targets.group_sizes import PER_TOKEN
 from tests.builders import encoder_model, linear_model, llama_model, pair_model, shared_model, swiglu_model, trio_model
 from tests.passes.helpers import structure
 

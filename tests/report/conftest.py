@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ovpass.report.page import write_report
+from ovpass.reporting.page import write_report
 from tests.cli.command import CommandLine
 from tests.report.browser import Browser, started
 from tests.report.made import HOSTILE, everything, names, side

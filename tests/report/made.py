@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ovpass.report.runs import Run, make_run
-from ovpass.report.side import Side
+from ovpass.reporting.runs import Run, make_run
+from ovpass.reporting.side import Side
 from ovpass.version import JSON_FORMAT
 
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">&amp;'\"<b>"

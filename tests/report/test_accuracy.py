@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from ovpass.plan import plan_from_dict, save_plans
-from ovpass.report.accuracy import accuracy
-from ovpass.report.judged import judged
-from ovpass.report.verdict import verdict
+from ovpass.planning.plan import plan_from_dict, save_plans
+from ovpass.reporting.accuracy import accuracy
+from ovpass.reporting.accuracy_matching import judged
+from ovpass.reporting.verdict import verdict
 from tests.report.made import bench, evaluate, header, inspect, names, plan, side, tune, verify
 
 NAMES = names(15)

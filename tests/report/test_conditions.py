@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from html import unescape
 
-from ovpass.report.conditions import conditions
-from ovpass.report.page import render
-from ovpass.report.verdict import verdict
+from ovpass.reporting.conditions import conditions
+from ovpass.reporting.page import render
+from ovpass.reporting.verdict import verdict
 from tests.report.made import bench, evaluate, everything, inspect, names, plan, side, tune, verify
 
 NAMES = names(15)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ovpass.identity import identify
+from ovpass.transformation.identity import identify
 from ovpass.version import JSON_FORMAT, __version__
 from tests.cli.command import ENCODER, LLAMA, CommandLine
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ovpass.report.page import write_report
+from ovpass.reporting.page import write_report
 from tests.report.browser import PHONE, WIDE, Browser
 from tests.report.made import HOSTILE, everything, names, plan, side, verify
 

@@ -8,17 +8,17 @@ from dataclasses import replace
 import pytest
 
 from ovpass.ir.files import open_source
-from ovpass.report.again import commands, files
-from ovpass.report.checks import RunError
-from ovpass.report.compare import compare
-from ovpass.report.map import draw_maps
-from ovpass.report.page import render, render_comparison
-from ovpass.report.rules import rules_for
-from ovpass.report.sites import left_out
-from ovpass.report.verdict import figures, verdict
-from ovpass.report.view import make_view
-from ovpass.report.words import change, interval, number
-from ovpass.selection import select
+from ovpass.reporting.checks import RunError
+from ovpass.reporting.compare import compare
+from ovpass.reporting.formatting import change, interval, number
+from ovpass.reporting.map import draw_maps
+from ovpass.reporting.page import render, render_comparison
+from ovpass.reporting.reproduction import commands, files
+from ovpass.reporting.rules import rules_for
+from ovpass.reporting.sites import left_out
+from ovpass.reporting.verdict import figures, verdict
+from ovpass.reporting.view import make_view
+from ovpass.settings.selection import select
 from ovpass.sites import CompressedMatMul, find_sites
 from tests.cli.command import LLAMA
 from tests.report.made import (

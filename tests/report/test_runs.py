@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from ovpass.report.checks import RunError
-from ovpass.report.page import render
-from ovpass.report.runs import load_run
-from ovpass.report.side import Side
+from ovpass.reporting.checks import RunError
+from ovpass.reporting.page import render
+from ovpass.reporting.runs import load_run
+from ovpass.reporting.side import Side
 from tests.report.made import (
     bench,
     evaluate,

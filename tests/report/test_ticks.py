@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovpass.report.page import render
-from ovpass.report.ticks import log_ticks
+from ovpass.reporting.page import render
+from ovpass.reporting.ticks import log_ticks
 from tests.report.made import names, plan, side, tune
 
 

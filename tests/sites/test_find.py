@@ -12,10 +12,10 @@ import pytest
 from openvino import opset13 as op
 
 from ovpass.ir.document import IrDocument
-from ovpass.plan import plan_from_dict
+from ovpass.ir.model_graph import ModelGraph
 from ovpass.planning import make_plan
+from ovpass.planning.plan import plan_from_dict
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls, find_sites
-from ovpass.sites.model_graph import ModelGraph
 from tests.builders import (
     FORMATS,
     WeightFormat,

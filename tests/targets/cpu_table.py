@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import openvino as ov
 
-from ovpass.groups import PER_TOKEN
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from ovpass.targets import CPU
+from ovpass.targets.group_sizes import PER_TOKEN
 from tests.builders import pair_model, tied_model, trio_model
 from tests.targets.cases import CHAINS, LENGTHS, PLAIN, SHAPES, Build, merged, weight_groups
 from tests.targets.compared import FILES, Compared, Groups

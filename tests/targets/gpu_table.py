@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ovpass.groups import PER_TOKEN
 from ovpass.ir.runtime_options import GROUP_SIZE
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from ovpass.targets import GPU_XMX
 from ovpass.targets.gpu_xmx import NO_KERNEL
+from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.verification import Seen
 from tests.builders import (
     attention_model,

@@ -12,8 +12,8 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from ovpass.cpu_features import has_amx
 from ovpass.sites import find_compressed_matmuls
+from ovpass.support.cpu_features import has_amx
 from ovpass.targets import CPU
 from tests.builders import if_model, linear_model, loop_model, tensor_iterator_model
 from tests.targets.compared import Compared

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from ovpass.groups import PER_TOKEN
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from ovpass.targets import GPU
+from ovpass.targets.group_sizes import PER_TOKEN
 from tests.builders import WeightFormat, linear_model
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import openvino as ov
 import pytest
 
-from ovpass.groups import PER_TOKEN
 from ovpass.planning.native import ModelOptions, verdict_in
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from ovpass.targets import GPU_XMX
 from ovpass.targets.gpu_xmx import NO_KERNEL
+from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.verification import Seen
 from tests.builders import (
     encoder_model,

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ovpass.plan import Plan
-from ovpass.tuning.bisect import Remembered, first_breaking, smallest_breaking
-from ovpass.tuning.switched import Choice, Cost, SwitchedModel
+from ovpass.planning.plan import Plan
+from ovpass.tuning.bisection import Remembered, first_breaking, smallest_breaking
+from ovpass.tuning.switched_model import Choice, Cost, SwitchedModel
 from tests.builders import PLANTED, llama_model, planted_llama, planted_name, save_planted
 from tests.cli.command import ENCODER, CommandLine, pair_folder
 from tests.cli.conftest import llama, ovpass

@@ -12,10 +12,10 @@ from ovpass.evaluation.preparation import CLEAN, Prepared
 from ovpass.evaluation.reference import Array, dequantized
 from ovpass.evaluation.runner import Runner
 from ovpass.evaluation.windows import Window
-from ovpass.groups import PER_TOKEN
 from ovpass.ir.files import IrFile, open_source
 from ovpass.sites import find_compressed_matmuls
-from ovpass.tuning.facts import activation_facts
+from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.tuning.activation_statistics import activation_facts
 from tests.cli.command import LLAMA
 
 TOKENS = Window(np.random.default_rng(0).integers(0, 320, 48), 47)

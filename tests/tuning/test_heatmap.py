@@ -10,7 +10,7 @@ import pytest
 from ovpass.errors import ExtraError, OutputError
 from ovpass.tuning.heatmap import HeatMap, heat_map, save_heat_map, shades
 from ovpass.tuning.sensitivity import Sensitivity, SensitivityReport
-from ovpass.tuning.switched import Cost
+from ovpass.tuning.switched_model import Cost
 from ovpass.tuning.units import Unit
 
 PNG = b"\x89PNG\r\n\x1a\n"

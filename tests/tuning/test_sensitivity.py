@@ -14,7 +14,7 @@ from ovpass.evaluation.comparison import compare_logits
 from ovpass.evaluation.options import Evaluation
 from ovpass.evaluation.preparation import CLEAN, Prepared
 from ovpass.evaluation.runner import Runner
-from ovpass.settings import Rule, Settings
+from ovpass.settings.settings import Rule, Settings
 from ovpass.tuning.experiment import Experiment, choice_of, experiment_settings
 from ovpass.tuning.sensitivity import Measure, Sensitivity, SensitivityReport, sensitivity
 from tests.builders import llama_model

@@ -18,7 +18,7 @@ import pytest
 
 from ovpass.errors import OutputError
 from ovpass.evaluation.options import Evaluation
-from ovpass.settings import Settings
+from ovpass.settings.settings import Settings
 from ovpass.tuning.experiment import Experiment, choice_of
 from ovpass.tuning.store import Store, default_folder
 from tests.cli.command import LLAMA, CommandLine

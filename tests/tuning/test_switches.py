@@ -16,10 +16,10 @@ from ovpass.evaluation.preparation import CLEAN, Prepared
 from ovpass.evaluation.reference import Array
 from ovpass.evaluation.runner import Runner
 from ovpass.evaluation.windows import Window
-from ovpass.groups import PER_TOKEN
 from ovpass.ir.files import open_source
 from ovpass.sites import find_compressed_matmuls
-from ovpass.tuning.switched import SwitchedModel
+from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.tuning.switched_model import SwitchedModel
 from ovpass.tuning.switches import EXACT, INPUT, add_switches, group_sizes, switchable
 from tests.builders import if_model, linear_model, llama_model, loop_model, pair_model, shared_model
 from tests.builders.chains import weights

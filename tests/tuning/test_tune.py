@@ -11,14 +11,14 @@ import openvino as ov
 import pytest
 
 from ovpass.errors import SettingsError
+from ovpass.evaluation.corpus import read_text
 from ovpass.evaluation.evaluate import evaluate
+from ovpass.evaluation.language_model import TextReport
 from ovpass.evaluation.options import Evaluation
-from ovpass.evaluation.text import TextReport
-from ovpass.evaluation.texts import read_text
-from ovpass.groups import PER_TOKEN
-from ovpass.plan import EXEMPT, QUANTIZE, Plan
-from ovpass.settings import Settings
+from ovpass.planning.plan import EXEMPT, QUANTIZE, Plan
+from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
+from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.tuning.budget import Budget, share_of_work, worth
 from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.tune import Tuned, tune

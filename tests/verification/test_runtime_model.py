@@ -10,8 +10,8 @@ import openvino as ov
 import pytest
 from openvino import opset13 as op
 
-from ovpass.groups import PER_TOKEN
 from ovpass.passes import Exempt, PassManager
+from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.verification import Seen
 from ovpass.verification.observation import TRACED_PASS
 from ovpass.verification.runtime_model import last_group, originals, readers_of

@@ -8,12 +8,12 @@ from pathlib import Path
 import openvino as ov
 import pytest
 
-from ovpass.cpu_features import has_amx
-from ovpass.groups import PER_TOKEN
 from ovpass.ir.runtime_options import GROUP_SIZE
-from ovpass.settings import Rule
+from ovpass.settings.settings import Rule
 from ovpass.sites import find_compressed_matmuls
+from ovpass.support.cpu_features import has_amx
 from ovpass.targets import CPU
+from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.verification import Question, verify
 from ovpass.verification.cpu import found_on_cpu
 from ovpass.verification.report import OTHERWISE

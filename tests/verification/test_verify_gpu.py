@@ -9,9 +9,9 @@ from pathlib import Path
 import openvino as ov
 import pytest
 
-from ovpass.groups import PER_TOKEN
-from ovpass.plan import load_plans
-from ovpass.settings import Rule
+from ovpass.planning.plan import load_plans
+from ovpass.settings.settings import Rule
+from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.verification import Question, Report, verify
 from ovpass.verification.simulated_gpu import _RECORDING, get_profile
 from tests.builders import if_model, linear_model, loop_model, pair_model, shared_model, trio_model

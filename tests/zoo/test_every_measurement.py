@@ -14,7 +14,7 @@ import pytest
 from ovpass.evaluation.windows import Window
 from ovpass.ir.files import IrFile
 from ovpass.tuning import experiment
-from ovpass.tuning.switched import SwitchedModel
+from ovpass.tuning.switched_model import SwitchedModel
 from ovpass.verification.inputs import input_specs, make_inputs
 from tests.cli.command import CommandLine, contents
 from tests.zoo.expected import FAMILIES, FIXED, REFUSED, refused

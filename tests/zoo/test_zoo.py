@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 import ovpass
-from ovpass.groups import PER_TOKEN
 from ovpass.ir.files import open_source
-from ovpass.loading import Loaded, load
-from ovpass.plan import QUANTIZE
 from ovpass.planning import plan_sites
+from ovpass.planning.plan import QUANTIZE
 from ovpass.sites import CompressedMatMul
+from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.transformation.loading import Loaded, load
 from ovpass.verification import Seen
 from ovpass.verification.report import SiteCheck, compare
 from tests.builders import linear_model

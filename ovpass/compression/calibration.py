@@ -1,0 +1,110 @@
+"""Inputs on which NNCF runs the model to see its activations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ovpass.errors import ModelError, SettingsError
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+_IDS, _TYPES = "input_ids", "token_type_ids"
+
+Ids = npt.NDArray[np.int64]
+Inputs = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """`samples` pieces of `tokens` tokens each.
+
+    `text` None takes the shipped one, `tokenizer` None the model's own folder for the tokenizer.
+    """
+
+    text: Path | None = None
+    tokenizer: Path | None = None
+    samples: int = 32
+    tokens: int = 128
+
+    def __post_init__(self) -> None:
+        if self.samples < 1 or self.tokens < 2:
+            raise SettingsError(f"{self.samples} samples of {self.tokens} tokens: take 1 or more, of at least 2 tokens")
+
+    def check_enough(self, fitted: int) -> None:
+        """Make sure that there are as many tokens as weights that share a scale, `fitted`.
+
+        Raises:
+            SettingsError: where there are fewer: many scales would fit them equally well.
+        """
+        tokens = self.samples * self.tokens
+        if tokens < fitted:
+            raise SettingsError(
+                f"samples: {self.samples} of {self.tokens} tokens are too few to calibrate on; take {fitted} tokens or "
+                "more in all, one for each of the weights that share a scale"
+            )
+
+    def read(self, folder: Path) -> list[Ids]:
+        """Token ids [tokens] of each sample; `folder` is the model's own.
+
+        Raises:
+            TextError: for a folder without a tokenizer, and a text that cannot be read or is too short.
+        """
+        from ovpass.evaluation.corpus import read_text  # noqa: PLC0415
+        from ovpass.evaluation.options import LANGUAGE_MODEL, WindowOptions  # noqa: PLC0415 - needed for a text only
+        from ovpass.evaluation.tokenizer import load_tokenizer  # noqa: PLC0415
+        from ovpass.evaluation.windows import make_windows  # noqa: PLC0415
+
+        # What models are evaluated on by default is not what they are fitted to.
+        evaluated = LANGUAGE_MODEL.count * LANGUAGE_MODEL.tokens
+        skip = 0 if self.text else -(-evaluated // self.tokens)
+        tokenizer = load_tokenizer(self.tokenizer or folder)
+        options = WindowOptions(self.samples, self.tokens, skip=skip)
+        return [window.ids for window in make_windows(read_text(self.text), tokenizer, options)]
+
+
+def check_runs(model: ov.Model, xml: Path, sample: Inputs) -> None:
+    """Make sure that the model can be run on samples like this one, which every method does that looks at activations.
+
+    Raises:
+        ModelError: where it cannot, as on more tokens than it has positions for.
+    """
+    import openvino as ov  # noqa: PLC0415
+
+    try:
+        ov.Core().compile_model(model, "CPU").create_infer_request().infer(dict(sample))
+    except Exception as error:  # OpenVINO has no class of its own for what it cannot run
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        tokens = sample[_IDS].shape[1]
+        raise ModelError(
+            f"{xml}: cannot be run on a sample of {tokens} tokens: {lines[-1]}; take a shorter --sequence-length if "
+            "the model has fewer positions"
+        ) from error
+
+
+def model_inputs(model: ov.Model, xml: Path, sample: Ids) -> Inputs:
+    """All inputs of the model for one sequence, the caches empty.
+
+    Raises:
+        ModelError: for a model that does not read token ids, or reads sequences of another length only.
+    """
+    from ovpass.verification.inputs import input_specs, make_inputs  # noqa: PLC0415 - brings OpenVINO along
+
+    inputs = dict(make_inputs(input_specs(model), len(sample)))
+    if _IDS not in inputs:
+        raise ModelError(
+            f"{xml}: has no input {_IDS}, and a text cannot be fed to it; compress it without "
+            "calibration (no --text, --smooth, --scale-estimation, --gptq or --lora-correction)"
+        )
+    if inputs[_IDS].shape != (1, len(sample)):
+        raise ModelError(f"{xml}: {_IDS} is {list(inputs[_IDS].shape)}; give that length as --sequence-length")
+    inputs[_IDS] = sample[np.newaxis].astype(inputs[_IDS].dtype)
+    if _TYPES in inputs:
+        inputs[_TYPES] = np.zeros_like(inputs[_TYPES])
+    return inputs

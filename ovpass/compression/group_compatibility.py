@@ -1,0 +1,104 @@
+"""Whether groups of weights and the groups of activations asked for go together, and which would."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ovpass.compression.advice import WEIGHT_GROUPS
+from ovpass.errors import SettingsError
+from ovpass.planning.resolve import check_rules, resolve
+from ovpass.settings.settings import Settings
+from ovpass.sites import CompressedMatMul
+from ovpass.targets import Target, get_target
+from ovpass.targets.fitting import GROUPS
+from ovpass.targets.group_sizes import format_group_size
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A site that no rule exempts, and the group size that it is to have; `fixed` by a rule."""
+
+    site: CompressedMatMul
+    group_size: int
+    fixed: bool
+
+    def served(self, target: Target) -> bool:
+        """Whether the target quantizes in just this group size."""
+        return target.verdict(self.site, self.group_size).group_size == self.group_size
+
+    def with_weights(self, group: int) -> _Asked:
+        """The same site, had its weights groups of that size; unchanged where they have none or cannot."""
+        if self.site.weight_group_size is None or self.site.k % group:
+            return self
+        zero_points = None if self.site.zero_point_group_size is None else group
+        return replace(self, site=replace(self.site, weight_group_size=group, zero_point_group_size=zero_points))
+
+    def with_activations(self, group_size: int) -> _Asked:
+        """The same site, were it to have that group size."""
+        return self if self.fixed else replace(self, group_size=group_size)
+
+
+def refuse_idle(sites: Sequence[CompressedMatMul], settings: Settings) -> None:
+    """Make sure that native settings quantize some of the sites, and that every rule picks one.
+
+    Raises:
+        SettingsError: where they do not, with group sizes that do.
+    """
+    check_rules(sites, settings)
+    if settings.lowering != "native":
+        return
+    target, asked = get_target(settings.target), _asked(sites, settings)
+    verdicts = [target.verdict(item.site, item.group_size) for item in asked]
+    if verdicts and not any(verdict.eligible for verdict in verdicts):
+        reason = Counter(verdict.reason for verdict in verdicts).most_common(1)[0][0]
+        ways = "; ".join(_ways(asked, target)) or "lowering emulate takes any"
+        raise SettingsError(
+            f"activation-group-size {_words(asked)}: {target.name} would quantize for none of {len(asked)} sites: "
+            f"{reason}; {ways}"
+        )
+
+
+def note_on_groups(sites: Sequence[CompressedMatMul], settings: Settings) -> list[str]:
+    """Which group sizes would let more of the sites have the activation groups asked for."""
+    if settings.lowering != "native":
+        return []
+    target, asked = get_target(settings.target), _asked(sites, settings)
+    served = _count(asked, target)
+    ways = _ways(asked, target) if served < len(asked) else []
+    if not ways:
+        return []
+    now = f"activation-group-size {_words(asked)}: {served} of {len(asked)} sites get it on {target.name}"
+    return [f"{now}; {'; '.join(ways)}"]
+
+
+def _asked(sites: Sequence[CompressedMatMul], settings: Settings) -> list[_Asked]:
+    usual = settings.group_size or get_target(settings.target).default_group_size
+    found = []
+    for item in resolve(sites, settings):
+        own = None if item.rule is None else item.rule.group_size
+        if not item.exempt:
+            found.append(_Asked(item.site, own or usual, own is not None))
+    return found
+
+
+def _words(asked: Sequence[_Asked]) -> str:
+    return " or ".join(str(format_group_size(size)) for size in dict.fromkeys(item.group_size for item in asked))
+
+
+def _count(asked: Sequence[_Asked], target: Target) -> int:
+    return sum(item.served(target) for item in asked)
+
+
+def _ways(asked: Sequence[_Asked], target: Target) -> list[str]:
+    """The groups of weights and of activations that serve the most sites, if more than now; of several the nearest."""
+    now, total, wanted = _count(asked, target), len(asked), max(item.group_size for item in asked)
+    weights = {size: _count([item.with_weights(size) for item in asked], target) for size in WEIGHT_GROUPS}
+    activations = {size: _count([item.with_activations(size) for item in asked], target) for size in GROUPS}
+    found = []
+    for what, counts in (("group-size {} for the weights", weights), ("activation-group-size {}", activations)):
+        most, _, size = max((count, -abs(size - wanted), size) for size, count in counts.items())
+        if most > now:
+            found.append(f"{what.format(format_group_size(size))} would let {most} of {total}")
+    return found

@@ -1,0 +1,63 @@
+"""One small layer in the format asked for, to know what devices do with it before a large model is compressed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ovpass.compression.advice import INTEGERS
+from ovpass.compression.nncf_weights import compress_weights
+from ovpass.compression.recipe import Recipe
+from ovpass.errors import SettingsError
+from ovpass.planning.int8 import weights_obstacle
+from ovpass.settings.settings import Settings
+from ovpass.sites import CompressedMatMul, find_compressed_matmuls
+from ovpass.targets import get_target
+from ovpass.targets.fitting import GROUPS
+
+_FEATURES = 32
+
+
+def refuse_useless(recipe: Recipe, settings: Settings) -> None:
+    """Make sure that the settings have some use for weights of the recipe's mode.
+
+    Raises:
+        SettingsError: where the lowering quantizes activations for no such weights on the target, naming modes for
+            which it does.
+    """
+    if obstacle := _obstacle(recipe, settings):
+        others = [mode for mode in INTEGERS if mode != recipe.mode and not _obstacle(Recipe(mode), settings)]
+        raise SettingsError(
+            f"mode {recipe.mode}: lowering {settings.lowering} quantizes no activation for such weights on "
+            f"{settings.target}: {obstacle}; take {' or '.join(others)}, or lowering emulate"
+        )
+
+
+def _obstacle(recipe: Recipe, settings: Settings) -> str | None:
+    """Why no layer in this mode would be quantized, whatever its size, or None."""
+    if settings.lowering == "native":
+        site, target = specimen(recipe), get_target(settings.target)
+        verdicts = [target.verdict(site, group_size) for group_size in GROUPS]
+        return None if any(verdict.eligible for verdict in verdicts) else verdicts[0].reason
+    # Rules can leave such layers out and take the others; how, is seen when all of them are planned.
+    if settings.lowering == "int8" and not settings.requantize and not settings.rules:
+        return weights_obstacle(specimen(recipe), settings.target)
+    return None
+
+
+def specimen(recipe: Recipe) -> CompressedMatMul:
+    """A layer of the recipe's mode and group size, the refinements left out: they change values, not the form."""
+    import openvino as ov  # noqa: PLC0415
+    from openvino import opset13 as op  # noqa: PLC0415
+
+    k = 32 * (recipe.weight_group or 4)
+    values = np.random.default_rng(0).standard_normal((_FEATURES, k)).astype(np.float32)
+    activation = op.parameter(ov.PartialShape([-1, k]), np.float32, name="activation")
+    product = op.matmul(activation, op.constant(values), transpose_a=False, transpose_b=True)
+    plain = Recipe(recipe.mode, recipe.group_size, all_layers=recipe.format.mixed, codebook=recipe.codebook)
+    inputs = [{"activation": values}] if recipe.format.needs_text else None
+    model = ov.Model([op.result(product)], [activation])
+    compressed, _ = compress_weights(model, Path("specimen"), plain, [], inputs, bars=False)
+    (site,) = find_compressed_matmuls(compressed)
+    return site

@@ -1,0 +1,128 @@
+"""How weights are to be compressed: validated before anything is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovpass.compression.modes import BACKUPS, FALLBACKS, MODES, PER_CHANNEL, Mode
+from ovpass.errors import SettingsError
+from ovpass.settings.selection import Selector
+from ovpass.support.choices import check_choice
+
+_REFINEMENTS = ("awq", "scale_estimation", "gptq")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A mode and its options; None leaves what NNCF takes for the mode.
+
+    `group_size` counts elements of K that share a scale, PER_CHANNEL for all. `group_size_fallback` says what becomes
+    of layers whose K it does not divide: "error", "adjust" (a group of their own) or "ignore" (left as they are).
+    `ratio` (0 to 1) of the weights get the mode, layer by layer, the others `backup_mode`. `ignore` are patterns of
+    the selection grammar. `codebook` is a .npy of one ascending row. `smooth` (above 0, below 1) is how much of the
+    outliers in activations goes to the weights beforehand, see ovpass/compression/smoothquant.py.
+
+    Raises:
+        SettingsError: for options that do not go with the mode or with each other.
+    """
+
+    mode: str = "int8_sym"
+    group_size: int | None = None
+    group_size_fallback: str = "error"
+    ratio: float | None = None
+    all_layers: bool = False
+    backup_mode: str | None = None
+    awq: bool = False
+    scale_estimation: bool = False
+    gptq: bool = False
+    lora_correction: bool = False
+    codebook: Path | None = None
+    smooth: float | None = None
+    ignore: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_choice("mode", self.mode, tuple(MODES))
+        check_choice("group-size-fallback", self.group_size_fallback, FALLBACKS)
+        if self.backup_mode is not None:
+            check_choice("backup-mode", self.backup_mode, BACKUPS)
+        for pattern in self.ignore:
+            Selector(pattern)
+        self._check_group()
+        self._check_mixture()
+        self._check_refinements()
+        self._check_codebook()
+        if self.smooth is not None and not 0 < self.smooth < 1:
+            raise SettingsError(f"smooth {self.smooth}: give a strength above 0 and below 1; 0.5 is a good start")
+
+    @property
+    def format(self) -> Mode:
+        """What is known of the mode."""
+        return MODES[self.mode]
+
+    @property
+    def weight_group(self) -> int | None:
+        """Elements of K that share a scale, None for all of them."""
+        group = self.format.group_size if self.group_size is None else self.group_size
+        return None if group == PER_CHANNEL else group
+
+    @property
+    def refinements(self) -> tuple[str, ...]:
+        """The methods that fit the weights to activations."""
+        chosen = [name for name in (*_REFINEMENTS, "lora_correction") if getattr(self, name)]
+        return tuple(name.replace("_", "-") for name in chosen)
+
+    @property
+    def needs_text(self) -> bool:
+        """Whether the model has to be run on a text; AWQ alone does without."""
+        return self.smooth is not None or self.format.needs_text or any(name != "awq" for name in self.refinements)
+
+    @property
+    def can_fit_weights(self) -> bool:
+        """Whether the weights could be fitted to a text: a ratio below 1 is divided by what activations tell."""
+        return self.format.needs_text or bool(self.refinements) or (self.ratio is not None and self.ratio < 1)
+
+    @property
+    def can_use_text(self) -> bool:
+        """Whether a text would change anything."""
+        return self.smooth is not None or self.can_fit_weights
+
+    def _check_group(self) -> None:
+        mode = self.format
+        if self.group_size is not None and self.group_size != PER_CHANNEL and self.group_size < 1:
+            raise SettingsError(f"group-size {self.group_size}: give a number of weights, or per-channel")
+        if mode.fixed_group and self.group_size not in (None, mode.group_size):
+            given = "per-channel" if self.group_size == PER_CHANNEL else self.group_size
+            own = "per channel" if mode.group_size == PER_CHANNEL else f"in groups of {mode.group_size}"
+            raise SettingsError(
+                f"group-size {given}: mode {self.mode} is {own}, always; leave it out or take another mode"
+            )
+        if mode.fixed_group and self.group_size_fallback == "adjust":
+            raise SettingsError(f"group-size-fallback adjust: mode {self.mode} has one group size, which cannot change")
+
+    def _check_mixture(self) -> None:
+        given = {"ratio": self.ratio is not None, "all-layers": self.all_layers, "backup-mode": self.backup_mode}
+        if not self.format.mixed:
+            for name, value in given.items():
+                if value:
+                    raise SettingsError(f"{name}: mode {self.mode} treats every layer alike; leave it out")
+        # NNCF takes a ratio of 0 for 1.
+        if self.ratio is not None and not 0 < self.ratio <= 1:
+            raise SettingsError(f"ratio {self.ratio}: give the share of weights in {self.mode}, above 0 and up to 1")
+
+    def _check_refinements(self) -> None:
+        for name in self.refinements:
+            takes = self.format.corrected if name == "lora-correction" else self.format.refined
+            if not takes:
+                modes = [m.name for m in MODES.values() if (m.corrected if name == "lora-correction" else m.refined)]
+                raise SettingsError(f"{name}: mode {self.mode} does not take it; {', '.join(modes)} do")
+        if self.gptq and self.lora_correction:
+            raise SettingsError("gptq and lora-correction do not go together; choose one")
+
+    def _check_codebook(self) -> None:
+        if self.format.needs_codebook and self.codebook is None:
+            raise SettingsError(f"mode {self.mode} needs a codebook: name a .npy of its values, or take cb4")
+        if self.codebook is not None and "codebook" not in self.mode:
+            raise SettingsError(
+                f"codebook: mode {self.mode} has none of its own; modes codebook and adaptive_codebook do"
+            )

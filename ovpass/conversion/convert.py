@@ -1,0 +1,167 @@
+"""From the formats that models are published in to a model folder of OpenVINO GenAI and optimum-intel."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from ovpass.conversion.gguf import convert_gguf
+from ovpass.conversion.hugging_face import convert_hugging_face
+from ovpass.conversion.isolated_process import offline
+from ovpass.conversion.linear_layers import find_linear_layers
+from ovpass.conversion.sources import GGUF, HUGGING_FACE, ConversionSource, find_source, holds_ir
+from ovpass.conversion.tokenizers import carry_tokenizer, is_converted
+from ovpass.errors import ModelError, OutputError, SettingsError
+from ovpass.ir.files import IrFile, open_source
+from ovpass.planning.plan import describe_weights
+from ovpass.support.atomic_output import publish, staging
+from ovpass.transformation.destination import refuse_link
+from ovpass.transformation.run_notes import FILE_NAME
+from ovpass.transformation.transform import Progress
+
+_OF_A_MODEL = (
+    "openvino_*", "*config*.json", "*token*", "vocab.*", "merges.txt", "chat_template*", "*.model", "model_index.json",
+    "LICENSE*", "NOTICE*", FILE_NAME,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Layers:
+    """`count` linear layers of a kind with weights alike, in words; `compressed` ones are sites."""
+
+    kind: str
+    weights: str
+    compressed: bool
+    count: int
+
+
+@dataclass(frozen=True)
+class ConvertedModel:
+    """One model that was made; `bytes` is the size of its .bin."""
+
+    key: str
+    bytes: int
+    ops: int
+    layers: tuple[Layers, ...]
+
+    @property
+    def sites(self) -> int:
+        """MatMuls with compressed weights."""
+        return sum(layers.count for layers in self.layers if layers.compressed)
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What was written, and what is to be said of it; `task` is the exporter's, where there is one."""
+
+    output: Path
+    kind: str
+    task: str | None
+    tokenizer: bool
+    models: tuple[ConvertedModel, ...]
+    notes: tuple[str, ...]
+
+
+def convert_source(
+    source: Path | str,
+    output: Path | str,
+    *,
+    task: str | None = None,
+    weight_format: str | None = None,
+    exact: bool = False,
+    trust_remote_code: bool = False,
+    overwrite: bool = False,
+    progress: Progress = lambda _: None,
+) -> Converted:
+    """Convert a GGUF file, a Hugging Face folder or an ONNX model to the model folder `output`, never by network.
+
+    `task` and `weight_format` ("fp16", the default, or "fp32") are for Hugging Face folders. `exact` dequantizes a GGUF
+    file to f16 instead of carrying its integers over as GenAI does.
+
+    Raises:
+        OvpassError: its children for a bad source, setting or place, and for packages that are missing; then nothing
+            is written.
+    """
+    found = find_source(source)
+    _check_options(found, exact=exact, hugging_face=[task, weight_format, trust_remote_code or None])
+    destination = _check_place(found, Path(output), overwrite)
+    with offline(), staging(destination) as staged:
+        folder = staged / "output"
+        folder.mkdir()
+        if found.kind == GGUF:
+            notes = convert_gguf(found.model, folder, exact=exact, progress=progress)
+        elif found.kind == HUGGING_FACE:
+            task, notes = convert_hugging_face(
+                found.model, folder, task, weight_format, trust=trust_remote_code, progress=progress
+            )
+        else:
+            from ovpass.conversion.onnx_file import convert_onnx  # noqa: PLC0415 - brings OpenVINO along
+
+            notes = convert_onnx(found.model, folder, progress)
+            notes += carry_tokenizer(found.root if found.root.is_dir() else None, folder, progress)
+        done = _describe(found, folder, destination, task, notes)
+        publish(folder, destination)
+    return done
+
+
+def _check_options(source: ConversionSource, *, exact: bool, hugging_face: list[object]) -> None:
+    if exact and source.kind != GGUF:
+        raise SettingsError(f"exact: is for GGUF files; {source.model} is {source.kind}")
+    if source.kind != HUGGING_FACE and any(value is not None for value in hugging_face):
+        raise SettingsError(
+            f"task, weight-format and trust-remote-code are for Hugging Face folders; {source.model} is {source.kind}"
+        )
+
+
+def _check_place(source: ConversionSource, output: Path, overwrite: bool) -> Path:
+    """Refuse an output that would harm the source, or anything that is not a model of ours."""
+    if output.suffix in (".xml", ".bin"):
+        raise OutputError(f"{output}: the output is a model folder; leave {output.suffix} out")
+    target, root = output.resolve(), source.root.resolve()
+    if target == root or target in root.parents or (root.is_dir() and root in target.parents):
+        raise OutputError(f"{output}: is, holds or lies in the source; write to another place")
+    refuse_link(output)
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return output
+    if not overwrite:
+        raise OutputError(f"{output}: exists already; choose another place or allow overwriting (--overwrite)")
+    if not output.is_dir():
+        raise OutputError(f"{output}: is a file, and a model folder cannot take its place")
+    files = [path for path in sorted(output.rglob("*")) if path.is_symlink() or not path.is_dir()]
+    if not holds_ir(output):
+        raise OutputError(f"{output}: holds no model that could be overwritten; choose another place, or empty it")
+    foreign = [path for path in files if not any(fnmatch(path.name, pattern) for pattern in _OF_A_MODEL)]
+    if foreign:
+        raise OutputError(
+            f"{output}: holds {foreign[0].relative_to(output)}, which is not of a converted model and would be lost; "
+            "choose another place, or empty it"
+        )
+    return output
+
+
+def _describe(
+    source: ConversionSource, folder: Path, destination: Path, task: str | None, notes: list[str]
+) -> Converted:
+    """Look at what was written as any reader would."""
+    models = tuple(_describe_model(ir) for ir in open_source(folder).models)
+    if not any(model.layers for model in models):
+        raise ModelError(
+            f"{source.model}: has no MatMul whose weights ovpass can follow to constants, as OpenVINO converts it"
+        )
+    return Converted(destination, source.kind, task, is_converted(folder), models, tuple(notes))
+
+
+def _describe_model(ir: IrFile) -> ConvertedModel:
+    document = ir.document()
+    graph = document.graph
+    types: Mapping[str, str] = {
+        graph.name(index): graph.element_type(index) for index, kind in enumerate(graph.types) if kind == "Constant"
+    }
+    counted = Counter((site.kind, describe_weights(site), True) for site in ir.sites(document))
+    linear = find_linear_layers(graph)
+    counted.update((layer.kind, f"{types[layer.weights]} {layer.n}x{layer.k}", False) for layer in linear)
+    layers = tuple(Layers(*key, count) for key, count in counted.items())
+    return ConvertedModel(ir.key, ir.bin.stat().st_size, document.ops, layers)

@@ -1,0 +1,142 @@
+"""What a Hugging Face folder says of its model, checked without PyTorch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ovpass.conversion.sources import CONFIG, PIPELINE, WEIGHTS
+from ovpass.errors import ModelError, SettingsError
+
+PACKED_METHODS = ("gptq", "awq")
+_EXPORTED_METHODS = ("bitnet", "mxfp4")
+"""Quantized checkpoints that optimum-intel exports by itself."""
+_TASKS = {
+    "ForCausalLM": "text-generation-with-past",
+    "LMHeadModel": "text-generation-with-past",
+    "ForMaskedLM": "fill-mask",
+    "ForSequenceClassification": "text-classification",
+    "ForTokenClassification": "token-classification",
+    "ForQuestionAnswering": "question-answering",
+    "ForImageClassification": "image-classification",
+    "ForAudioClassification": "audio-classification",
+    "ForConditionalGeneration": "text2text-generation-with-past",
+    "Model": "feature-extraction",
+}
+_TRANSLATORS = ("MarianMTModel",)
+"""Classes whose names end like those of bare encoders."""
+_SPEECH, _PICTURES = "automatic-speech-recognition-with-past", "image-text-to-text"
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json, or model_index.json of a pipeline.
+
+    Raises:
+        ModelError: where it cannot be read, or names no model.
+    """
+    path = folder / (CONFIG if (folder / CONFIG).is_file() else PIPELINE)
+    config = _read_json(path)
+    if path.name == CONFIG and not isinstance(config.get("model_type"), str):
+        raise ModelError(f"{path}: has no model_type, so that nobody can tell what to export")
+    return config
+
+
+def check_weights(folder: Path) -> None:
+    """Make sure that all files of weights are there, and whole as far as their headers tell.
+
+    Raises:
+        ModelError: naming the file.
+    """
+    for index in sorted(folder.rglob("*.index.json")):
+        _check_parts(index)
+    for path in sorted(folder.rglob("*.safetensors")):
+        _check_safetensors(path)
+    if not any(any(folder.rglob(pattern)) for pattern in WEIGHTS):
+        raise ModelError(f"{folder}: has no weights ({' or '.join(WEIGHTS)})")
+
+
+def _check_parts(index: Path) -> None:
+    # Downloads often leave out the .bin files, but not their index; the exporters take safetensors first.
+    if ".safetensors." not in index.name and any(index.parent.glob(WEIGHTS[0])):
+        return
+    parts = _read_json(index).get("weight_map", {})
+    if not isinstance(parts, dict) or not all(isinstance(name, str) for name in parts.values()):
+        raise ModelError(f"{index}: its weight_map does not say which file each tensor is in; download it again")
+    if missing := sorted(name for name in set(parts.values()) if not (index.parent / name).is_file()):
+        raise ModelError(f"{index}: names {missing[0]}, which is not there ({len(missing)} missing); download it")
+
+
+def _check_safetensors(path: Path) -> None:
+    """Length of the header in 8 bytes, the header in JSON, then the tensors (huggingface/safetensors, README)."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if length > size:
+                raise ValueError("its header is cut off")
+            header = json.loads(stream.read(length))
+        ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise ModelError(f"{path}: is not a complete safetensors file: {error}; download it again") from error
+    if size < (whole := 8 + length + max(ends, default=0)):
+        raise ModelError(f"{path}: is cut off: {size} bytes of {whole}; download it again")
+
+
+def quantization(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The checkpoint's quantization where it has to be unpacked first, None for what optimum-intel takes as it is.
+
+    Raises:
+        ModelError: for a method that neither can export.
+    """
+    found = config.get("quantization_config")
+    if not found:
+        return None
+    if not isinstance(found, dict):
+        raise ModelError(f"{CONFIG}: quantization_config is no JSON object; download it again")
+    method = str(found.get("quant_method")).lower()
+    if method not in (*PACKED_METHODS, *_EXPORTED_METHODS):
+        raise ModelError(
+            f"{CONFIG}: weights quantized by {method!r} cannot be exported, only {', '.join(PACKED_METHODS)}, "
+            f"{', '.join(_EXPORTED_METHODS)}; start from the model before that quantization"
+        )
+    return found if method in PACKED_METHODS else None
+
+
+def infer_task(config: Mapping[str, Any]) -> str:
+    """The exporter's task, by the name of the model's class.
+
+    Raises:
+        SettingsError: where that tells nothing.
+    """
+    classes = config.get("architectures")
+    name = str(classes[0]) if isinstance(classes, list) and classes else ""
+    if name in _TRANSLATORS:
+        return "text2text-generation-with-past"
+    known = (task for ending, task in _TASKS.items() if name.endswith(ending))
+    if (task := next(known, None)) is None:
+        what = f"class {name}" if name else str(config.get("_class_name", "no class that is named"))
+        usual = "text-to-image" if "_class_name" in config else "text-generation-with-past"
+        raise SettingsError(f"task: {what} does not tell it; name it, as in --task {usual}")
+    if name.endswith("ForConditionalGeneration"):
+        if config.get("model_type") == "whisper":
+            return _SPEECH
+        if "vision_config" in config:
+            return _PICTURES
+    return task
+
+
+def needs_remote_code(folder: Path, config: Mapping[str, Any]) -> bool:
+    """Whether the folder brings Python code of its own; a name alone is left from where transformers got the model."""
+    return bool(config.get("auto_map")) and any(folder.glob("*.py"))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path}: is not a JSON object")
+    return content

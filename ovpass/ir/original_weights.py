@@ -1,0 +1,47 @@
+"""What a .bin still holds from before ovpass changed its model, noted in the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from ovpass.ir.constants import Slot
+from ovpass.ir.metadata import Metadata
+from ovpass.ir.note import damaged, extend_note, read_note
+
+_SECTION = "weights"
+
+
+@dataclass(frozen=True)
+class EarlierWeights:
+    """Constants by name that the .xml no longer mentions, and the length of the .bin in bytes then."""
+
+    slots: Mapping[str, Slot]
+    size: int
+
+
+def note_earlier(metadata: Metadata, earlier: EarlierWeights) -> None:
+    """Let `strip` find those constants, and where the .bin ended."""
+    extend_note(metadata, _SECTION, asdict(earlier))
+
+
+def read_earlier(metadata: Metadata) -> EarlierWeights | None:
+    """What was noted; None in a model that is as it was, or whose weights were written anew.
+
+    Raises:
+        ModelError: for a note that is damaged.
+    """
+    noted = (read_note(metadata) or {}).get(_SECTION)
+    if noted is None:
+        return None
+    try:
+        slots = {
+            str(name): Slot(int(slot["offset"]), int(slot["size"]), str(slot["element_type"]), tuple(slot["shape"]))
+            for name, slot in noted["slots"].items()
+        }
+        size = int(noted["size"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise damaged(metadata, f"does not tell of the weights: {error!r}") from error
+    if size < 0:
+        raise damaged(metadata, f"tells of weights of {size} bytes")
+    return EarlierWeights(slots, size)

@@ -1,0 +1,312 @@
+"""The plan: one decision, with its reason, for every site of a model. Plain data, readable and editable."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ovpass.errors import PlanError, SettingsError
+from ovpass.settings.settings import EXEMPTIONS, Settings, settings_from_dict, settings_to_dict, what_is_wrong
+from ovpass.sites import KINDS, CompressedMatMul
+from ovpass.support.formatting import counted
+from ovpass.targets.group_sizes import format_group_size, group_fits, parse_group_size
+
+QUANTIZE, EXEMPT, SKIP = "quantize", "exempt", "skip"
+
+_SHOWN_DIFFERENCES = 5
+_METHODS = {QUANTIZE: ("cap", "requantize"), EXEMPT: EXEMPTIONS[1:], SKIP: ()}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What happens to one site, and why.
+
+    `group_size` is the one that will really be used. `method` says how it is brought about where the site itself
+    is changed: the kind of exemption, "cap" or "requantize". `restate` tells that the site is first written in
+    OpenVINO's own compressed form. `weights` identifies the site's weights, so that a
+    plan is not applied to another model. `expected_ratio` is the time expected of it by the default's, None where
+    nobody asked or it cannot be told.
+    """
+
+    name: str
+    action: str
+    reason: str
+    kind: str
+    layer: int | None
+    weights: str
+    group_size: int | None = None
+    method: str | None = None
+    threshold: int | None = None
+    axis: int | None = None
+    symmetric: bool | None = None
+    expected_ratio: float | None = None
+    restate: bool | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Decisions for all sites of one model, and what the model as a whole needs.
+
+    `model_group_size` is written into the IR for the plugin (0 switches its own quantization off).
+    `run_environment` are environment variables and `run_properties` compile properties to run the model with.
+    `evidence` holds the measurements that the plan was chosen by.
+    """
+
+    settings: Settings
+    decisions: tuple[Decision, ...]
+    model_group_size: int
+    run_environment: dict[str, str] = field(default_factory=dict)
+    run_properties: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+    def chosen(self, action: str) -> list[Decision]:
+        """The decisions with that action."""
+        return [decision for decision in self.decisions if decision.action == action]
+
+    def counts(self) -> dict[str, int]:
+        """How many sites are quantized, exempt and skipped."""
+        found = Counter(decision.action for decision in self.decisions)
+        return {action: found[action] for action in (QUANTIZE, EXEMPT, SKIP)}
+
+    def check_fits(self, sites: Sequence[CompressedMatMul]) -> None:
+        """Make sure that the plan is for a model with just these sites.
+
+        Raises:
+            PlanError: naming the first differences, and for groups that cannot be emulated on the site.
+        """
+        planned = {decision.name: decision.weights for decision in self.decisions}
+        present = {site.name: describe_weights(site) for site in sites}
+        differences = [
+            *(f"{name} is not in the model" for name in planned.keys() - present.keys()),
+            *(f"{name} is not in the plan" for name in present.keys() - planned.keys()),
+            *(
+                f"{name} has {present[name]} weights, planned {weights}"
+                for name, weights in planned.items()
+                if present.get(name, weights) != weights
+            ),
+        ]
+        if differences:
+            shown = "; ".join(sorted(differences)[:_SHOWN_DIFFERENCES])
+            raise PlanError(
+                f"the plan is for another model: {counted(len(differences), 'site differs', 'sites differ')}: {shown}; "
+                "make a new plan with 'ovpass plan'"
+            )
+        if self.settings.lowering == "emulate":
+            by_name = {site.name: site for site in sites}
+            for decision in self.chosen(QUANTIZE):
+                _check_emulated(decision, by_name[decision.name], self.settings.target)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for YAML and JSON; `plan_from_dict` reads it back to an equal plan."""
+        return {
+            "settings": settings_to_dict(self.settings),
+            "model_group_size": format_group_size(self.model_group_size),
+            "run_environment": dict(self.run_environment),
+            "run_properties": dict(self.run_properties),
+            "notes": list(self.notes),
+            **({"evidence": self.evidence} if self.evidence else {}),
+            "decisions": [decision_to_dict(decision) for decision in self.decisions],
+        }
+
+    def save(self, path: Path | str) -> None:
+        """Write the plan as YAML.
+
+        Raises:
+            OutputError: where the file cannot be written.
+        """
+        save_plans({"": self}, path)
+
+    @staticmethod
+    def load(path: Path | str) -> Plan:
+        """Read a plan of one model.
+
+        Raises:
+            PlanError: where the file is no plan, or is one of several models.
+        """
+        plans = load_plans(path)
+        if list(plans) != [""]:
+            raise PlanError(f"{path}: holds the plans of several models: {', '.join(plans)}")
+        return plans[""]
+
+
+def _check_emulated(decision: Decision, site: CompressedMatMul, target: str) -> None:
+    """An edited group or axis would otherwise show when the model runs."""
+    axis, rank, group = -1 if decision.axis is None else decision.axis, site.activation_rank, decision.group_size or 0
+    if rank is None or not -rank <= axis < rank:
+        raise PlanError(f"{decision.name}: the activation has no axis {axis}")
+    length = site.axis_length(axis)
+    if not group_fits(group, length, target):
+        shown = "known at run time only" if length is None else length
+        raise PlanError(f"{decision.name}: group size {group} does not divide axis {axis}, whose length is {shown}")
+
+
+def describe_weights(site: CompressedMatMul) -> str:
+    """A site's weights in words: `u4 asymmetric g32 576x1536` (N x K)."""
+    symmetry = "symmetric" if site.symmetric else "asymmetric"
+    group = f"g{site.weight_group_size}" if site.weight_group_size else "per-channel"
+    codebook = "codebook " if site.codebook else ""
+    return f"{codebook}{site.weight_type} {symmetry} {group} {site.n}x{site.k}"
+
+
+def decide(site: CompressedMatMul, action: str, reason: str, **details: Any) -> Decision:
+    """A Decision on `site`; `details` are the remaining fields of Decision."""
+    return Decision(
+        name=site.name,
+        action=action,
+        reason=reason,
+        kind=site.kind,
+        layer=site.layer,
+        weights=describe_weights(site),
+        **details,
+    )
+
+
+def decision_to_dict(decision: Decision) -> dict[str, Any]:
+    """Plain data; what is None is left out, `group_size` apart."""
+    plain = {
+        key: value
+        for key, value in dataclasses.asdict(decision).items()
+        if value is not None or key in ("group_size", "layer")
+    }
+    plain["group_size"] = None if decision.group_size is None else format_group_size(decision.group_size)
+    return plain
+
+
+def plan_from_dict(data: object) -> Plan:
+    """Build a Plan from plain data.
+
+    Raises:
+        PlanError: where keys are missing, unknown or wrong.
+    """
+    try:
+        return _structure(data)
+    except (SettingsError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PlanError(f"not an ovpass plan: {error!s}") from error
+
+
+def save_plans(plans: dict[str, Plan], path: Path | str) -> None:
+    """Write the plans of a folder's models (by relative path) or of one model (under "").
+
+    Raises:
+        OutputError: where the file cannot be written.
+    """
+    import yaml  # noqa: PLC0415
+
+    from ovpass.support.atomic_output import write_text  # noqa: PLC0415
+
+    single = list(plans) == [""]
+    body = plans[""].to_dict() if single else {"models": {key: plan.to_dict() for key, plan in plans.items()}}
+    write_text(Path(path), yaml.safe_dump(body, sort_keys=False, width=110))
+
+
+def load_plans(path: Path | str) -> dict[str, Plan]:
+    """Read what `save_plans` wrote.
+
+    Raises:
+        PlanError: naming the file and what is wrong with it.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"{path}: cannot be read as a plan: {what_is_wrong(error)}") from error
+    try:
+        return plans_from_text(text)
+    except PlanError as error:
+        raise PlanError(f"{path}: {error}") from error
+
+
+def plans_from_text(text: str) -> dict[str, Plan]:
+    """The plans in the text of a file that `save_plans` wrote.
+
+    Raises:
+        PlanError: saying what is wrong with it.
+    """
+    import yaml  # noqa: PLC0415
+
+    try:
+        data = yaml.load(text, Loader=_fastest_loader())
+    except yaml.YAMLError as error:
+        raise PlanError(f"cannot be read as a plan: {what_is_wrong(error)}") from error
+    if isinstance(data, dict) and isinstance(data.get("models"), dict):
+        return {str(key): plan_from_dict(value) for key, value in data["models"].items()}
+    return {"": plan_from_dict(data)}
+
+
+def total_counts(plans: Iterable[Plan]) -> dict[str, int]:
+    """The counts of several plans, added up."""
+    total: Counter[str] = Counter({QUANTIZE: 0, EXEMPT: 0, SKIP: 0})
+    for plan in plans:
+        total.update(plan.counts())
+    return dict(total)
+
+
+def _fastest_loader() -> Any:
+    import yaml  # noqa: PLC0415
+
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _structure(data: object) -> Plan:
+    if not isinstance(data, dict) or "decisions" not in data:
+        raise ValueError("it has no decisions")
+    unknown = data.keys() - {field.name for field in dataclasses.fields(Plan)}
+    if unknown:
+        raise ValueError(f"unknown keys {', '.join(sorted(unknown))}")
+    if not isinstance(data["decisions"], list):
+        raise ValueError("its decisions are not a list")
+    if "model_group_size" not in data:
+        raise ValueError("it has no model_group_size")
+    decisions = tuple(_decision(entry) for entry in data["decisions"])
+    twice = [name for name, count in Counter(decision.name for decision in decisions).items() if count > 1]
+    if twice:
+        raise ValueError(f"{twice[0]} has more than one decision")
+    return Plan(
+        settings=settings_from_dict(data.get("settings", {})),
+        decisions=decisions,
+        model_group_size=parse_group_size(data["model_group_size"]) if data["model_group_size"] else 0,
+        run_environment={str(k): str(v) for k, v in data.get("run_environment", {}).items()},
+        run_properties={str(k): str(v) for k, v in data.get("run_properties", {}).items()},
+        notes=tuple(str(note) for note in data.get("notes", ())),
+        evidence=dict(data.get("evidence", {})),
+    )
+
+
+def _decision(entry: object) -> Decision:
+    if not isinstance(entry, dict):
+        raise ValueError(f"a decision is keys and values, not {entry!r}")
+    where = f"decision on {entry.get('name', '?')}"
+    _check_keys(where, entry)
+    group = entry.get("group_size")
+    decision = Decision(**{**entry, "group_size": None if group is None else parse_group_size(group)})
+    _check_choice(where, "action", decision.action, (QUANTIZE, EXEMPT, SKIP))
+    _check_choice(where, "kind", decision.kind, KINDS)
+    if decision.method is not None:
+        _check_choice(where, f"method of {decision.action}", decision.method, _METHODS[decision.action])
+    if decision.action == QUANTIZE and decision.group_size is None:
+        raise ValueError(f"{where}: it is to be quantized and has no group_size")
+    if decision.threshold is not None and decision.threshold < 0:
+        raise ValueError(f"{where}: threshold {decision.threshold} is negative")
+    return decision
+
+
+def _check_keys(where: str, entry: dict[str, Any]) -> None:
+    fields = {f.name: f for f in dataclasses.fields(Decision)}
+    required = {name for name, f in fields.items() if f.default is dataclasses.MISSING}
+    for problem, keys in (("unknown", entry.keys() - fields.keys()), ("missing", required - entry.keys())):
+        if keys:
+            raise ValueError(f"{where}: {problem} keys {', '.join(sorted(map(str, keys)))}")
+    for key in entry.keys() - {"group_size"}:
+        expected = str(fields[key].type).removesuffix(" | None")
+        optional = str(fields[key].type).endswith("None")
+        if type(entry[key]).__name__ != expected and not (optional and entry[key] is None):
+            raise ValueError(f"{where}: {key} {entry[key]!r} is no {expected}")
+
+
+def _check_choice(where: str, key: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{where}: {key} {value!r} is none of {', '.join(choices) or 'any'}")

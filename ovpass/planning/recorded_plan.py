@@ -1,0 +1,23 @@
+"""The plan that ovpass noted in a model when it changed it."""
+
+from __future__ import annotations
+
+from ovpass.errors import PlanError
+from ovpass.ir.metadata import Metadata
+from ovpass.ir.note import damaged, read_note
+from ovpass.planning.plan import Plan, plan_from_dict
+
+
+def noted_plan(metadata: Metadata) -> Plan | None:
+    """What was done to the model; None where ovpass has not changed it by a plan.
+
+    Raises:
+        ModelError: for a note that is damaged.
+    """
+    note = read_note(metadata)
+    if note is None or "plan" not in note:
+        return None
+    try:
+        return plan_from_dict(note["plan"])
+    except PlanError as error:
+        raise damaged(metadata, f"holds {error}") from error

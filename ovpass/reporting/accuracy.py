@@ -1,0 +1,93 @@
+"""What is shown costs in accuracy, in a sentence and in figures."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ovpass.reporting.accuracy_matching import is_tuned, judged
+from ovpass.reporting.formatting import listed, number, signed_percent
+from ovpass.reporting.measurements import Candidate, Spent
+from ovpass.reporting.side import Side
+
+_NOT, _PERHAPS = "Not of this plan", "Nothing tells whether this is of the plan"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number to look at, with what it is of."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """A cost; `whose` it is, and whether that is what is shown, None where nothing tells."""
+
+    sentence: str
+    whose: str
+    fits: bool | None
+    finite: bool
+    figures: tuple[Figure, ...] = ()
+
+
+def accuracy(side: Side) -> Accuracy | None:
+    """The cost of what is shown; where nobody measured that, of something else, which is said."""
+    found = judged(side)
+    if side.tuned is not None and not (found and found.fits) and (is_tuned(side) or found is None):
+        return _of_tuned(side.tuned.held_out, fits=is_tuned(side))
+    if found is None:
+        return None
+    return _of_tokens(found.candidate, found.fits) or _of_outputs(found.candidate, found.fits)
+
+
+def _of_tuned(held: Spent, *, fits: bool) -> Accuracy:
+    sentence = f"KL divergence {number(held.kl, 2)} nats a token; perplexity {signed_percent(held.perplexity_percent)}."
+    whose = _whose("the plan that tune chose, on text that it was not chosen by", fits)
+    figures = tuple(_figures(held.kl, held.perplexity_percent, fits))
+    return Accuracy(sentence, whose, fits, math.isfinite(held.kl), figures)
+
+
+def _of_tokens(candidate: Candidate, fits: bool | None) -> Accuracy | None:
+    if candidate.kl is None:
+        return None
+    change, same = candidate.perplexity_delta_percent, f"{number(candidate.top1_agreement)} %"
+    sentence = (
+        f"KL divergence {number(candidate.kl.mean, 2)} nats a token; perplexity {signed_percent(change)}; "
+        f"{same} of likeliest tokens the same."
+    )
+    figures = (*_figures(candidate.kl.mean, change, fits), Figure("Likeliest token", same, _noted("the same", fits)))
+    return Accuracy(sentence, _told(candidate, fits), fits, math.isfinite(candidate.kl.mean), figures)
+
+
+def _of_outputs(candidate: Candidate, fits: bool | None) -> Accuracy | None:
+    if not candidate.outputs:
+        return None
+    broken = [output.name for output in candidate.outputs if not math.isfinite(output.relative_error.value)]
+    if broken:
+        sentence = f"Not finite: NaN or infinity in output {listed(broken)}."
+    else:
+        worst = max(candidate.outputs, key=lambda output: output.relative_error.value)
+        sentence = f"Relative error {number(worst.relative_error.value)} at most, of output {worst.name}."
+    return Accuracy(sentence, _told(candidate, fits), fits, not broken)
+
+
+def _figures(kl: float, change: float | None, fits: bool | None) -> list[Figure]:
+    return [
+        Figure("KL divergence", number(kl, 2), _noted("nats a token", fits)),
+        Figure("Perplexity", signed_percent(change), _noted("to the reference", fits)),
+    ]
+
+
+def _told(candidate: Candidate, fits: bool | None) -> str:
+    return _whose(f"{candidate.model} ({candidate.runs})", fits)
+
+
+def _whose(name: str, fits: bool | None) -> str:
+    return f"Of {name}." if fits else f"{_PERHAPS if fits is None else _NOT}: {name}."
+
+
+def _noted(text: str, fits: bool | None) -> str:
+    return f"{text}, not of this plan" if fits is False else text

@@ -1,0 +1,53 @@
+"""How a report was made, so that whoever has nothing else can make it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ovpass.reporting.runs import Run
+
+
+def facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """Models, versions, machines and dates of the runs, each once."""
+    headers = [run.header for run in runs]
+    machines = [
+        f"{h.machine.cpu}, {h.machine.cpus} CPUs, {h.machine.system}, Python {h.machine.python}" for h in headers
+    ]
+    devices = [
+        (found.device + (f" (simulated {found.simulated})" if found.simulated else ""))
+        for run in runs
+        for found in (run.verified or run.found,)
+        if hasattr(found, "simulated")
+    ]
+    timed = [f"{run.found.device}: {run.found.device_name}" for run in runs if hasattr(run.found, "device_name")]
+    models = [
+        f"{model.path} (sites {model.sites or 'none'}, weights {model.weights or 'not told'}"
+        f"{', changed by ovpass' if model.changed else ''})"
+        for header in headers
+        for model in header.models
+    ]
+    found = {
+        "Models": _once(models),
+        "Versions": _once(f"ovpass {h.ovpass}, OpenVINO {h.openvino}" for h in headers),
+        "Verified on": _once(devices),
+        "Timed on": _once(timed),
+        "Machine": _once(machines),
+        "Dates": " to ".join(dict.fromkeys((min(h.date for h in headers), max(h.date for h in headers)))),
+    }
+    return [(label, text) for label, text in found.items() if text]
+
+
+def _once(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(texts))
+
+
+def settings_yaml(chosen: Mapping[str, Any], patterns: Sequence[str]) -> str:
+    """The chosen settings, but with the patterns for what is left out."""
+    import yaml  # noqa: PLC0415 - not needed to print help
+
+    settings = dict(chosen)
+    rules = [{"match": pattern, "exempt": True} for pattern in patterns]
+    kept = [rule for rule in settings.pop("rules", []) if not rule.get("exempt")]
+    text: str = yaml.safe_dump({**settings, "rules": [*rules, *kept]}, sort_keys=False, width=1000, allow_unicode=True)
+    return text

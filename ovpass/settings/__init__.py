@@ -1,0 +1,1 @@
+"""What users ask for: settings, rules, the selection grammar, group sizes and runtime options."""

@@ -1,0 +1,145 @@
+"""The grammar that picks sites, the same in flags, files and Python.
+
+MatMul_46                       the site of that name
+re:.*self_attn.*                sites whose whole name the expression matches
+kind:mlp.down   kind:attn       sites of a kind, or of a family of kinds
+layer:3         layer:0-5       sites of these blocks
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from ovpass.errors import SettingsError
+from ovpass.sites import KINDS
+from ovpass.support.choices import near_choice
+from ovpass.support.formatting import counted
+
+_SHOWN = 3
+_FAMILIES = {kind.partition(".")[0] for kind in KINDS if "." in kind}
+
+
+class Selectable(Protocol):
+    """What patterns look at: a site, or a layer that is to become one."""
+
+    @property
+    def name(self) -> str:
+        """The MatMul's."""
+
+    @property
+    def kind(self) -> str:
+        """One of KINDS."""
+
+    @property
+    def layer(self) -> int | None:
+        """The block's number, None outside of blocks."""
+
+
+_Site = TypeVar("_Site", bound=Selectable)
+
+
+@dataclass(frozen=True)
+class Selector:
+    """One pattern of the grammar.
+
+    Raises:
+        SettingsError: for a pattern that cannot be read, with the likeliest correction.
+    """
+
+    pattern: str
+
+    def __post_init__(self) -> None:
+        if not self.pattern:
+            raise SettingsError("a pattern is empty; write a site's name, re:..., kind:... or layer:...")
+        for part in self._parts():
+            _check(part, self.pattern)
+
+    def matches(self, site: Selectable) -> bool:
+        """Whether `site` is one of those picked."""
+        return all(_matches(part, site) for part in self._parts())
+
+    def _parts(self) -> list[str]:
+        """Kinds and layers can be combined; a name or an expression may hold any character."""
+        combined = self.pattern.startswith(("kind:", "layer:"))
+        return self.pattern.split("+") if combined else [self.pattern]
+
+
+def _check(part: str, pattern: str) -> None:
+    prefix, _, rest = part.partition(":")
+    if part != pattern and prefix not in ("kind", "layer"):
+        raise SettingsError(f"pattern {pattern!r}: only kind:... and layer:... can be combined with +")
+    if prefix == "re":
+        try:
+            re.compile(rest)
+        except re.error as error:
+            raise SettingsError(f"pattern {pattern!r}: {error}") from error
+    elif prefix == "kind" and rest not in KINDS and rest not in _FAMILIES:
+        near = near_choice(rest, KINDS)
+        hint = f"; did you mean kind:{near}?" if near else ""
+        raise SettingsError(f"pattern {pattern!r}: no such kind; the kinds are {', '.join(KINDS)}{hint}")
+    elif prefix == "layer" and not re.fullmatch(r"\d+(-\d+)?", rest):
+        raise SettingsError(f"pattern {pattern!r}: write a block as layer:3, several as layer:0-5")
+
+
+def _matches(part: str, site: Selectable) -> bool:
+    prefix, _, rest = part.partition(":")
+    if prefix == "re":
+        return re.fullmatch(rest, site.name) is not None
+    if prefix == "kind":
+        return site.kind == rest or site.kind.partition(".")[0] == rest
+    if prefix == "layer":
+        first, _, last = rest.partition("-")
+        return site.layer is not None and int(first) <= site.layer <= int(last or first)
+    return site.name == part
+
+
+def select(sites: Sequence[_Site], pattern: str) -> list[_Site]:
+    """The sites that `pattern` picks.
+
+    Raises:
+        SettingsError: where it picks none, listing near misses.
+    """
+    selector = Selector(pattern)
+    chosen = [site for site in sites if selector.matches(site)]
+    if not chosen:
+        raise SettingsError(f"pattern {pattern!r} matches no site{_near_misses(sites, pattern)}")
+    return chosen
+
+
+def _near_misses(sites: Iterable[Selectable], pattern: str) -> str:
+    names = [site.name for site in sites]
+    kinds = sorted({f"kind:{site.kind}" for site in sites})
+    layers = sorted({site.layer for site in sites if site.layer is not None})
+    blocks = [f"layer:{layers[0]}-{layers[-1]}"] if layers else []
+    if pattern.startswith("kind:"):
+        near = kinds
+    elif pattern.startswith("layer:"):
+        near = blocks
+    else:
+        near = _near_names(names, pattern)
+        near += [f"kind:{word}" for word in _words(sites) if word == pattern.casefold()]
+    near = near or [*names[:2], *kinds[:2], *blocks]
+    return f"; there are {', '.join(near)}" if near else "; the model has no compressed MatMul"
+
+
+def _words(sites: Iterable[Selectable]) -> set[str]:
+    """What can follow kind: in this model."""
+    kinds = {site.kind for site in sites}
+    return kinds | {kind.partition(".")[0] for kind in kinds}
+
+
+def _near_names(names: Sequence[str], pattern: str) -> list[str]:
+    """Of names that have the text in them an expression for all and some of them, else those most like it."""
+    text = pattern.removeprefix("re:")
+    if text != pattern:
+        parts = [name for name in names if re.search(text, name)]
+    else:
+        parts = [name for name in names if text.casefold() in name.casefold()]
+        text = f"(?i:{re.escape(text)})" if text not in "".join(parts) else re.escape(text)
+    if parts:
+        return [f"re:.*{text}.* ({counted(len(parts), 'site')})", *parts[:_SHOWN]]
+    return difflib.get_close_matches(text, names, n=_SHOWN, cutoff=0.3)

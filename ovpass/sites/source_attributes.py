@@ -1,0 +1,62 @@
+"""What the file that a model was converted from asked of its MatMuls, where OpenVINO's graph does not say it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ovpass.ir.metadata import Metadata
+from ovpass.ir.note import damaged
+from ovpass.sites import CompressedMatMul
+
+_SECTION, _NAME = "ovpass", "asked"
+_DYNAMIC = "activations u8 asymmetric, one scale for the tensor"
+# https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#commicrosoftmatmulnbits
+_LEVELS = {1: "f32", 2: "f16", 3: "bf16", 4: "int8"}
+
+Asked = Mapping[str, Mapping[str, Any]]
+"""By name of the MatMul: the ONNX op under "op", and of its attributes those that bear on arithmetic."""
+
+
+def write_asked(metadata: Metadata, asked: Asked) -> None:
+    """Record it under rt_info/ovpass/sites/source_attributes, beside the note of what ovpass did."""
+    metadata.set(_SECTION, _NAME, json.dumps(asked, separators=(",", ":")))
+
+
+def read_asked(metadata: Metadata) -> Asked:
+    """What was recorded; nothing in a model that ovpass did not convert.
+
+    Raises:
+        ModelError: for a record that ovpass has not written so.
+    """
+    try:
+        recorded = json.loads(metadata.get(_SECTION, _NAME) or "{}")
+    except ValueError as error:
+        raise damaged(metadata, f"is no JSON: {error}") from error
+    entries = recorded.values() if isinstance(recorded, dict) else [None]
+    if not all(isinstance(entry, dict) and isinstance(entry.get("op"), str) for entry in entries):
+        raise damaged(metadata, "does not tell by MatMul which op of ONNX it was")
+    return dict(recorded)
+
+
+def asked_of(site: CompressedMatMul, recorded: Asked) -> str | None:
+    """What the file asked of one site, in words; None where nothing is known."""
+    entry = recorded.get(site.name)
+    if entry is None:
+        return f"dynamic quantization ({_DYNAMIC})" if site.foreign is not None else None
+    if entry["op"] == "MatMulNBits":
+        return f"MatMulNBits{_blocks(entry)}, {_level(entry.get('accuracy_level', 0))}"
+    if entry["op"] == "DequantizeLinear":
+        return f"DequantizeLinear{_blocks(entry)}"
+    return f"{entry['op']} ({_DYNAMIC})"
+
+
+def _blocks(entry: Mapping[str, Any]) -> str:
+    return f" in blocks of {entry['block_size']}" if entry.get("block_size") else ""
+
+
+def _level(level: int) -> str:
+    if level not in _LEVELS:
+        return "no accuracy_level"
+    return f"accuracy_level {level} ({_LEVELS[level]} activations), which OpenVINO ignores"

@@ -1,0 +1,1 @@
+"""Models on disk, in and out: load, plan, run passes, write, strip."""

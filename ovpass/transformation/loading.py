@@ -1,0 +1,82 @@
+"""The models of a source that have sites, read from their text, and their plans."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovpass.errors import ModelError, PlanError
+from ovpass.ir.document import IrDocument
+from ovpass.ir.files import IrFile, ModelSource
+from ovpass.planning import check_rules, plan_sites, refuse_processed
+from ovpass.planning.plan import Plan
+from ovpass.settings.settings import Settings
+from ovpass.sites import CompressedMatMul
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model with sites; `key` is "" where it is the only one of its source."""
+
+    key: str
+    ir: IrFile
+    document: IrDocument
+    sites: Sequence[CompressedMatMul]
+
+
+def no_sites(model: Path) -> ModelError:
+    """The refusal of a model in floating point, with the way out."""
+    return ModelError(
+        f"{model}: has no MatMul with compressed weights; compress them first: ovpass compress {model} -o OUT"
+    )
+
+
+def load(source: ModelSource) -> list[Loaded]:
+    """Read the models of a source that have sites.
+
+    Raises:
+        ModelError: where one cannot be read, or none has a site.
+    """
+    documents = [(ir, ir.document()) for ir in source.models]
+    found = [(ir, document, ir.sites(document)) for ir, document in documents]
+    with_sites = [entry for entry in found if entry[2]]
+    if not with_sites:
+        raise no_sites(source.root)
+    sole = len(with_sites) == 1
+    return [Loaded("" if sole else ir.key, ir, document, sites) for ir, document, sites in with_sites]
+
+
+def plan_loaded(models: Sequence[Loaded], settings: Settings) -> dict[str, Plan]:
+    """Plan each model; every rule must pick a site in at least one of them.
+
+    Raises:
+        OvpassError: as `make_plan`.
+    """
+    for loaded in models:
+        refuse_processed(loaded.document.metadata, str(loaded.ir.xml))
+    check_rules([site for loaded in models for site in loaded.sites], settings)
+    return {loaded.key: plan_sites(loaded.sites, settings, loaded.document.metadata) for loaded in models}
+
+
+def check_plans(plans: Mapping[str, Plan], models: Sequence[Loaded]) -> None:
+    """Make sure that there is a plan for each model, made for it.
+
+    Raises:
+        PlanError: where one is missing, is too much, or is for another model.
+        ModelError: where ovpass has changed a model already.
+    """
+    check_keys(plans, {loaded.key for loaded in models})
+    for loaded in models:
+        refuse_processed(loaded.document.metadata, str(loaded.ir.xml))
+        plans[loaded.key].check_fits(loaded.sites)
+
+
+def check_keys(plans: Mapping[str, Plan], keys: Collection[str]) -> None:
+    """Make sure that there is a plan for each model and no other.
+
+    Raises:
+        PlanError: where there is not.
+    """
+    if set(keys) != set(plans):
+        raise PlanError(f"the plan is for the models {sorted(plans)}, these are {sorted(keys)}")

@@ -1,0 +1,213 @@
+"""Files and folders in, files and folders out: the main job from end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ovpass.errors import ModelError
+from ovpass.ir.constants import Slot
+from ovpass.ir.document import IrDocument
+from ovpass.ir.files import IrFile, ModelSource, open_source
+from ovpass.ir.metadata import Metadata, ModelMetadata
+from ovpass.ir.note import read_note
+from ovpass.ir.original_weights import EarlierWeights, note_earlier, read_earlier
+from ovpass.passes.base import MetadataPass, Pass, PassResult
+from ovpass.passes.manager import PassManager, run_on_metadata
+from ovpass.passes.pipeline import passes_for
+from ovpass.planning.plan import Plan, total_counts
+from ovpass.planning.recorded_plan import noted_plan
+from ovpass.settings.settings import Settings
+from ovpass.support.atomic_output import place, publish, publish_together, staging
+from ovpass.transformation.destination import check_destination
+from ovpass.transformation.loading import check_plans, load, plan_loaded
+from ovpass.transformation.run_notes import FILE_NAME, RunNotes, notes_beside
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Transformed:
+    """What was written where. `plans` and `results` are by model, "" where there is one.
+
+    `weights` tells what became of each .bin: "linked", "copied", "extended" (new constants at its end) or
+    "rewritten".
+    """
+
+    output: Path
+    plans: Mapping[str, Plan] = field(default_factory=dict)
+    results: Mapping[str, tuple[PassResult, ...]] = field(default_factory=dict)
+    weights: Mapping[str, str] = field(default_factory=dict)
+    run: RunNotes = field(default_factory=RunNotes)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many sites are quantized, exempt and skipped, over all models."""
+        return total_counts(self.plans.values())
+
+
+def transform(
+    source: Path | str | ov.Model,
+    output: Path | str,
+    settings: Settings | None = None,
+    *,
+    plans: Mapping[str, Plan] | Plan | None = None,
+    overwrite: bool = False,
+    copy_weights: bool = False,
+    progress: Progress = lambda _: None,
+) -> Transformed:
+    """Apply settings, or finished plans, to an .xml, a model folder, or a model in memory, which becomes an .xml.
+
+    The output has the source's form; files that are not changed are carried along, weights as hard links where the
+    file system allows and `copy_weights` does not forbid it. Those of a model in memory are written as they are, none
+    converted to f16.
+
+    Raises:
+        OvpassError: its children for a bad model, setting, plan or place; then nothing is written.
+    """
+    plans = {"": plans} if isinstance(plans, Plan) else plans
+    if not isinstance(source, (str, Path)):
+        from ovpass.api import transform_model  # noqa: PLC0415 - brings OpenVINO along
+
+        return transform_model(source, Path(output), settings, plans, overwrite=overwrite, progress=progress)
+    origin = open_source(source)
+    destination = check_destination(origin, Path(output), overwrite)
+    progress("reading")
+    models = load(origin)
+    if plans is None:
+        plans = plan_loaded(models, settings or Settings())
+    else:
+        check_plans(plans, models)
+    jobs = [_Job(loaded.key, loaded.ir, loaded.document, passes_for(plans[loaded.key])) for loaded in models]
+    run = RunNotes.of(plans.values())
+    results, weights = _write(origin, destination, jobs, run, copy_weights, progress)
+    return Transformed(destination, plans, results, weights, run)
+
+
+def strip_source(
+    source: Path | str,
+    output: Path | str,
+    *,
+    overwrite: bool = False,
+    copy_weights: bool = False,
+    progress: Progress = lambda _: None,
+) -> Transformed:
+    """Undo `transform`: an .xml or a folder without anything that ovpass added.
+
+    Raises:
+        OvpassError: its children for a bad model or place, and for weights that were re-quantized.
+    """
+    origin = open_source(source)
+    destination = check_destination(origin, Path(output), overwrite)
+    progress("reading")
+    from ovpass.passes.strip import Strip, strippable  # noqa: PLC0415 - brings OpenVINO along
+
+    documents = [(ir, ir.document()) for ir in origin.models]
+    changed = [(ir, document) for ir, document in documents if read_note(document.metadata) is not None]
+    if not changed:
+        raise ModelError(f"{origin.root}: ovpass has not changed this model; nothing to strip")
+    for ir, document in changed:
+        strippable(document.metadata, str(ir.xml))
+        noted_plan(document.metadata)  # a damaged one is refused here, where its file has a name
+    jobs = [_Job("" if len(changed) == 1 else ir.key, ir, document, [Strip()]) for ir, document in changed]
+    results, weights = _write(origin, destination, jobs, RunNotes(), copy_weights, progress)
+    return Transformed(destination, {}, results, weights)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One model and what is done to it; `key` as in Loaded."""
+
+    key: str
+    ir: IrFile
+    document: IrDocument
+    passes: Sequence[Pass]
+
+
+def _write(
+    source: ModelSource,
+    destination: Path,
+    jobs: Sequence[_Job],
+    run: RunNotes,
+    copy_weights: bool,
+    progress: Progress,
+) -> tuple[dict[str, tuple[PassResult, ...]], dict[str, str]]:
+    """Everything goes into a folder beside the destination first, and then appears there."""
+    results: dict[str, tuple[PassResult, ...]] = {}
+    weights: dict[str, str] = {}
+    with staging(destination) as staged:
+        folder = staged / "output"
+        folder.mkdir()
+        for job in jobs:
+            target = folder / Path(job.ir.key).parent
+            target.mkdir(parents=True, exist_ok=True)
+            progress(f"rewriting {job.ir.xml.name}")
+            results[job.key], weights[job.key] = _carry_out(job, target, copy_weights)
+        if source.is_folder:
+            carry_along(source, [job.ir for job in jobs], folder, copy_weights)
+            run.write(folder / FILE_NAME)
+            publish(folder, destination)
+        else:
+            run.write(folder / FILE_NAME)
+            publish_single(jobs[0].ir, folder, destination)
+    return results, weights
+
+
+def _carry_out(job: _Job, folder: Path, copy_weights: bool) -> tuple[tuple[PassResult, ...], str]:
+    """Run the passes and write the model; where they change no node, the text of the IR is all that is needed."""
+    metadata_passes = [step for step in job.passes if isinstance(step, MetadataPass)]
+    if len(metadata_passes) < len(job.passes):
+        return _carry_out_on_graph(job, folder, copy_weights)
+    results = run_on_metadata(metadata_passes, job.document.metadata)
+    _note_weights(job.document.metadata, job.ir, {})
+    (folder / job.ir.xml.name).write_text(job.document.text(), encoding="utf-8")
+    return results, place(job.ir.bin, folder / job.ir.bin.name, copy=copy_weights)
+
+
+def _carry_out_on_graph(job: _Job, folder: Path, copy_weights: bool) -> tuple[tuple[PassResult, ...], str]:
+    from ovpass.ir.writer import earlier_slots, write_anew, write_beside_weights  # noqa: PLC0415
+    from ovpass.passes.canonicalize import RESTATED  # noqa: PLC0415
+    from ovpass.passes.chains import UNDO  # noqa: PLC0415
+    from ovpass.passes.requantize import REQUANTIZED  # noqa: PLC0415
+
+    earlier = read_earlier(job.document.metadata)
+    outcome = PassManager(job.passes).run(job.ir.read(), in_place=True)
+    metadata = ModelMetadata(outcome.model)
+    note = read_note(metadata) or {}
+    if note.get(REQUANTIZED) or note.get(RESTATED):
+        return outcome.results, write_anew(outcome.model, job.ir, folder).how
+    if note:
+        replaced = [entry["name"] for entry in note.get(UNDO, {}).values()]
+        _note_weights(metadata, job.ir, earlier_slots(job.ir, replaced))
+    written = write_beside_weights(outcome.model, job.ir, folder, copy_weights=copy_weights, earlier=earlier)
+    return outcome.results, written.how
+
+
+def _note_weights(metadata: Metadata, ir: IrFile, slots: Mapping[str, Slot]) -> None:
+    note_earlier(metadata, EarlierWeights(slots, ir.bin.stat().st_size))
+
+
+def carry_along(source: ModelSource, rewritten: Sequence[IrFile], folder: Path, copy_weights: bool) -> None:
+    """Tokenizers, configurations, models without sites: linked when large and never changed, copied otherwise."""
+    done = {path for ir in rewritten for path in (ir.xml, ir.bin)}
+    for path in source.files():
+        if path in done or path.name == FILE_NAME:
+            continue
+        target = folder / path.relative_to(source.root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        place(path, target, copy=copy_weights or path.suffix != ".bin")
+
+
+def publish_single(ir: IrFile, folder: Path, destination: Path) -> None:
+    """The weights first: an .xml never appears without them. Run notes of an earlier output go."""
+    files = {folder / ir.bin.name: destination.with_suffix(".bin"), folder / ir.xml.name: destination}
+    staged, notes = folder / FILE_NAME, notes_beside(destination)
+    if staged.exists():
+        publish_together({staged: notes, **files})
+    else:
+        publish_together(files, obsolete=[notes])

@@ -1,0 +1,80 @@
+"""Search for what breaks something, over any items and any question "is it broken with just these?"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from itertools import pairwise
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item", bound=Hashable)
+Breaks = Callable[[Sequence[Item]], bool]
+Left = Callable[[int], None]
+
+
+class Remembered(Generic[Item]):
+    """A question that is not asked twice of the same items, in whatever order; `asked` counts."""
+
+    def __init__(self, breaks: Breaks[Item]) -> None:
+        self._breaks = breaks
+        self._answers: dict[frozenset[Item], bool] = {}
+
+    @property
+    def asked(self) -> int:
+        """How many questions were really asked."""
+        return len(self._answers)
+
+    def __call__(self, items: Sequence[Item]) -> bool:
+        """Whether it is broken with just these items."""
+        key = frozenset(items)
+        if key not in self._answers:
+            self._answers[key] = self._breaks(items)
+        return self._answers[key]
+
+
+def first_breaking(items: Sequence[Item], breaks: Breaks[Item], left: Left = lambda _: None) -> Item:
+    """The item with which the items up to it break, and without which those before it do not.
+
+    All items must break, and none of them must not. Asks at most log2 of their number, rounded up; `left` is told
+    how many still come into question. Where more items can mend what fewer break, it is one of several such items.
+    """
+    good, bad = 0, len(items)
+    while bad - good > 1:
+        left(bad - good)
+        middle = (good + bad) // 2
+        if breaks(items[:middle]):
+            bad = middle
+        else:
+            good = middle
+    return items[good]
+
+
+def smallest_breaking(items: Sequence[Item], breaks: Breaks[Item], left: Left = lambda _: None) -> list[Item]:
+    """Items, in order, that break, and no longer do without any single one of them.
+
+    Delta debugging: the ddmin of Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", IEEE
+    Transactions on Software Engineering 28 (2), 2002. It asks at most n^2 + 3n times for n items, 2 log2(n) where a
+    single one is at fault. All items must break, and none of them must not. `left` is told how many are left.
+    """
+    found, parts = list(items), 2
+    while len(found) > 1:
+        left(len(found))
+        chunks = _chunks(found, parts)
+        smaller = next((chunk for chunk in chunks if breaks(chunk)), None)
+        if smaller is not None:
+            found, parts = smaller, 2
+            continue
+        rests = [[item for other in chunks if other is not chunk for item in other] for chunk in chunks]
+        rest = next((rest for rest in rests if breaks(rest)), None) if parts > 2 else None
+        if rest is not None:
+            found, parts = rest, parts - 1
+        elif parts == len(found):
+            break
+        else:
+            parts = min(2 * parts, len(found))
+    return found
+
+
+def _chunks(items: Sequence[Item], parts: int) -> list[list[Item]]:
+    """`parts` runs of nearly equal length."""
+    ends = [len(items) * number // parts for number in range(parts + 1)]
+    return [list(items[start:end]) for start, end in pairwise(ends)]

@@ -1,0 +1,161 @@
+"""What it means that a model is broken: too far from the exact one, or failing a command of the user's own."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from ovpass.errors import OutputError, SettingsError
+from ovpass.ir.files import IrFile
+from ovpass.planning import plan_sites
+from ovpass.planning.plan import EXEMPT, Decision, Plan
+from ovpass.settings.settings import Rule
+from ovpass.transformation.transform import transform
+from ovpass.tuning.experiment import Experiment
+from ovpass.tuning.store import Store
+from ovpass.tuning.switched_model import Choice, Cost
+
+_MODEL = "{model}"
+_SHOWN = 300
+_CANNOT_TELL, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
+_REFUSED = {
+    _CANNOT_TELL: "says that it cannot test this model",
+    _NOT_EXECUTABLE: "cannot be executed",
+    _NOT_FOUND: "is not found",
+}
+
+
+class TooFar:
+    """Whether the mean KL divergence from the exact model is more than `max_kl` nats a token.
+
+    `choice` gives the group sizes of all sites that can be asked about, by name. Measurements are kept: an
+    interrupted search asks again only what was not answered.
+    """
+
+    def __init__(self, experiment: Experiment, choice: Choice, max_kl: float) -> None:
+        self._experiment, self._choice, self._limit = experiment, choice, max_kl
+        self._bits = {name: 1 << number for number, name in enumerate(choice)}
+        self._store: Store = experiment.store("bisect", choice)
+
+    def __call__(self, names: Sequence[str]) -> bool:
+        """Whether quantizing just these sites costs more; a divergence that is no number is more."""
+        return not self.cost(names).mean <= self._limit
+
+    def cost(self, names: Sequence[str]) -> Cost:
+        """What quantizing just these sites costs."""
+        if not names:
+            return Cost(0.0, 0.0, 0.0, 0.0)
+        key = f"{sum(self._bits[name] for name in names):x}"
+        known = self._store.get(key)
+        if known is None:
+            chosen = {name: self._choice[name] for name in names}
+            known = asdict(self._experiment.switched.cost(chosen, self._experiment.windows))
+            self._store.put(key, known)
+        return Cost(**known)
+
+
+@dataclass(frozen=True)
+class CommandFails:
+    """Whether the user's command fails on a model in which just some sites are quantized.
+
+    The shell runs `command` with the path of that model in place of {model}, or behind it. Exit code 0 is good, 125
+    that it cannot tell, any other bad, as with `git bisect run`; so is an end by a signal, for a model can crash a
+    plugin. `names` are the sites that can be asked about. With `native` the others are exempted and the plugin does
+    the rest; without, all is emulated in the graph. `output` takes what the command prints.
+    """
+
+    experiment: Experiment
+    names: Sequence[str]
+    command: str
+    native: bool = False
+    output: Callable[[str], None] = lambda _: None
+
+    def __call__(self, names: Sequence[str]) -> bool:
+        """Write the model with just these sites quantized, and run the command on it.
+
+        Raises:
+            SettingsError: where the command cannot be run or cannot tell, or a site cannot be exempted.
+        """
+        plan = self._plan(frozenset(names))
+        source = Path(self.experiment.model)
+        name = "model" if source.is_dir() else source.name
+        with _workplace(self.experiment.ir, source) as folder:
+            return self._run(transform(source, folder / name, plans=plan).output)
+
+    def _run(self, model: Path) -> bool:
+        path = shlex.quote(str(model))
+        command = self.command.replace(_MODEL, path) if _MODEL in self.command else f"{self.command} {path}"
+        done = subprocess.run(
+            command,
+            shell=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        self.output(done.stdout)
+        if done.returncode in _REFUSED:
+            said = "".join(f": {line.strip()}" for line in done.stdout.strip().splitlines()[-1:])
+            raise SettingsError(
+                f"check {self.command!r} {_REFUSED[done.returncode]} (exit code {done.returncode}){said[:_SHOWN]}"
+            )
+        return done.returncode != 0
+
+    def _plan(self, chosen: frozenset[str]) -> Plan:
+        out = [name for name in self.names if name not in chosen]
+        if self.native:
+            return self._native_plan(out)
+        plan = self.experiment.plan
+        exempt = frozenset(out)
+        return replace(plan, decisions=tuple(_exempted(d) if d.name in exempt else d for d in plan.decisions))
+
+    def _native_plan(self, out: Sequence[str]) -> Plan:
+        settings = self.experiment.settings
+        rules = (*(Rule(match=name, exempt=True) for name in out), *settings.rules)
+        try:
+            return plan_sites(self.experiment.sites, replace(settings, rules=rules), self.experiment.document.metadata)
+        except SettingsError as error:
+            raise SettingsError(
+                f"{error}; the search has to leave each site out in turn: "
+                "choose another --exempt-with, or search with --lowering emulate"
+            ) from error
+
+
+def _exempted(decision: Decision) -> Decision:
+    reason = "left out to find what breaks"
+    return replace(
+        decision, action=EXEMPT, reason=reason, group_size=None, threshold=None, axis=None, symmetric=None, method=None
+    )
+
+
+@contextmanager
+def _workplace(ir: IrFile, root: Path) -> Iterator[Path]:
+    """A temporary folder for models like the one at `root`."""
+    place = _place(ir, root.resolve())
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="ovpass-bisect-", dir=place))
+    except OSError as error:
+        raise OutputError(f"{place}: models to check cannot be written there: {error.strerror or error}") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _place(ir: IrFile, root: Path) -> Path:
+    """The folder for temporary files, or the one that the model lies in where only there weights can be linked."""
+    temporary = Path(tempfile.gettempdir())
+    beside = root.parent if root.is_dir() else root.parent.parent
+    device = ir.bin.stat().st_dev
+    linked = temporary.stat().st_dev == device
+    better = beside.stat().st_dev == device and os.access(beside, os.W_OK | os.X_OK)
+    return beside if better and not linked else temporary

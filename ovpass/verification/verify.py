@@ -1,0 +1,229 @@
+"""Did it happen? Ask the plugin, site by site."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ovpass.errors import NoDeviceError, PlanError, SettingsError, VerifyError
+from ovpass.ir.files import open_source
+from ovpass.ir.runtime_options import GROUP_SIZE, as_group_size, read_group_size
+from ovpass.planning import plan_sites
+from ovpass.planning.plan import QUANTIZE, SKIP, Plan
+from ovpass.planning.recorded_plan import noted_plan
+from ovpass.settings.settings import Settings
+from ovpass.support.formatting import counted
+from ovpass.targets import get_target
+from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.transformation.loading import Loaded, load
+from ovpass.verification.gpu_process import run_in_child
+from ovpass.verification.observation import TRACING, Order, Seen
+from ovpass.verification.refusals import refusal
+from ovpass.verification.report import OTHERWISE, Report, SiteCheck, compare, runs_summary
+from ovpass.verification.simulated_gpu import NOT_COVERED, SimulatedGpu, get_profile, profile_for
+from ovpass.verification.threshold import LARGEST
+
+CPU, GPU = "CPU", "GPU"
+_DEVICE = re.compile(rf"{CPU}|{GPU}(\.\d+)?")
+_HINT = "INFERENCE_PRECISION_HINT"
+_SHOWN = 5
+_INSIDE_THE_KERNEL = "without XMX the kernel itself quantizes, and nothing in the compiled model tells for which sites"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to ask: the device (CPU, GPU, or one of several, GPU.1), or a simulated one by name.
+
+    `properties` are for compile_model; with numbers of `tokens`, or `find_threshold`, the model is run.
+    """
+
+    device: str = GPU
+    simulate: str | None = None
+    properties: Mapping[str, str] | None = None
+    tokens: Sequence[int] = ()
+    find_threshold: bool = False
+    timeout: float = 900.0
+
+    def __post_init__(self) -> None:
+        if not _DEVICE.fullmatch(self.device):
+            raise SettingsError(f"device {self.device!r} is unknown; it is {CPU} or {GPU}, of several {GPU}.1")
+        if self.simulate is not None:
+            get_profile(self.simulate)
+            if self.device != GPU:
+                raise SettingsError("only a GPU is simulated; the CPU is there")
+        if any(number < 1 for number in self.tokens):
+            raise SettingsError(f"tokens {list(self.tokens)}: a number of tokens is 1 or more")
+        if self.device == CPU and (self.tokens or self.find_threshold):
+            raise SettingsError("tokens and threshold are for GPUs; the CPU quantizes for any number of tokens")
+        if self.timeout <= 0:
+            raise SettingsError(f"timeout {self.timeout:g}: it is a positive number of seconds")
+
+    @property
+    def target(self) -> str:
+        """The target whose rules the device should follow."""
+        if self.device == CPU:
+            return "cpu"
+        return get_profile(self.simulate).target if self.simulate else "gpu-xmx"
+
+
+def verify(
+    source: Path | str, question: Question | None = None, plans: Mapping[str, Plan] | None = None
+) -> dict[str, Report]:
+    """Compile each model of `source` that has sites, and compare with its plan.
+
+    The plan is the one given, else the one noted in the model by `apply`, else what the device's target makes of the
+    model as it is. Reports are by model, under "" where there is one.
+
+    Raises:
+        OvpassError: its children for a bad model, setting or plan, and a device that cannot be asked.
+    """
+    question = question or Question()
+    reports = {}
+    for loaded in load(open_source(source)):
+        plan = _plan(loaded, question, plans)
+        # What a plan for the CPU has to be run with, f32 above all, is nothing for a GPU.
+        own = plan.run_properties if (plan.settings.target == "cpu") == (question.device == CPU) else {}
+        asked = replace(question, properties={**own, **(question.properties or {})})
+        reports[loaded.key] = (_ask_cpu if question.device == CPU else _ask_gpu)(loaded, plan, asked)
+    return reports
+
+
+def _plan(loaded: Loaded, question: Question, plans: Mapping[str, Plan] | None) -> Plan:
+    if plans is not None:
+        if loaded.key not in plans:
+            raise SettingsError(f"the plan has nothing for {loaded.key}; it is for {sorted(plans)}")
+        _check_names(loaded, plans[loaded.key])
+        return plans[loaded.key]
+    noted = noted_plan(loaded.document.metadata)
+    if noted is not None:
+        return noted
+    asked = (question.properties or {}).get(GROUP_SIZE)
+    size = None if asked is None else as_group_size(asked)
+    if asked is not None and size is None:
+        raise SettingsError(f"property {GROUP_SIZE}={asked}: is not a number")
+    # A plan has no group size that switches everything off; the sites are then planned as if there were none.
+    sites = [] if size == 0 else loaded.sites
+    settings = Settings(target=question.target, group_size=size or None)
+    return plan_sites(sites, settings, loaded.document.metadata, as_is=True)
+
+
+def _check_names(loaded: Loaded, plan: Plan) -> None:
+    """Weights can differ after apply, and a site left in f16 is none any more; the names stay."""
+    present = {site.name for site in loaded.sites}
+    missing = [d.name for d in plan.decisions if d.name not in present and d.method != "f16-weights"]
+    if missing:
+        raise PlanError(
+            f"the plan is for another model: {loaded.ir.xml} has no {', '.join(missing[:_SHOWN])}"
+            + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
+        )
+
+
+def _ask_cpu(loaded: Loaded, plan: Plan, question: Question) -> Report:
+    from ovpass.sites import find_compressed_matmuls  # noqa: PLC0415
+    from ovpass.verification.cpu import found_on_cpu, int8_on_cpu  # noqa: PLC0415 - brings OpenVINO along
+
+    properties, model = dict(question.properties or {}), loaded.ir.read()
+    hidden: set[str] = set()
+    try:
+        if plan.settings.lowering == "int8":
+            hidden = {site.name for site in loaded.sites if site.in_body}
+            found = int8_on_cpu(model, properties)
+        else:
+            # The cut-out sites do not have the options of the model that they come from.
+            own = read_group_size(loaded.document.metadata)
+            properties.setdefault(GROUP_SIZE, str(get_target("cpu").default_group_size if own is None else own))
+            likely = {decision.name: decision.group_size for decision in plan.decisions}
+            found = found_on_cpu(find_compressed_matmuls(model), properties, likely)
+    except RuntimeError as error:
+        raise VerifyError(f"{loaded.ir.xml}: {refusal(str(error), CPU)}") from error
+    shown = replace(plan, decisions=tuple(d for d in plan.decisions if d.name not in hidden))
+    checks = compare(_as_seen(shown), found)
+    notes = []
+    if hidden:
+        are = counted(len(hidden), "site is", "sites are")
+        notes.append(f"{are} in bodies of If or Loop, which the CPU plugin does not show")
+    if plan.settings.lowering == "native":
+        notes += _silently_off(plan, checks, properties)
+    return Report(CPU, None, tuple(checks), 0, notes=tuple(notes))
+
+
+def _silently_off(plan: Plan, checks: Sequence[SiteCheck], properties: Mapping[str, str]) -> list[str]:
+    """The plugin reports the group size it was asked for, whether it uses it or not."""
+    asked = properties[GROUP_SIZE]
+    unquantized = {check.name for check in checks if check.found is None}
+    reasons = Counter(d.reason for d in plan.decisions if d.name in unquantized and d.action == SKIP)
+    notes = [
+        f"{counted(n, 'site is', 'sites are')} not quantized though the property says {asked}: {why}"
+        for why, n in reasons.items()
+    ]
+    if len(unquantized) == len(checks) and plan.chosen(QUANTIZE) and asked != "0" and properties.get(_HINT) != "f32":
+        notes.append(f"nothing is quantized, and {_HINT} is not f32: in bf16 a CPU with AMX ignores the group size")
+    if any(check.found == OTHERWISE for check in checks):
+        notes.append("'otherwise' is an activation that is quantized, but in no group size that explains the numbers")
+    return notes
+
+
+def _ask_gpu(loaded: Loaded, plan: Plan, question: Question) -> Report:
+    traced = any(site.in_body for site in loaded.sites)
+    order = Order(
+        str(loaded.ir.xml.resolve()),
+        dict(question.properties or {}),
+        tuple(question.tokens),
+        bisect=question.find_threshold,
+        traced=traced,
+        device=question.device,
+    )
+    seen = _look(order, {**plan.run_environment, **(TRACING if traced else {})}, question)
+    if seen.error is not None:
+        did = "does not run" if seen.compiled else "does not compile"
+        raise VerifyError(f"{loaded.ir.xml}: {did} on {question.device}: {refusal(seen.error)}")
+    notes = [f"the device is simulated ({question.simulate}): {NOT_COVERED}"] if question.simulate else []
+    if not seen.xmx:
+        notes.append(f"it compiles with group size {seen.group_size_property}; {_INSIDE_THE_KERNEL}")
+        return Report(question.device, question.simulate, (), 0, notes=tuple(notes), device_name=seen.device_name)
+    if question.find_threshold and seen.threshold is None:
+        notes.append(f"quantization never ran, for 1 to {LARGEST} tokens")
+    checks = compare(_as_seen(plan), _groups(seen, plan))
+    return Report(
+        question.device,
+        question.simulate,
+        tuple(checks),
+        seen.quantizers,
+        runs_summary(seen.runs),
+        seen.threshold,
+        tuple(notes),
+        seen.device_name,
+    )
+
+
+def _look(order: Order, environment: Mapping[str, str], question: Question) -> Seen:
+    if question.simulate:
+        return SimulatedGpu(question.simulate, question.timeout).look([order], environment)[0]
+    seen = run_in_child([order], environment, question.timeout)
+    if seen is None:
+        raise NoDeviceError(
+            f"there is no {question.device} that OpenVINO can use; "
+            f"--simulate {profile_for(question.target)} asks the plugin without one"
+        )
+    return seen[0]
+
+
+def _as_seen(plan: Plan) -> Plan:
+    """What the plugin should show: no quantizer of its own where the graph quantizes already."""
+    if plan.settings.lowering != "emulate":
+        return plan
+    skipped = (replace(decision, action=SKIP, group_size=None) for decision in plan.decisions)
+    return replace(plan, decisions=tuple(skipped))
+
+
+def _groups(seen: Seen, plan: Plan) -> dict[str, int | None]:
+    """The group sizes by MatMul; an i8 activation without a quantizer is the int8 lowering's own, per token."""
+    groups = dict(seen.groups)
+    if plan.settings.lowering == "int8":
+        for matmul in seen.matmuls:
+            if matmul.quantizer is None and matmul.activation_type == "i8":
+                groups.update(dict.fromkeys(matmul.names, PER_TOKEN))
+    return groups
