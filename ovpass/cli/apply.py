@@ -26,7 +26,9 @@ from ovpass.cli.verify import print_reports, raise_unless_ok, verify_report
 from ovpass.errors import NoDeviceError, SettingsError
 from ovpass.planning.plan import load_plans
 from ovpass.support.formatting import counted
-from ovpass.transformation.transform import Progress, Transformed, transform
+from ovpass.support.progress import Progress
+from ovpass.transformation.result import Transformed
+from ovpass.transformation.transform import transform
 from ovpass.verification.report import Report
 from ovpass.verification.simulated_gpu import profile_for
 from ovpass.verification.verify import Question, verify

@@ -23,8 +23,8 @@ from ovpass.cli.table import make_table
 from ovpass.planning.plan import Decision
 from ovpass.sites import KINDS
 from ovpass.support.atomic_output import write_text
+from ovpass.support.progress import Progress
 from ovpass.targets.group_sizes import format_group_size
-from ovpass.transformation.transform import Progress
 
 
 def print_json(data: Mapping[str, Any]) -> None:

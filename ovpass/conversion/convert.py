@@ -17,10 +17,11 @@ from ovpass.conversion.tokenizers import carry_tokenizer, is_converted
 from ovpass.errors import ModelError, OutputError, SettingsError
 from ovpass.ir.files import IrFile, open_source
 from ovpass.planning.plan import describe_weights
+from ovpass.sites.files import find_sites_in_file
 from ovpass.support.atomic_output import publish, staging
+from ovpass.support.progress import Progress
 from ovpass.transformation.destination import refuse_link
 from ovpass.transformation.run_notes import FILE_NAME
-from ovpass.transformation.transform import Progress
 
 _OF_A_MODEL = (
     "openvino_*", "*config*.json", "*token*", "vocab.*", "merges.txt", "chat_template*", "*.model", "model_index.json",
@@ -160,7 +161,7 @@ def _describe_model(ir: IrFile) -> ConvertedModel:
     types: Mapping[str, str] = {
         graph.name(index): graph.element_type(index) for index, kind in enumerate(graph.types) if kind == "Constant"
     }
-    counted = Counter((site.kind, describe_weights(site), True) for site in ir.sites(document))
+    counted = Counter((site.kind, describe_weights(site), True) for site in find_sites_in_file(ir, document))
     linear = find_linear_layers(graph)
     counted.update((layer.kind, f"{types[layer.weights]} {layer.n}x{layer.k}", False) for layer in linear)
     layers = tuple(Layers(*key, count) for key, count in counted.items())

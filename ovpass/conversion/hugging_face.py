@@ -19,7 +19,7 @@ from ovpass.conversion.sources import PIPELINE
 from ovpass.conversion.tokenizers import carry_tokenizer, has_tokenizer, is_converted, remove_tokenizer
 from ovpass.errors import ExtraError, ModelError, SettingsError
 from ovpass.support.processes import python_module
-from ovpass.transformation.transform import Progress
+from ovpass.support.progress import Progress
 
 WEIGHT_FORMATS = ("fp16", "fp32")
 _PACKAGES = ("torch", "transformers", "optimum.intel", "openvino_tokenizers")

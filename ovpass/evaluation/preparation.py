@@ -54,7 +54,7 @@ def without_own_quantization(model: ov.Model) -> ov.Model:
 
 def prepare_clean(candidate: Candidate) -> Prepared | None:
     """The candidate's weights without any quantization of activations; None where they cannot be had back."""
-    from ovpass.api import strip  # noqa: PLC0415
+    from ovpass.transformation.in_memory import strip  # noqa: PLC0415
 
     ir = sole_model(candidate)
     metadata = ir.document().metadata
@@ -86,7 +86,7 @@ def prepare(candidate: Candidate) -> Prepared:
     Raises:
         OvpassError: for a model, setting or plan that does not fit.
     """
-    from ovpass.api import apply  # noqa: PLC0415
+    from ovpass.transformation.in_memory import apply  # noqa: PLC0415
 
     ir = sole_model(candidate)
     if not candidate.changed:

@@ -13,6 +13,7 @@ from ovpass.planning import check_rules, plan_sites, refuse_processed
 from ovpass.planning.plan import Plan
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
+from ovpass.sites.files import find_sites_in_file
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def load(source: ModelSource) -> list[Loaded]:
         ModelError: where one cannot be read, or none has a site.
     """
     documents = [(ir, ir.document()) for ir in source.models]
-    found = [(ir, document, ir.sites(document)) for ir, document in documents]
+    found = [(ir, document, find_sites_in_file(ir, document)) for ir, document in documents]
     with_sites = [entry for entry in found if entry[2]]
     if not with_sites:
         raise no_sites(source.root)

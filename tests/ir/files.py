@@ -12,7 +12,8 @@ from ovpass.ir.files import open_source
 from ovpass.passes import PassManager, passes_for
 from ovpass.planning import make_plan
 from ovpass.settings.settings import Settings
-from ovpass.transformation.transform import Transformed, transform
+from ovpass.transformation.result import Transformed
+from ovpass.transformation.transform import transform
 from tests.passes.helpers import interface, structure
 
 
