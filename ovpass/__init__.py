@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ovpass.evaluation.evaluate import evaluate
     from ovpass.evaluation.options import Evaluation
     from ovpass.integrations.optimum import save_pretrained
+    from ovpass.lowerings.planner import make_plan
     from ovpass.passes import PassManager, PassResult
-    from ovpass.planning import make_plan
     from ovpass.planning.plan import Decision, Plan
     from ovpass.settings.settings import Rule, Settings, load_settings
     from ovpass.sites import CompressedMatMul, find_compressed_matmuls
@@ -56,7 +56,7 @@ _HOMES = {
     "evaluate": "ovpass.evaluation.evaluate",
     "find_compressed_matmuls": "ovpass.sites",
     "load_settings": "ovpass.settings.settings",
-    "make_plan": "ovpass.planning",
+    "make_plan": "ovpass.lowerings.planner",
     "read_intercept_log": "ovpass.verification.intercept_log",
     "save_pretrained": "ovpass.integrations.optimum",
     "sensitivity": "ovpass.tuning.sensitivity",

@@ -11,10 +11,12 @@ from ovpass.errors import ModelError
 from ovpass.ir.files import IrFile
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.writer import write_anew
-from ovpass.passes import PassManager, Strip, passes_for
+from ovpass.lowerings.pipeline import passes_for
+from ovpass.lowerings.planner import check_plan, make_plan
+from ovpass.passes import PassManager, Strip
 from ovpass.passes.manager import Outcome
-from ovpass.planning import make_plan, refuse_processed
 from ovpass.planning.plan import Plan
+from ovpass.planning.recorded_plan import refuse_processed
 from ovpass.settings.settings import Settings
 from ovpass.sites import find_compressed_matmuls
 from ovpass.support.atomic_output import staging
@@ -39,7 +41,7 @@ def apply(model: ov.Model, plan: Plan) -> ov.Model:
 
 def _applied(model: ov.Model, plan: Plan) -> Outcome:
     refuse_processed(ModelMetadata(model), model.get_friendly_name())
-    plan.check_fits(find_compressed_matmuls(model))
+    check_plan(plan, find_compressed_matmuls(model))
     return PassManager(passes_for(plan)).run(model)
 
 

@@ -13,9 +13,9 @@ from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.metadata import Metadata, ModelMetadata
 from ovpass.ir.note import read_note
 from ovpass.ir.original_weights import EarlierWeights, note_earlier, read_earlier
+from ovpass.lowerings.pipeline import passes_for
 from ovpass.passes.base import MetadataPass, Pass, PassResult
 from ovpass.passes.manager import PassManager, run_on_metadata
-from ovpass.passes.pipeline import passes_for
 from ovpass.planning.plan import Plan
 from ovpass.planning.recorded_plan import noted_plan
 from ovpass.settings.settings import Settings

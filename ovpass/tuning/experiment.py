@@ -17,8 +17,8 @@ from ovpass.evaluation.preparation import planned, sole_model
 from ovpass.evaluation.windows import Window
 from ovpass.ir.document import IrDocument
 from ovpass.ir.files import IrFile
-from ovpass.planning import refuse_processed
 from ovpass.planning.plan import QUANTIZE, Plan
+from ovpass.planning.recorded_plan import refuse_processed
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.sites.files import find_sites_in_file

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.architecture.imports import PACKAGE, cycles, imports, room
 
 ROOMS = """
-    version errors support ir formats sites targets settings planning passes transformation
+    version errors support ir formats sites targets settings planning passes lowerings transformation
     verification evaluation tuning benchmark conversion compression reporting api integrations cli __main__
 """.split()
 MOST_FILES_AT_THE_TOP = 8
