@@ -92,6 +92,20 @@ def verify(
     return reports
 
 
+def verify_for_target(model: Path, target: str) -> dict[str, Report]:
+    """Ask the device that the model's plan is for; a simulated one if this machine has no GPU.
+
+    Raises:
+        OvpassError: as `verify`.
+    """
+    if target == "cpu":
+        return verify(model, Question(device=CPU))
+    try:
+        return verify(model, Question())
+    except NoDeviceError:
+        return verify(model, Question(simulate=profile_for(target)))
+
+
 def _plan(loaded: Loaded, question: Question, plans: Mapping[str, Plan] | None) -> Plan:
     if plans is not None:
         if loaded.key not in plans:
