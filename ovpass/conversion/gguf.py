@@ -11,6 +11,7 @@ from ovpass.conversion.gguf_exact import write_f16
 from ovpass.conversion.gguf_file import check_readable, notes_on_types, open_gguf
 from ovpass.conversion.gguf_metadata import config_of, token_ids
 from ovpass.conversion.isolated_process import run_python
+from ovpass.conversion.source import Job, Outcome, Source
 from ovpass.errors import ModelError, OutputError
 from ovpass.support.extras import extra_module
 from ovpass.support.processes import python_code
@@ -57,3 +58,16 @@ def convert_gguf(source: Path, folder: Path, *, exact: bool, progress: Progress)
     for name, content in (("config.json", config_of(file)), ("generation_config.json", token_ids(file))):
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return [*notes_on_tensors(file), *([] if exact else notes_on_types(file))]
+
+
+def _convert(job: Job) -> Outcome:
+    return Outcome(notes=convert_gguf(job.model, job.folder, exact=job.options.exact, progress=job.progress))
+
+
+GGUF = Source(
+    title="GGUF",
+    is_file=lambda path, head: head.startswith(b"GGUF") or path.suffix == ".gguf",
+    in_folder=lambda folder: sorted(folder.glob("*.gguf")),
+    convert=_convert,
+    options=("exact",),
+)
