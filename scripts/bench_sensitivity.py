@@ -31,6 +31,7 @@ from ovpass.evaluation.recording import recordings
 from ovpass.evaluation.runner import Runner
 from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.sensitivity import Measure, SensitivityReport, sensitivity
+from ovpass.tuning.switched_model import Cost
 
 WORST = 0.2
 EVERY = 12
@@ -157,7 +158,9 @@ def _print_rankings(experiment: Experiment, exact: SensitivityReport, fast: Sens
     for name, ranking in {"nothing left out": {}, **rankings}.items():
         worst = sorted(ranking, key=lambda site: -ranking[site])[:count]
         alike = spearmanr([rankings["exact costs"][s] for s in ranking], list(ranking.values())) if ranking else None
-        cost = experiment.switched.cost({site: groups[site] for site in groups if site not in worst}, windows)
+        cost = Cost.of(
+            experiment.switched.scores({site: groups[site] for site in groups if site not in worst}, windows)
+        )
         print(
             f"{name:20}{'-' if alike is None else format(alike.statistic, '.3f'):>12}"
             f"{cost.trimmed:12.5f}{cost.mean:12.5f}{cost.top1_lost:14.2f}{_left(macs, worst):13.1f}"

@@ -56,7 +56,7 @@ class TooFar:
         known = self._store.get(key)
         if known is None:
             chosen = {name: self._choice[name] for name in names}
-            known = asdict(self._experiment.switched.cost(chosen, self._experiment.windows))
+            known = asdict(Cost.of(self._experiment.scores(chosen, self._experiment.windows)))
             self._store.put(key, known)
         return Cost(**known)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from ovpass.errors import ModelError, SettingsError
 from ovpass.evaluation.candidates import Candidate, profile_target
+from ovpass.evaluation.comparison import TokenScores
 from ovpass.evaluation.evaluate import windows_for
 from ovpass.evaluation.feeding import is_language_model
 from ovpass.evaluation.options import SEARCH, Evaluation
@@ -22,7 +23,9 @@ from ovpass.planning.recorded_plan import refuse_processed
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.sites.files import find_sites_in_file
+from ovpass.support.choices import check_choice
 from ovpass.transformation.loading import Loaded, no_sites
+from ovpass.tuning.executors import EXECUTORS, Executor, Task
 from ovpass.tuning.store import Store, default_folder, fingerprint
 from ovpass.tuning.switched_model import Choice, Progress, SwitchedModel
 from ovpass.tuning.switches import switchable
@@ -33,7 +36,11 @@ from ovpass.version import __version__
 class Experiment:
     """A language model under study. `settings` say what would be quantized, on the target of `evaluation.profile`.
 
-    `state` is the folder in which measurements are kept, None for the default one.
+    `state` is the folder in which measurements are kept, None for the default one; `executor` is where they run, by
+    its name in EXECUTORS.
+
+    Raises:
+        SettingsError: for an unknown executor.
     """
 
     model: Path
@@ -41,6 +48,10 @@ class Experiment:
     evaluation: Evaluation = field(default_factory=Evaluation)
     state: Path | None = None
     progress: Progress = lambda _: None
+    executor: str = "in-process"
+
+    def __post_init__(self) -> None:
+        check_choice("executor", self.executor, EXECUTORS)
 
     @cached_property
     def ir(self) -> IrFile:
@@ -77,6 +88,11 @@ class Experiment:
         return self.plan_for(self.settings)
 
     @property
+    def symmetric(self) -> bool:
+        """Whether activations are quantized without a zero point."""
+        return self.settings.symmetric
+
+    @property
     def half(self) -> bool:
         """Whether activations are quantized in half precision, as GPUs do."""
         return self.settings.target != "cpu"
@@ -109,7 +125,23 @@ class Experiment:
     def switched(self) -> SwitchedModel:
         """The model with switches."""
         self.progress("compiling a model with a switch at each site")
-        return SwitchedModel(self.ir, self.windows, symmetric=self.settings.symmetric, half=self.half)
+        return SwitchedModel(self.ir, self.windows, symmetric=self.symmetric, half=self.half)
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[list[TokenScores]]:
+        """The scores of each task on the executor, in order.
+
+        Raises:
+            OvpassError: if the model cannot be run.
+        """
+        return self._executor.run(tasks)
+
+    def scores(self, choice: Choice, windows: Sequence[Window]) -> list[TokenScores]:
+        """The scores of one choice of sites.
+
+        Raises:
+            OvpassError: if the model cannot be run.
+        """
+        return next(self.run([Task(choice, windows)]))
 
     def store(self, purpose: str, choice: Choice) -> Store:
         """Measurements of this model, of these windows, and of sites quantized as in `choice`."""
@@ -129,6 +161,10 @@ class Experiment:
                 f"{self.ir.xml}: is no language model, and sites are judged by the tokens that it predicts next; "
                 "'ovpass evaluate' compares other outputs, 'ovpass bisect --check' searches with a command of yours"
             )
+
+    @cached_property
+    def _executor(self) -> Executor:
+        return EXECUTORS[self.executor](self)
 
     @property
     def _candidate(self) -> Candidate:

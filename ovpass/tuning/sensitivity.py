@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from ovpass.evaluation.windows import Window
 from ovpass.support.choices import check_choice
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.tuning.activation_statistics import ActivationFacts, activation_facts
+from ovpass.tuning.executors import Task
 from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.store import Store
 from ovpass.tuning.switched_model import Choice, Cost
@@ -83,6 +84,15 @@ def sensitivity(experiment: Experiment, measure: Measure | None = None) -> Sensi
     return _Sweep(experiment, measure or Measure()).run()
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """One measurement: its name in the store, the sites to quantize, and what progress says."""
+
+    what: str
+    choice: Choice
+    step: str
+
+
 class _Sweep:
     def __init__(self, experiment: Experiment, measure: Measure) -> None:
         self._experiment, self._measure = experiment, measure
@@ -94,12 +104,13 @@ class _Sweep:
     def run(self) -> SensitivityReport:
         windows = self._experiment.windows
         screen = self._short(windows) if self._measure.fast else windows
-        together = self._cost("together", self._all, windows)
-        costs = [self._only(unit, screen, number) for number, unit in enumerate(self._units)]
+        together = self._together(windows)
+        costs = self._alone(range(len(self._units)), screen)
         order = sorted(range(len(costs)), key=lambda i: -costs[i].trimmed)
         exact = set(order[: self._measure.refine]) if self._measure.fast else set(order)
         if self._measure.fast:
-            costs = [self._only(u, windows, i) if i in exact else costs[i] for i, u in enumerate(self._units)]
+            refined = dict(zip(sorted(exact), self._alone(sorted(exact), windows), strict=True))
+            costs = [refined.get(i, cost) for i, cost in enumerate(costs)]
         saves = None if self._measure.fast else self._savings(windows[: (len(windows) + 1) // 2])
         facts = self._facts(windows[0])
         found = [
@@ -128,28 +139,41 @@ class _Sweep:
         tokens = min(max(budget, _FEWEST_TOKENS), len(windows[0].ids))
         return [Window(windows[0].ids[:tokens], min(windows[0].scored, tokens - 1))]
 
-    def _only(self, unit: Unit, windows: Sequence[Window], number: int) -> Cost:
-        alone = {name: self._all[name] for name in unit.members}
-        step = f"only {unit.name} ({number + 1} of {len(self._units)})"
-        return self._cost(f"only {self._measure.by} {unit.name}", alone, windows, step)
+    def _together(self, windows: Sequence[Window]) -> Cost:
+        return self._costs([_Wanted("together", self._all, "all together")], windows)[0]
+
+    def _alone(self, numbers: Sequence[int], windows: Sequence[Window]) -> list[Cost]:
+        """The cost of each of these units when only it is quantized."""
+        wanted = []
+        for number in numbers:
+            unit = self._units[number]
+            alone = {name: self._all[name] for name in unit.members}
+            step = f"only {unit.name} ({number + 1} of {len(self._units)})"
+            wanted.append(_Wanted(f"only {self._measure.by} {unit.name}", alone, step))
+        return self._costs(wanted, windows)
 
     def _savings(self, windows: Sequence[Window]) -> list[Cost]:
-        everything = self._cost("together", self._all, windows)
-        found = []
+        """What leaving out each unit saves."""
+        wanted = []
         for number, unit in enumerate(self._units):
-            step = f"all but {unit.name} ({number + 1} of {len(self._units)})"
             rest = {name: group for name, group in self._all.items() if name not in unit.members}
-            found.append(everything.minus(self._cost(f"without {self._measure.by} {unit.name}", rest, windows, step)))
-        return found
+            step = f"all but {unit.name} ({number + 1} of {len(self._units)})"
+            wanted.append(_Wanted(f"without {self._measure.by} {unit.name}", rest, step))
+        everything = self._together(windows)
+        return [everything.minus(cost) for cost in self._costs(wanted, windows)]
 
-    def _cost(self, what: str, choice: Choice, windows: Sequence[Window], step: str = "all together") -> Cost:
-        key = f"{what} on {len(windows)} x {len(windows[0].ids)}"
-        known = self._store.get(key)
-        if known is None:
-            self._experiment.progress(step)
-            known = asdict(self._experiment.switched.cost(choice, windows))
-            self._store.put(key, known)
-        return Cost(**known)
+    def _costs(self, wanted: Sequence[_Wanted], windows: Sequence[Window]) -> list[Cost]:
+        """From the store what is there; the executor measures the rest, and each result is kept at once."""
+        keys = [f"{each.what} on {len(windows)} x {len(windows[0].ids)}" for each in wanted]
+        missing = {key: each for key, each in zip(keys, wanted, strict=True) if self._store.get(key) is None}
+        for key, scores in zip(missing, self._experiment.run(self._tasks(missing.values(), windows)), strict=True):
+            self._store.put(key, asdict(Cost.of(scores)))
+        return [Cost(**self._store.get(key)) for key in keys]
+
+    def _tasks(self, wanted: Iterable[_Wanted], windows: Sequence[Window]) -> Iterator[Task]:
+        for each in wanted:
+            self._experiment.progress(each.step)
+            yield Task(each.choice, windows)
 
     def _facts(self, window: Window) -> dict[str, ActivationFacts]:
         groups = sorted({*self._all.values(), *self._measure.groups, PER_TOKEN})

@@ -35,6 +35,14 @@ class Cost:
     median: float
     top1_lost: float
 
+    @classmethod
+    def of(cls, scores: Sequence[TokenScores]) -> Cost:
+        """The cost over all tokens of all windows."""
+        kl = np.concatenate([part.kl for part in scores])
+        agrees = np.concatenate([part.agrees for part in scores])
+        lost = 100 * float(1 - agrees.mean())
+        return cls(float(kl.mean()), trimmed_mean(kl), float(np.median(kl)), lost)
+
     def minus(self, other: Cost) -> Cost:
         """What is saved by going from this cost to the other."""
         return Cost(
@@ -70,14 +78,6 @@ class SwitchedModel:
             exact = self._reference(window)
             found.append(compare_logits(exact, self._logits(window, sizes), window))
         return found
-
-    def cost(self, choice: Choice, windows: Sequence[Window]) -> Cost:
-        """The cost of these sites being quantized, over all windows."""
-        scores = self.scores(choice, windows)
-        kl = np.concatenate([part.kl for part in scores])
-        agrees = np.concatenate([part.agrees for part in scores])
-        lost = 100 * float(1 - agrees.mean())
-        return Cost(float(kl.mean()), trimmed_mean(kl), float(np.median(kl)), lost)
 
     def _reference(self, window: Window) -> Array:
         key = window.ids.tobytes(), window.scored

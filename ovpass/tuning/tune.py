@@ -208,7 +208,7 @@ class _Search:
         known = self._store.get(key)
         if known is None:
             self.experiment.progress(f"{what}: group size {format_group_size(size)} without {counted(count, 'site')}")
-            known = asdict(Spent.of(self.experiment.switched.scores(quantized, windows)))
+            known = asdict(Spent.of(self.experiment.scores(quantized, windows)))
             self._store.put(key, known)
         return Spent(**known)
 

@@ -16,9 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ovpass.evaluation.comparison import TokenScores
+from ovpass.evaluation.windows import Window
 from ovpass.planning.plan import Plan
 from ovpass.tuning.bisection import Remembered, first_breaking, smallest_breaking
-from ovpass.tuning.switched_model import Choice, Cost, SwitchedModel
+from ovpass.tuning.switched_model import Choice, SwitchedModel
 from tests.builders import PLANTED, llama_model, planted_llama, planted_name, save_planted
 from tests.cli.command import ENCODER, CommandLine, pair_folder
 from tests.cli.conftest import llama, ovpass
@@ -192,21 +194,21 @@ def test_two_culprits_are_found_one_after_the_other(tmp_path: Path, ovpass: Comm
 def test_an_interrupted_search_goes_on(
     planted: Path, tmp_path: Path, ovpass: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measured = SwitchedModel.cost
+    measured = SwitchedModel.scores
     left = 3
 
-    def interrupted(model: SwitchedModel, choice: Choice, windows: Sequence[object]) -> Cost:
+    def interrupted(model: SwitchedModel, choice: Choice, windows: Sequence[Window]) -> list[TokenScores]:
         nonlocal left
         if not left:
             raise KeyboardInterrupt
         left -= 1
-        return measured(model, choice, windows)  # type: ignore[arg-type]
+        return measured(model, choice, windows)
 
     command = ("bisect", planted, "--json", *LIMIT, *WINDOWS)
     whole = ovpass.succeed(*command, "--state", tmp_path / "whole").json
     del whole["run"]
     with monkeypatch.context() as patched:
-        patched.setattr(SwitchedModel, "cost", interrupted)
+        patched.setattr(SwitchedModel, "scores", interrupted)
         assert ovpass(*command, "--state", tmp_path / "resumed").code == 130
     resumed = ovpass.succeed(*command, "--state", tmp_path / "resumed").json
     assert {key: resumed[key] for key in whole} == whole

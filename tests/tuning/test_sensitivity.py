@@ -17,6 +17,7 @@ from ovpass.evaluation.runner import Runner
 from ovpass.settings.settings import Rule, Settings
 from ovpass.tuning.experiment import Experiment, choice_of, experiment_settings
 from ovpass.tuning.sensitivity import Measure, Sensitivity, SensitivityReport, sensitivity
+from ovpass.tuning.switched_model import Cost
 from tests.builders import llama_model
 from tests.builders.planted import planted_name, save_planted
 from tests.cli.command import LLAMA
@@ -62,11 +63,11 @@ def test_costs_are_those_of_the_emulated_plan(experiment: Experiment, exact: Sen
 def test_savings_are_what_is_left_without_a_site(experiment: Experiment, exact: SensitivityReport) -> None:
     everything = choice_of(experiment.plan, experiment.sites)
     half = experiment.windows[:1]
-    together = experiment.switched.cost(everything, half)
+    together = Cost.of(experiment.switched.scores(everything, half))
     for entry in exact.ranking[:3]:
         rest = {name: group for name, group in everything.items() if name != entry.unit.name}
-        assert entry.saves == together.minus(experiment.switched.cost(rest, half))
-    assert exact.together == experiment.switched.cost(everything, experiment.windows)
+        assert entry.saves == together.minus(Cost.of(experiment.switched.scores(rest, half)))
+    assert exact.together == Cost.of(experiment.switched.scores(everything, experiment.windows))
 
 
 def test_all_sites_are_ranked_the_costliest_first(exact: SensitivityReport) -> None:
@@ -88,7 +89,7 @@ def test_sites_switched_together(experiment: Experiment, by: str, units: int, la
     worst = report.ranking[0]
     assert len(worst.unit.members) == largest
     chosen = {site.name: site.k for site in experiment.sites if site.name in worst.unit.members}
-    assert worst.costs == experiment.switched.cost(chosen, experiment.windows)
+    assert worst.costs == Cost.of(experiment.switched.scores(chosen, experiment.windows))
     assert worst.facts is None
 
 
@@ -112,7 +113,7 @@ def test_the_fast_ranking_screens_on_one_short_window(experiment: Experiment) ->
     report = sensitivity(long, Measure(fast=True))
     assert all(entry.screened and entry.saves is None for entry in report.ranking)
     assert report.tokens == 6 * 256 // SITES - 1
-    assert report.together == long.switched.cost(choice_of(long.plan, long.sites), long.windows)
+    assert report.together == Cost.of(long.switched.scores(choice_of(long.plan, long.sites), long.windows))
 
 
 def test_the_worst_are_refined(experiment: Experiment, exact: SensitivityReport, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from ovpass.evaluation.windows import Window
 from ovpass.ir.files import open_source
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets.group_sizes import PER_TOKEN
-from ovpass.tuning.switched_model import SwitchedModel
+from ovpass.tuning.switched_model import Cost, SwitchedModel
 from ovpass.tuning.switches import EXACT, INPUT, add_switches, group_sizes, switchable
 from tests.builders import if_model, linear_model, llama_model, loop_model, pair_model, shared_model
 from tests.builders.chains import weights
@@ -153,14 +153,14 @@ def test_windows_of_any_length_and_in_any_order() -> None:
         expected = compare_logits(plain.logits(own).copy(), emulate.logits(own), own)
         np.testing.assert_array_equal(found.kl, expected.kl)
         np.testing.assert_array_equal(found.reference_nll, expected.reference_nll)
-    assert switched.cost({}, windows).mean == 0
+    assert Cost.of(switched.scores({}, windows)).mean == 0
 
 
 def test_predictions_of_a_window_are_not_taken_for_those_of_another() -> None:
     """Windows come and go during a search: what is kept of one must not be found for the next at its address."""
     (ir,) = open_source(LLAMA).models
     switched = SwitchedModel(ir, [window(64)], symmetric=True, half=True)
-    assert [switched.cost({}, [window(64, seed)]).mean for seed in range(6)] == [0] * 6
+    assert [Cost.of(switched.scores({}, [window(64, seed)])).mean for seed in range(6)] == [0] * 6
 
 
 def test_a_model_that_does_not_compile_is_named(tmp_path: Path) -> None:
