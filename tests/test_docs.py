@@ -17,6 +17,8 @@ SIMULATED = "--simulate"
 RUN = ("console", "python")
 
 DOCUMENTS = documents()
+FOR_CONTRIBUTORS = "docs/contributing/"
+"""Pages whose modules use ovpass from the inside; tests/seams runs them."""
 
 
 def asks_a_gpu(document: Document) -> bool:
@@ -26,7 +28,7 @@ def asks_a_gpu(document: Document) -> bool:
 RUNNABLE = [
     pytest.param(d, id=d.name, marks=[pytest.mark.gpu] if asks_a_gpu(d) else [])
     for d in DOCUMENTS
-    if any(d.blocks(language) for language in RUN)
+    if any(d.blocks(language) for language in RUN) and not d.name.startswith(FOR_CONTRIBUTORS)
 ]
 
 
@@ -37,7 +39,11 @@ def test_code_does_what_is_shown(document: Document, tmp_path: Path, request: py
     check_code(document, tmp_path)
 
 
-@pytest.mark.parametrize("document", [read("README.md"), *DOCUMENTS], ids=lambda d: d.name)
+@pytest.mark.parametrize(
+    "document",
+    [read("README.md"), *(d for d in DOCUMENTS if not d.name.startswith(FOR_CONTRIBUTORS))],
+    ids=lambda d: d.name,
+)
 def test_programs_use_public_names_only(document: Document) -> None:
     for language, code in document.code():
         if language in ("python", "py"):
