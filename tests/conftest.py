@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
 from ovpass.errors import NoDeviceError
 from ovpass.verification import Seen, SimulatedGpu
+from tests.cli.command import LLAMA, CommandLine
 from tests.simulated_gpu import Job, compile_on_simulated_gpu
 
 
@@ -22,3 +25,16 @@ def simulated_gpu() -> Callable[[Sequence[Job], float | None], list[Seen]]:
             raise
         pytest.skip(str(error))
     return compile_on_simulated_gpu
+
+
+@pytest.fixture
+def ovpass(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """The command line, on a terminal of 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    return CommandLine(capsys)
+
+
+@pytest.fixture
+def llama(tmp_path: Path) -> Path:
+    """A model folder of its own."""
+    return Path(shutil.copytree(LLAMA, tmp_path / "llama"))

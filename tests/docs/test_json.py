@@ -11,7 +11,7 @@ import pytest
 
 from ovpass.cli.main import cli
 from tests.cli.command import ENCODER, LLAMA, MODELS, CommandLine
-from tests.convert.conftest import float_llama
+from tests.compression.conftest import float_llama
 from tests.docs.tables import Section, codes, sections
 from tests.documents import read
 

@@ -25,7 +25,6 @@ from ovpass.tuning.tune import Tuned, tune
 from ovpass.verification import Seen
 from tests.builders import llama_model, planted_name, save_planted, trio_model
 from tests.cli.command import ENCODER, LLAMA, CommandLine
-from tests.cli.conftest import ovpass as ovpass  # noqa: PLC0414 - a fixture
 from tests.simulated_gpu import Job
 
 WINDOWS = Evaluation(windows=2, window_tokens=96)
