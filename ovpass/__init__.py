@@ -8,7 +8,7 @@ from ovpass.support.lazy import lazy_exports
 from ovpass.version import __version__
 
 if TYPE_CHECKING:
-    from ovpass.api import apply, strip
+    from ovpass.api import apply, strip, strip_source, transform
     from ovpass.compression.calibration import Calibration
     from ovpass.compression.compress import Compressed, compress_source
     from ovpass.compression.recipe import Recipe
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from ovpass.evaluation.evaluate import evaluate
     from ovpass.evaluation.options import Evaluation
     from ovpass.integrations.optimum import save_pretrained
+    from ovpass.lowerings.planner import make_plan
     from ovpass.passes import PassManager, PassResult
-    from ovpass.planning import make_plan
     from ovpass.planning.plan import Decision, Plan
     from ovpass.settings.settings import Rule, Settings, load_settings
     from ovpass.sites import CompressedMatMul, find_compressed_matmuls
     from ovpass.targets.group_sizes import PER_TOKEN
-    from ovpass.transformation.transform import Transformed, strip_source, transform
+    from ovpass.transformation.result import Transformed
     from ovpass.tuning.budget import Budget
     from ovpass.tuning.experiment import Experiment
     from ovpass.tuning.sensitivity import Measure, sensitivity
@@ -50,19 +50,19 @@ _HOMES = {
     "Recipe": "ovpass.compression.recipe",
     "Rule": "ovpass.settings.settings",
     "Settings": "ovpass.settings.settings",
-    "Transformed": "ovpass.transformation.transform",
+    "Transformed": "ovpass.transformation.result",
     "apply": "ovpass.api",
     "compress_source": "ovpass.compression.compress",
     "evaluate": "ovpass.evaluation.evaluate",
     "find_compressed_matmuls": "ovpass.sites",
     "load_settings": "ovpass.settings.settings",
-    "make_plan": "ovpass.planning",
+    "make_plan": "ovpass.lowerings.planner",
     "read_intercept_log": "ovpass.verification.intercept_log",
     "save_pretrained": "ovpass.integrations.optimum",
     "sensitivity": "ovpass.tuning.sensitivity",
     "strip": "ovpass.api",
-    "strip_source": "ovpass.transformation.transform",
-    "transform": "ovpass.transformation.transform",
+    "strip_source": "ovpass.api",
+    "transform": "ovpass.api",
     "tune": "ovpass.tuning.tune",
     "verify": "ovpass.verification.verify",
 }

@@ -1,4 +1,4 @@
-"""Apply a plan to a model in memory; it can be written to a file at once."""
+"""The public calls that change models, in memory and on files."""
 
 from __future__ import annotations
 
@@ -7,75 +7,40 @@ from pathlib import Path
 
 import openvino as ov
 
-from ovpass.errors import ModelError
-from ovpass.ir.files import IrFile
-from ovpass.ir.metadata import ModelMetadata
-from ovpass.ir.writer import write_anew
-from ovpass.passes import PassManager, Strip, passes_for
-from ovpass.passes.manager import Outcome
-from ovpass.planning import make_plan, refuse_processed
 from ovpass.planning.plan import Plan
 from ovpass.settings.settings import Settings
-from ovpass.sites import find_compressed_matmuls
-from ovpass.support.atomic_output import staging
-from ovpass.transformation.destination import check_file
-from ovpass.transformation.loading import check_keys
-from ovpass.transformation.run_notes import FILE_NAME, RunNotes
-from ovpass.transformation.transform import Progress, Transformed, publish_single
+from ovpass.support.progress import Progress
+from ovpass.transformation import transform as files
+from ovpass.transformation.in_memory import apply, strip, transform_model
+from ovpass.transformation.result import Transformed
+from ovpass.transformation.transform import strip_source
 
 
-def apply(model: ov.Model, plan: Plan) -> ov.Model:
-    """A changed clone of `model`; weights that stay the same are shared with it.
-
-    Raises:
-        PlanError: where the plan is for another model.
-        ModelError: where the model carries a plan already.
-        PassError: where a pass cannot do its work.
-    """
-    return _applied(model, plan).model
-
-
-def _applied(model: ov.Model, plan: Plan) -> Outcome:
-    refuse_processed(ModelMetadata(model), model.get_friendly_name())
-    plan.check_fits(find_compressed_matmuls(model))
-    return PassManager(passes_for(plan)).run(model)
-
-
-def transform_model(
-    model: ov.Model,
-    output: Path,
-    settings: Settings | None,
-    plans: Mapping[str, Plan] | None,
+def transform(
+    source: Path | str | ov.Model,
+    output: Path | str,
+    settings: Settings | None = None,
     *,
-    overwrite: bool,
-    progress: Progress,
+    plans: Mapping[str, Plan] | Plan | None = None,
+    overwrite: bool = False,
+    copy_weights: bool = False,
+    progress: Progress = lambda _: None,
 ) -> Transformed:
-    """`transform` for a model in memory, which is only read: an .xml, its .bin, and run notes where there are any.
+    """Apply settings, or finished plans, to an .xml, a model folder, or a model in memory, which becomes an .xml.
+
+    The output has the source's form; files that are not changed are carried along, weights as hard links where the
+    file system allows and `copy_weights` does not forbid it. Those of a model in memory are written as they are, none
+    converted to f16.
 
     Raises:
-        OvpassError: its children, as `transform`; then nothing is written.
+        OvpassError: its children for a bad model, setting, plan or place; then nothing is written.
     """
-    ir = IrFile(check_file(output, overwrite))
-    progress("reading")
-    plans = {"": make_plan(model, settings)} if plans is None else plans
-    check_keys(plans, [""])
-    plan, name = plans[""], model.get_friendly_name()
-    if not plan.decisions:
-        raise ModelError(f"{name}: has no MatMul with compressed weights; compress them first, with NNCF for example")
-    progress(f"rewriting {name}")
-    outcome = _applied(model, plan)
-    run = RunNotes.of([plan])
-    with staging(output) as staged:
-        written = write_anew(outcome.model, ir, staged)
-        run.write(staged / FILE_NAME)
-        publish_single(ir, staged, output)
-    return Transformed(output, plans, {"": outcome.results}, {"": written.how}, run)
+    plans = {"": plans} if isinstance(plans, Plan) else plans
+    if isinstance(source, (str, Path)):
+        return files.transform(
+            source, output, settings, plans=plans, overwrite=overwrite, copy_weights=copy_weights, progress=progress
+        )
+    return transform_model(source, Path(output), settings, plans, overwrite=overwrite, progress=progress)
 
 
-def strip(model: ov.Model) -> ov.Model:
-    """A clone of `model` without what `apply` did.
-
-    Raises:
-        ModelError: where ovpass has not changed the model, or has re-quantized weights of it.
-    """
-    return PassManager([Strip()]).run(model).model
+__all__ = ["apply", "strip", "strip_source", "transform"]

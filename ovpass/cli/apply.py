@@ -21,15 +21,19 @@ from ovpass.cli.options import (
     verbosity,
 )
 from ovpass.cli.output import print_json, print_table, progress, verdict
-from ovpass.cli.plan import plans_report, print_plans
-from ovpass.cli.verify import print_reports, raise_unless_ok, verify_report
-from ovpass.errors import NoDeviceError, SettingsError
+from ovpass.cli.plan import print_plans
+from ovpass.cli.verify import print_reports, raise_unless_ok
+from ovpass.errors import SettingsError
+from ovpass.planning.json_report import plans_to_dict
 from ovpass.planning.plan import load_plans
 from ovpass.support.formatting import counted
-from ovpass.transformation.transform import Progress, Transformed, transform
+from ovpass.support.progress import Progress
+from ovpass.transformation.json_report import transformed_to_dict
+from ovpass.transformation.result import Transformed
+from ovpass.transformation.transform import transform
+from ovpass.verification.json_report import reports_to_dict
 from ovpass.verification.report import Report
-from ovpass.verification.simulated_gpu import profile_for
-from ovpass.verification.verify import Question, verify
+from ovpass.verification.verify import verify_for_target
 
 
 @click.command("apply")
@@ -71,8 +75,8 @@ def command(
         seconds = time.perf_counter() - started
         reports = _verified(done, step) if verifying else {}
     if as_json:
-        verified = {"verify": verify_report(reports)} if reports else {}
-        print_json({**plans_report(done.plans), **transformed_report(done), "seconds": round(seconds, 3), **verified})
+        verified = {"verify": reports_to_dict(reports)} if reports else {}
+        print_json({**plans_to_dict(done.plans), **transformed_to_dict(done), "seconds": round(seconds, 3), **verified})
     elif not quiet:
         print_plans(done.plans, verbose=verbose)
         print_transformed(done, seconds)
@@ -82,34 +86,8 @@ def command(
 
 
 def _verified(done: Transformed, step: Progress) -> dict[str, Report]:
-    """Ask the device that the plan is for; where there is no GPU, a simulated one."""
     step("verifying")
-    target = next(iter(done.plans.values())).settings.target
-    if target == "cpu":
-        return verify(done.output, Question(device="CPU"))
-    try:
-        return verify(done.output, Question())
-    except NoDeviceError:
-        return verify(done.output, Question(simulate=profile_for(target)))
-
-
-def transformed_report(done: Transformed) -> dict[str, Any]:
-    """What was written, and what each pass did, as JSON."""
-    return {
-        "output": str(done.output),
-        "weights": dict(done.weights),
-        "passes": [
-            {
-                **({"submodel": key} if key else {}),
-                "name": result.name,
-                "changed": result.changed,
-                "counts": dict(result.counts),
-                "seconds": round(result.seconds, 4),
-            }
-            for key, results in done.results.items()
-            for result in results
-        ],
-    }
+    return verify_for_target(done.output, next(iter(done.plans.values())).settings.target)
 
 
 def print_transformed(done: Transformed, seconds: float) -> None:

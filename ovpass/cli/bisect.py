@@ -21,10 +21,11 @@ from ovpass.cli.options import (
     settings_options,
     verbosity,
 )
-from ovpass.cli.output import group_cell, note, print_json, print_table, progress, say, verdict
+from ovpass.cli.output import note, print_json, print_table, progress, say, verdict
 from ovpass.reporting.formatting import number
 from ovpass.settings.settings import settings_to_dict
 from ovpass.support.formatting import counted
+from ovpass.targets.group_sizes import format_group_size
 from ovpass.transformation.destination import check_files
 from ovpass.tuning.units import BY, FIND
 
@@ -95,7 +96,13 @@ def _print(culprits: Culprits) -> None:
 
 def _print_found(culprits: Culprits) -> None:
     rows = [
-        (entry.unit.name, entry.unit.kind, entry.unit.layer, group_cell(entry.group_size), len(entry.unit.members))
+        (
+            entry.unit.name,
+            entry.unit.kind,
+            entry.unit.layer,
+            format_group_size(entry.group_size),
+            len(entry.unit.members),
+        )
         for entry in culprits.found
     ]
     print_table(("Found", "Kind", "Layer", "Group", "Sites"), rows, numeric=("Layer", "Group", "Sites"))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ovpass.cli.apply import print_transformed, transformed_report
+from ovpass.cli.apply import print_transformed
 from ovpass.cli.options import (
     PATH,
     json_option,
@@ -24,8 +23,8 @@ from ovpass.cli.options import (
     settings_options,
     verbosity,
 )
-from ovpass.cli.output import by_kind, group_cell, note, print_json, print_table, print_title, say, verdict
-from ovpass.cli.plan import plans_report, print_plans
+from ovpass.cli.output import by_kind, note, print_json, print_table, print_title, say, verdict
+from ovpass.cli.plan import print_plans
 from ovpass.compression.modes import BACKUPS, FALLBACKS, MODES, PER_CHANNEL
 from ovpass.compression.recipe import Recipe
 from ovpass.errors import SettingsError
@@ -110,7 +109,9 @@ def command(
     )
     seconds = time.perf_counter() - started
     if as_json:
-        print_json({**compressed_report(done), "seconds": round(seconds, 3)})
+        from ovpass.compression.json_report import compressed_to_dict  # noqa: PLC0415
+
+        print_json({**compressed_to_dict(done), "seconds": round(seconds, 3)})
     elif not quiet:
         _print(done, seconds, verbose=verbose)
 
@@ -126,39 +127,6 @@ def _calibration(options: dict[str, Any]) -> Calibration:
     from ovpass.compression.calibration import Calibration  # noqa: PLC0415
 
     return Calibration(options["text"], options["tokenizer"], options["samples"], options["sequence_length"])
-
-
-def compressed_report(done: Compressed) -> dict[str, Any]:
-    """What was made of it, as JSON."""
-    applied = {} if done.applied is None else {**plans_report(done.applied.plans), **transformed_report(done.applied)}
-    return {
-        "output": str(done.output),
-        "mode": done.recipe.mode,
-        "models": [
-            {
-                "model": model.key,
-                "bytes_before": model.bytes_before,
-                "bytes_after": model.bytes_after,
-                "ignored": list(model.ignored),
-                "left": list(model.left),
-                "formats": [{**asdict(fmt), "sites": count} for fmt, count in model.formats.items()],
-            }
-            for model in done.models
-        ],
-        "targets": [
-            {
-                "target": entry.target,
-                "sites": entry.sites,
-                "quantized": entry.quantized,
-                "group_size": format_group_size(entry.group_size),
-                "fitting_group_sizes": [format_group_size(size) for size in entry.groups],
-                "reasons": dict(entry.reasons),
-            }
-            for entry in done.advice
-        ],
-        **applied,
-        "notes": [*done.notes, *applied.get("notes", [])],
-    }
 
 
 def _print(done: Compressed, seconds: float, *, verbose: bool) -> None:
@@ -194,7 +162,7 @@ def _print_targets(done: Compressed) -> None:
         (
             entry.target,
             f"{entry.quantized} of {entry.sites}",
-            group_cell(entry.group_size),
+            format_group_size(entry.group_size),
             ", ".join(str(format_group_size(size)) for size in entry.groups) or None,
             "; ".join(entry.reasons) or None,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,30 +40,11 @@ def command(source: str, output: Path, overwrite: bool, as_json: bool, quiet: bo
         done = convert_source(source, output, overwrite=overwrite, progress=step, **options)
     seconds = time.perf_counter() - started
     if as_json:
-        print_json({**converted_report(done), "seconds": round(seconds, 3)})
+        from ovpass.conversion.json_report import converted_to_dict  # noqa: PLC0415
+
+        print_json({**converted_to_dict(done), "seconds": round(seconds, 3)})
     elif not quiet:
         _print(done, seconds)
-
-
-def converted_report(done: Converted) -> dict[str, Any]:
-    """What was made, as JSON."""
-    return {
-        "output": str(done.output),
-        "source": done.kind,
-        "task": done.task,
-        "tokenizer": done.tokenizer,
-        "models": [
-            {
-                "model": model.key,
-                "bytes": model.bytes,
-                "ops": model.ops,
-                "sites": model.sites,
-                "layers": [asdict(layers) for layers in model.layers],
-            }
-            for model in done.models
-        ],
-        "notes": list(done.notes),
-    }
 
 
 def _print(done: Converted, seconds: float) -> None:

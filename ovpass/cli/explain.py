@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
 from ovpass.cli.options import json_option, model_argument, parse_properties, verbosity
-from ovpass.cli.output import group_cell, print_json, print_table, print_title, progress, say
+from ovpass.cli.output import print_json, print_table, print_title, progress, say
 from ovpass.ir.files import open_source
 from ovpass.planning.explain import Explanation, explain, targets_of
+from ovpass.planning.json_report import explanation_to_dict
 from ovpass.targets.group_sizes import format_group_size
 from ovpass.targets.runtime_options import show_value
 from ovpass.transformation.loading import load
@@ -43,28 +43,10 @@ def command(
             for target in targets
         ]
     if as_json:
-        print_json({"model": str(model), "devices": [_report(key, item) for key, item in found]})
+        print_json({"model": str(model), "devices": [explanation_to_dict(key, item) for key, item in found]})
     elif not quiet:
         for key, item in found:
             _print(key, item, verbose=verbose)
-
-
-def _report(key: str, item: Explanation) -> dict[str, Any]:
-    return {
-        **({"submodel": key} if key else {}),
-        "target": item.target,
-        "requested": "off" if item.group_size == 0 else format_group_size(item.group_size),
-        "source": item.source,
-        "steps": list(item.steps),
-        "options": [
-            {"name": o.name, "value": show_value(o.value), "source": o.source, "steps": list(o.steps)}
-            for o in item.options
-        ],
-        "quantized": item.quantized,
-        "outcomes": [
-            {"sites": o.count, "group_size": group_cell(o.group_size), "reason": o.reason} for o in item.outcomes
-        ],
-    }
 
 
 def _print(key: str, item: Explanation, *, verbose: bool) -> None:
@@ -77,5 +59,5 @@ def _print(key: str, item: Explanation, *, verbose: bool) -> None:
             say(f"{option.name}: {show_value(option.value)} from {option.source}")
             for step in option.steps:
                 say(f"  {step}")
-    rows = [(o.count, group_cell(o.group_size), o.reason) for o in item.outcomes]
+    rows = [(o.count, format_group_size(o.group_size), o.reason) for o in item.outcomes]
     print_table(("Sites", "Group", "Reason"), rows, numeric=("Sites", "Group"))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import click
 
 from ovpass.cli.options import json_option, model_argument, verbosity
-from ovpass.cli.output import by_kind, group_cell, note, print_json, print_table, print_title, progress, verdict
+from ovpass.cli.output import by_kind, note, print_json, print_table, print_title, progress, verdict
 from ovpass.ir.files import open_source
 from ovpass.planning.plan import describe_weights
 from ovpass.settings.settings import TARGETS
@@ -20,6 +18,7 @@ from ovpass.support.formatting import counted
 from ovpass.targets import Verdict, get_target
 from ovpass.targets.group_sizes import format_group_size, parse_group_size
 from ovpass.transformation.inspection import Inspected, inspect_source
+from ovpass.transformation.json_report import inspection_to_dict
 
 
 @click.command("inspect")
@@ -44,42 +43,9 @@ def command(
         step("reading")
         found = inspect_source(open_source(model), target, asked, match)
     if as_json:
-        print_json(_report(model, target, found))
+        print_json(inspection_to_dict(model, target, found))
     elif not quiet:
         _print(found, target, verbose)
-
-
-def _report(model: Path, target: str, found: Sequence[Inspected]) -> dict[str, Any]:
-    return {
-        "model": str(model),
-        "target": target,
-        "sites": [_site(item, site, judged) for item in found for site, judged in item.entries],
-        "ops": sum(item.ops for item in found),
-        "group_size": format_group_size(found[0].group_size),
-        "openvino": version("openvino"),
-    }
-
-
-def _site(item: Inspected, site: CompressedMatMul, judged: Verdict) -> dict[str, Any]:
-    submodel = {"submodel": item.key} if item.key else {}
-    return {
-        **submodel,
-        "name": site.name,
-        "kind": site.kind,
-        "layer": site.layer,
-        "k": site.k,
-        "n": site.n,
-        "weight_type": site.weight_type,
-        "weight_group_size": site.weight_group_size,
-        "symmetric": site.symmetric,
-        "codebook": site.codebook,
-        "activation_rank": site.activation_rank,
-        "group_id": site.group_id,
-        "eligible": judged.eligible,
-        "group_size": group_cell(judged.group_size),
-        "reason": judged.reason,
-        "asked": item.asked.get(site.name),
-    }
 
 
 def _print(found: Sequence[Inspected], target: str, verbose: bool) -> None:
@@ -99,14 +65,14 @@ def _print(found: Sequence[Inspected], target: str, verbose: bool) -> None:
 
 def _print_sites(item: Inspected) -> None:
     rows = [
-        (s.name, s.kind, s.layer, describe_weights(s), group_cell(v.group_size), _why(item, s, v))
+        (s.name, s.kind, s.layer, describe_weights(s), format_group_size(v.group_size), _why(item, s, v))
         for s, v in item.entries
     ]
     print_table(("Site", "Kind", "Layer", "Weights", "Group", "Reason"), rows, numeric=("Layer", "Group"))
 
 
 def _print_kinds(item: Inspected) -> None:
-    alike = Counter((s.kind, describe_weights(s), group_cell(v.group_size), v.reason) for s, v in item.entries)
+    alike = Counter((s.kind, describe_weights(s), format_group_size(v.group_size), v.reason) for s, v in item.entries)
     ordered = sorted(alike.items(), key=lambda entry: by_kind(entry[0][0]))
     rows = [(count, *key) for key, count in ordered]
     print_table(("Sites", "Kind", "Weights (N x K)", "Group", "Reason"), rows, numeric=("Sites", "Group"))

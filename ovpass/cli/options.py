@@ -11,7 +11,8 @@ import click
 
 from ovpass.errors import SettingsError
 from ovpass.evaluation.options import Evaluation
-from ovpass.settings.settings import AT_TOKENS, EXEMPTIONS, LOWERINGS, TARGETS, Rule, Settings, load_settings
+from ovpass.settings.lowerings import LOWERINGS
+from ovpass.settings.settings import AT_TOKENS, EXEMPTIONS, TARGETS, Rule, Settings, load_settings
 from ovpass.targets.group_sizes import parse_group_size
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])

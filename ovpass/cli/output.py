@@ -23,8 +23,8 @@ from ovpass.cli.table import make_table
 from ovpass.planning.plan import Decision
 from ovpass.sites import KINDS
 from ovpass.support.atomic_output import write_text
+from ovpass.support.progress import Progress
 from ovpass.targets.group_sizes import format_group_size
-from ovpass.transformation.transform import Progress
 
 
 def print_json(data: Mapping[str, Any]) -> None:
@@ -102,18 +102,13 @@ def progress(*, quiet: bool) -> Iterator[Progress]:
         yield bar.show
 
 
-def group_cell(group_size: int | None) -> object:
-    """A group size for a table."""
-    return None if group_size is None else format_group_size(group_size)
-
-
 def print_decisions(decisions: Sequence[Decision], *, verbose: bool) -> None:
     """Every decision, or how many of each kind fare alike and why."""
     if verbose:
-        sites = [(d.name, d.kind, d.layer, d.action, group_cell(d.group_size), d.reason) for d in decisions]
+        sites = [(d.name, d.kind, d.layer, d.action, format_group_size(d.group_size), d.reason) for d in decisions]
         print_table(("Site", "Kind", "Layer", "Action", "Group", "Reason"), sites, numeric=("Layer", "Group"))
         return
-    counted = Counter((d.kind, d.action, group_cell(d.group_size), d.reason) for d in decisions)
+    counted = Counter((d.kind, d.action, format_group_size(d.group_size), d.reason) for d in decisions)
     rows = [(count, *key) for key, count in sorted(counted.items(), key=lambda item: by_kind(item[0][0]))]
     print_table(("Sites", "Kind", "Action", "Group", "Reason"), rows, numeric=("Sites", "Group"))
 

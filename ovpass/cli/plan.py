@@ -19,8 +19,8 @@ from ovpass.cli.options import (
 )
 from ovpass.cli.output import note, print_decisions, print_json, print_title, progress, say, verdict
 from ovpass.ir.files import open_source
-from ovpass.planning.plan import Plan, decision_to_dict, save_plans, total_counts
-from ovpass.settings.settings import settings_to_dict
+from ovpass.planning.json_report import plans_to_dict
+from ovpass.planning.plan import Plan, save_plans
 from ovpass.support.formatting import counted
 from ovpass.targets.group_sizes import format_group_size
 from ovpass.transformation.destination import check_files
@@ -43,30 +43,9 @@ def command(model: Path, output: Path | None, as_json: bool, quiet: bool, verbos
     if output is not None:
         save_plans(plans, output)
     if as_json:
-        print_json(plans_report(plans))
+        print_json(plans_to_dict(plans))
     elif not quiet:
         print_plans(plans, verbose=verbose)
-
-
-def plans_report(plans: Mapping[str, Plan]) -> dict[str, Any]:
-    """The plans of one source as JSON: the decisions of all its models in one list."""
-    environment: dict[str, str] = {}
-    properties: dict[str, str] = {}
-    for plan in plans.values():
-        environment.update(plan.run_environment)
-        properties.update(plan.run_properties)
-    return {
-        "settings": settings_to_dict(next(iter(plans.values())).settings),
-        "decisions": [
-            {**({"submodel": key} if key else {}), **decision_to_dict(decision)}
-            for key, plan in plans.items()
-            for decision in plan.decisions
-        ],
-        "counts": total_counts(plans.values()),
-        "run_environment": environment,
-        "run_properties": properties,
-        "notes": [note for plan in plans.values() for note in plan.notes],
-    }
 
 
 def print_plans(plans: Mapping[str, Plan], *, verbose: bool) -> None:

@@ -19,12 +19,12 @@ from ovpass.cli.options import (
     settings_options,
     verbosity,
 )
-from ovpass.cli.output import group_cell, note, print_json, print_table, progress, save_json, say, verdict
+from ovpass.cli.output import note, print_json, print_table, progress, save_json, say, verdict
 from ovpass.errors import SettingsError
 from ovpass.reporting.formatting import number
 from ovpass.support.formatting import counted
 from ovpass.support.plotting import check_picture
-from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.targets.group_sizes import PER_TOKEN, format_group_size
 from ovpass.transformation.destination import check_files
 from ovpass.tuning.units import BY
 
@@ -122,7 +122,7 @@ def _row(entry: Sensitivity) -> tuple[object, ...]:
         unit.name,
         unit.kind,
         unit.layer,
-        group_cell(PER_TOKEN if entry.per_token else entry.group_size),
+        format_group_size(PER_TOKEN if entry.per_token else entry.group_size),
         number(entry.costs.trimmed, 2) + ("?" if entry.screened else ""),
         None if entry.saves is None else number(entry.saves.trimmed, 2),
         f"{entry.costs.top1_lost:.1f}",

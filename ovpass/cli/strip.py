@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ovpass.cli.apply import print_transformed, transformed_report
+from ovpass.cli.apply import print_transformed
 from ovpass.cli.options import (
     copy_option,
     json_option,
@@ -17,6 +17,7 @@ from ovpass.cli.options import (
     quiet_option,
 )
 from ovpass.cli.output import print_json, progress
+from ovpass.transformation.json_report import transformed_to_dict
 from ovpass.transformation.transform import strip_source
 
 
@@ -34,6 +35,6 @@ def command(model: Path, output: Path, overwrite: bool, copy_weights: bool, as_j
         done = strip_source(model, output, overwrite=overwrite, copy_weights=copy_weights, progress=step)
     seconds = time.perf_counter() - started
     if as_json:
-        print_json({**transformed_report(done), "seconds": round(seconds, 3)})
+        print_json({**transformed_to_dict(done), "seconds": round(seconds, 3)})
     elif not quiet:
         print_transformed(done, seconds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +19,17 @@ from ovpass.cli.options import (
     settings_from,
     settings_options,
 )
-from ovpass.cli.output import group_cell, note, print_json, print_table, progress, say, verdict
+from ovpass.cli.output import note, print_json, print_table, progress, say, verdict
 from ovpass.errors import SettingsError
 from ovpass.planning.plan import save_plans
 from ovpass.reporting.formatting import number
 from ovpass.support.formatting import counted
 from ovpass.support.plotting import check_picture
+from ovpass.targets.group_sizes import format_group_size
 from ovpass.transformation.destination import check_files
 
 if TYPE_CHECKING:
-    from ovpass.tuning.tune import Point, Tuned
+    from ovpass.tuning.tune import Tuned
 
 
 @click.command("tune")
@@ -71,24 +71,11 @@ def command(
     if plot is not None:
         save_frontier(tuned, budget, plot)
     if as_json:
-        print_json(_report(tuned))
+        from ovpass.tuning.report import tuned_to_dict  # noqa: PLC0415
+
+        print_json(tuned_to_dict(tuned))
     elif not quiet:
         _print(tuned, output)
-
-
-def _report(tuned: Tuned) -> dict[str, Any]:
-    return {
-        "plan": tuned.plan.to_dict(),
-        "chosen": _point(tuned.point),
-        "held_out": asdict(tuned.held_out),
-        "left_out": list(tuned.left_out),
-        "frontier": [_point(point) for point in tuned.frontier],
-        "measured": [_point(point) for point in tuned.points],
-    }
-
-
-def _point(point: Point) -> dict[str, Any]:
-    return {**asdict(point), "group_size": group_cell(point.group_size)}
 
 
 def _print(tuned: Tuned, output: Path | None) -> None:
@@ -96,7 +83,7 @@ def _print(tuned: Tuned, output: Path | None) -> None:
     rows = [
         (
             "chosen" if point == tuned.point else "",
-            group_cell(point.group_size),
+            format_group_size(point.group_size),
             point.left_out,
             f"{100 * point.share:.1f}",
             number(point.spent.kl, 2),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from ovpass.errors import CheckFailedError, SettingsError
 from ovpass.planning.plan import load_plans
 from ovpass.support.formatting import counted
 from ovpass.verification.intercept_log import InterceptLog, read_intercept_log
-from ovpass.verification.report import Report, SiteCheck, describe
+from ovpass.verification.json_report import intercept_log_to_dict, reports_to_dict
+from ovpass.verification.report import Report, describe
 from ovpass.verification.simulated_gpu import INSTALL_HELP, PROFILES
 from ovpass.verification.verify import CPU, Question, verify
 
@@ -64,14 +65,16 @@ def command(
         if log is None:
             raise SettingsError("name a MODEL, or an --intercept-log to read")
         if as_json:
-            print_json(_log_report(log))
+            print_json(intercept_log_to_dict(log))
         return
     question = Question(tokens=_numbers(tokens), properties=parse_properties(properties), **options)
     with progress(quiet=quiet or as_json) as step:
         step("compiling")
         reports = verify(model, question, load_plans(plan_file) if plan_file else None)
     if as_json:
-        print_json({**verify_report(reports), **({} if log is None else {"intercept_log": _log_report(log)})})
+        print_json(
+            {**reports_to_dict(reports), **({} if log is None else {"intercept_log": intercept_log_to_dict(log)})}
+        )
     elif not quiet:
         print_reports(reports, verbose=verbose)
     raise_unless_ok(reports)
@@ -82,43 +85,6 @@ def _numbers(text: str | None) -> tuple[int, ...]:
         return () if text is None else tuple(int(part) for part in text.split(","))
     except ValueError:
         raise SettingsError(f"--tokens {text!r}: write numbers with commas between, for example 1,64,65") from None
-
-
-def verify_report(reports: Mapping[str, Report]) -> dict[str, Any]:
-    """All reports as JSON: the sites of all models in one list."""
-    first = next(iter(reports.values()))
-
-    def listed(of: Callable[[Report], Iterable[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-        return [
-            {**({"submodel": key} if key else {}), **entry} for key, report in reports.items() for entry in of(report)
-        ]
-
-    return {
-        "ok": all(report.ok for report in reports.values()),
-        "device": first.device,
-        "device_name": first.device_name,
-        "simulated": first.simulated,
-        "sites": listed(
-            lambda report: (
-                {**_site(site), "group_size": None if site.found is None else describe(site.found)}
-                for site in report.sites
-            )
-        ),
-        "dynamic_quantize_nodes": sum(report.dynamic_quantize_nodes for report in reports.values()),
-        "mismatches": listed(lambda report: ({**_site(s), "reason": s.reason} for s in report.mismatches)),
-        "thresholds": listed(
-            lambda report: (
-                {"tokens": run.tokens, "executed": run.executed > 0, "quantizers": run.executed + run.skipped}
-                for run in report.thresholds
-            )
-        ),
-        "threshold": next((report.threshold for report in reports.values() if report.threshold is not None), None),
-        "notes": list(dict.fromkeys(note for report in reports.values() for note in report.notes)),
-    }
-
-
-def _site(check: SiteCheck) -> dict[str, Any]:
-    return {"name": check.name, "planned": describe(check.planned), "found": describe(check.found)}
 
 
 def print_reports(reports: Mapping[str, Report], *, verbose: bool) -> None:
@@ -159,13 +125,6 @@ def raise_unless_ok(reports: Mapping[str, Report]) -> None:
     differing = sum(len(report.mismatches) for report in reports.values())
     if differing:
         raise CheckFailedError(f"{counted(differing, 'site is', 'sites are')} not as planned")
-
-
-def _log_report(log: InterceptLog) -> dict[str, Any]:
-    return {
-        "dynamic_quantize_calls": log.dynamic_quantize_calls,
-        "kernels": [{"name": k.name, "calls": k.calls, "total_ns": k.total_ns} for k in log.dynamic_quantize],
-    }
 
 
 def _print_log(log: InterceptLog) -> None:

@@ -22,10 +22,14 @@ from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.planning.plan import describe_weights
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
+from ovpass.sites.files import find_sites_in_file
 from ovpass.support.atomic_output import publish, staging
 from ovpass.support.formatting import counted
+from ovpass.support.progress import Progress
 from ovpass.transformation.destination import check_destination
-from ovpass.transformation.transform import Progress, Transformed, carry_along, publish_single, transform
+from ovpass.transformation.publishing import publish_single
+from ovpass.transformation.result import Transformed
+from ovpass.transformation.transform import carry_along, transform
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -185,7 +189,7 @@ def _describe(
     models, sites = [], []
     for job in jobs:
         made = IrFile(folder / Path(job.ir.key).parent / job.ir.xml.name, job.ir.key)
-        own = made.sites()
+        own = find_sites_in_file(made)
         names = {site.name for site in own}
         sites += own
         models.append(
@@ -212,7 +216,7 @@ def _after(done: Compressed, applied: Transformed, jobs: Sequence[Job], origin: 
         made = IrFile(xml, job.ir.key)
         plan = applied.plans.get(job.ir.key) or applied.plans[""]
         kinds = {decision.name: decision.kind for decision in plan.decisions}
-        sites = [replace(site, kind=kinds.get(site.name, site.kind)) for site in made.sites()]
+        sites = [replace(site, kind=kinds.get(site.name, site.kind)) for site in find_sites_in_file(made)]
         models.append(replace(model, bytes_after=made.bin.stat().st_size, formats=Counter(map(_format, sites))))
     return replace(done, models=tuple(models), applied=applied)
 

@@ -10,6 +10,7 @@ from ovpass.compression.recipe import Recipe
 from ovpass.conversion.linear_layers import LinearLayer, find_linear_layers, pick
 from ovpass.errors import ModelError, SettingsError
 from ovpass.ir.files import IrFile, ModelSource
+from ovpass.sites.files import find_sites_in_file
 from ovpass.support.formatting import counted
 
 
@@ -42,7 +43,7 @@ def find_jobs(source: ModelSource, recipe: Recipe) -> list[Job]:
     found = []
     for ir in source.models:
         document = ir.document()
-        if sites := ir.sites(document):
+        if sites := find_sites_in_file(ir, document):
             have = counted(len(sites), "MatMul has", "MatMuls have")
             raise ModelError(
                 f"{ir.xml}: {have} compressed weights already ({sites[0].name}: {sites[0].weight_type}); "

@@ -8,19 +8,20 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ovpass.conversion.gguf import convert_gguf
-from ovpass.conversion.hugging_face import convert_hugging_face
+from ovpass.conversion import SOURCES
+from ovpass.conversion.find_source import FoundSource, find_source, holds_ir
 from ovpass.conversion.isolated_process import offline
 from ovpass.conversion.linear_layers import find_linear_layers
-from ovpass.conversion.sources import GGUF, HUGGING_FACE, ConversionSource, find_source, holds_ir
-from ovpass.conversion.tokenizers import carry_tokenizer, is_converted
+from ovpass.conversion.source import Job, Options, Outcome
+from ovpass.conversion.tokenizers import is_converted
 from ovpass.errors import ModelError, OutputError, SettingsError
 from ovpass.ir.files import IrFile, open_source
 from ovpass.planning.plan import describe_weights
+from ovpass.sites.files import find_sites_in_file
 from ovpass.support.atomic_output import publish, staging
+from ovpass.support.progress import Progress
 from ovpass.transformation.destination import refuse_link
 from ovpass.transformation.run_notes import FILE_NAME
-from ovpass.transformation.transform import Progress
 
 _OF_A_MODEL = (
     "openvino_*", "*config*.json", "*token*", "vocab.*", "merges.txt", "chat_template*", "*.model", "model_index.json",
@@ -85,42 +86,33 @@ def convert_source(
         OvpassError: its children for a bad source, setting or place, and for packages that are missing; then nothing
             is written.
     """
+    options = Options(task, weight_format, exact, trust_remote_code)
     found = find_source(source)
-    _check_options(found, exact=exact, hugging_face=[task, weight_format, trust_remote_code or None])
+    _check_options(found, options)
     destination = _check_place(found, Path(output), overwrite)
     with offline(), staging(destination) as staged:
         folder = staged / "output"
         folder.mkdir()
-        if found.kind == GGUF:
-            notes = convert_gguf(found.model, folder, exact=exact, progress=progress)
-        elif found.kind == HUGGING_FACE:
-            task, notes = convert_hugging_face(
-                found.model, folder, task, weight_format, trust=trust_remote_code, progress=progress
-            )
-        else:
-            from ovpass.conversion.onnx_file import convert_onnx  # noqa: PLC0415 - brings OpenVINO along
-
-            notes = convert_onnx(found.model, folder, progress)
-            notes += carry_tokenizer(found.root if found.root.is_dir() else None, folder, progress)
-        done = _describe(found, folder, destination, task, notes)
+        outcome = found.source.convert(Job(found.root, found.model, folder, options, progress))
+        done = _describe(found, folder, destination, outcome)
         publish(folder, destination)
     return done
 
 
-def _check_options(source: ConversionSource, *, exact: bool, hugging_face: list[object]) -> None:
-    if exact and source.kind != GGUF:
-        raise SettingsError(f"exact: is for GGUF files; {source.model} is {source.kind}")
-    if source.kind != HUGGING_FACE and any(value is not None for value in hugging_face):
-        raise SettingsError(
-            f"task, weight-format and trust-remote-code are for Hugging Face folders; {source.model} is {source.kind}"
-        )
+def _check_options(found: FoundSource, options: Options) -> None:
+    for name in options.given():
+        if name not in found.source.options:
+            takers = [source.title for source in SOURCES.values() if name in source.options]
+            raise SettingsError(
+                f"{name.replace('_', '-')}: is for {' and '.join(takers)}; {found.model} is {found.source.title}"
+            )
 
 
-def _check_place(source: ConversionSource, output: Path, overwrite: bool) -> Path:
+def _check_place(found: FoundSource, output: Path, overwrite: bool) -> Path:
     """Refuse an output that would harm the source, or anything that is not a model of ours."""
     if output.suffix in (".xml", ".bin"):
         raise OutputError(f"{output}: the output is a model folder; leave {output.suffix} out")
-    target, root = output.resolve(), source.root.resolve()
+    target, root = output.resolve(), found.root.resolve()
     if target == root or target in root.parents or (root.is_dir() and root in target.parents):
         raise OutputError(f"{output}: is, holds or lies in the source; write to another place")
     refuse_link(output)
@@ -142,16 +134,15 @@ def _check_place(source: ConversionSource, output: Path, overwrite: bool) -> Pat
     return output
 
 
-def _describe(
-    source: ConversionSource, folder: Path, destination: Path, task: str | None, notes: list[str]
-) -> Converted:
+def _describe(found: FoundSource, folder: Path, destination: Path, outcome: Outcome) -> Converted:
     """Look at what was written as any reader would."""
     models = tuple(_describe_model(ir) for ir in open_source(folder).models)
     if not any(model.layers for model in models):
         raise ModelError(
-            f"{source.model}: has no MatMul whose weights ovpass can follow to constants, as OpenVINO converts it"
+            f"{found.model}: has no MatMul whose weights ovpass can follow to constants, as OpenVINO converts it"
         )
-    return Converted(destination, source.kind, task, is_converted(folder), models, tuple(notes))
+    notes = tuple(outcome.notes)
+    return Converted(destination, found.source.title, outcome.task, is_converted(folder), models, notes)
 
 
 def _describe_model(ir: IrFile) -> ConvertedModel:
@@ -160,7 +151,7 @@ def _describe_model(ir: IrFile) -> ConvertedModel:
     types: Mapping[str, str] = {
         graph.name(index): graph.element_type(index) for index, kind in enumerate(graph.types) if kind == "Constant"
     }
-    counted = Counter((site.kind, describe_weights(site), True) for site in ir.sites(document))
+    counted = Counter((site.kind, describe_weights(site), True) for site in find_sites_in_file(ir, document))
     linear = find_linear_layers(graph)
     counted.update((layer.kind, f"{types[layer.weights]} {layer.n}x{layer.k}", False) for layer in linear)
     layers = tuple(Layers(*key, count) for key, count in counted.items())

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from ovpass.conversion.gguf_checks import notes_on_tensors
 from ovpass.conversion.gguf_exact import write_f16
-from ovpass.conversion.gguf_file import check_readable, config_of, notes_on_types, open_gguf, token_ids
+from ovpass.conversion.gguf_file import check_readable, notes_on_types, open_gguf
+from ovpass.conversion.gguf_metadata import config_of, token_ids
 from ovpass.conversion.isolated_process import run_python
+from ovpass.conversion.source import Job, Outcome, Source
 from ovpass.errors import ModelError, OutputError
 from ovpass.support.extras import extra_module
 from ovpass.support.processes import python_code
-from ovpass.transformation.transform import Progress
+from ovpass.support.progress import Progress
 
 _CONVERT = "import openvino_genai as g; g.LLMPipeline(sys.argv[1], 'CPU', enable_save_ov_model=True)"
 """GenAI writes the model beside the file that it reads, and has no call that does not compile it, too."""
@@ -56,3 +58,16 @@ def convert_gguf(source: Path, folder: Path, *, exact: bool, progress: Progress)
     for name, content in (("config.json", config_of(file)), ("generation_config.json", token_ids(file))):
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return [*notes_on_tensors(file), *([] if exact else notes_on_types(file))]
+
+
+def _convert(job: Job) -> Outcome:
+    return Outcome(notes=convert_gguf(job.model, job.folder, exact=job.options.exact, progress=job.progress))
+
+
+GGUF = Source(
+    title="GGUF",
+    is_file=lambda path, head: head.startswith(b"GGUF") or path.suffix == ".gguf",
+    in_folder=lambda folder: sorted(folder.glob("*.gguf")),
+    convert=_convert,
+    options=("exact",),
+)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ovpass.conversion.gguf_metadata import GgufFile
 from ovpass.errors import ModelError
 from ovpass.support.formatting import counted
-
-if TYPE_CHECKING:
-    from ovpass.conversion.gguf_file import GgufFile
 
 _SHOWN = 3
 _ROPE_FACTORS = "rope_freqs.weight"

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ovpass.conversion.gguf_file import GgufFile
+from ovpass.conversion.gguf_metadata import GgufFile
 from ovpass.errors import ModelError
 from ovpass.support.extras import extra_module
-from ovpass.transformation.transform import Progress
+from ovpass.support.progress import Progress
 
 _FILE_TYPE, _ALL_F16 = "general.file_type", 1
 _OWN = ("GGUF.", "general.architecture")

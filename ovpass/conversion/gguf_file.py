@@ -1,20 +1,15 @@
-"""What a GGUF file says of itself, and whether OpenVINO GenAI can read it."""
+"""Open a GGUF file and check that OpenVINO GenAI can read it."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ovpass.conversion.gguf_checks import check_finite, check_tensors, check_tokenizer
+from ovpass.conversion.gguf_metadata import ARCHITECTURES, TOKENS, GgufFile, config_of
 from ovpass.errors import ModelError
 from ovpass.support.extras import extra_module
 
-ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
-"""Those that OpenVINO GenAI builds a graph for (gguf_modeling.cpp, create_from_gguf), with their Hugging Face names."""
 READ_EXACTLY = ("F16", "Q8_0", "Q4_0")
 ROUNDED = {"Q4_1": "8 %", "Q4_K": "4 %", "Q6_K": "0.02 %"}
 """Types that GenAI rounds, and the relative error of the weights (measured, see docs/convert.md).
@@ -23,25 +18,6 @@ In the 4-bit ones a block's minimum, a float, becomes an integer zero point; in 
 """
 
 _REQUIRED = ("block_count", "embedding_length", "feed_forward_length", "attention.head_count")
-_TOKENS = "tokenizer.ggml.tokens"
-
-
-@dataclass(frozen=True)
-class GgufFile:
-    """Metadata, and how many matrices of each type there are; `reader` is gguf's."""
-
-    path: Path
-    architecture: str
-    types: Mapping[str, int]
-    tied: bool
-    reader: Any
-
-    def value(self, key: str, default: Any = None) -> Any:
-        """A metadata value; keys of the architecture without its name."""
-        for name in (f"{self.architecture}.{key}", key):
-            if name in self.reader.fields:
-                return self.reader.fields[name].contents()
-        return default
 
 
 def open_gguf(path: Path) -> GgufFile:
@@ -81,8 +57,8 @@ def _check(file: GgufFile) -> None:
         raise ModelError(f"{file.path}: is one of several parts; join them first (llama-gguf-split --merge)")
     if missing := [key for key in _REQUIRED if file.value(key) is None]:
         raise ModelError(f"{file.path}: lacks {', '.join(f'{file.architecture}.{key}' for key in missing)}")
-    if file.value(_TOKENS) is None:
-        raise ModelError(f"{file.path}: lacks a tokenizer ({_TOKENS})")
+    if file.value(TOKENS) is None:
+        raise ModelError(f"{file.path}: lacks a tokenizer ({TOKENS})")
     check_tokenizer(file)
     check_tensors(file)
 
@@ -109,37 +85,3 @@ def notes_on_types(file: GgufFile) -> list[str]:
         for name, error in ROUNDED.items()
         if name in file.types
     ]
-
-
-def config_of(file: GgufFile) -> dict[str, Any]:
-    """Hugging Face's config.json for the model; the names are those of LlamaConfig and its kin."""
-    hidden, heads = int(file.value("embedding_length")), int(file.value("attention.head_count"))
-    return {
-        "architectures": [ARCHITECTURES[file.architecture]],
-        "model_type": file.architecture,
-        "hidden_size": hidden,
-        "intermediate_size": int(file.value("feed_forward_length")),
-        "num_hidden_layers": int(file.value("block_count")),
-        "num_attention_heads": heads,
-        "num_key_value_heads": int(file.value("attention.head_count_kv", heads)),
-        "head_dim": int(file.value("attention.key_length", hidden // heads)),
-        "max_position_embeddings": int(file.value("context_length", 2048)),
-        "rms_norm_eps": _shortest(file.value("attention.layer_norm_rms_epsilon", 1e-5)),
-        "rope_theta": _shortest(file.value("rope.freq_base", 10000.0)),
-        "tie_word_embeddings": file.tied,
-        "vocab_size": len(file.value(_TOKENS)),
-        **token_ids(file),
-    }
-
-
-def token_ids(file: GgufFile) -> dict[str, int]:
-    """The special tokens that end and pad a text."""
-    places = {"bos_token_id": "bos", "eos_token_id": "eos", "pad_token_id": "padding"}
-    found = {name: file.value(f"tokenizer.ggml.{kind}_token_id") for name, kind in places.items()}
-    return {name: int(value) for name, value in found.items() if value is not None}
-
-
-def _shortest(value: float) -> float:
-    """1e-5, which f32 holds as 9.99999974e-06."""
-    rounded = float(f"{value:.6g}")
-    return rounded if math.isclose(rounded, value, rel_tol=1e-7) else float(value)

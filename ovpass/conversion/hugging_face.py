@@ -8,18 +8,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ovpass.conversion.hugging_face_folder import (
+    PIPELINE,
     check_weights,
     infer_task,
+    models_in,
     needs_remote_code,
     quantization,
     read_config,
 )
 from ovpass.conversion.isolated_process import run_python
-from ovpass.conversion.sources import PIPELINE
+from ovpass.conversion.source import Job, Outcome, Source
 from ovpass.conversion.tokenizers import carry_tokenizer, has_tokenizer, is_converted, remove_tokenizer
 from ovpass.errors import ExtraError, ModelError, SettingsError
 from ovpass.support.processes import python_module
-from ovpass.transformation.transform import Progress
+from ovpass.support.progress import Progress
 
 WEIGHT_FORMATS = ("fp16", "fp32")
 _PACKAGES = ("torch", "transformers", "optimum.intel", "openvino_tokenizers")
@@ -101,3 +103,25 @@ def _export(order: Export, scratch: Path, source: Path) -> list[str]:
         raise kind(f"{source}: {answer['error']}")
     notes: list[str] = answer["notes"]
     return notes
+
+
+def _convert(job: Job) -> Outcome:
+    options = job.options
+    task, notes = convert_hugging_face(
+        job.model,
+        job.folder,
+        options.task,
+        options.weight_format,
+        trust=options.trust_remote_code,
+        progress=job.progress,
+    )
+    return Outcome(task, notes)
+
+
+HUGGING_FACE = Source(
+    title="Hugging Face",
+    is_file=lambda *_: False,
+    in_folder=models_in,
+    convert=_convert,
+    options=("task", "weight_format", "trust_remote_code"),
+)

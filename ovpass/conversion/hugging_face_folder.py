@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ovpass.conversion.sources import CONFIG, PIPELINE, WEIGHTS
 from ovpass.errors import ModelError, SettingsError
 
+CONFIG, PIPELINE = "config.json", "model_index.json"
+WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 PACKED_METHODS = ("gptq", "awq")
 _EXPORTED_METHODS = ("bitnet", "mxfp4")
 """Quantized checkpoints that optimum-intel exports by itself."""
@@ -28,6 +29,20 @@ _TASKS = {
 _TRANSLATORS = ("MarianMTModel",)
 """Classes whose names end like those of bare encoders."""
 _SPEECH, _PICTURES = "automatic-speech-recognition-with-past", "image-text-to-text"
+
+
+def models_in(folder: Path) -> list[Path]:
+    """The folder itself, if it is a model or a pipeline; else nothing.
+
+    Raises:
+        ModelError: for weights without the configuration that says what model they are of.
+    """
+    weights = any(any(folder.glob(pattern)) for pattern in WEIGHTS)
+    if (folder / PIPELINE).is_file() or (weights and (folder / CONFIG).is_file()):
+        return [folder]
+    if weights:
+        raise ModelError(f"{folder}: has weights but no {CONFIG}, which says what model they are of")
+    return []
 
 
 def read_config(folder: Path) -> dict[str, Any]:

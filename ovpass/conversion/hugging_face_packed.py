@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ovpass.conversion.hugging_face_folder import quantization, read_config
-from ovpass.conversion.sources import CONFIG, WEIGHTS
+from ovpass.conversion.hugging_face_folder import CONFIG, WEIGHTS, quantization, read_config
 from ovpass.errors import ModelError
 from ovpass.support.extras import extra_module
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from ovpass.conversion.isolated_process import run_python
 from ovpass.errors import ModelError
 from ovpass.support.processes import python_code
-from ovpass.transformation.transform import Progress
+from ovpass.support.progress import Progress
 
 TOKENIZER, DETOKENIZER = "openvino_tokenizer.xml", "openvino_detokenizer.xml"
 

@@ -12,6 +12,8 @@ from ovpass.evaluation.candidates import Candidate
 from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.note import read_note
 from ovpass.ir.runtime_options import GROUP_SIZE, read_group_size
+from ovpass.lowerings import Evidence, get_lowering
+from ovpass.lowerings.planner import check_plan
 from ovpass.planning.plan import QUANTIZE, Plan, load_plans
 from ovpass.planning.profile import emulated
 from ovpass.planning.recorded_plan import noted_plan
@@ -54,7 +56,7 @@ def without_own_quantization(model: ov.Model) -> ov.Model:
 
 def prepare_clean(candidate: Candidate) -> Prepared | None:
     """The candidate's weights without any quantization of activations; None where they cannot be had back."""
-    from ovpass.api import strip  # noqa: PLC0415
+    from ovpass.transformation.in_memory import strip  # noqa: PLC0415
 
     ir = sole_model(candidate)
     metadata = ir.document().metadata
@@ -86,7 +88,7 @@ def prepare(candidate: Candidate) -> Prepared:
     Raises:
         OvpassError: for a model, setting or plan that does not fit.
     """
-    from ovpass.api import apply  # noqa: PLC0415
+    from ovpass.transformation.in_memory import apply  # noqa: PLC0415
 
     ir = sole_model(candidate)
     if not candidate.changed:
@@ -103,10 +105,10 @@ def planned(candidate: Candidate, loaded: Loaded) -> Plan:
     """The plan that the candidate's model is changed by, emulated where it is one for a plugin."""
     if candidate.plan is not None:
         plan = load_plans(candidate.plan).get(loaded.key) or Plan.load(candidate.plan)
-        plan.check_fits(loaded.sites)
+        check_plan(plan, loaded.sites)
     else:
         plan = plan_loaded([loaded], candidate.settings or Settings())[loaded.key]
-    if plan.settings.lowering == "native" and candidate.profile is not None:
+    if get_lowering(plan.settings.lowering).evidence is Evidence.PLUGIN and candidate.profile is not None:
         return emulated(plan, loaded.sites)
     return plan
 

@@ -10,7 +10,8 @@ from ovpass.errors import OutputError
 from ovpass.planning.plan import save_plans
 from ovpass.settings.settings import Settings, settings_to_dict
 from ovpass.support.atomic_output import publish, staging
-from ovpass.transformation.transform import Transformed, transform
+from ovpass.transformation.result import Transformed
+from ovpass.transformation.transform import transform
 from ovpass.version import __version__
 
 PLAN = "ovpass_plan.yaml"

@@ -12,7 +12,6 @@ from xml.etree.ElementTree import ParseError
 
 from ovpass.errors import ModelError
 from ovpass.ir.document import IrDocument
-from ovpass.sites import CompressedMatMul, find_sites
 from ovpass.support.formatting import last_line
 
 if TYPE_CHECKING:
@@ -45,16 +44,6 @@ class IrFile:
             raise ModelError(f"{self.xml}: its weights {self.bin.name} are not beside it")
         with self.complete():
             return IrDocument(self.xml, self.bin)
-
-    def sites(self, document: IrDocument | None = None) -> list[CompressedMatMul]:
-        """The sites of the IR, or of its `document` where that is there already.
-
-        Raises:
-            ModelError: as `document`: of a layer only what is asked for is read.
-        """
-        graph = (document or self.document()).graph
-        with self.complete():
-            return find_sites(graph)
 
     @contextmanager
     def complete(self) -> Iterator[None]:

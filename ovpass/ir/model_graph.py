@@ -9,7 +9,7 @@ import openvino as ov
 from ovpass.ir.graph import Graph, Shape
 
 if TYPE_CHECKING:
-    from ovpass.formats.codes import Array
+    from ovpass.ir.graph import Array
 
 PRECISE = "DisablePrecisionConversion"
 """How the runtime info key begins under which OpenVINO keeps the IR's `precise` attribute."""

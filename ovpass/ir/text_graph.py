@@ -12,7 +12,7 @@ from ovpass.errors import ModelError
 from ovpass.ir.graph import Graph, Shape
 
 if TYPE_CHECKING:
-    from ovpass.formats.codes import Array
+    from ovpass.ir.graph import Array
 
 # The serializer's spelling of op types that differs from their own.
 _TYPES = {"Const": "Constant", "ReLU": "Relu", "SoftMax": "Softmax", "PReLU": "PRelu"}

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from ovpass.passes.exempt import Exempt
     from ovpass.passes.int8 import Int8
     from ovpass.passes.manager import Outcome, PassManager
-    from ovpass.passes.pipeline import passes_for
     from ovpass.passes.requantize import Requantize
     from ovpass.passes.runtime_options import RuntimeOptions
     from ovpass.passes.stamp import Stamp
@@ -35,7 +34,6 @@ _HOMES = {
     "RuntimeOptions": "ovpass.passes.runtime_options",
     "Stamp": "ovpass.passes.stamp",
     "Strip": "ovpass.passes.strip",
-    "passes_for": "ovpass.passes.pipeline",
 }
 
 __getattr__, __dir__ = lazy_exports(__name__, _HOMES)
@@ -55,5 +53,4 @@ __all__ = [
     "RuntimeOptions",
     "Stamp",
     "Strip",
-    "passes_for",
 ]

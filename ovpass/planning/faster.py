@@ -45,24 +45,19 @@ class Timed:
         return self.quantized < self.default
 
 
-def check_calibrated(settings: Settings) -> None:
-    """Make sure that times can be expected for what is planned.
+def check_calibrated(settings: Settings, not_timed: str | None) -> None:
+    """Make sure that times can be expected for what is planned; `not_timed` is why the lowering has none.
 
     Raises:
         SettingsError: where they cannot, and what can be done.
     """
-    if settings.lowering == "emulate":
-        raise SettingsError("only_if_faster: lowering emulate is never faster; use int8")
     if settings.target != "cpu":
         raise SettingsError(
             f"only_if_faster: there is no calibration for target {settings.target}, only for cpu; "
             "scripts/calibrate_costs.py makes those of CPUs. Measure with 'ovpass bench' and exempt sites by rules"
         )
-    if settings.lowering == "native":
-        raise SettingsError(
-            "only_if_faster: on a CPU native is for the whole model, whose precision it changes, not for single sites; "
-            "use lowering int8, or compare with 'ovpass bench'"
-        )
+    if not_timed is not None:
+        raise SettingsError(f"only_if_faster: {not_timed}")
 
 
 def keep_faster(sites: Sequence[CompressedMatMul], plan: Plan, chosen: Chosen, own_group_size: int) -> Plan:

@@ -6,11 +6,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ovpass.errors import SettingsError
-from ovpass.ir.runtime_options import LARGEST_GROUP_SIZE
+from ovpass.ir.metadata import Metadata
+from ovpass.ir.runtime_options import LARGEST_GROUP_SIZE, read_group_size
 from ovpass.planning.native import ModelOptions
 from ovpass.planning.plan import Plan
 from ovpass.settings.settings import Settings
 from ovpass.targets.runtime_options import IGNORED, OBEYED, OPTIONS
+
+
+def read_options(metadata: Metadata) -> ModelOptions:
+    """The runtime options in the IR that bear on dynamic quantization."""
+    return ModelOptions(read_group_size(metadata), read_group_size(metadata, LARGEST_GROUP_SIZE))
 
 
 def overlaid(options: ModelOptions, settings: Settings) -> ModelOptions:

@@ -13,7 +13,7 @@ from ovpass.errors import PlanError, SettingsError
 from ovpass.settings.settings import EXEMPTIONS, Settings, settings_from_dict, settings_to_dict, what_is_wrong
 from ovpass.sites import KINDS, CompressedMatMul
 from ovpass.support.formatting import counted
-from ovpass.targets.group_sizes import format_group_size, group_fits, parse_group_size
+from ovpass.targets.group_sizes import format_group_size, parse_group_size
 
 QUANTIZE, EXEMPT, SKIP = "quantize", "exempt", "skip"
 
@@ -77,7 +77,7 @@ class Plan:
         """Make sure that the plan is for a model with just these sites.
 
         Raises:
-            PlanError: naming the first differences, and for groups that cannot be emulated on the site.
+            PlanError: naming the first differences.
         """
         planned = {decision.name: decision.weights for decision in self.decisions}
         present = {site.name: describe_weights(site) for site in sites}
@@ -96,10 +96,6 @@ class Plan:
                 f"the plan is for another model: {counted(len(differences), 'site differs', 'sites differ')}: {shown}; "
                 "make a new plan with 'ovpass plan'"
             )
-        if self.settings.lowering == "emulate":
-            by_name = {site.name: site for site in sites}
-            for decision in self.chosen(QUANTIZE):
-                _check_emulated(decision, by_name[decision.name], self.settings.target)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for YAML and JSON; `plan_from_dict` reads it back to an equal plan."""
@@ -132,17 +128,6 @@ class Plan:
         if list(plans) != [""]:
             raise PlanError(f"{path}: holds the plans of several models: {', '.join(plans)}")
         return plans[""]
-
-
-def _check_emulated(decision: Decision, site: CompressedMatMul, target: str) -> None:
-    """An edited group or axis would otherwise show when the model runs."""
-    axis, rank, group = -1 if decision.axis is None else decision.axis, site.activation_rank, decision.group_size or 0
-    if rank is None or not -rank <= axis < rank:
-        raise PlanError(f"{decision.name}: the activation has no axis {axis}")
-    length = site.axis_length(axis)
-    if not group_fits(group, length, target):
-        shown = "known at run time only" if length is None else length
-        raise PlanError(f"{decision.name}: group size {group} does not divide axis {axis}, whose length is {shown}")
 
 
 def describe_weights(site: CompressedMatMul) -> str:

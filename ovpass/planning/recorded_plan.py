@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ovpass.errors import PlanError
+from ovpass.errors import ModelError, PlanError
 from ovpass.ir.metadata import Metadata
 from ovpass.ir.note import damaged, read_note
 from ovpass.planning.plan import Plan, plan_from_dict
@@ -21,3 +21,16 @@ def noted_plan(metadata: Metadata) -> Plan | None:
         return plan_from_dict(note["plan"])
     except PlanError as error:
         raise damaged(metadata, f"holds {error}") from error
+
+
+def refuse_processed(metadata: Metadata, name: str) -> None:
+    """Make sure that ovpass has not changed the model before.
+
+    Raises:
+        ModelError: where it has.
+    """
+    if read_note(metadata) is not None:
+        raise ModelError(
+            f"{name}: ovpass has changed this model already; "
+            "undo that first with 'ovpass strip', or start from the original"
+        )

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ovpass.errors import SettingsError
+from ovpass.settings.lowerings import LOWERINGS
 from ovpass.settings.selection import Selector
 from ovpass.support.choices import check_choice, near_choice
 from ovpass.targets.group_sizes import format_group_size, parse_group_size
 from ovpass.targets.runtime_options import check_runtime_options
 
-LOWERINGS = ("native", "int8", "emulate")
 TARGETS = ("gpu-xmx", "gpu", "cpu")
 EXEMPTIONS = ("auto", "rank-4", "precise", "f16-zero-point", "f16-weights")
 AT_TOKENS = 512

@@ -17,7 +17,7 @@ from ovpass.sites.onnx_runtime import Foreign, find_foreign
 if TYPE_CHECKING:
     import openvino as ov
 
-    from ovpass.formats.codes import Array
+    from ovpass.ir.graph import Array
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from ovpass.formats.codes import Stored, recoded
 from ovpass.ir.graph import Graph, Shape
 
 if TYPE_CHECKING:
-    from ovpass.formats.codes import Array
+    from ovpass.ir.graph import Array
 
 _FLOATS = ("f16", "f32")
 _LEVELS = 255

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import overload
+
 from ovpass.errors import SettingsError
 
 _NAME = "per-token"
@@ -32,8 +34,12 @@ def parse_group_size(value: object) -> int:
     return number
 
 
-def format_group_size(group_size: int) -> int | str:
-    """The group size as people and files write it."""
+@overload
+def format_group_size(group_size: int) -> int | str: ...
+@overload
+def format_group_size(group_size: None) -> None: ...
+def format_group_size(group_size: int | None) -> int | str | None:
+    """The group size as people and files write it; None, for no quantization, stays."""
     return _NAME if group_size == PER_TOKEN else group_size
 
 

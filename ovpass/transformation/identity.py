@@ -14,6 +14,7 @@ from ovpass.ir.note import read_note
 from ovpass.ir.original_weights import read_earlier
 from ovpass.planning.plan import describe_weights
 from ovpass.planning.recorded_plan import noted_plan
+from ovpass.sites.files import find_sites_in_file
 
 _SAMPLES = 16
 _SAMPLE = 4096
@@ -54,7 +55,7 @@ def identify(path: Path) -> Identity:
         if plan is not None:  # the sites as they were before: a plan has a decision on each
             found = [f"{decision.name} {decision.weights}" for decision in plan.decisions]
         else:
-            found = [f"{site.name} {describe_weights(site)}" for site in ir.sites(document)]
+            found = [f"{site.name} {describe_weights(site)}" for site in find_sites_in_file(ir, document)]
         if found:
             sites += found
             weights.append(_weights(ir, document.metadata))

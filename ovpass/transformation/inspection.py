@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ovpass.ir.files import ModelSource
-from ovpass.planning import in_force, read_options, verdict_in
+from ovpass.planning.native import in_force, verdict_in
+from ovpass.planning.options import read_options
 from ovpass.settings.selection import select
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul

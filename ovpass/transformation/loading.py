@@ -9,10 +9,13 @@ from pathlib import Path
 from ovpass.errors import ModelError, PlanError
 from ovpass.ir.document import IrDocument
 from ovpass.ir.files import IrFile, ModelSource
-from ovpass.planning import check_rules, plan_sites, refuse_processed
+from ovpass.lowerings.planner import check_plan, plan_sites
 from ovpass.planning.plan import Plan
+from ovpass.planning.recorded_plan import refuse_processed
+from ovpass.planning.resolve import check_rules
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
+from ovpass.sites.files import find_sites_in_file
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def load(source: ModelSource) -> list[Loaded]:
         ModelError: where one cannot be read, or none has a site.
     """
     documents = [(ir, ir.document()) for ir in source.models]
-    found = [(ir, document, ir.sites(document)) for ir, document in documents]
+    found = [(ir, document, find_sites_in_file(ir, document)) for ir, document in documents]
     with_sites = [entry for entry in found if entry[2]]
     if not with_sites:
         raise no_sites(source.root)
@@ -69,7 +72,7 @@ def check_plans(plans: Mapping[str, Plan], models: Sequence[Loaded]) -> None:
     check_keys(plans, {loaded.key for loaded in models})
     for loaded in models:
         refuse_processed(loaded.document.metadata, str(loaded.ir.xml))
-        plans[loaded.key].check_fits(loaded.sites)
+        check_plan(plans[loaded.key], loaded.sites)
 
 
 def check_keys(plans: Mapping[str, Plan], keys: Collection[str]) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ovpass.errors import ModelError
 from ovpass.ir.constants import Slot
@@ -14,45 +13,23 @@ from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.metadata import Metadata, ModelMetadata
 from ovpass.ir.note import read_note
 from ovpass.ir.original_weights import EarlierWeights, note_earlier, read_earlier
+from ovpass.lowerings.pipeline import passes_for
 from ovpass.passes.base import MetadataPass, Pass, PassResult
 from ovpass.passes.manager import PassManager, run_on_metadata
-from ovpass.passes.pipeline import passes_for
-from ovpass.planning.plan import Plan, total_counts
+from ovpass.planning.plan import Plan
 from ovpass.planning.recorded_plan import noted_plan
 from ovpass.settings.settings import Settings
-from ovpass.support.atomic_output import place, publish, publish_together, staging
+from ovpass.support.atomic_output import place, publish, staging
+from ovpass.support.progress import Progress
 from ovpass.transformation.destination import check_destination
 from ovpass.transformation.loading import check_plans, load, plan_loaded
-from ovpass.transformation.run_notes import FILE_NAME, RunNotes, notes_beside
-
-if TYPE_CHECKING:
-    import openvino as ov
-
-Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Transformed:
-    """What was written where. `plans` and `results` are by model, "" where there is one.
-
-    `weights` tells what became of each .bin: "linked", "copied", "extended" (new constants at its end) or
-    "rewritten".
-    """
-
-    output: Path
-    plans: Mapping[str, Plan] = field(default_factory=dict)
-    results: Mapping[str, tuple[PassResult, ...]] = field(default_factory=dict)
-    weights: Mapping[str, str] = field(default_factory=dict)
-    run: RunNotes = field(default_factory=RunNotes)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many sites are quantized, exempt and skipped, over all models."""
-        return total_counts(self.plans.values())
+from ovpass.transformation.publishing import publish_single
+from ovpass.transformation.result import Transformed
+from ovpass.transformation.run_notes import FILE_NAME, RunNotes
 
 
 def transform(
-    source: Path | str | ov.Model,
+    source: Path | str,
     output: Path | str,
     settings: Settings | None = None,
     *,
@@ -61,20 +38,15 @@ def transform(
     copy_weights: bool = False,
     progress: Progress = lambda _: None,
 ) -> Transformed:
-    """Apply settings, or finished plans, to an .xml, a model folder, or a model in memory, which becomes an .xml.
+    """Apply settings, or finished plans, to an .xml or a model folder.
 
     The output has the source's form; files that are not changed are carried along, weights as hard links where the
-    file system allows and `copy_weights` does not forbid it. Those of a model in memory are written as they are, none
-    converted to f16.
+    file system allows and `copy_weights` does not forbid it.
 
     Raises:
         OvpassError: its children for a bad model, setting, plan or place; then nothing is written.
     """
     plans = {"": plans} if isinstance(plans, Plan) else plans
-    if not isinstance(source, (str, Path)):
-        from ovpass.api import transform_model  # noqa: PLC0415 - brings OpenVINO along
-
-        return transform_model(source, Path(output), settings, plans, overwrite=overwrite, progress=progress)
     origin = open_source(source)
     destination = check_destination(origin, Path(output), overwrite)
     progress("reading")
@@ -201,13 +173,3 @@ def carry_along(source: ModelSource, rewritten: Sequence[IrFile], folder: Path, 
         target = folder / path.relative_to(source.root)
         target.parent.mkdir(parents=True, exist_ok=True)
         place(path, target, copy=copy_weights or path.suffix != ".bin")
-
-
-def publish_single(ir: IrFile, folder: Path, destination: Path) -> None:
-    """The weights first: an .xml never appears without them. Run notes of an earlier output go."""
-    files = {folder / ir.bin.name: destination.with_suffix(".bin"), folder / ir.xml.name: destination}
-    staged, notes = folder / FILE_NAME, notes_beside(destination)
-    if staged.exists():
-        publish_together({staged: notes, **files})
-    else:
-        publish_together(files, obsolete=[notes])

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ovpass.errors import ModelError, SettingsError
-from ovpass.planning import plan_sites
+from ovpass.lowerings.planner import plan_sites
 from ovpass.planning.plan import QUANTIZE, Decision, Plan
 from ovpass.settings.settings import Rule, settings_to_dict
 from ovpass.support.choices import check_choice

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ovpass.errors import OutputError, SettingsError
 from ovpass.ir.files import IrFile
-from ovpass.planning import plan_sites
+from ovpass.lowerings.planner import plan_sites
 from ovpass.planning.plan import EXEMPT, Decision, Plan
 from ovpass.settings.settings import Rule
 from ovpass.transformation.transform import transform

@@ -17,10 +17,11 @@ from ovpass.evaluation.preparation import planned, sole_model
 from ovpass.evaluation.windows import Window
 from ovpass.ir.document import IrDocument
 from ovpass.ir.files import IrFile
-from ovpass.planning import refuse_processed
 from ovpass.planning.plan import QUANTIZE, Plan
+from ovpass.planning.recorded_plan import refuse_processed
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
+from ovpass.sites.files import find_sites_in_file
 from ovpass.transformation.loading import Loaded, no_sites
 from ovpass.tuning.store import Store, default_folder, fingerprint
 from ovpass.tuning.switched_model import Choice, Progress, SwitchedModel
@@ -60,7 +61,7 @@ class Experiment:
         Raises:
             ModelError: where there is none.
         """
-        found = self.ir.sites(self.document)
+        found = find_sites_in_file(self.ir, self.document)
         if not found:
             raise no_sites(self.model)
         return found

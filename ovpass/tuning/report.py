@@ -1,11 +1,13 @@
-"""Sensitivity as plain data."""
+"""Sensitivity and tuning as plain data for JSON."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
 
+from ovpass.targets.group_sizes import format_group_size
 from ovpass.tuning.sensitivity import Sensitivity, SensitivityReport
+from ovpass.tuning.tune import Point, Tuned
 
 
 def sensitivity_to_dict(report: SensitivityReport) -> dict[str, Any]:
@@ -36,3 +38,19 @@ def _unit(entry: Sensitivity) -> dict[str, Any]:
         "activation": facts,
         "screened": entry.screened,
     }
+
+
+def tuned_to_dict(tuned: Tuned) -> dict[str, Any]:
+    """The plan that was chosen, and all points that were measured; KL in nats a token."""
+    return {
+        "plan": tuned.plan.to_dict(),
+        "chosen": _point(tuned.point),
+        "held_out": asdict(tuned.held_out),
+        "left_out": list(tuned.left_out),
+        "frontier": [_point(point) for point in tuned.frontier],
+        "measured": [_point(point) for point in tuned.points],
+    }
+
+
+def _point(point: Point) -> dict[str, Any]:
+    return {**asdict(point), "group_size": format_group_size(point.group_size)}

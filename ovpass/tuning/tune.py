@@ -15,7 +15,7 @@ from functools import cached_property
 
 from ovpass.errors import SettingsError
 from ovpass.evaluation.windows import Window
-from ovpass.planning import plan_sites
+from ovpass.lowerings.planner import plan_sites
 from ovpass.planning.plan import QUANTIZE, Plan
 from ovpass.settings.settings import Rule, Settings
 from ovpass.support.formatting import counted

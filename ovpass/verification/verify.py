@@ -11,7 +11,8 @@ from pathlib import Path
 from ovpass.errors import NoDeviceError, PlanError, SettingsError, VerifyError
 from ovpass.ir.files import open_source
 from ovpass.ir.runtime_options import GROUP_SIZE, as_group_size, read_group_size
-from ovpass.planning import plan_sites
+from ovpass.lowerings import Evidence, get_lowering
+from ovpass.lowerings.planner import plan_sites
 from ovpass.planning.plan import QUANTIZE, SKIP, Plan
 from ovpass.planning.recorded_plan import noted_plan
 from ovpass.settings.settings import Settings
@@ -91,6 +92,20 @@ def verify(
     return reports
 
 
+def verify_for_target(model: Path, target: str) -> dict[str, Report]:
+    """Ask the device that the model's plan is for; a simulated one if this machine has no GPU.
+
+    Raises:
+        OvpassError: as `verify`.
+    """
+    if target == "cpu":
+        return verify(model, Question(device=CPU))
+    try:
+        return verify(model, Question())
+    except NoDeviceError:
+        return verify(model, Question(simulate=profile_for(target)))
+
+
 def _plan(loaded: Loaded, question: Question, plans: Mapping[str, Plan] | None) -> Plan:
     if plans is not None:
         if loaded.key not in plans:
@@ -128,7 +143,7 @@ def _ask_cpu(loaded: Loaded, plan: Plan, question: Question) -> Report:
     properties, model = dict(question.properties or {}), loaded.ir.read()
     hidden: set[str] = set()
     try:
-        if plan.settings.lowering == "int8":
+        if _evidence(plan) is Evidence.INT8_PRODUCT:
             hidden = {site.name for site in loaded.sites if site.in_body}
             found = int8_on_cpu(model, properties)
         else:
@@ -145,7 +160,7 @@ def _ask_cpu(loaded: Loaded, plan: Plan, question: Question) -> Report:
     if hidden:
         are = counted(len(hidden), "site is", "sites are")
         notes.append(f"{are} in bodies of If or Loop, which the CPU plugin does not show")
-    if plan.settings.lowering == "native":
+    if _evidence(plan) is Evidence.PLUGIN:
         notes += _silently_off(plan, checks, properties)
     return Report(CPU, None, tuple(checks), 0, notes=tuple(notes))
 
@@ -211,9 +226,13 @@ def _look(order: Order, environment: Mapping[str, str], question: Question) -> S
     return seen[0]
 
 
+def _evidence(plan: Plan) -> Evidence:
+    return get_lowering(plan.settings.lowering).evidence
+
+
 def _as_seen(plan: Plan) -> Plan:
     """What the plugin should show: no quantizer of its own where the graph quantizes already."""
-    if plan.settings.lowering != "emulate":
+    if _evidence(plan) is not Evidence.NOTHING:
         return plan
     skipped = (replace(decision, action=SKIP, group_size=None) for decision in plan.decisions)
     return replace(plan, decisions=tuple(skipped))
@@ -222,7 +241,7 @@ def _as_seen(plan: Plan) -> Plan:
 def _groups(seen: Seen, plan: Plan) -> dict[str, int | None]:
     """The group sizes by MatMul; an i8 activation without a quantizer is the int8 lowering's own, per token."""
     groups = dict(seen.groups)
-    if plan.settings.lowering == "int8":
+    if _evidence(plan) is Evidence.INT8_PRODUCT:
         for matmul in seen.matmuls:
             if matmul.quantizer is None and matmul.activation_type == "i8":
                 groups.update(dict.fromkeys(matmul.names, PER_TOKEN))

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from ovpass.conversion.find_source import find_source
 from ovpass.conversion.hugging_face_folder import infer_task
-from ovpass.conversion.sources import find_source
 from ovpass.errors import ModelError, SettingsError
 from tests.cli.command import LLAMA, MODELS, CommandLine, contents
 from tests.conversion.gguf_files import write_gguf
@@ -54,17 +54,17 @@ def touched(folder: Path, *names: str) -> Path:
 )
 def test_folders_are_told_apart(tmp_path: Path, names: tuple[str, ...], kind: str, model: str) -> None:
     found = find_source(touched(tmp_path / "in", *names))
-    assert (found.kind, found.model) == (kind, tmp_path / "in" / model)
+    assert (found.source.title, found.model) == (kind, tmp_path / "in" / model)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("a.gguf", "GGUF"), ("a.onnx", "ONNX")])
 def test_files_are_told_apart(tmp_path: Path, name: str, kind: str) -> None:
-    assert find_source(touched(tmp_path, name) / name).kind == kind
+    assert find_source(touched(tmp_path, name) / name).source.title == kind
 
 
 def test_a_gguf_file_is_known_by_its_content(tmp_path: Path) -> None:
     (tmp_path / "model").write_bytes(b"GGUF....")
-    assert find_source(tmp_path / "model").kind == "GGUF"
+    assert find_source(tmp_path / "model").source.title == "GGUF"
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ def test_a_gguf_file_is_known_by_its_content(tmp_path: Path) -> None:
         ((), "some-owner/some-model", "download it first"),
         ((), "missing.gguf", "no such file"),
         (("a.safetensors",), "a.safetensors", "name its folder"),
-        (("a.txt",), "a.txt", "neither"),
+        (("a.txt",), "a.txt", "is no "),
         (("a.xml",), "a.xml", "OpenVINO model already"),
         (("in/config.json",), "in", "no weights"),
         (("in/model.safetensors",), "in", "no config.json"),
         (("in/a.onnx", "in/b.onnx"), "in", "name one of them"),
-        (("in/readme.md",), "in", "holds no model"),
+        (("in/readme.md",), "in", "holds no "),
     ],
 )
 def test_no_model(

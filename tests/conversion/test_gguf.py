@@ -14,7 +14,8 @@ import openvino_genai
 import pytest
 
 from ovpass.conversion.convert import convert_source
-from ovpass.conversion.gguf_file import config_of, open_gguf
+from ovpass.conversion.gguf_file import open_gguf
+from ovpass.conversion.gguf_metadata import config_of
 from ovpass.conversion.linear_layers import LinearLayer, find_linear_layers
 from ovpass.errors import ModelError
 from ovpass.ir.model_graph import ModelGraph

@@ -12,7 +12,8 @@ import pytest
 
 import ovpass
 from ovpass.cli.main import cli
-from ovpass.settings.settings import LOWERINGS, TARGETS, Rule, Settings
+from ovpass.settings.lowerings import LOWERINGS
+from ovpass.settings.settings import TARGETS, Rule, Settings
 from ovpass.targets import TARGETS as DEVICES
 from ovpass.targets.group_sizes import PER_TOKEN, format_group_size
 from tests.cli.command import ENCODER

@@ -10,7 +10,7 @@ import pytest
 
 from ovpass import api
 from ovpass.evaluation.reference import dequantized
-from ovpass.planning import make_plan
+from ovpass.lowerings.planner import make_plan
 from ovpass.planning.plan import EXEMPT, QUANTIZE, Plan
 from ovpass.planning.profile import emulated
 from ovpass.settings.settings import Rule, Settings

@@ -9,10 +9,12 @@ from pathlib import Path
 import openvino as ov
 
 from ovpass.ir.files import open_source
-from ovpass.passes import PassManager, passes_for
-from ovpass.planning import make_plan
+from ovpass.lowerings.pipeline import passes_for
+from ovpass.lowerings.planner import make_plan
+from ovpass.passes import PassManager
 from ovpass.settings.settings import Settings
-from ovpass.transformation.transform import Transformed, transform
+from ovpass.transformation.result import Transformed
+from ovpass.transformation.transform import transform
 from tests.passes.helpers import interface, structure
 
 

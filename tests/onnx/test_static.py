@@ -9,7 +9,7 @@ import openvino as ov
 import pytest
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from ovpass.planning import make_plan
+from ovpass.lowerings.planner import make_plan
 from ovpass.settings.settings import Settings
 from ovpass.sites import find_compressed_matmuls
 from ovpass.verification import Question, verify

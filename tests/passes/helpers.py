@@ -11,7 +11,7 @@ import openvino as ov
 
 from ovpass import api
 from ovpass.evaluation.reference import Array
-from ovpass.planning import make_plan
+from ovpass.lowerings.planner import make_plan
 from ovpass.settings.settings import Rule, Settings
 from tests.targets.cases import merged
 

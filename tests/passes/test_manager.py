@@ -13,8 +13,9 @@ from openvino import opset13 as op
 
 from ovpass import api
 from ovpass.errors import ModelError, OvpassError, PassError, PlanError
-from ovpass.passes import CapGroups, Emulate, Exempt, Int8, PassManager, Requantize, passes_for
-from ovpass.planning import make_plan
+from ovpass.lowerings.pipeline import passes_for
+from ovpass.lowerings.planner import make_plan
+from ovpass.passes import CapGroups, Emulate, Exempt, Int8, PassManager, Requantize
 from ovpass.settings.settings import Rule, Settings
 from tests.builders import linear_model, trio_model
 from tests.passes.helpers import nodes, structure

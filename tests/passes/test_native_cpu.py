@@ -12,7 +12,7 @@ import pytest
 
 from ovpass.errors import SettingsError
 from ovpass.evaluation.reference import Array
-from ovpass.planning import make_plan
+from ovpass.lowerings.planner import make_plan
 from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets import CPU

@@ -11,8 +11,8 @@ import pytest
 
 from ovpass import api
 from ovpass.errors import SettingsError
+from ovpass.lowerings.planner import make_plan
 from ovpass.passes import CapGroups, Exempt, PassManager
-from ovpass.planning import make_plan
 from ovpass.planning.plan import Decision, Plan
 from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import find_compressed_matmuls

@@ -14,7 +14,7 @@ from openvino import opset13 as op
 from ovpass import api
 from ovpass.errors import SettingsError
 from ovpass.evaluation.reference import Array, dequantized
-from ovpass.planning import make_plan
+from ovpass.lowerings.planner import make_plan
 from ovpass.planning.plan import Decision, Plan
 from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import find_compressed_matmuls

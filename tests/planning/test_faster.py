@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ovpass.errors import SettingsError
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.runtime_options import GROUP_SIZE, write_option
-from ovpass.planning import make_plan
+from ovpass.lowerings.planner import make_plan
 from ovpass.planning.faster import keep_faster
 from ovpass.planning.plan import QUANTIZE, SKIP, Decision, Plan
 from ovpass.settings.settings import Rule, Settings, load_settings, settings_from_dict, settings_to_dict

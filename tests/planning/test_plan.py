@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from ovpass.errors import PlanError
-from ovpass.planning import make_plan
+from ovpass.lowerings.planner import check_plan, make_plan
 from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Decision, Plan, load_plans, plan_from_dict, save_plans
 from ovpass.settings.settings import EXEMPTIONS, Rule, Settings
 from ovpass.sites import KINDS, find_compressed_matmuls
@@ -176,4 +176,4 @@ def test_an_edit_that_cannot_be_emulated(change: dict[str, Any]) -> None:
     plan = make_plan(model, Settings(lowering="emulate", group_size=32))
     edited = dataclasses.replace(plan, decisions=(dataclasses.replace(plan.decisions[0], **change),))
     with pytest.raises(PlanError, match="linear"):
-        edited.check_fits(find_compressed_matmuls(model))
+        check_plan(edited, find_compressed_matmuls(model))

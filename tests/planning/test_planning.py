@@ -10,7 +10,7 @@ import pytest
 from ovpass.errors import ModelError, SettingsError
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.runtime_options import GROUP_SIZE, LARGEST_GROUP_SIZE, write_option
-from ovpass.planning import make_plan
+from ovpass.lowerings.planner import make_plan
 from ovpass.planning.plan import Decision, Plan
 from ovpass.settings.settings import Rule, Settings
 from ovpass.targets.group_sizes import PER_TOKEN

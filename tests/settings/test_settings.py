@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from ovpass.cli.options import settings_from
 from ovpass.errors import SettingsError
+from ovpass.settings.lowerings import LOWERINGS
 from ovpass.settings.settings import (
     EXEMPTIONS,
-    LOWERINGS,
     TARGETS,
     Rule,
     Settings,
@@ -45,7 +45,7 @@ def rules(draw: st.DrawFn) -> Rule:
 
 @st.composite
 def all_settings(draw: st.DrawFn) -> Settings:
-    lowering = draw(st.sampled_from(LOWERINGS))
+    lowering = draw(st.sampled_from(sorted(LOWERINGS)))
     return Settings(
         group_size=draw(sizes),
         threshold=draw(thresholds),

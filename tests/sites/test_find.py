@@ -13,7 +13,7 @@ from openvino import opset13 as op
 
 from ovpass.ir.document import IrDocument
 from ovpass.ir.model_graph import ModelGraph
-from ovpass.planning import make_plan
+from ovpass.lowerings.planner import make_plan
 from ovpass.planning.plan import plan_from_dict
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls, find_sites
 from tests.builders import (

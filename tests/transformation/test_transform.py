@@ -13,9 +13,9 @@ import pytest
 from openvino import opset13 as op
 
 import ovpass
+from ovpass.api import strip_source, transform
 from ovpass.errors import ModelError, OutputError, PlanError, SettingsError
 from ovpass.settings.settings import Rule, Settings
-from ovpass.transformation.transform import strip_source, transform
 from tests.cli.command import LLAMA, contents, pair_folder
 from tests.ir.files import same_file
 from tests.passes.helpers import structure

@@ -10,7 +10,7 @@ import pytest
 
 import ovpass
 from ovpass.ir.files import open_source
-from ovpass.planning import plan_sites
+from ovpass.lowerings.planner import plan_sites
 from ovpass.planning.plan import QUANTIZE
 from ovpass.sites import CompressedMatMul
 from ovpass.targets.group_sizes import PER_TOKEN

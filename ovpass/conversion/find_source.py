@@ -1,4 +1,4 @@
-"""What a user names to be converted: a GGUF file, a Hugging Face folder, an ONNX model."""
+"""Find out what a user names to be converted, by what is there and not by its name alone."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ovpass.conversion import SOURCES
+from ovpass.conversion.hugging_face_folder import CONFIG, WEIGHTS
+from ovpass.conversion.source import Source
 from ovpass.errors import ModelError
 from ovpass.ir.files import open_source
 
-GGUF, HUGGING_FACE, ONNX = "GGUF", "Hugging Face", "ONNX"
-
-CONFIG, PIPELINE = "config.json", "model_index.json"
-WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_ONNX_PLACES = ("*.onnx", "onnx/*.onnx")
+_PARTS = (".safetensors", ".bin", ".json")
+_HEAD = 16
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class ConversionSource:
-    """`model` is the file to convert, or the folder itself for Hugging Face; `root` is what was named."""
+class FoundSource:
+    """`model` is the file or folder to convert; `root` is what the user named."""
 
-    kind: str
+    source: Source
     root: Path
     model: Path
 
 
-def find_source(path: Path | str) -> ConversionSource:
-    """Tell what is at `path`, by what is there and not by its name alone.
+def find_source(path: Path | str) -> FoundSource:
+    """What is at `path`.
 
     Raises:
-        ModelError: where nothing is there, or nothing that can be converted.
+        ModelError: if nothing is there, or nothing that can be converted.
     """
     root = Path(path)
     if root.is_dir():
@@ -40,16 +40,20 @@ def find_source(path: Path | str) -> ConversionSource:
     if not root.is_file():
         raise ModelError(_missing(path, root))
     with root.open("rb") as stream:
-        magic = stream.read(4)
-    if magic == b"GGUF" or root.suffix == ".gguf":
-        return ConversionSource(GGUF, root, root)
-    if root.suffix == ".onnx":
-        return ConversionSource(ONNX, root, root)
+        head = stream.read(_HEAD)
+    for source in SOURCES.values():
+        if source.is_file(root, head):
+            return FoundSource(source, root, root)
     if root.suffix == ".xml":
         raise ModelError(f"{root}: is an OpenVINO model already")
-    if root.suffix in (".safetensors", ".bin", ".json"):
+    if root.suffix in _PARTS:
         raise ModelError(f"{root}: is a part of a model; name its folder, {root.parent}")
-    raise ModelError(f"{root}: is neither a .gguf, an .onnx nor a Hugging Face folder")
+    raise ModelError(f"{root}: is no {_titles()} model")
+
+
+def _titles() -> str:
+    *others, last = (source.title for source in SOURCES.values())
+    return f"{', '.join(others)} or {last}"
 
 
 def _missing(path: Path | str, root: Path) -> str:
@@ -58,21 +62,15 @@ def _missing(path: Path | str, root: Path) -> str:
     return f"{path}: no such file or folder"
 
 
-def _in_folder(root: Path) -> ConversionSource:
+def _in_folder(root: Path) -> FoundSource:
     if holds_ir(root):
         raise ModelError(f"{root}: holds an OpenVINO model already")
-    weights = any(any(root.glob(pattern)) for pattern in WEIGHTS)
-    if (root / PIPELINE).is_file() or (weights and (root / CONFIG).is_file()):
-        return ConversionSource(HUGGING_FACE, root, root)
-    if weights:
-        raise ModelError(f"{root}: has weights but no {CONFIG}, which says what model they are of")
-    if ggufs := sorted(root.glob("*.gguf")):
-        return ConversionSource(GGUF, root, _only(root, ggufs))
-    if onnx := sorted(path for place in _ONNX_PLACES for path in root.glob(place)):
-        return ConversionSource(ONNX, root, _only(root, onnx))
+    for source in SOURCES.values():
+        if models := source.in_folder(root):
+            return FoundSource(source, root, _only(root, models))
     if (root / CONFIG).is_file():
         raise ModelError(f"{root}: has {CONFIG} but no weights ({' or '.join(WEIGHTS)})")
-    raise ModelError(f"{root}: holds no model: no .gguf, no .onnx, and no {CONFIG} with weights")
+    raise ModelError(f"{root}: holds no {_titles()} model")
 
 
 def holds_ir(root: Path) -> bool:

@@ -1,0 +1,58 @@
+"""What a source of a conversion is: how it is recognised, which options it takes, and how it becomes IR."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovpass.support.progress import Progress
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asks of a conversion; None or False is nothing."""
+
+    task: str | None = None
+    weight_format: str | None = None
+    exact: bool = False
+    trust_remote_code: bool = False
+
+    def given(self) -> list[str]:
+        """The names of the options that were asked for."""
+        return [name for name, value in vars(self).items() if value]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One conversion: `model` is the file or folder to convert, `root` what the user named, `folder` the output."""
+
+    root: Path
+    model: Path
+    folder: Path
+    options: Options
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What to tell of a conversion: the exporter's task, if there is one, and notes on what was lost."""
+
+    task: str | None = None
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """One kind of source.
+
+    `is_file` tells from a path and its first bytes whether a file is of the kind; `in_folder` lists the models of the
+    kind that a folder holds. `options` are the names of the Options that it takes. `convert` writes a model folder and
+    raises an OvpassError if it cannot.
+    """
+
+    title: str
+    is_file: Callable[[Path, bytes], bool]
+    in_folder: Callable[[Path], Sequence[Path]]
+    convert: Callable[[Job], Outcome]
+    options: tuple[str, ...] = ()

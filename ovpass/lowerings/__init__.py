@@ -1,0 +1,5 @@
+"""Lowerings: the ways to bring dynamic quantization about, one module each."""
+
+from ovpass.lowerings.base import Evidence, Lowering, get_lowering
+
+__all__ = ["Evidence", "Lowering", "get_lowering"]

@@ -1,0 +1,24 @@
+"""The passes that carry out a plan."""
+
+from __future__ import annotations
+
+from ovpass.lowerings.base import get_lowering
+from ovpass.passes.base import Pass
+from ovpass.passes.runtime_options import RuntimeOptions
+from ovpass.passes.stamp import Stamp
+from ovpass.planning.plan import Plan
+
+
+def passes_for(plan: Plan) -> list[Pass]:
+    """The passes that carry out `plan`, in order; those with nothing to do are left out."""
+    steps = get_lowering(plan.settings.lowering).passes(plan)
+    return [*_restate(plan), *steps, RuntimeOptions(plan.model_group_size, plan.settings.runtime_options), Stamp(plan)]
+
+
+def _restate(plan: Plan) -> list[Pass]:
+    restated = tuple(decision.name for decision in plan.decisions if decision.restate)
+    if not restated:
+        return []
+    from ovpass.passes.canonicalize import Restate  # noqa: PLC0415
+
+    return [Restate(restated)]

@@ -1,0 +1,85 @@
+"""Transform models in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import openvino as ov
+
+from ovpass.errors import ModelError
+from ovpass.ir.files import IrFile
+from ovpass.ir.metadata import ModelMetadata
+from ovpass.ir.writer import write_anew
+from ovpass.lowerings.pipeline import passes_for
+from ovpass.lowerings.planner import check_plan, make_plan
+from ovpass.passes import PassManager, Strip
+from ovpass.passes.manager import Outcome
+from ovpass.planning.plan import Plan
+from ovpass.planning.recorded_plan import refuse_processed
+from ovpass.settings.settings import Settings
+from ovpass.sites import find_compressed_matmuls
+from ovpass.support.atomic_output import staging
+from ovpass.support.progress import Progress
+from ovpass.transformation.destination import check_file
+from ovpass.transformation.loading import check_keys
+from ovpass.transformation.publishing import publish_single
+from ovpass.transformation.result import Transformed
+from ovpass.transformation.run_notes import FILE_NAME, RunNotes
+
+
+def apply(model: ov.Model, plan: Plan) -> ov.Model:
+    """A changed clone of `model`; weights that stay the same are shared with it.
+
+    Raises:
+        PlanError: where the plan is for another model.
+        ModelError: where the model carries a plan already.
+        PassError: where a pass cannot do its work.
+    """
+    return _applied(model, plan).model
+
+
+def _applied(model: ov.Model, plan: Plan) -> Outcome:
+    refuse_processed(ModelMetadata(model), model.get_friendly_name())
+    check_plan(plan, find_compressed_matmuls(model))
+    return PassManager(passes_for(plan)).run(model)
+
+
+def transform_model(
+    model: ov.Model,
+    output: Path,
+    settings: Settings | None,
+    plans: Mapping[str, Plan] | None,
+    *,
+    overwrite: bool,
+    progress: Progress,
+) -> Transformed:
+    """`transform` for a model in memory, which is only read: an .xml, its .bin, and run notes where there are any.
+
+    Raises:
+        OvpassError: its children, as `transform`; then nothing is written.
+    """
+    ir = IrFile(check_file(output, overwrite))
+    progress("reading")
+    plans = {"": make_plan(model, settings)} if plans is None else plans
+    check_keys(plans, [""])
+    plan, name = plans[""], model.get_friendly_name()
+    if not plan.decisions:
+        raise ModelError(f"{name}: has no MatMul with compressed weights; compress them first, with NNCF for example")
+    progress(f"rewriting {name}")
+    outcome = _applied(model, plan)
+    run = RunNotes.of([plan])
+    with staging(output) as staged:
+        written = write_anew(outcome.model, ir, staged)
+        run.write(staged / FILE_NAME)
+        publish_single(ir, staged, output)
+    return Transformed(output, plans, {"": outcome.results}, {"": written.how}, run)
+
+
+def strip(model: ov.Model) -> ov.Model:
+    """A clone of `model` without what `apply` did.
+
+    Raises:
+        ModelError: where ovpass has not changed the model, or has re-quantized weights of it.
+    """
+    return PassManager([Strip()]).run(model).model

@@ -1,0 +1,31 @@
+"""What a transformation of files reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ovpass.passes.base import PassResult
+from ovpass.planning.plan import Plan, total_counts
+from ovpass.transformation.run_notes import RunNotes
+
+
+@dataclass(frozen=True)
+class Transformed:
+    """What was written where. `plans` and `results` are by model, "" where there is one.
+
+    `weights` tells what became of each .bin: "linked", "copied", "extended" (new constants at its end) or
+    "rewritten".
+    """
+
+    output: Path
+    plans: Mapping[str, Plan] = field(default_factory=dict)
+    results: Mapping[str, tuple[PassResult, ...]] = field(default_factory=dict)
+    weights: Mapping[str, str] = field(default_factory=dict)
+    run: RunNotes = field(default_factory=RunNotes)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many sites are quantized, exempt and skipped, over all models."""
+        return total_counts(self.plans.values())

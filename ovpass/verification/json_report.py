@@ -1,0 +1,54 @@
+"""Reports of devices and intercept logs as plain data for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ovpass.verification.intercept_log import InterceptLog
+from ovpass.verification.report import Report, SiteCheck, describe
+
+
+def reports_to_dict(reports: Mapping[str, Report]) -> dict[str, Any]:
+    """The reports on the models of one source: the sites of all of them in one list."""
+    first = next(iter(reports.values()))
+
+    def listed(of: Callable[[Report], Iterable[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+        return [
+            {**({"submodel": key} if key else {}), **entry} for key, report in reports.items() for entry in of(report)
+        ]
+
+    return {
+        "ok": all(report.ok for report in reports.values()),
+        "device": first.device,
+        "device_name": first.device_name,
+        "simulated": first.simulated,
+        "sites": listed(
+            lambda report: (
+                {**_site(site), "group_size": None if site.found is None else describe(site.found)}
+                for site in report.sites
+            )
+        ),
+        "dynamic_quantize_nodes": sum(report.dynamic_quantize_nodes for report in reports.values()),
+        "mismatches": listed(lambda report: ({**_site(s), "reason": s.reason} for s in report.mismatches)),
+        "thresholds": listed(
+            lambda report: (
+                {"tokens": run.tokens, "executed": run.executed > 0, "quantizers": run.executed + run.skipped}
+                for run in report.thresholds
+            )
+        ),
+        "threshold": next((report.threshold for report in reports.values() if report.threshold is not None), None),
+        "notes": list(dict.fromkeys(note for report in reports.values() for note in report.notes)),
+    }
+
+
+def _site(check: SiteCheck) -> dict[str, Any]:
+    return {"name": check.name, "planned": describe(check.planned), "found": describe(check.found)}
+
+
+def intercept_log_to_dict(log: InterceptLog) -> dict[str, Any]:
+    """The dynamic_quantize calls of a log; times in nanoseconds."""
+    return {
+        "dynamic_quantize_calls": log.dynamic_quantize_calls,
+        "kernels": [{"name": k.name, "calls": k.calls, "total_ns": k.total_ns} for k in log.dynamic_quantize],
+    }
