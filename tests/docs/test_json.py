@@ -59,7 +59,6 @@ def test_keys(command: str, ovpass: CommandLine, tmp_path: Path) -> None:
     compare(found, documented(command))
 
 
-@pytest.mark.gpu
 @pytest.mark.usefixtures("simulated_gpu")
 def test_keys_of_verify(ovpass: CommandLine, tmp_path: Path) -> None:
     plan = tmp_path / "plan.yaml"

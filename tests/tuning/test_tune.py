@@ -74,7 +74,6 @@ def test_its_plan_is_within_the_budget_on_other_text(planted: Path, tuned: Tuned
     assert kept <= (BUDGET.max_kl or 0) < broken
 
 
-@pytest.mark.gpu
 def test_the_gpu_plugin_follows_the_plan(
     planted: Path, tuned: Tuned, tmp_path: Path, simulated_gpu: Callable[[Sequence[Job], float | None], list[Seen]]
 ) -> None:
