@@ -21,7 +21,7 @@ def encode(text: str) -> Ids:
     return np.arange(len(re.findall(r" ?\w{1,9}|[^\w ]", text)))
 
 
-TOKENIZER = Tokenizer(encode, encode, encode(""))
+TOKENIZER = Tokenizer(encode, encode(""))
 
 
 def test_the_answer_is_how_the_book_goes_on() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ovpass.reporting.page import render
 from ovpass.reporting.ticks import log_ticks
-from tests.report.made import names, plan, side, tune
+from tests.reporting.made import names, plan, side, tune
 
 
 @given(st.floats(1e-12, 1e6), st.floats(1.001, 1e12))

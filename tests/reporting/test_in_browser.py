@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ovpass.reporting.page import write_report
-from tests.report.browser import PHONE, WIDE, Browser
-from tests.report.made import HOSTILE, everything, names, plan, side, verify
+from tests.reporting.browser import PHONE, WIDE, Browser
+from tests.reporting.made import HOSTILE, everything, names, plan, side, verify
 
 MANY = 2000
 

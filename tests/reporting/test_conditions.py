@@ -8,7 +8,7 @@ from html import unescape
 from ovpass.reporting.conditions import conditions
 from ovpass.reporting.page import render
 from ovpass.reporting.verdict import verdict
-from tests.report.made import bench, evaluate, everything, inspect, names, plan, side, tune, verify
+from tests.reporting.made import bench, evaluate, everything, inspect, names, plan, side, tune, verify
 
 NAMES = names(15)
 

@@ -14,7 +14,7 @@ import pytest
 from ovpass.conversion.convert import convert_source
 from ovpass.conversion.isolated_process import run_python
 from ovpass.support.processes import own_modules, python_code, python_module
-from tests.convert.gguf_files import write_gguf
+from tests.conversion.gguf_files import write_gguf
 
 
 @pytest.mark.parametrize("command", [python_code("import openvino"), python_module("openvino")], ids=["code", "module"])

@@ -12,7 +12,7 @@ from ovpass.planning.plan import plan_from_dict, save_plans
 from ovpass.reporting.accuracy import accuracy
 from ovpass.reporting.accuracy_matching import judged
 from ovpass.reporting.verdict import verdict
-from tests.report.made import bench, evaluate, header, inspect, names, plan, side, tune, verify
+from tests.reporting.made import bench, evaluate, header, inspect, names, plan, side, tune, verify
 
 NAMES = names(15)
 PLANNED = plan(NAMES, exempt=NAMES[:3])

@@ -21,7 +21,7 @@ from ovpass.reporting.view import make_view
 from ovpass.settings.selection import select
 from ovpass.sites import CompressedMatMul, find_sites
 from tests.cli.command import LLAMA
-from tests.report.made import (
+from tests.reporting.made import (
     HOSTILE,
     bench,
     evaluate,

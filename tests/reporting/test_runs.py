@@ -15,7 +15,7 @@ from ovpass.reporting.checks import RunError
 from ovpass.reporting.page import render
 from ovpass.reporting.runs import load_run
 from ovpass.reporting.side import Side
-from tests.report.made import (
+from tests.reporting.made import (
     bench,
     evaluate,
     everything,

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from ovpass.reporting.page import write_report
-from tests.cli.command import CommandLine
-from tests.report.browser import Browser, started
-from tests.report.made import HOSTILE, everything, names, side
+from tests.reporting.browser import Browser, started
+from tests.reporting.made import HOSTILE, everything, names, side
 
 
 @pytest.fixture(scope="session")
@@ -27,9 +26,3 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
     write_report(side(everything(sites, exempt=sites[6:7], differing=sites[3:4])), path, note=HOSTILE)
     return path
-
-
-@pytest.fixture
-def ovpass(capsys: pytest.CaptureFixture[str]) -> CommandLine:
-    """The command line."""
-    return CommandLine(capsys)

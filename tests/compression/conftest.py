@@ -9,7 +9,7 @@ import openvino as ov
 import pytest
 
 from tests.builders import LlamaConfig, llama_model
-from tests.cli.command import LLAMA, CommandLine
+from tests.cli.command import LLAMA
 
 F16 = "w_f16_plain"
 
@@ -29,10 +29,3 @@ def float_llama(folder: Path, *, fmt: str = F16, stateful: bool = True) -> Path:
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that no test changes."""
     return float_llama(tmp_path_factory.mktemp("float") / "llama")
-
-
-@pytest.fixture
-def ovpass(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    """The command line, on a terminal of 80 columns."""
-    monkeypatch.setenv("COLUMNS", "80")
-    return CommandLine(capsys)

@@ -27,7 +27,7 @@ from ovpass.transformation.transform import transform
 from ovpass.verification.inputs import input_specs, make_inputs
 from tests.builders import attention_model, linear_model
 from tests.cli.command import LLAMA, contents
-from tests.convert.conftest import F16, float_llama
+from tests.compression.conftest import F16, float_llama
 from tests.passes.helpers import outputs
 
 NAME = "openvino_model.xml"

@@ -18,7 +18,7 @@ from ovpass.settings.settings import EXEMPTIONS, Rule, Settings
 from ovpass.sites import KINDS, find_compressed_matmuls
 from ovpass.targets.group_sizes import PER_TOKEN
 from tests.builders import linear_model, llama_model
-from tests.test_settings import all_settings
+from tests.settings.test_settings import all_settings
 
 METHODS = {QUANTIZE: ("cap", "requantize"), EXEMPT: EXEMPTIONS[1:], SKIP: ()}
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)

@@ -1,6 +1,6 @@
 """Tiny GGUF files of random weights, as llama.cpp's converters write them.
 
-`python -m tests.convert.gguf_files` writes tiny-q4_1.gguf beside this file, which documents show.
+`python -m tests.conversion.gguf_files` writes tiny-q4_1.gguf beside this file, which documents show.
 """
 
 from __future__ import annotations

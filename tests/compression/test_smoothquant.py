@@ -17,8 +17,8 @@ from ovpass.compression.recipe import Recipe
 from ovpass.compression.smoothquant import smooth
 from ovpass.evaluation.reference import dequantized
 from tests.builders import llama_model
-from tests.convert.conftest import float_llama
-from tests.convert.test_compress import FEW, weight_types
+from tests.compression.conftest import float_llama
+from tests.compression.test_compress import FEW, weight_types
 from tests.passes.helpers import outputs
 
 K, N = 64, 32

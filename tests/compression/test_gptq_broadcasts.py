@@ -16,7 +16,7 @@ from ovpass.compression.recipe import Recipe
 from ovpass.conversion.convert import convert_source
 from tests.cli.command import contents
 
-GGUF = Path(__file__).parent / "tiny-q4_1.gguf"
+GGUF = Path(__file__).parents[1] / "conversion" / "tiny-q4_1.gguf"
 
 
 def repeated_heads(mode: str) -> ov.Model:

@@ -19,7 +19,7 @@ from ovpass.conversion.find_source import find_source
 from ovpass.conversion.hugging_face_folder import infer_task
 from ovpass.errors import ModelError, SettingsError
 from tests.cli.command import LLAMA, MODELS, CommandLine, contents
-from tests.convert.gguf_files import write_gguf
+from tests.conversion.gguf_files import write_gguf
 
 CONFIG = {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}
 MISSING = "import sys; sys.modules.update(dict.fromkeys([{name!r}]))"

@@ -22,7 +22,7 @@ from ovpass.ir.model_graph import ModelGraph
 from ovpass.passes.packing import evaluate
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from tests.cli.command import CommandLine
-from tests.convert.gguf_files import BLOCKS, FFN, HEAD, HIDDEN, WORDS, weights_in, write_gguf
+from tests.conversion.gguf_files import BLOCKS, FFN, HEAD, HIDDEN, WORDS, weights_in, write_gguf
 
 BODY = 7 * BLOCKS
 HALF = 2.0**-11

@@ -12,7 +12,7 @@ from ovpass.settings.selection import Selector, select
 from ovpass.sites import KINDS, CompressedMatMul, find_compressed_matmuls, find_sites
 from tests.builders import linear_model, llama_model
 
-XML = Path(__file__).resolve().parents[1] / "models/tiny-llama-int4/openvino_model.xml"
+XML = Path(__file__).resolve().parents[2] / "models/tiny-llama-int4/openvino_model.xml"
 HEAD = "__module.lm_head/aten::linear/MatMul"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import ENCODER, LLAMA, CommandLine, contents
-from tests.report.made import header, inspect, names, plan, saved
+from tests.reporting.made import header, inspect, names, plan, saved
 
 
 def test_from_runs_that_commands_printed(tmp_path: Path, ovpass: CommandLine) -> None:
