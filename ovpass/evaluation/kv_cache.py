@@ -25,6 +25,7 @@ _OPTIONS = (
     "KEY_CACHE_QUANT_MODE",
 )
 _EXACT = "f32"
+_FLOATS = ("f32", "f16", "bf16")
 
 
 def cache_settings(properties: Mapping[str, str]) -> dict[str, str]:
@@ -34,8 +35,9 @@ def cache_settings(properties: Mapping[str, str]) -> dict[str, str]:
 
 
 def cache_settings_of(metadata: Metadata) -> dict[str, str]:
-    """Those that the IR itself asks for."""
-    return {name: value for name in _OPTIONS if (value := read_option(metadata, name)) is not None}
+    """Those that the IR itself asks for; floating-point caches, which exporters ask for by default, do not count."""
+    named = {name: value for name in _OPTIONS if (value := read_option(metadata, name)) is not None}
+    return {} if all(value.lower() in _FLOATS for value in named.values()) else named
 
 
 def exact_cache(properties: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ovpass.errors import ModelError
+from ovpass.errors import ModelError, SettingsError
 from ovpass.evaluation.candidates import Candidate
 from ovpass.evaluation.comparison import TokenScores, compare_logits
 from ovpass.evaluation.harness import HarnessReport
@@ -130,6 +130,12 @@ class TextEvaluation:
             changed = self._cache_changes(prepared, candidate.label, changes.first)
         else:
             changed = changes.found
+        longest = max(len(window.ids) for window in self.windows)
+        if not changed and cache and prepared.chunk is not None and prepared.chunk >= longest:
+            raise SettingsError(
+                f"{candidate.label}: windows of {longest} tokens are one piece of {prepared.chunk}, in which the "
+                "KV cache is not read; take longer windows (--window-tokens) or shorter pieces (--chunk-tokens)"
+            )
         if not changed:
             what = ", ".join(f"{name}={value}" for name, value in {**asked, **cache}.items()) or "the plan"
             raise ModelError(
@@ -180,5 +186,10 @@ class TextEvaluation:
             raise ModelError(
                 f"{name}: predicts {logits.shape[-1]} tokens, the reference {truth.shape[-1]}: "
                 "they have different vocabularies"
+            )
+        if (largest := int(self.windows[number].targets.max())) >= logits.shape[-1]:
+            raise ModelError(
+                f"{name}: predicts {logits.shape[-1]} tokens, and the text has token {largest}; name the model's own "
+                "tokenizer with --tokenizer"
             )
         return compare_logits(truth, logits, self.windows[number])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,3 +109,14 @@ def test_a_plan_that_this_device_does_not_run_is_refused(four: Path, tmp_path: P
     transform(four, tmp_path / "out", Settings(group_size=32, target="cpu"))
     with pytest.raises(ModelError, match="changed no prediction"):
         evaluate(four, [f"{tmp_path}/out@DYNAMIC_QUANTIZATION_GROUP_SIZE=64"], SMALL)
+
+
+def test_windows_of_one_piece_do_not_read_the_cache(four: Path) -> None:
+    with pytest.raises(SettingsError, match="one piece of 32"):
+        evaluate(four, [f"{four}@{CACHE}=u4"], Evaluation(windows=1, window_tokens=24))
+
+
+def test_a_tokenizer_of_another_model(four: Path, tmp_path: Path) -> None:
+    small = llama_folder(tmp_path / "small", vocab=8)
+    with pytest.raises(ModelError, match="tokenizer"):
+        evaluate(small, [f"{small}@32,profile=cpu"], replace(SMALL, tokenizer=four))
