@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ovpass.errors import PlanError, SettingsError
+from ovpass.planning.run_settings import checked_environment, checked_properties
 from ovpass.settings.settings import EXEMPTIONS, Settings, settings_from_dict, settings_to_dict, what_is_wrong
 from ovpass.sites import KINDS, CompressedMatMul
 from ovpass.support.formatting import counted
@@ -254,8 +255,8 @@ def _structure(data: object) -> Plan:
         settings=settings_from_dict(data.get("settings", {})),
         decisions=decisions,
         model_group_size=parse_group_size(data["model_group_size"]) if data["model_group_size"] else 0,
-        run_environment={str(k): str(v) for k, v in data.get("run_environment", {}).items()},
-        run_properties={str(k): str(v) for k, v in data.get("run_properties", {}).items()},
+        run_environment=checked_environment(data.get("run_environment", {})),
+        run_properties=checked_properties(data.get("run_properties", {})),
         notes=tuple(str(note) for note in data.get("notes", ())),
         evidence=dict(data.get("evidence", {})),
     )

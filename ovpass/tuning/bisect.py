@@ -14,7 +14,7 @@ from ovpass.settings.settings import Rule, settings_to_dict
 from ovpass.support.choices import check_choice
 from ovpass.targets.group_sizes import format_group_size
 from ovpass.tuning.bisection import Remembered, first_breaking, smallest_breaking
-from ovpass.tuning.criteria import CommandFails, TooFar
+from ovpass.tuning.criteria import CommandFails, TooFar, with_model
 from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.switched_model import Cost
 from ovpass.tuning.units import BY, FIND, Unit, make_units
@@ -44,6 +44,8 @@ class Question:
             raise SettingsError(f"max-kl {self.max_kl:g}: give nats a token, 0 or more")
         if self.check is not None and not self.check.strip():
             raise SettingsError("check: the command is empty")
+        if self.check is not None:
+            with_model(self.check)
 
 
 @dataclass(frozen=True)
