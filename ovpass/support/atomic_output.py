@@ -1,4 +1,4 @@
-"""Outputs appear whole or not at all: written beside their place, then renamed."""
+"""Write outputs completely or not at all: write to a temporary path, then rename."""
 
 from __future__ import annotations
 

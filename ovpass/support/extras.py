@@ -1,4 +1,4 @@
-"""Packages that only some commands need: imported where they are used, named where they are missing."""
+"""Optional packages: imported on use; errors name the missing extra."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts in sentences, and what others' errors say."""
+"""Format counts in sentences, and the messages of other libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures: checked for before hours of measuring, and written whole or not at all."""
+"""Check the path of a plot before measurements start, and save the plot completely or not at all."""
 
 from __future__ import annotations
 
