@@ -1,4 +1,4 @@
-"""A model as it lies on disk: a single IR, or a folder of OpenVINO GenAI or optimum-intel."""
+"""Models on disk: a single IR, or a folder of OpenVINO GenAI or optimum-intel."""
 
 from __future__ import annotations
 

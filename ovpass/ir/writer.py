@@ -1,8 +1,8 @@
-"""Save a changed model next to the weights it came with.
+"""Write the .xml and .bin of a changed model, and link or extend the original weights.
 
-OpenVINO's serializer writes every constant again. Here it only ever sees the new ones: constants that come
-unchanged from the source IR are replaced by placeholders while the .xml is written, and then point at where they
-already lie. A .bin to which nothing is added is hard-linked; otherwise the new constants go to its end.
+OpenVINO's serializer writes every constant. Here it sees the new ones only: placeholders stand for unchanged constants
+while the .xml is written, which then points to their place in the original .bin. A .bin without additions is
+hard-linked. Otherwise new constants go to its end.
 """
 
 from __future__ import annotations
