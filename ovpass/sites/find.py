@@ -1,4 +1,4 @@
-"""Find every MatMul whose weights are compressed."""
+"""Find every MatMul with compressed weights."""
 
 from __future__ import annotations
 
