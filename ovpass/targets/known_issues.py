@@ -1,7 +1,7 @@
-"""What released versions of OpenVINO get wrong, or do otherwise than the rules here: data, with where it is said.
+"""Known issues of released OpenVINO versions, with their sources.
 
-Versions were told apart by the released wheels, 2026.1.0 to 2026.4.1: by what the CPU plugin computes, what the GPU
-plugin compiles for a simulated Arc A770, and by the kernels' source, which is text inside the plugin.
+The versions 2026.1.0 to 2026.4.1 were compared by their released wheels: what the CPU plugin computes, what the GPU
+plugin compiles for a simulated Arc A770, and the kernels' source, which is text inside the plugin.
 """
 
 from __future__ import annotations
