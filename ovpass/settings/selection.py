@@ -1,6 +1,6 @@
-"""The grammar that picks sites, the same in flags, files and Python.
+"""The selection grammar for sites, the same in flags, files and Python.
 
-MatMul_46                       the site of that name
+MatMul_46                       the site with this name
 re:.*self_attn.*                sites whose whole name the expression matches
 kind:mlp.down   kind:attn       sites of a kind, or of a family of kinds
 layer:3         layer:0-5       sites of these blocks

@@ -1,4 +1,4 @@
-"""What a user asks for: Settings and Rules, validated, from flags, YAML, JSON or Python."""
+"""Settings and Rules, validated, from flags, YAML, JSON or Python."""
 
 from __future__ import annotations
 
