@@ -1,4 +1,4 @@
-"""Plan the emulate lowering: quantize and dequantize in the graph, exact arithmetic on any device."""
+"""Plan the emulate lowering."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a site is kept out of the plugin's own quantization: the least invasive way that site and target allow."""
+"""Choose how to exempt a site: the least invasive method that site and target allow."""
 
 from __future__ import annotations
 

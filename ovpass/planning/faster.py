@@ -1,4 +1,4 @@
-"""Leave out what is not expected to be faster (`only_if_faster`), by the times that were measured on a device."""
+"""Leave out sites that are not expected to be faster (`only_if_faster`), by measured times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan: one decision, with its reason, for every site of a model. Plain data, readable and editable."""
+"""The plan: one decision with its reason for every site. Plain data that is readable and editable."""
 
 from __future__ import annotations
 

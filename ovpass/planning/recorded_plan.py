@@ -1,4 +1,4 @@
-"""The plan that ovpass noted in a model when it changed it."""
+"""Read the plan that `apply` recorded in a model."""
 
 from __future__ import annotations
 
