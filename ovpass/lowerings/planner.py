@@ -1,4 +1,4 @@
-"""Plan a model with the lowering that its settings name."""
+"""Plan a model with the lowering of its settings."""
 
 from __future__ import annotations
 
