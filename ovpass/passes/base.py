@@ -1,4 +1,4 @@
-"""What a pass is: a frozen dataclass whose fields are its options, and what running one reports."""
+"""The interface of a pass: a frozen dataclass whose fields are its options, and its result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small edits of a graph that passes share: marking, splicing, and finding what was inserted."""
+"""Graph edits that passes share: mark, insert, and find inserted ops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find the sites that a pass was told to change."""
+"""Find the sites that a pass changes."""
 
 from __future__ import annotations
 

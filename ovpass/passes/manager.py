@@ -1,4 +1,4 @@
-"""Run passes one after another, check the model after each, and report what each did."""
+"""Run passes in order, validate the model after each, and report the results."""
 
 from __future__ import annotations
 
