@@ -1,4 +1,4 @@
-"""Where an output may go: never over its input, and over nothing else that would be lost."""
+"""Check an output path: never the input, and nothing that would be lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which model a measurement is of: told again after ovpass has changed it, and without reading all its weights."""
+"""Fingerprints that identify a model, also after ovpass changes it, without reading all weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The models of a source that have sites, read from their text, and their plans."""
+"""Load the models of a source that have sites, and their plans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a transformation of files reports."""
+"""The result of a transformation of files."""
 
 from __future__ import annotations
 

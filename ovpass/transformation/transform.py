@@ -1,4 +1,4 @@
-"""Files and folders in, files and folders out: the main job from end to end."""
+"""Transform a model file or folder from end to end."""
 
 from __future__ import annotations
 
