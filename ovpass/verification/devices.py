@@ -1,4 +1,4 @@
-"""The devices that OpenVINO sees on this machine."""
+"""The OpenVINO devices of this machine."""
 
 from __future__ import annotations
 

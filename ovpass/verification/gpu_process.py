@@ -1,4 +1,4 @@
-"""A GPU plugin in a process of its own: it can crash, hang and be given an environment without harm to this one."""
+"""Run a GPU plugin in a child process, which can crash, hang and have its own environment."""
 
 from __future__ import annotations
 

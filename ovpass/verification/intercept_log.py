@@ -1,9 +1,9 @@
-"""Which kernels a GPU ran, from what Intel's OpenCL Intercept Layer printed.
+"""Read the kernels that a GPU ran from a log of Intel's OpenCL Intercept Layer.
 
-Two kinds of record are read, from one file or from a file each:
+It reads two kinds of record, from one file or from one file each:
 
-- the device timing report (control DevicePerformanceTiming), a table with one row a kernel;
-- call logging (control CallLogging), one line a call; kernels are named where they are enqueued.
+- the device timing report (control DevicePerformanceTiming), a table with one row per kernel;
+- call logging (control CallLogging), with one line per call; kernels are named where they are enqueued.
 
 Formats: `CLIntercept::writeReport` and `callLoggingEnter` in Src/intercept.cpp of
 https://github.com/intel/opencl-intercept-layer. docs/intercept-log.md says how to record a log.

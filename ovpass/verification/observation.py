@@ -1,4 +1,4 @@
-"""What is asked of a plugin, and what was seen: plain data that passes between processes."""
+"""Requests to a plugin and its observations, as plain data that passes between processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Did it happen? Ask the plugin, site by site."""
+"""Verify a model: compare the plugin's result with the plan, site by site."""
 
 from __future__ import annotations
 
