@@ -1,4 +1,4 @@
-"""The text that models are evaluated on."""
+"""The default evaluation text."""
 
 from __future__ import annotations
 

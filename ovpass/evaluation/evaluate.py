@@ -1,4 +1,4 @@
-"""What a setting costs: `evaluate` picks the way that fits the models, and makes the windows."""
+"""Evaluate candidates: choose the method that fits the models, and cut the windows."""
 
 from __future__ import annotations
 

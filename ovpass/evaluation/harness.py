@@ -1,4 +1,4 @@
-"""Accuracy on tasks of EleutherAI's lm-evaluation-harness. Nothing is downloaded: data must be local."""
+"""Run tasks of EleutherAI's lm-evaluation-harness on local data."""
 
 from __future__ import annotations
 

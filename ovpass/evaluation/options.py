@@ -1,4 +1,4 @@
-"""How to evaluate: what the user says, and what is taken where nothing is said."""
+"""Evaluation options and their defaults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a candidate to a model in memory and the properties to compile it with."""
+"""Prepare the in-memory model and compile properties of a candidate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predictions of a model kept on disk while others are compared with them."""
+"""Keep predictions on disk while other models are compared with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text to token ids, with the tokenizer of a model folder."""
+"""Tokenize text with the tokenizer of a model folder."""
 
 from __future__ import annotations
 

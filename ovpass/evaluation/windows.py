@@ -1,4 +1,4 @@
-"""Cut a text into the windows that every candidate is evaluated on."""
+"""Cut a text into evaluation windows."""
 
 from __future__ import annotations
 
