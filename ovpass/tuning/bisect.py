@@ -1,4 +1,4 @@
-"""Which sites break a model when they are quantized: the search, from a question to a report."""
+"""Find the sites whose quantization breaks a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much accuracy may be spent, and how much work a plan gets done in int8."""
+"""The accuracy budget, and the share of work that a plan quantizes."""
 
 from __future__ import annotations
 

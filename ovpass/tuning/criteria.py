@@ -1,4 +1,4 @@
-"""What it means that a model is broken: too far from the exact one, or failing a command of the user's own."""
+"""Criteria for a broken model: too much KL divergence, or a failing command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What sensitivity, bisect and tune have in common: a model, what to quantize in it, and windows to judge by."""
+"""The common input of sensitivity, bisect and tune: a model, its sites, and evaluation windows."""
 
 from __future__ import annotations
 

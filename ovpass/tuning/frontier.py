@@ -1,4 +1,4 @@
-"""Draw accuracy against work: what each budget buys."""
+"""Plot accuracy against work."""
 
 from __future__ import annotations
 

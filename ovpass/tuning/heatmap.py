@@ -1,4 +1,4 @@
-"""A map of a model, blocks by kinds of layers, coloured by what each costs."""
+"""Plot a heat map of a model: blocks by kinds, coloured by cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each site costs alone, and what leaving it out alone saves."""
+"""Measure the cost of quantizing each site alone, and the gain of leaving it out alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measurements that survive an interruption: one line of JSON each, appended as they are made."""
+"""Store measurements as lines of JSON, appended one by one, so that interrupted runs resume."""
 
 from __future__ import annotations
 

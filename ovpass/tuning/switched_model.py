@@ -1,4 +1,4 @@
-"""Ask one compiled model for the cost of any choice of sites and group sizes."""
+"""Measure any set of sites and group sizes with one compiled model."""
 
 from __future__ import annotations
 

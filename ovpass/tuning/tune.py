@@ -1,8 +1,8 @@
-"""The fastest plan within a budget of accuracy: one group size for the model, and the sites that stay out of it.
+"""Find the fastest plan within an accuracy budget: one group size, and the sites to leave out.
 
-For each group size that the target supports, sites are left out in the order of what they cost for their work, until
-what is left is within the budget: a bisection, as costs nearly add up (measured). The best of these plans by the work
-that it gets done is then checked on windows that it was not chosen by, and loses more sites until it holds there too.
+For each group size that the target supports, a bisection leaves out sites in the order of cost per work until the rest
+is within the budget. Costs nearly add up (measured). The plan with the most work is then checked on held-out windows,
+and leaves out more sites until it is within the budget there too.
 """
 
 from __future__ import annotations
