@@ -1,4 +1,4 @@
-"""A language model as its users run it: through OpenVINO GenAI."""
+"""Run a language model with OpenVINO GenAI."""
 
 from __future__ import annotations
 

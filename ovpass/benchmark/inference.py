@@ -1,4 +1,4 @@
-"""A model on its own: one inference after another, and as many at once as the device wants."""
+"""Run a model without generation: single requests for latency, parallel requests for throughput."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture of times against lengths of prompts."""
+"""Plot times against prompt lengths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model in a process of its own: its memory is its alone, and what it breaks is."""
+"""Start one child process for each model, so that memory and crashes stay separate."""
 
 from __future__ import annotations
 

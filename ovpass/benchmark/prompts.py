@@ -1,4 +1,4 @@
-"""Prompts as token ids: exactly as long as they should be, and none the beginning of another."""
+"""Random or text prompts as token ids, of exact length, none a prefix of another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measure several models in one run, in turns, so that a machine that gets slower slows all of them."""
+"""Benchmark several models in one run, interleaved, so that a slower machine slows all of them."""
 
 from __future__ import annotations
 
