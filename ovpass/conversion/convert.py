@@ -1,4 +1,4 @@
-"""From the formats that models are published in to a model folder of OpenVINO GenAI and optimum-intel."""
+"""Convert a GGUF, Hugging Face or ONNX model to an OpenVINO model folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hugging Face folders to OpenVINO, by optimum-intel."""
+"""Convert Hugging Face folders with optimum-intel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Hugging Face folder says of its model, checked without PyTorch."""
+"""Read and check a Hugging Face folder without PyTorch."""
 
 from __future__ import annotations
 

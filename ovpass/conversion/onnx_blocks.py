@@ -1,4 +1,4 @@
-"""Blocks of weights whose elements ONNX names one by one (the g_idx of MatMulNBits), written as blocks again.
+"""Convert the element-wise group index (g_idx) of MatMulNBits to blocks.
 
 OpenVINO's ONNX frontend repeats scales and zero points for every element of K. Its CPU plugin does not survive that:
 compile_model ends the process with SIGFPE.
