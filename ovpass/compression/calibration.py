@@ -1,4 +1,4 @@
-"""Inputs on which NNCF runs the model to see its activations."""
+"""Calibration data for NNCF."""
 
 from __future__ import annotations
 

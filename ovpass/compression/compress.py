@@ -1,4 +1,4 @@
-"""From weights in floating point to compressed ones: files and folders in, files and folders out."""
+"""Compress the weights of a model file or folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether groups of weights and the groups of activations asked for go together, and which would."""
+"""Check that weight group size and activation group size fit together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The models of a source that have something to compress."""
+"""The models of a source that have weights to compress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NNCF's compress_weights, with its output kept from stdout and its errors in ovpass's words."""
+"""Call NNCF's compress_weights, capture its output and translate its errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One small layer in the format asked for, to know what devices do with it before a large model is compressed."""
+"""A one-layer model in the requested format, to check in advance what devices do with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How weights are to be compressed: validated before anything is read."""
+"""Compression mode and options, validated before any file is read."""
 
 from __future__ import annotations
 
