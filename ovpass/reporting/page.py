@@ -1,4 +1,4 @@
-"""The page itself: one file with all that it needs in it."""
+"""Render the report as one self-contained HTML file."""
 
 from __future__ import annotations
 

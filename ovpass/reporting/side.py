@@ -1,4 +1,4 @@
-"""One set of runs of one model: all that a report says, or one side of a comparison."""
+"""One side of a report: the runs of one model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drawings that are part of a page: matplotlib's SVG with the page's fonts and colours, light or dark."""
+"""Render matplotlib figures as SVG in the page's fonts and colours, light or dark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A side made ready for the template: nothing is decided there any more."""
+"""Prepare a side for the template."""
 
 from __future__ import annotations
 
