@@ -1,4 +1,4 @@
-"""Save a model of optimum-intel with a plan applied to it, and the plan kept in the folder's config."""
+"""Save an optimum-intel model with a plan applied, and record the plan in its config.json."""
 
 from __future__ import annotations
 
