@@ -1,1 +1,1 @@
-"""The command line; no logic lives here."""
+"""The command line. It contains no logic."""

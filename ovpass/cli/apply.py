@@ -1,4 +1,4 @@
-"""ovpass apply: rewrite and save."""
+"""ovpass apply: rewrite a model and save it."""
 
 from __future__ import annotations
 

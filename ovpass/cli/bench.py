@@ -1,4 +1,4 @@
-"""ovpass bench: what users feel."""
+"""ovpass bench: benchmark latency, throughput and memory."""
 
 from __future__ import annotations
 

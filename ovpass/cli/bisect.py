@@ -1,4 +1,4 @@
-"""ovpass bisect: which sites break a model."""
+"""ovpass bisect: find the sites that break a model."""
 
 from __future__ import annotations
 

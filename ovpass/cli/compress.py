@@ -1,4 +1,4 @@
-"""ovpass compress: weights in fewer bits, by NNCF."""
+"""ovpass compress: compress floating-point weights with NNCF."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ovpass convert: a model folder of what is no OpenVINO model yet."""
+"""ovpass convert: convert GGUF, Hugging Face and ONNX models to OpenVINO IR."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ovpass evaluate: what a setting costs in accuracy."""
+"""ovpass evaluate: measure the accuracy cost of a setting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ovpass explain: which group size is really used."""
+"""ovpass explain: show the effective group size of each device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ovpass inspect: what is there."""
+"""ovpass inspect: list the sites of a model."""
 
 from __future__ import annotations
 

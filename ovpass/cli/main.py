@@ -1,4 +1,4 @@
-"""The command line: each command is a module of its own, imported when it is called."""
+"""The command line's entry point. Each command is a module that is imported when it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that commands share, and how they become Settings."""
+"""Options that commands share, and their conversion to Settings."""
 
 from __future__ import annotations
 

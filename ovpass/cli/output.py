@@ -1,6 +1,6 @@
-"""What commands print, all in one style: JSON, tables, sentences, and progress on stderr.
+"""Print JSON, tables, sentences and progress in one style.
 
-Colours are for terminals that want them; what is piped is plain.
+Terminals that want colours get them. Piped output is plain.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ovpass plan: decide, and say why."""
+"""ovpass plan: show the decision for every site."""
 
 from __future__ import annotations
 

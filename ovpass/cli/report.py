@@ -1,4 +1,4 @@
-"""ovpass report: one page to look at."""
+"""ovpass report: write an HTML report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ovpass sensitivity: which sites cost what."""
+"""ovpass sensitivity: rank sites by accuracy cost."""
 
 from __future__ import annotations
 

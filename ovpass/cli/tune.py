@@ -1,4 +1,4 @@
-"""ovpass tune: the fastest plan within a budget of accuracy."""
+"""ovpass tune: find the fastest plan within an accuracy budget."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ovpass verify: did it happen."""
+"""ovpass verify: check what the plugin quantizes."""
 
 from __future__ import annotations
 
