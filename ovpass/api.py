@@ -1,4 +1,4 @@
-"""The public calls that change models, in memory and on files."""
+"""Public functions that change models, in memory and on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ovpass raises: every message names the file, layer or setting, what was wrong, and the way out."""
+"""Exceptions. Every message names the file, layer or setting, the problem and the fix."""
 
 
 class OvpassError(Exception):
