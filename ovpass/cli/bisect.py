@@ -39,14 +39,14 @@ _WIDTH = 1000  # a name is never broken
 @model_argument
 @partial(settings_options, lowering="[default: emulated]")
 @evaluation_options
-@click.option("--max-kl", type=float, metavar="X", help="Broken: mean KL above this many nats a token.")
-@click.option("--check", metavar="CMD", help="Broken: this command fails on {model}. 125: cannot tell.")
-@click.option("--find", default="first", help=f"What to find: {', '.join(FIND)}.  [default: first]")
-@click.option("--by", default="site", help=f"What is switched together: {', '.join(BY)}.  [default: site]")
-@click.option("--state", type=PATH, help="Folder of measurements, from which a run resumes.")
-@click.option("-o", "--output", type=PATH, help="Write a plan without what was found here.")
+@click.option("--max-kl", type=float, metavar="X", help="Broken: mean KL divergence above X nats per token.")
+@click.option("--check", metavar="CMD", help="Broken: this command fails on {model}. Exit code 125: cannot test.")
+@click.option("--find", default="first", help=f"Result: {', '.join(FIND)}.  [default: first]")
+@click.option("--by", default="site", help=f"Unit to switch: {', '.join(BY)}.  [default: site]")
+@click.option("--state", type=PATH, help="Folder for measurements; a run resumes from it.")
+@click.option("-o", "--output", type=PATH, help="Write a plan that exempts the sites found.")
 @json_option
-@partial(verbosity, verbose="Pass on what CMD prints.")
+@partial(verbosity, verbose="Show the output of CMD.")
 def command(
     model: Path,
     output: Path | None,
@@ -55,11 +55,11 @@ def command(
     verbose: bool,
     **options: Any,
 ) -> None:
-    """Find the first, or the smallest, set of sites of MODEL whose quantization breaks it.
+    """Find the first site, or the smallest set of sites, whose quantization breaks MODEL.
 
-    The shell runs CMD with the path of a model in which just some sites are quantized, in place of {model} or at its
-    end. Exit code 0 is good, 125 cannot be tested, any other is broken. The model is what --profile's device would
-    do, emulated; with --lowering native it is for the plugin's own quantization.
+    The shell runs CMD on a model with some sites quantized. The model's path replaces {model}, or follows CMD.
+    Exit code 0 means good, 125 means cannot test, any other means broken. The model emulates the device of
+    --profile. With --lowering native it uses the plugin's own quantization.
     """
     from ovpass.tuning.bisect import Question, find_culprits, plan_without  # noqa: PLC0415 - not needed to print help
     from ovpass.tuning.experiment import Experiment, experiment_settings  # noqa: PLC0415

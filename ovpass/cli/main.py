@@ -16,20 +16,20 @@ from ovpass.support.choices import near_choice
 from ovpass.version import __version__
 
 _COMMANDS = {
-    "inspect": "Show every MatMul with compressed weights, and whether a target would quantize it.",
-    "plan": "Decide what happens to each of them, and why.",
-    "apply": "Rewrite a model by settings or by a plan.",
+    "inspect": "List MatMuls with compressed weights, and which of them a target quantizes.",
+    "plan": "Show the decision for every site, without changing the model.",
+    "apply": "Rewrite a model with settings or a plan.",
     "strip": "Undo apply.",
-    "convert": "Make an OpenVINO model of a GGUF, Hugging Face or ONNX one.",
-    "compress": "Compress weights that are in floating point, by NNCF.",
-    "verify": "Ask the plugin, with or without a GPU, whether it did what was planned.",
-    "explain": "Show which group size each device would really use, and why.",
-    "evaluate": "Measure what a setting costs in accuracy.",
-    "sensitivity": "Rank sites by what quantizing each of them costs.",
+    "convert": "Convert a GGUF, Hugging Face or ONNX model to OpenVINO IR.",
+    "compress": "Compress floating-point weights with NNCF.",
+    "verify": "Check on a real or simulated device that the plugin follows the plan.",
+    "explain": "Show the effective group size of each device, and where it comes from.",
+    "evaluate": "Measure the accuracy cost of a setting.",
+    "sensitivity": "Rank sites by accuracy cost.",
     "bisect": "Find the sites that break a model.",
-    "tune": "Find the fastest plan within a budget of accuracy.",
-    "bench": "Measure what users feel: time to first token, time per token, latency, memory.",
-    "report": "Make one page to look at of runs or of a model.",
+    "tune": "Find the fastest plan within an accuracy budget.",
+    "bench": "Benchmark time to first token, time per output token, latency and memory.",
+    "report": "Write an HTML report from saved results, or directly from a model.",
 }
 
 _INTERRUPTED = 130
@@ -37,7 +37,7 @@ _INTERRUPTED = 130
 
 
 class _LazyGroup(click.Group):
-    """Knows its commands by name and one line each; help needs no more."""
+    """Lists commands by name and one line, and imports a command when it runs."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         remember_arguments(ctx, args)
@@ -74,14 +74,14 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ovpass")
 def cli() -> None:
-    """Dynamic quantization of activations for OpenVINO models: find, plan, rewrite.
+    """Find, plan, rewrite and verify dynamic quantization of activations in OpenVINO models.
 
-    MODEL is an .xml file or a model folder of OpenVINO GenAI or optimum-intel.
+    MODEL is an .xml file, or a model folder of OpenVINO GenAI or optimum-intel.
     """
 
 
 def main() -> None:
-    """Run the command line; exit 1 for a failed check, 2 for anything refused, 130 where it was interrupted."""
+    """Run the command line. Exit codes: 1 for a failed check, 2 for an error, 130 for an interruption."""
     try:
         with ending_in_order():
             cli(prog_name="ovpass")
