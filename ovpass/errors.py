@@ -2,7 +2,7 @@
 
 
 class OvpassError(Exception):
-    """Anything ovpass refuses to do. The command line prints the message and exits with 2."""
+    """Base class of all ovpass errors. The command line prints the message and exits with 2."""
 
 
 class ModelError(OvpassError):

@@ -1,8 +1,8 @@
 """Unpack GPTQ and AWQ checkpoints.
 
-A linear layer with K inputs and N outputs has 32-bit words of codes (`qweight`) and zero points (`qzeros`), and scales
-for each group of K (`scales` [K / g, N]). A weight is (code - zero point) * scale. GPTQ packs along K, the first code in
-the lowest bits. AWQ packs along N in the order 0 2 4 6 1 3 5 7. GPTQ's first format stores zero points minus one.
+A linear layer with K inputs and N outputs has 32-bit words of codes (`qweight`) and zero points (`qzeros`), and
+scales for each group of K (`scales` [K / g, N]). A weight is (code - zero point) * scale. GPTQ packs along K, the first
+code in the lowest bits. AWQ packs along N in the order 0 2 4 6 1 3 5 7. GPTQ's first format stores zero points minus 1.
 With `desc_act`, `g_idx` maps each element of K to its group. (AutoGPTQ qlinear_cuda.py, AutoAWQ packing_utils.py)
 """
 

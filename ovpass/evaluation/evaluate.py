@@ -28,10 +28,10 @@ def evaluate(
     evaluation: Evaluation | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> TextReport | ArraysReport:
-    """Compare candidates (`MODEL` or `MODEL@setting,setting`) with a reference that runs clean.
+    """Compare candidates (`MODEL` or `MODEL@setting,setting`) with a reference that runs without quantization.
 
     Raises:
-        OvpassError: its children for a bad model, setting, text or tokenizer.
+        OvpassError: a subclass, for an invalid model, setting, text or tokenizer.
     """
     how = evaluation or Evaluation()
     if not candidates:

@@ -6,8 +6,8 @@ m = max(0.003, max|x|), s = half(127 / m), code = round half even(half(x * s)), 
 
 Asymmetric, GPU: s = half(255 / half(max - min)) with max >= 0.003 and min <= 0, zero point = floor(half(-min * s)),
 code = round half even(half(half(x * s) + zero point)). This gives all scales and zero points of the kernel and
-99.9 % of its codes. Where s overflows (a range below 0.0039) the scale is 0, as in the kernel. The CPU has no such mode, so the
-textbook form is used: s = (max - min) / 255 over a range that includes 0.
+99.9 % of its codes. Where s overflows (a range below 0.0039) the scale is 0, as in the kernel. The CPU has no such
+mode, so the textbook form is used: s = (max - min) / 255 over a range that includes 0.
 """
 
 from __future__ import annotations

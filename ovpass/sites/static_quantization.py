@@ -1,8 +1,8 @@
 """Find activations with static quantization, as NNCF's `quantize` and ONNX's QDQ format write it.
 
 If the weights are 8-bit with one scale per channel and no zero point, plugins multiply integers, and nothing is left
-to quantize dynamically. With any other weights the FakeQuantize is floating-point arithmetic, and the MatMul is a site like
-any other (both measured, on CPU and GPU).
+to quantize dynamically. With any other weights the FakeQuantize is floating-point arithmetic, and the MatMul is a
+site like any other (both measured, on CPU and GPU).
 """
 
 from __future__ import annotations

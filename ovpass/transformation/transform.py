@@ -69,10 +69,10 @@ def strip_source(
     copy_weights: bool = False,
     progress: Progress = lambda _: None,
 ) -> Transformed:
-    """Undo `transform`: an .xml or a folder without anything that ovpass added.
+    """Undo `transform` on an .xml or a folder.
 
     Raises:
-        OvpassError: its children for a bad model or place, and for weights that were re-quantized.
+        OvpassError: a subclass, for an invalid model or path, and for re-quantized weights.
     """
     origin = open_source(source)
     destination = check_destination(origin, Path(output), overwrite)

@@ -1,7 +1,8 @@
 """A model whose quantization is an input: compiled once for hundreds of settings.
 
 Before each site an If passes the activation on, or quantizes and dequantizes it with the group size that the input
-gives for the site. Off, a site computes what it did before, bit for bit. On, it computes what the emulate lowering computes.
+gives for the site. Off, a site computes what it did before, bit for bit. On, it computes what the emulate lowering
+computes.
 """
 
 from __future__ import annotations

@@ -68,11 +68,11 @@ class Tuned:
 
 
 def tune(experiment: Experiment, budget: Budget, *, exact: bool = False) -> Tuned:
-    """Search; `exact` ranks sites on all windows instead of a short one. Measurements are kept, so a run resumes.
+    """Find the fastest plan within the budget. `exact` ranks sites on all windows. Runs resume from stored measurements.
 
     Raises:
-        OvpassError: for a model, setting or text that cannot be used.
-        SettingsError: where the target quantizes for no site at any group size.
+        OvpassError: for an invalid model, setting or text.
+        SettingsError: if the target quantizes no site at any group size.
     """
     return _Search(experiment, budget, exact).run()
 
