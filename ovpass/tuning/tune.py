@@ -68,7 +68,7 @@ class Tuned:
 
 
 def tune(experiment: Experiment, budget: Budget, *, exact: bool = False) -> Tuned:
-    """Find the fastest plan within the budget. `exact` ranks sites on all windows. Runs resume from stored measurements.
+    """Find the fastest plan within the budget. `exact` ranks sites on all windows. An interrupted run resumes.
 
     Raises:
         OvpassError: for an invalid model, setting or text.
