@@ -1,1 +1,30 @@
 """The command line. It contains no logic."""
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """A command: its module, imported when the command runs, and its line in `ovpass --help`."""
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "inspect": Command(
+        "ovpass.cli.inspect", "List MatMuls with compressed weights, and which of them a target quantizes."
+    ),
+    "plan": Command("ovpass.cli.plan", "Show the decision for every site, without changing the model."),
+    "apply": Command("ovpass.cli.apply", "Rewrite a model with settings or a plan."),
+    "strip": Command("ovpass.cli.strip", "Undo apply."),
+    "convert": Command("ovpass.cli.convert", "Convert a GGUF, Hugging Face or ONNX model to OpenVINO IR."),
+    "compress": Command("ovpass.cli.compress", "Compress floating-point weights with NNCF."),
+    "verify": Command("ovpass.cli.verify", "Check on a real or simulated device that the plugin follows the plan."),
+    "explain": Command("ovpass.cli.explain", "Show the effective group size of each device, and where it comes from."),
+    "evaluate": Command("ovpass.cli.evaluate", "Measure the accuracy cost of a setting."),
+    "sensitivity": Command("ovpass.cli.sensitivity", "Rank sites by accuracy cost."),
+    "bisect": Command("ovpass.cli.bisect", "Find the sites that break a model."),
+    "tune": Command("ovpass.cli.tune", "Find the fastest plan within an accuracy budget."),
+    "bench": Command("ovpass.cli.bench", "Benchmark time to first token, time per output token, latency and memory."),
+    "report": Command("ovpass.cli.report", "Write an HTML report from saved results, or directly from a model."),
+}

@@ -49,7 +49,6 @@ def groups(plan: Plan) -> Mapping[str, int | None]:
     return {decision.name: decision.group_size for decision in plan.decisions}
 
 
-@pytest.mark.gpu
 def test_the_gpus_profile_quantizes_what_its_plugin_does(simulated_gpu: Compile) -> None:
     model = mixed()
     plan = profile_of(model, group_size=128)

@@ -197,7 +197,6 @@ def test_unsigned_weights_are_refused_unless_they_may_be_requantized(ir: Convert
         transformed(read(ir("dynamic_quint8")), **INT8)
 
 
-@pytest.mark.gpu
 def test_the_gpu_quantizes_what_is_restated_and_nothing_else(ir: Convert, simulated_gpu: Any) -> None:
     as_it_is, zero_points = read(ir("dynamic_qint8")), transformed(read(ir("dynamic_quint8")))
     for seen, expected in zip(simulated_gpu([Job(as_it_is), Job(zero_points)]), [0, 8], strict=True):
