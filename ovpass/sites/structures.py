@@ -1,4 +1,4 @@
-"""Find structures that a plugin fuses into one op: experts and linear attention.
+"""Find structures that a plugin fuses into one op of its own: experts and linear attention.
 
 The patterns follow the passes ConvertTiledMoeBlockTo3GatherMatmuls and GatedDeltaNetFusion of
 openvino/src/common/transformations, which match the exports of optimum-intel.
