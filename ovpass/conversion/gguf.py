@@ -1,4 +1,4 @@
-"""Convert GGUF files with OpenVINO GenAI."""
+"""The GGUF source of `ovpass convert`."""
 
 from __future__ import annotations
 

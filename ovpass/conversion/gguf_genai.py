@@ -1,4 +1,4 @@
-"""GGUF to OpenVINO, by OpenVINO GenAI."""
+"""Convert GGUF files with OpenVINO GenAI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Format counts in sentences, and the messages of other libraries."""
+"""Format counts and numbers in sentences, and the reason in an OpenVINO error."""
 
 from __future__ import annotations
 
