@@ -84,7 +84,7 @@ def _device_name(device: str) -> str:
     """The full name of a device.
 
     Raises:
-        NoDeviceError: where there is none of that name.
+        NoDeviceError: if there is none of that name.
     """
     core = ov.Core()
     kind = device.partition(":")[0].partition(".")[0]

@@ -32,7 +32,7 @@ class Generator:
 
     Raises:
         RuntimeError: what GenAI throws for models, devices and properties that it does not take.
-        TextError: where the text is too short to cut all prompts from.
+        TextError: if the text is too short to cut all prompts from.
     """
 
     sweeps, requests = True, 1

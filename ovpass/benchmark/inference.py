@@ -26,7 +26,7 @@ class Inference:
 
     Raises:
         RuntimeError: what OpenVINO throws for models, devices and properties that it does not take.
-        SettingsError: where the given inputs are not those of the model.
+        SettingsError: if the given inputs are not those of the model.
     """
 
     def __init__(self, subject: Subject, workload: Workload) -> None:

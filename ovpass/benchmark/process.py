@@ -22,8 +22,8 @@ class ModelProcess:
     """Asks for one thing at a time, and waits for the answer.
 
     Raises, from every method:
-        VerifyError: where the model does not compile or run, or its process crashes or takes too long.
-        NoDeviceError: where the device is missing.
+        VerifyError: if the model does not compile or run, or its process crashes or takes too long.
+        NoDeviceError: if the device is missing.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ class Prompts:
     same seed and index give the same tokens to every model of that vocabulary.
 
     Raises:
-        TextError: where the text is too short to cut all prompts from.
+        TextError: if the text is too short to cut all prompts from.
     """
 
     def __init__(self, workload: Workload, *, vocabulary: int = 0, text: Ids | None = None) -> None:

@@ -36,7 +36,7 @@ def save_json(data: Mapping[str, Any], path: Path) -> None:
     """What `print_json` prints in a file, whole or not at all.
 
     Raises:
-        OutputError: where it cannot be written.
+        OutputError: if it cannot be written.
     """
     write_text(path, json_text({**data, "run": run_header()}) + "\n")
 

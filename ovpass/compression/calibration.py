@@ -73,7 +73,7 @@ def check_runs(model: ov.Model, xml: Path, sample: Inputs) -> None:
     """Make sure that the model can be run on samples like this one, which every method does that looks at activations.
 
     Raises:
-        ModelError: where it cannot, as on more tokens than it has positions for.
+        ModelError: if it cannot, as on more tokens than it has positions for.
     """
     import openvino as ov  # noqa: PLC0415
 

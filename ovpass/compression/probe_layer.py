@@ -23,7 +23,7 @@ def refuse_useless(recipe: Recipe, settings: Settings) -> None:
     """Make sure that the settings have some use for weights of the recipe's mode.
 
     Raises:
-        SettingsError: where the lowering quantizes activations for no such weights on the target, naming modes for
+        SettingsError: if the lowering quantizes activations for no such weights on the target, naming modes for
             which it does.
     """
     if obstacle := _obstacle(recipe, settings):

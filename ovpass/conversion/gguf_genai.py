@@ -30,7 +30,7 @@ def convert_gguf(source: Path, folder: Path, *, exact: bool, progress: Progress)
 
     Raises:
         ModelError: for a file that is damaged, or that GenAI cannot convert.
-        ExtraError: where gguf or openvino-genai is not installed.
+        ExtraError: if gguf or openvino-genai is not installed.
     """
     file = open_gguf(source)
     if not exact:

@@ -33,7 +33,7 @@ def convert_onnx(source: Path, folder: Path, progress: Callable[[str], None]) ->
 
     Raises:
         ModelError: for a file that is missing, damaged or no ONNX, and for ops that OpenVINO does not know.
-        OSError: where not everything could be written.
+        OSError: if not everything could be written.
     """
     from ovpass.ir.writer import write_anew  # noqa: PLC0415 - brings OpenVINO along, slow to start
 

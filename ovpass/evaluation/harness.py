@@ -51,7 +51,7 @@ class Harness:
 
     Raises:
         SettingsError: for tasks that are unknown or cannot be carried out.
-        ExtraError: where lm-eval is not installed.
+        ExtraError: if lm-eval is not installed.
     """
 
     def __init__(

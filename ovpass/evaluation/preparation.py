@@ -117,7 +117,7 @@ def sole_model(candidate: Candidate) -> IrFile:
     """The one model of the candidate's source that has sites, or the only one that there is.
 
     Raises:
-        ModelError: where there are several.
+        ModelError: if there are several.
     """
     source = open_source(candidate.path)
     if len(source.models) == 1:

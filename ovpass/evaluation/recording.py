@@ -27,7 +27,7 @@ class Recording:
         """Keep a window's values.
 
         Raises:
-            OutputError: where there is no room.
+            OutputError: if there is no room.
         """
         try:
             np.save(self._path(number), values)

@@ -22,7 +22,7 @@ class Runner:
     """A model compiled once, asked window by window.
 
     Raises:
-        ModelError: where the device does not compile it, or it takes no token ids.
+        ModelError: if the device does not compile it, or it takes no token ids.
     """
 
     def __init__(self, prepared: Prepared, name: str, device: str = "CPU") -> None:
@@ -36,7 +36,7 @@ class Runner:
         """The predictions of the window's scored tokens, [scored, vocabulary]; valid until the next call.
 
         Raises:
-            ModelError: where the model fails, or gives no predictions for every token.
+            ModelError: if the model fails, or gives no predictions for every token.
         """
         output = self.outputs(window, extra)[self._logits]
         logits = output[0] if output.ndim == 3 else output

@@ -69,7 +69,7 @@ def write_anew(model: ov.Model, source: IrFile, folder: Path) -> Written:
     """Write `model` and all its weights into `folder` under the source's file names.
 
     Raises:
-        OSError: where not everything could be written.
+        OSError: if not everything could be written.
     """
     xml, weights = folder / source.xml.name, folder / source.bin.name
     with _stream_errors():
@@ -92,7 +92,7 @@ def write_beside_weights(
     no longer mentions are found again, and what was added to the .bin since is cut off where nothing needs it.
 
     Raises:
-        OSError: where not everything could be written.
+        OSError: if not everything could be written.
     """
     table = SlotTable(source.xml, source.bin)
     for name, slot in (earlier.slots if earlier else {}).items():

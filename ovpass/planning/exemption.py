@@ -21,7 +21,7 @@ def exemption_method(item: Wanted, group: Sequence[Wanted], target: Target, aske
     """The method for one exempt site; `group` are all sites that read its activation.
 
     Raises:
-        SettingsError: where the method asked for does not work for this site and target, saying why.
+        SettingsError: if the method asked for does not work for this site and target, saying why.
     """
     obstacles = {method: _obstacle(method, item.site, group, target) for method in target.exemptions}
     if asked == "auto":

@@ -165,7 +165,7 @@ def plan_from_dict(data: object) -> Plan:
     """Build a Plan from plain data.
 
     Raises:
-        PlanError: where keys are missing, unknown or wrong.
+        PlanError: if keys are missing, unknown or wrong.
     """
     try:
         return _structure(data)
@@ -177,7 +177,7 @@ def save_plans(plans: dict[str, Plan], path: Path | str) -> None:
     """Write the plans of a folder's models (by relative path) or of one model (under "").
 
     Raises:
-        OutputError: where the file cannot be written.
+        OutputError: if the file cannot be written.
     """
     import yaml  # noqa: PLC0415
 

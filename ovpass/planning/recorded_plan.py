@@ -27,7 +27,7 @@ def refuse_processed(metadata: Metadata, name: str) -> None:
     """Make sure that ovpass has not changed the model before.
 
     Raises:
-        ModelError: where it has.
+        ModelError: if it has.
     """
     if read_note(metadata) is not None:
         raise ModelError(

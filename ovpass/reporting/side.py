@@ -27,7 +27,7 @@ class Side:
     """Runs that belong together.
 
     Raises:
-        RunError: where two runs say the same thing, or are of different models.
+        RunError: if two runs say the same thing, or are of different models.
     """
 
     runs: tuple[Run, ...]

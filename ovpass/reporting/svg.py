@@ -48,7 +48,7 @@ def drawing(draw: Draw, name: str) -> Drawing:
     """Draw twice; `name` makes ids differ from those of other drawings.
 
     Raises:
-        ExtraError: where matplotlib is missing.
+        ExtraError: if matplotlib is missing.
     """
     return Drawing(_drawn(draw, f"{name}-w", (620, 340)), _drawn(draw, f"{name}-n", (340, 300)))
 

@@ -101,7 +101,7 @@ def select(sites: Sequence[_Site], pattern: str) -> list[_Site]:
     """The sites that `pattern` picks.
 
     Raises:
-        SettingsError: where it picks none, listing near misses.
+        SettingsError: if it picks none, listing near misses.
     """
     selector = Selector(pattern)
     chosen = [site for site in sites if selector.matches(site)]

@@ -43,7 +43,7 @@ def identify(path: Path) -> Identity:
     """The identity of an .xml or of a model folder.
 
     Raises:
-        ModelError: where it is none, or cannot be read.
+        ModelError: if it is none, or cannot be read.
     """
     sites: list[str] = []
     weights: list[str | None] = []

@@ -57,7 +57,7 @@ def transform_model(
     """`transform` for a model in memory, which is only read: an .xml, its .bin, and run notes where there are any.
 
     Raises:
-        OvpassError: its children, as `transform`; then nothing is written.
+        OvpassError: a subclass, as in `transform`. Then nothing is written.
     """
     ir = IrFile(check_file(output, overwrite))
     progress("reading")

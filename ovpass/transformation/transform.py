@@ -44,7 +44,7 @@ def transform(
     file system allows and `copy_weights` does not forbid it.
 
     Raises:
-        OvpassError: its children for a bad model, setting, plan or place; then nothing is written.
+        OvpassError: a subclass, for an invalid model, setting, plan or path. Then nothing is written.
     """
     plans = {"": plans} if isinstance(plans, Plan) else plans
     origin = open_source(source)

@@ -111,7 +111,7 @@ def plan_without(experiment: Experiment, culprits: Culprits) -> Plan:
     """The plan of the experiment's settings with what was found left out, for `ovpass apply`.
 
     Raises:
-        SettingsError: where the lowering cannot leave it out.
+        SettingsError: if the lowering cannot leave it out.
     """
     settings = experiment.settings
     rules = (*culprits.rules, *settings.rules)

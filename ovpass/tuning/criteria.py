@@ -81,7 +81,7 @@ class CommandFails:
         """Write the model with just these sites quantized, and run the command on it.
 
         Raises:
-            SettingsError: where the command cannot be run or cannot tell, or a site cannot be exempted.
+            SettingsError: if the command cannot be run or cannot tell, or a site cannot be exempted.
         """
         plan = self._plan(frozenset(names))
         source = Path(self.experiment.model)

@@ -70,7 +70,7 @@ class Experiment:
         """All sites of the model.
 
         Raises:
-            ModelError: where there is none.
+            ModelError: if there is none.
         """
         found = find_sites_in_file(self.ir, self.document)
         if not found:

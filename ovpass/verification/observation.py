@@ -78,7 +78,7 @@ class Seen:
         """The activation group size of each MatMul, None where its activation is not quantized.
 
         Raises:
-            VerifyError: where the plugin threw.
+            VerifyError: if the plugin threw.
         """
         if self.error is not None:
             raise VerifyError(self.error)

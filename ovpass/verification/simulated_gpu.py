@@ -82,8 +82,8 @@ class SimulatedGpu:
     """A simulated device for orders, each batch in a child process of its own: this process stays as it is.
 
     Raises, from every method:
-        NoDeviceError: where the driver is missing.
-        VerifyError: where the child crashes or takes longer than `timeout` seconds.
+        NoDeviceError: if the driver is missing.
+        VerifyError: if the child crashes or takes longer than `timeout` seconds.
     """
 
     profile: str = "arc-a770"
