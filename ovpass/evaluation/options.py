@@ -66,6 +66,7 @@ class Evaluation:
     `windows` windows of `window_tokens` tokens start every `stride` tokens, after `skip` windows. `text` None is the
     shipped text. `tokenizer` is a folder; None is the reference's folder. `inputs` are .npz files for models that take
     no token ids. `profile` is the device to emulate for candidates that name none. `harness` adds tasks.
+    `chunk_tokens` feeds windows in chunks; None uses chunks of 32 for candidates with a compressed KV cache.
     """
 
     windows: int | None = None
@@ -78,10 +79,13 @@ class Evaluation:
     profile: str = "gpu"
     device: str = "CPU"
     harness: HarnessOptions | None = None
+    chunk_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"CPU|GPU(\.\d+)?", self.device):
             raise SettingsError(f"device {self.device!r} is unknown; it is CPU or GPU, of several GPU.1")
+        if self.chunk_tokens is not None and self.chunk_tokens < 1:
+            raise SettingsError(f"chunk-tokens {self.chunk_tokens}: take one or more")
 
     def window_options(self, default: WindowOptions) -> WindowOptions:
         """The window options, with `default` for those that are None."""
