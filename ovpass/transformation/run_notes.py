@@ -1,4 +1,4 @@
-"""What a model has to be run with, kept in a small file beside it."""
+"""Write the environment variables and properties that a model needs to a file beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which sites break a model when they are quantized: the search, from a question to a report."""
+"""Find the sites whose quantization breaks a model."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def plan_without(experiment: Experiment, culprits: Culprits) -> Plan:
     """The plan of the experiment's settings with what was found left out, for `ovpass apply`.
 
     Raises:
-        SettingsError: where the lowering cannot leave it out.
+        SettingsError: if the lowering cannot leave it out.
     """
     settings = experiment.settings
     rules = (*culprits.rules, *settings.rules)

@@ -1,4 +1,4 @@
-"""What it means that a model is broken: too far from the exact one, or failing a command of the user's own."""
+"""Criteria for a broken model: too much KL divergence, or a failing command."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class CommandFails:
         """Write the model with just these sites quantized, and run the command on it.
 
         Raises:
-            SettingsError: where the command cannot be run or cannot tell, or a site cannot be exempted.
+            SettingsError: if the command cannot be run or cannot tell, or a site cannot be exempted.
         """
         plan = self._plan(frozenset(names))
         source = Path(self.experiment.model)
