@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from ovpass.errors import NoDeviceError
 from ovpass.verification import Seen, SimulatedGpu
 from tests.cli.command import LLAMA, CommandLine
-from tests.simulated_gpu import Job, compile_on_simulated_gpu
+from tests.simulated_gpu import compile_on_simulated_gpu
 
 MARKS = {"simulated_gpu": "gpu", "browser": "browser", "smollm2": "llm", "minilm": "llm"}
 """The marker of the tests that use a fixture, directly or through another one."""
@@ -33,15 +33,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def simulated_gpu() -> Callable[[Sequence[Job], float | None], list[Seen]]:
-    """`compile_on_simulated_gpu`, where there is a driver; elsewhere the test is skipped, or fails under CI."""
-    try:
-        SimulatedGpu(timeout=60).require()
-    except NoDeviceError as error:
-        if os.environ.get("CI", "").lower() in ("true", "1"):
-            raise
-        pytest.skip(str(error))
-    return compile_on_simulated_gpu
+def simulated_gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., list[Seen]]]:
+    """`compile_on_simulated_gpu`, where there is a driver; elsewhere the test is skipped, or fails under CI.
+
+    The driver keeps what it compiles: most kernels of a model are those of another one.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        # A folder for each process that runs tests: the driver does not write its files atomically.
+        patch.setenv("cl_cache_dir", str(tmp_path_factory.mktemp("kernels")))
+        try:
+            SimulatedGpu(timeout=60).require()
+        except NoDeviceError as error:
+            if os.environ.get("CI", "").lower() in ("true", "1"):
+                raise
+            pytest.skip(str(error))
+        yield compile_on_simulated_gpu
 
 
 @pytest.fixture
