@@ -24,7 +24,7 @@ from ovpass.tuning.store import Store, default_folder
 from tests.cli.command import LLAMA, CommandLine
 from tests.evaluation.models import llama_folder
 
-RUN = ("sensitivity", LLAMA, "--windows", 4, "--window-tokens", 512, "--json")
+RUN = ("sensitivity", LLAMA, "--windows", 2, "--window-tokens", 512, "--json")
 KEPT = 3
 
 

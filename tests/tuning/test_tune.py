@@ -48,9 +48,15 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tuned(planted: Path, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Measurements that tests share: what one has measured, others find there."""
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="module")
+def tuned(planted: Path, state: Path) -> Tuned:
     """Tuned to a budget that the culprit alone exceeds."""
-    return tune(Experiment(planted, evaluation=WINDOWS, state=tmp_path_factory.mktemp("state")), BUDGET)
+    return tune(Experiment(planted, evaluation=WINDOWS, state=state), BUDGET)
 
 
 def test_leaves_out_the_culprit_and_keeps_to_the_budget(tuned: Tuned) -> None:
@@ -104,21 +110,21 @@ def test_the_frontier_buys_more_for_more(tuned: Tuned) -> None:
 
 
 @pytest.mark.parametrize(("limit", "left_out"), [(1e3, 0), (1e-12, 15)])
-def test_budgets_without_limit_and_without_room(tmp_path: Path, limit: float, left_out: int) -> None:
-    found = tune(Experiment(LLAMA, evaluation=WINDOWS, state=tmp_path), Budget(max_kl=limit))
+def test_budgets_without_limit_and_without_room(state: Path, limit: float, left_out: int) -> None:
+    found = tune(Experiment(LLAMA, evaluation=WINDOWS, state=state), Budget(max_kl=limit))
     assert (found.point.left_out, len(found.left_out)) == (left_out, left_out)
     assert found.held_out.kl <= limit
 
 
-def test_what_other_text_costs_is_told(ovpass: CommandLine, tmp_path: Path) -> None:
+def test_what_other_text_costs_is_told(ovpass: CommandLine, state: Path) -> None:
     """A budget between what everything costs on the windows of the search and on others: the latter decide."""
-    everything = tune(Experiment(LLAMA, evaluation=WINDOWS, state=tmp_path), Budget(max_kl=1e3))
+    everything = tune(Experiment(LLAMA, evaluation=WINDOWS, state=state), Budget(max_kl=1e3))
     between = (everything.point.spent.kl + everything.held_out.kl) / 2
     assert everything.point.spent.kl < between < everything.held_out.kl
-    found = tune(Experiment(LLAMA, evaluation=WINDOWS, state=tmp_path), Budget(max_kl=between))
+    found = tune(Experiment(LLAMA, evaluation=WINDOWS, state=state), Budget(max_kl=between))
     assert (everything.for_held_out, found.for_held_out) == (0, len(found.left_out))
     assert found.left_out
-    arguments = ("tune", LLAMA, "--max-kl", between, *SMALL, "--state", tmp_path)
+    arguments = ("tune", LLAMA, "--max-kl", between, *SMALL, "--state", state)
     assert f"{len(found.left_out)} site is left out only" in ovpass.succeed(*arguments).out
 
 
@@ -141,8 +147,8 @@ def test_an_interrupted_search_goes_on_to_the_same_plan(planted: Path, tuned: Tu
     assert "switched" not in vars(finished)  # it had nothing to measure, so nothing to compile
 
 
-def test_the_cpus_groups_are_its_own(planted: Path, tmp_path: Path) -> None:
-    experiment = Experiment(planted, Settings(target="cpu"), WINDOWS, tmp_path)
+def test_the_cpus_groups_are_its_own(planted: Path, state: Path) -> None:
+    experiment = Experiment(planted, Settings(target="cpu"), WINDOWS, state)
     found = tune(experiment, Budget(max_perplexity_percent=50))
     assert (found.point.group_size, found.point.share) == (32, 1)
     assert PER_TOKEN not in {point.group_size for point in found.points}
@@ -178,14 +184,16 @@ def test_a_group_size_that_weights_cap_is_called_what_it_is(tmp_path: Path) -> N
     assert {point.group_size for point in found.points} == {PER_TOKEN, 32}
 
 
-def test_rules_of_the_user_stay_in_force(planted: Path, tmp_path: Path, ovpass: CommandLine) -> None:
-    ran = ovpass.succeed("tune", planted, "--max-kl", 9, "--exempt", "kind:attn", *SMALL, "--state", tmp_path, "--json")
+def test_rules_of_the_user_stay_in_force(planted: Path, state: Path, ovpass: CommandLine) -> None:
+    ran = ovpass.succeed("tune", planted, "--max-kl", 9, "--exempt", "kind:attn", *SMALL, "--state", state, "--json")
     exempt = [d["kind"] for d in ran.json["plan"]["decisions"] if d["action"] == "exempt"]
     assert sorted(set(exempt)) == ["attn.k", "attn.out", "attn.q", "attn.v"]
 
 
-def test_the_command_writes_a_plan_that_apply_takes(planted: Path, tmp_path: Path, ovpass: CommandLine) -> None:
-    plan, plot, state = tmp_path / "plan.yaml", tmp_path / "frontier.png", tmp_path / "state"
+def test_the_command_writes_a_plan_that_apply_takes(
+    planted: Path, state: Path, tmp_path: Path, ovpass: CommandLine
+) -> None:
+    plan, plot = tmp_path / "plan.yaml", tmp_path / "frontier.png"
     budget = ("--max-kl", BUDGET.max_kl)
     ran = ovpass.succeed("tune", planted, *budget, *SMALL, "--state", state, "-o", plan, "--plot", plot)
     assert max(map(len, ran.out.splitlines()[:-1])) <= 80
