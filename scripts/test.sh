@@ -2,7 +2,8 @@
 # Lint, type-check and test everything, on a machine with no more than Python and git.
 #
 #   scripts/test.sh            all tests but those of the heavy exporters
-#   scripts/test.sh --quick    without the simulated GPU, the browser and real language models, for daily work
+#   scripts/test.sh --quick    for daily work: without the simulated GPU, the browser, real language models, and
+#                              what takes half a second and more
 #   scripts/test.sh --all      those of the exporters, too, in an environment of their own (PyTorch, 2 GB)
 #   scripts/test.sh ARGS...    these arguments go to pytest, after any of the options above
 #
@@ -45,7 +46,7 @@ require_chromium() {
 
 selection=()
 if [ "$extent" = quick ]; then
-  selection=(-m "not (gpu or browser or llm)")
+  selection=(-m "not (gpu or browser or llm or slow)")
 else
   require_opencl
   require_chromium

@@ -32,6 +32,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(MARKS[fixture])
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_statistics() -> Iterator[None]:
+    """OpenVINO's converter, called without ovpass, would tell by network that it was."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("openvino_telemetry.utils.sender.TelemetrySender.send", lambda *_: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def simulated_gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., list[Seen]]]:
     """`compile_on_simulated_gpu`, where there is a driver; elsewhere the test is skipped, or fails under CI.
@@ -39,6 +47,8 @@ def simulated_gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
     The driver keeps what it compiles: most kernels of a model are those of another one.
     """
     with pytest.MonkeyPatch.context() as patch:
+        # Instead of 8: most of what a call of the driver's compiler takes does not depend on how much it compiles.
+        patch.setenv("OV_GPU_MAX_KERNELS_PER_BATCH", "64")
         # A folder for each process that runs tests: the driver does not write its files atomically.
         patch.setenv("cl_cache_dir", str(tmp_path_factory.mktemp("kernels")))
         try:

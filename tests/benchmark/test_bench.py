@@ -22,6 +22,8 @@ from tests.benchmark.processes import alive, children, wait_until
 from tests.builders import linear_model
 from tests.cli.command import ENCODER, LLAMA, MODELS, CommandLine
 
+pytestmark = pytest.mark.slow
+
 INTERRUPTIBLE = """# also where the tests run in the background, and what they start would ignore it
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -143,6 +143,7 @@ def test_group_sizes_that_do_not_divide(llama: Path, tmp_path: Path) -> None:
     assert len(left.models[0].left) == BODY - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "stored"),
     [
@@ -299,6 +300,7 @@ def test_samples_longer_than_the_model_takes(llama: Path, tmp_path: Path, recipe
     compress_source(tmp_path / "in", tmp_path / "out", recipe, calibration=Calibration(None, llama, 8, 8))
 
 
+@pytest.mark.slow
 def test_codebooks_of_other_lengths_are_adapted_too(llama: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "table.npy", np.linspace(-1, 1, 8, dtype=np.float32))
     recipe = Recipe("adaptive_codebook", codebook=tmp_path / "table.npy")

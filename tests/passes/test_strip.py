@@ -91,6 +91,7 @@ def sample(fmt: str) -> ov.Model:
     return shared_model([fmt, "w_i8_sym_ch"], [16, 16], 256)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", FOR_FORMATS)
 def test_every_format_comes_back(how: str) -> None:
     originals, stripped, touched = {}, {}, set()

@@ -95,6 +95,7 @@ def file_of(experiment: Experiment) -> str:
     return (set(experiment.state.iterdir()) - before or {Path("known")}).pop().name
 
 
+@pytest.mark.slow
 def test_another_experiment_has_another_file(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
@@ -141,6 +142,7 @@ def _without_date(printed: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in printed.items() if key != "run"}
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(ovpass: CommandLine, tmp_path: Path, uninterrupted: tuple[Any, int]) -> None:
     expected, measurements = uninterrupted
     with interrupted(tmp_path, signal.SIGKILL) as process:
@@ -153,6 +155,7 @@ def test_a_killed_run_goes_on_where_it_was(ovpass: CommandLine, tmp_path: Path, 
     assert lines(tmp_path) == measurements
 
 
+@pytest.mark.slow
 def test_interrupted_from_the_keyboard(tmp_path: Path, uninterrupted: tuple[Any, int]) -> None:
     with interrupted(tmp_path, signal.SIGINT) as process:
         out, err = process.communicate()
