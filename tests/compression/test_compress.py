@@ -167,6 +167,7 @@ def test_models_with_their_cache_outside_are_calibrated_too(tmp_path: Path) -> N
     assert weight_types(compress_source(source, tmp_path / "out", recipe, calibration=FEW)) == {"i4": BODY, "u8": 1}
 
 
+@pytest.mark.slow
 def test_awq_does_without_a_text(llama: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for suffix in (".xml", ".bin"):
@@ -178,6 +179,7 @@ def test_awq_does_without_a_text(llama: Path, tmp_path: Path) -> None:
     compress_source(tmp_path / "in", tmp_path / "more", recipe, calibration=Calibration(None, llama, 2, 32))
 
 
+@pytest.mark.slow
 def test_then_apply_is_compress_and_apply(llama: Path, tmp_path: Path) -> None:
     settings = Settings(group_size=32, target="cpu", rules=(Rule("kind:attn.v", exempt=True),))
     recipe = Recipe("int4_asym", group_size=32)

@@ -260,6 +260,7 @@ def test_a_command_sees_a_folder_with_just_the_chosen_sites(llama: Path, workpla
     assert list(workplace.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("workplace")
 def test_native_models_exempt_the_other_sites(planted: Path, ovpass: CommandLine) -> None:
     check = f"grep -q '{DOWN}/ovpass.unsqueeze' {{model}}/openvino_model.xml"

@@ -61,6 +61,7 @@ def test_costs_are_those_of_the_emulated_plan(experiment: Experiment, exact: Sen
         assert entry.costs.mean == pytest.approx(divergence(experiment, entry.unit.name), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_savings_are_what_is_left_without_a_site(experiment: Experiment, exact: SensitivityReport) -> None:
     everything = choice_of(experiment.plan, experiment.sites)
     half = experiment.windows[:1]

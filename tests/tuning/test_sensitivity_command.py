@@ -47,6 +47,7 @@ def test_what_the_table_shows(ovpass: CommandLine, run: tuple[Any, ...]) -> None
     assert "not measured" in ovpass.succeed(*run, "--exempt", "kind:lm_head", "--fast").out
 
 
+@pytest.mark.slow
 def test_json_alone_on_standard_output(ovpass: CommandLine, run: tuple[Any, ...], tmp_path: Path) -> None:
     data = ovpass.succeed(*run, "--json", "-o", tmp_path / "ranking.json").json
     assert json.loads((tmp_path / "ranking.json").read_text()) == data
