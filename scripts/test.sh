@@ -7,7 +7,7 @@
 #   scripts/test.sh --all      those of the exporters, too, in an environment of their own (PyTorch, 2 GB)
 #   scripts/test.sh ARGS...    these arguments go to pytest, after any of the options above
 #
-# One process a core runs the tests, file by file; `pytest -n 0` runs them in one.
+# One process a core runs the tests, file by file; `pytest` alone runs them in one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
@@ -56,7 +56,7 @@ ruff check .
 ruff format --check .
 mypy
 mypy scripts/*.py
-pytest --numprocesses auto --dist loadfile ${selection[@]+"${selection[@]}"} "$@"
+pytest --numprocesses auto --maxprocesses 8 --dist loadfile ${selection[@]+"${selection[@]}"} "$@"
 
 if [ "$extent" = all ]; then
   make_export_environment pytest pytest-timeout hypothesis
