@@ -52,7 +52,7 @@ def simulated_gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
         # A folder for each process that runs tests: the driver does not write its files atomically.
         patch.setenv("cl_cache_dir", str(tmp_path_factory.mktemp("kernels")))
         try:
-            SimulatedGpu(timeout=60).require()
+            SimulatedGpu(timeout=300).require()
         except NoDeviceError as error:
             if os.environ.get("CI", "").lower() in ("true", "1"):
                 raise
