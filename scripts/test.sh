@@ -56,7 +56,7 @@ ruff check .
 ruff format --check .
 mypy
 mypy scripts/*.py
-pytest --numprocesses auto --maxprocesses 8 --dist loadfile ${selection[@]+"${selection[@]}"} "$@"
+pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder ${selection[@]+"${selection[@]}"} "$@"
 
 if [ "$extent" = all ]; then
   make_export_environment pytest pytest-timeout hypothesis

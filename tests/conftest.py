@@ -18,6 +18,7 @@ from tests.simulated_gpu import compile_on_simulated_gpu
 
 MARKS = {"simulated_gpu": "gpu", "browser": "browser", "smollm2": "llm", "minilm": "llm"}
 """The marker of the tests that use a fixture, directly or through another one."""
+LONGEST_FIRST = ("llm", "gpu", "slow")
 
 # A busy machine is no reason to fail.
 hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,11 +26,17 @@ hypothesis_settings.load_profile("untimed")
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they use, before pytest selects by markers."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests by what they use, before pytest selects by markers.
+
+    Where processes share the work, files that take long go first, so that no process waits for another in the end.
+    """
     for item in items:
         for fixture in MARKS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKS[fixture])
+    if hasattr(config, "workerinput"):
+        long = {mark: {item.path for item in items if item.get_closest_marker(mark)} for mark in LONGEST_FIRST}
+        items.sort(key=lambda item: [item.path not in paths for paths in long.values()])
 
 
 @pytest.fixture(scope="session", autouse=True)
