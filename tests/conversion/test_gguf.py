@@ -18,8 +18,8 @@ from ovpass.conversion.gguf_file import open_gguf
 from ovpass.conversion.gguf_metadata import config_of
 from ovpass.conversion.linear_layers import LinearLayer, find_linear_layers
 from ovpass.errors import ModelError
+from ovpass.ir.constant_folding import evaluate
 from ovpass.ir.model_graph import ModelGraph
-from ovpass.passes.packing import evaluate
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from tests.cli.command import CommandLine
 from tests.conversion.gguf_files import BLOCKS, FFN, HEAD, HIDDEN, WORDS, weights_in, write_gguf

@@ -14,8 +14,8 @@ from ovpass import api
 from ovpass.errors import ModelError, PassError, SettingsError
 from ovpass.evaluation.candidates import Candidate
 from ovpass.evaluation.preparation import prepare_clean
+from ovpass.ir.constant_folding import evaluate
 from ovpass.passes import Int8, PassManager, Restate
-from ovpass.passes.packing import evaluate
 from ovpass.settings.settings import Rule
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets.reference_arithmetic import Array

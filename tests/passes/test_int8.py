@@ -13,8 +13,8 @@ import pytest
 
 from ovpass import api
 from ovpass.errors import SettingsError
+from ovpass.ir.constant_folding import evaluate
 from ovpass.lowerings.planner import make_plan
-from ovpass.passes.packing import evaluate
 from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets.group_sizes import PER_TOKEN
