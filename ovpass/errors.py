@@ -33,6 +33,10 @@ class NoDeviceError(VerifyError):
     """No device of the kind that was asked for."""
 
 
+class DriverError(OvpassError):
+    """A driver for simulated GPUs that cannot be had, and why."""
+
+
 class TextError(OvpassError):
     """A text or tokenizer that cannot be read, or that is too short for what is asked."""
 
@@ -47,3 +51,7 @@ class LogError(OvpassError):
 
 class CheckFailedError(OvpassError):
     """A check the user asked for failed. The command line exits with 1."""
+
+
+class RenamedWarning(FutureWarning):
+    """A name that still works, and has a better one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from ovpass.verification import Seen, SimulatedGpu
 from tests.cli.command import LLAMA, CommandLine
 from tests.simulated_gpu import Job, compile_on_simulated_gpu
 
-MARKS = {"simulated_gpu": "gpu", "browser": "browser", "smollm2": "llm", "minilm": "llm"}
+MARKS = {"simulated_gpu": "gpu", "simulated": "gpu", "browser": "browser", "smollm2": "llm", "minilm": "llm"}
 """The marker of the tests that use a fixture, directly or through another one."""
 
 # A busy machine is no reason to fail.
@@ -32,16 +33,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(MARKS[fixture])
 
 
+Compile = Callable[[Sequence[Job]], list[Seen]]
+
+
 @pytest.fixture(scope="session")
-def simulated_gpu() -> Callable[[Sequence[Job], float | None], list[Seen]]:
-    """`compile_on_simulated_gpu`, where there is a driver; elsewhere the test is skipped, or fails under CI."""
-    try:
-        SimulatedGpu(timeout=60).require()
-    except NoDeviceError as error:
-        if os.environ.get("CI", "").lower() in ("true", "1"):
-            raise
-        pytest.skip(str(error))
-    return compile_on_simulated_gpu
+def simulated() -> Callable[[str], Compile]:
+    """`compile_on_simulated_gpu` for the device of a name.
+
+    Where there is no driver that knows the device, the test is skipped, or fails under CI.
+    """
+
+    def device(name: str) -> Compile:
+        try:
+            SimulatedGpu(name, timeout=60).require()
+        except NoDeviceError as error:
+            if os.environ.get("CI", "").lower() in ("true", "1"):
+                raise
+            pytest.skip(str(error))
+        return partial(compile_on_simulated_gpu, profile=name)
+
+    return device
+
+
+@pytest.fixture(scope="session")
+def simulated_gpu(simulated: Callable[[str], Compile]) -> Compile:
+    """The same for an Arc A770, which every driver knows."""
+    return simulated("arc-a770")
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ COMMANDS = {
     "convert": Command("ovpass.cli.convert", "Make an OpenVINO model of a GGUF, Hugging Face or ONNX one."),
     "compress": Command("ovpass.cli.compress", "Compress weights that are in floating point, by NNCF."),
     "verify": Command("ovpass.cli.verify", "Ask the plugin, with or without a GPU, whether it did what was planned."),
+    "devices": Command("ovpass.cli.devices", "List targets and simulated devices, and get the driver for these."),
     "explain": Command("ovpass.cli.explain", "Show which group size each device would really use, and why."),
     "evaluate": Command("ovpass.cli.evaluate", "Measure what a setting costs in accuracy."),
     "sensitivity": Command("ovpass.cli.sensitivity", "Rank sites by what quantizing each of them costs."),

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from ovpass.cli import COMMANDS
+from ovpass.cli.renamed import renamed_names_noted
 from ovpass.cli.run_header import remember_arguments
 from ovpass.cli.signals import ending_in_order
 from ovpass.errors import CheckFailedError, OvpassError
@@ -50,7 +51,8 @@ class _LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with renamed_names_noted():
+                return super().invoke(ctx)
         except KeyboardInterrupt as interruption:  # click would exit with 1, which is a failed check
             _leave(_INTERRUPTED, "Interrupted", str(interruption) or "outputs are there whole or not at all")
 

@@ -14,10 +14,11 @@ from ovpass.cli.output import note, print_json, print_table, print_title, progre
 from ovpass.errors import CheckFailedError, SettingsError
 from ovpass.planning.plan import load_plans
 from ovpass.support.formatting import counted
+from ovpass.targets.names import profiles
 from ovpass.verification.intercept_log import InterceptLog, read_intercept_log
 from ovpass.verification.json_report import intercept_log_to_dict, reports_to_dict
 from ovpass.verification.report import Report, describe
-from ovpass.verification.simulated_gpu import INSTALL_HELP, PROFILES
+from ovpass.verification.simulated_gpu import INSTALL_HELP
 from ovpass.verification.verify import CPU, Question, verify
 
 
@@ -29,7 +30,7 @@ from ovpass.verification.verify import CPU, Question, verify
     callback=lambda *args: args[-1].upper(),
     help="CPU, GPU, or one of several: GPU.1.  [default: GPU]",
 )
-@click.option("--simulate", help=f"Ask the GPU plugin without a GPU, as one of {', '.join(PROFILES)}.")
+@click.option("--simulate", help=f"Ask the GPU plugin without a GPU, as one of {', '.join(profiles())}.")
 @click.option("--plan", "plan_file", type=PATH, help="Compare with this plan.")
 @click.option("--tokens", help="Run with these numbers of tokens, for example 1,64,65,512.")
 @click.option("--find-threshold", is_flag=True, help="Find up to how many tokens quantization is skipped.")

@@ -12,8 +12,9 @@ import pytest
 from ovpass.planning.plan import load_plans
 from ovpass.settings.settings import Rule
 from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.targets.names import get_profile
 from ovpass.verification import Question, Report, verify
-from ovpass.verification.simulated_gpu import _RECORDING, get_profile
+from ovpass.verification.simulated_gpu import RECORDING
 from tests.builders import if_model, linear_model, loop_model, pair_model, shared_model, trio_model
 from tests.passes.helpers import transformed
 from tests.verification.command import ENCODER, LLAMA, CommandLine, saved
@@ -141,7 +142,7 @@ def test_a_gpu_without_xmx_says_that_it_cannot_tell(ovpass: CommandLine) -> None
 
 
 def test_the_device_itself_tells_that_it_has_no_xmx(ovpass: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {**_RECORDING, **get_profile("iris-xe").environment}.items():
+    for name, value in {**RECORDING, **get_profile("iris-xe").environment}.items():
         monkeypatch.setenv(name, value)
     assert ovpass.succeed("verify", ENCODER, "--json").json["sites"] == []
 
@@ -149,7 +150,7 @@ def test_the_device_itself_tells_that_it_has_no_xmx(ovpass: CommandLine, monkeyp
 @pytest.fixture
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two that this process sees without being asked to simulate one."""
-    for name, value in {**_RECORDING, **get_profile("arc-a770").environment, "CreateMultipleRootDevices": "2"}.items():
+    for name, value in {**RECORDING, **get_profile("arc-a770").environment, "CreateMultipleRootDevices": "2"}.items():
         monkeypatch.setenv(name, value)
 
 
