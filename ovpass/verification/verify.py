@@ -91,6 +91,8 @@ def verify(
     reports = {}
     for loaded in load(open_source(source)):
         plan = _given_plan(loaded, plans) or noted_plan(loaded.document.metadata)
+        if plan is None:
+            _asked_group_size(question)  # before minutes of compiling
         asked = question if plan is None else replace(question, properties=_properties(plan, question))
         reports[loaded.key] = (_ask_cpu if question.device == CPU else _ask_gpu)(loaded, plan, asked)
     return reports
@@ -123,12 +125,17 @@ def _given_plan(loaded: Loaded, plans: Mapping[str, Plan] | None) -> Plan | None
     return plans[loaded.key]
 
 
-def _plan_as_is(loaded: Loaded, question: Question, target: str) -> Plan:
-    """What the rules of a target make of the model as it is, with the properties asked for."""
+def _asked_group_size(question: Question) -> int | None:
     asked = (question.properties or {}).get(GROUP_SIZE)
     size = None if asked is None else as_group_size(asked)
     if asked is not None and size is None:
         raise SettingsError(f"property {GROUP_SIZE}={asked}: is not a number")
+    return size
+
+
+def _plan_as_is(loaded: Loaded, question: Question, target: str) -> Plan:
+    """What the rules of a target make of the model as it is, with the properties asked for."""
+    size = _asked_group_size(question)
     # A plan has no group size that switches everything off; the sites are then planned as if there were none.
     sites = [] if size == 0 else loaded.sites
     settings = Settings(target=target, group_size=size or None)
