@@ -37,16 +37,15 @@ COMMAND = "python scripts/device_tables.py -o docs/devices.md"
 INTRODUCTION = f"""# What each device does, case by case
 
 Written by `{COMMAND}`,
-which compiles every case and exits with 1 where a plugin does not do what ovpass predicts: run it again with the next
-OpenVINO, or with the next driver.
+which compiles every case and exits with 1 if a plugin differs from ovpass's prediction. Run it again with the next
+OpenVINO, or the next driver.
 
-Of the group sizes above a table, a cell lists those with which the MatMul is quantized; "512 to 4096 as 512" are sizes
-that were asked for and the one in force. "As asked" and "never" stand for all of them. Weights are type, symmetry,
-group and N x K.
+A cell lists the group sizes, of those above the table, that quantize the MatMul. "512 to 4096 as 512" are requested
+sizes and the effective one. "As asked" and "never" stand for all sizes. Weights are type, symmetry, group size and
+N x K.
 
-GPUs are [simulated](verify.md#a-gpu-on-a-laptop-or-in-ci): OpenVINO's GPU plugin and Intel's driver are the real ones,
-and compile for a device that is not there. There is one table for each generation of GPUs; devices of a generation
-have the same one.
+GPUs are [simulated](verify.md): OpenVINO's GPU plugin and Intel's driver are the real ones, and compile for a device
+that is not there. Each generation of GPUs has one table; the devices of a generation agree in all of it.
 """
 
 

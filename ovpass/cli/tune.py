@@ -1,4 +1,4 @@
-"""ovpass tune: the fastest plan within a budget of accuracy."""
+"""ovpass tune: find the fastest plan within an accuracy budget."""
 
 from __future__ import annotations
 
@@ -10,20 +10,17 @@ import click
 from ovpass.cli.interruption import resumable
 from ovpass.cli.options import (
     PATH,
-    evaluation_from,
-    evaluation_options,
     files_read,
     json_option,
     model_argument,
     quiet_option,
-    settings_from,
     settings_options,
 )
 from ovpass.cli.output import note, print_json, print_table, progress, say, verdict
+from ovpass.cli.search_options import experiment_from, search_options
 from ovpass.errors import SettingsError
 from ovpass.planning.plan import save_plans
-from ovpass.reporting.formatting import number
-from ovpass.support.formatting import counted
+from ovpass.support.formatting import counted, number
 from ovpass.support.plotting import check_picture
 from ovpass.targets.group_sizes import format_group_size
 from ovpass.transformation.destination import check_files
@@ -34,25 +31,23 @@ if TYPE_CHECKING:
 
 @click.command("tune")
 @model_argument
-@click.option("--max-kl", type=float, help="The most KL divergence, in nats a token.")
-@click.option("--max-ppl-increase", type=float, help="The most by which perplexity may rise, in percent.")
+@click.option("--max-kl", type=float, help="Largest mean KL divergence, in nats per token.")
+@click.option("--max-ppl-increase", type=float, help="Largest increase of perplexity, in percent.")
 @settings_options
-@evaluation_options
-@click.option("--exact", is_flag=True, help="Rank sites on all windows, not on a short one.")
-@click.option("--state", type=PATH, help="Folder of measurements, from which a run resumes.")
-@click.option("-o", "--output", type=PATH, help="Write the plan here, as YAML.")
-@click.option("--plot", type=PATH, help="Draw the frontier as a picture.")
+@search_options
+@click.option("--exact", is_flag=True, help="Rank sites on all windows instead of a short one.")
+@click.option("-o", "--output", type=PATH, help="Write the plan to this YAML file.")
+@click.option("--plot", type=PATH, help="Plot the frontier of accuracy against work.")
 @json_option
 @quiet_option
 def command(
     model: Path, output: Path | None, plot: Path | None, exact: bool, as_json: bool, quiet: bool, **options: Any
 ) -> None:
-    """Find the plan for MODEL that quantizes most work within a budget of accuracy.
+    """Find the plan for MODEL that quantizes the most work within an accuracy budget.
 
-    The budget holds on windows of the text that the plan was not chosen by, too.
+    The plan also keeps the budget on held-out windows of the text.
     """
     from ovpass.tuning.budget import Budget  # noqa: PLC0415 - not needed to print help
-    from ovpass.tuning.experiment import Experiment, experiment_settings  # noqa: PLC0415
     from ovpass.tuning.frontier import save_frontier  # noqa: PLC0415
     from ovpass.tuning.tune import tune  # noqa: PLC0415
 
@@ -62,9 +57,8 @@ def command(
     budget = Budget(options["max_kl"], options["max_ppl_increase"])
     if options["group_size"] is not None:
         raise SettingsError("--group-size: tune chooses it; 'ovpass sensitivity' takes one")
-    settings = experiment_settings(settings_from(options), options["profile"])
     with resumable(), progress(quiet=quiet or as_json) as step:
-        experiment = Experiment(model, settings, evaluation_from(options), options["state"], step)
+        experiment = experiment_from(model, options, step)
         tuned = tune(experiment, budget, exact=exact)
     if output is not None:
         save_plans({"": tuned.plan}, output)

@@ -1,4 +1,4 @@
-"""Accuracy on tasks of EleutherAI's lm-evaluation-harness. Nothing is downloaded: data must be local."""
+"""Run tasks of EleutherAI's lm-evaluation-harness on local data."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Harness:
 
     Raises:
         SettingsError: for tasks that are unknown or cannot be carried out.
-        ExtraError: where lm-eval is not installed.
+        ExtraError: if lm-eval is not installed.
     """
 
     def __init__(
@@ -73,8 +73,8 @@ class Harness:
         Raises:
             OvpassError: for a model, setting or task that fails.
         """
-        truth = self._scores(prepare_reference(reference), reference.label)
-        others = tuple(self._scores(prepare(candidate), candidate.label) for candidate in candidates)
+        truth = self._scores(prepare_reference(reference, self._device), reference.label)
+        others = tuple(self._scores(prepare(candidate, self._device), candidate.label) for candidate in candidates)
         return HarnessReport(truth, others)
 
     def _scores(self, prepared: Prepared, name: str) -> Tasks:

@@ -1,4 +1,4 @@
-"""Under which settings the runs were made, and what the model has to be run with."""
+"""The settings of the runs, and the properties and variables that the model needs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ovpass.reporting.formatting import command_line, group_words, number
+from ovpass.reporting.formatting import command_line, group_words
 from ovpass.reporting.measurements import BenchRun, SensitivityRun, Subject
 from ovpass.reporting.side import Side
 from ovpass.settings.settings import Rule, Settings, settings_to_dict
-from ovpass.support.formatting import counted
+from ovpass.support.formatting import counted, number
 from ovpass.targets.group_sizes import format_group_size
 from ovpass.targets.names import get_target
 

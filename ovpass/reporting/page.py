@@ -1,4 +1,4 @@
-"""The page itself: one file with all that it needs in it."""
+"""Render the report as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ovpass.reporting.side import Side
 from ovpass.reporting.view import make_view
 from ovpass.support.atomic_output import write_text
 from ovpass.support.extras import extra_module
+from ovpass.support.formatting import number
 from ovpass.version import __version__
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -33,8 +34,8 @@ def write_report(side: Side, path: Path, *, against: Side | None = None, note: s
 
     Raises:
         RunError: for sides that cannot be compared.
-        ExtraError: where a package is missing.
-        OutputError: where the file cannot be written.
+        ExtraError: if a package is missing.
+        OutputError: if the file cannot be written.
     """
     write_text(path, render(side, note) if against is None else render_comparison(against, side, note))
 
@@ -43,7 +44,7 @@ def check_extra() -> None:
     """Make sure, before anything takes long, that a page can be made.
 
     Raises:
-        ExtraError: where a package is missing.
+        ExtraError: if a package is missing.
     """
     for module in ("jinja2", "matplotlib"):
         extra_module(module, "report", "a report")
@@ -78,7 +79,7 @@ def _render(template: str, content: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        number=formatting.number,
+        number=number,
         percent=formatting.percent,
         signed_percent=formatting.signed_percent,
         interval=formatting.interval,

@@ -1,4 +1,4 @@
-"""Targets: the devices' rules, one module each."""
+"""Targets: the rules of each device family, one module each."""
 
 from ovpass.targets.base import Profile, Refusal, Target, Verdict
 from ovpass.targets.cpu import CPU

@@ -1,4 +1,4 @@
-"""Files and folders in, files and folders out: the main job from end to end."""
+"""Transform a model file or folder from end to end."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def transform(
     file system allows and `copy_weights` does not forbid it.
 
     Raises:
-        OvpassError: its children for a bad model, setting, plan or place; then nothing is written.
+        OvpassError: a subclass, for an invalid model, setting, plan or path. Then nothing is written.
     """
     plans = {"": plans} if isinstance(plans, Plan) else plans
     origin = open_source(source)
@@ -69,10 +69,10 @@ def strip_source(
     copy_weights: bool = False,
     progress: Progress = lambda _: None,
 ) -> Transformed:
-    """Undo `transform`: an .xml or a folder without anything that ovpass added.
+    """Undo `transform` on an .xml or a folder.
 
     Raises:
-        OvpassError: its children for a bad model or place, and for weights that were re-quantized.
+        OvpassError: a subclass, for an invalid model or path, and for re-quantized weights.
     """
     origin = open_source(source)
     destination = check_destination(origin, Path(output), overwrite)

@@ -1,9 +1,9 @@
-"""What the CPU plugin really does with each site, proved by numbers: nothing in its runtime model tells.
+"""Verify the CPU plugin by numbers, because its runtime model does not show quantization.
 
-Sites are cut out of the model, each with an input of its own, and run together: with group size 0, with the setting,
-and with group size 0 on activations that are quantized beforehand, which agrees with the plugin to 1e-6 (measured).
-Bit-identical to group size 0 is inactive; equal to activations in groups of some size is active with that one. Only an
-int8 product that the graph itself asks for shows in the runtime model.
+Sites are cut out of the model, each with its own input, and run together three times: with group size 0, with the
+setting, and with group size 0 on activations that are already quantized, which agrees with the plugin to 1e-6
+(measured). An output that is bit-identical to group size 0 means inactive. An output equal to that of quantized
+activations means active with that group size. The runtime model shows int8 products of the int8 lowering only.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ovpass.ir.runtime_options import GROUP_SIZE, as_group_size
 from ovpass.passes.packing import evaluate, settle_shapes
 from ovpass.sites import CompressedMatMul
 from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.targets.reference_arithmetic import dequantized
 from ovpass.verification.report import OTHERWISE
 
 _TOKENS = 16
@@ -58,7 +59,7 @@ def found_on_cpu(
         quantized = dict(inputs)
         for site in sites:
             if site.name in tried:
-                quantized[site.name] = _quantized(inputs[site.name], tried[site.name], site)
+                quantized[site.name] = dequantized(inputs[site.name], tried[site.name], axis=_k_axis(site))
         expected = _outputs(exact, quantized)
         found.update({name: group for name, group in tried.items() if _close(actual[name], expected[name])})
     return none | found
@@ -139,15 +140,6 @@ def _inputs(cut: ov.Model) -> Inputs:
 def _outputs(compiled: ov.CompiledModel, inputs: Inputs) -> Outputs:
     answers = compiled(list(inputs.values()))
     return {port.get_any_name(): np.array(answers[port]) for port in compiled.outputs}
-
-
-def _quantized(x: npt.NDArray[Any], group: int, site: CompressedMatMul) -> npt.NDArray[Any]:
-    """The activation as the plugin's quantization leaves it; the last group of K can be a shorter one."""
-    turned = np.moveaxis(x, _k_axis(site), -1)
-    starts = np.arange(0, turned.shape[-1], group)
-    largest = np.repeat(np.maximum.reduceat(np.abs(turned), starts, axis=-1), group, axis=-1)
-    step = np.maximum(largest[..., : turned.shape[-1]], np.float32(1e-30)) / np.float32(127)
-    return np.moveaxis(np.rint(turned / step) * step, -1, _k_axis(site))
 
 
 def _close(actual: npt.NDArray[Any], expected: npt.NDArray[Any]) -> bool:

@@ -1,4 +1,4 @@
-"""A GPU plugin in a process of its own: it can crash, hang and be given an environment without harm to this one."""
+"""Run a GPU plugin in a child process, which can crash, hang and have its own environment."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run_in_child(
     The child is started with `driver`.
 
     Raises:
-        VerifyError: where the child crashes, or takes longer than `timeout` seconds; it is gone then.
+        VerifyError: if the child crashes, or takes longer than `timeout` seconds; it is gone then.
     """
     with tempfile.TemporaryDirectory(prefix="ovpass-gpu-") as name:
         folder = Path(name)

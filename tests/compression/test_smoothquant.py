@@ -15,7 +15,7 @@ from openvino import opset13 as op
 from ovpass.compression.compress import compress_source
 from ovpass.compression.recipe import Recipe
 from ovpass.compression.smoothquant import smooth
-from ovpass.evaluation.reference import dequantized
+from ovpass.targets.reference_arithmetic import dequantized
 from tests.builders import llama_model
 from tests.compression.conftest import float_llama
 from tests.compression.test_compress import FEW, weight_types

@@ -152,14 +152,14 @@ def test_what_genai_refuses_is_said_in_one_line(
     ovpass: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = write_gguf(tmp_path / "in.gguf")
-    monkeypatch.setattr("ovpass.conversion.gguf._CONVERT", "sys.exit('not that one')")
+    monkeypatch.setattr("ovpass.conversion.gguf_genai._CONVERT", "sys.exit('not that one')")
     assert "OpenVINO GenAI cannot convert it" in ovpass.refuse("convert", source, "-o", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["in.gguf"]
 
 
 def test_a_disk_that_is_full_is_named(ovpass: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_gguf(tmp_path / "in.gguf")
-    monkeypatch.setattr("ovpass.conversion.gguf._CONVERT", "sys.exit('basic_ios::clear: iostream error')")
+    monkeypatch.setattr("ovpass.conversion.gguf_genai._CONVERT", "sys.exit('basic_ios::clear: iostream error')")
     assert "on the disk of the output; make room" in ovpass.refuse("convert", source, "-o", tmp_path / "out")
 
 

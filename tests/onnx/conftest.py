@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ovpass.evaluation.reference import Array
+from ovpass.targets.reference_arithmetic import Array
 from tests.onnx.models import RECIPE, Convert, by_onnx_runtime, converted, path_of
 
 

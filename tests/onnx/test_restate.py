@@ -14,11 +14,11 @@ from ovpass import api
 from ovpass.errors import ModelError, PassError, SettingsError
 from ovpass.evaluation.candidates import Candidate
 from ovpass.evaluation.preparation import prepare_clean
-from ovpass.evaluation.reference import Array
 from ovpass.passes import Int8, PassManager, Restate
 from ovpass.passes.packing import evaluate
 from ovpass.settings.settings import Rule
 from ovpass.sites import find_compressed_matmuls
+from ovpass.targets.reference_arithmetic import Array
 from tests.onnx.models import (
     DYNAMIC,
     FUSED,

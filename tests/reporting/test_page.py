@@ -10,7 +10,7 @@ import pytest
 from ovpass.ir.files import open_source
 from ovpass.reporting.checks import RunError
 from ovpass.reporting.compare import compare
-from ovpass.reporting.formatting import change, interval, number
+from ovpass.reporting.formatting import change, interval
 from ovpass.reporting.map import draw_maps
 from ovpass.reporting.page import render, render_comparison
 from ovpass.reporting.reproduction import commands, files
@@ -20,6 +20,7 @@ from ovpass.reporting.verdict import figures, verdict
 from ovpass.reporting.view import make_view
 from ovpass.settings.selection import select
 from ovpass.sites import CompressedMatMul, find_sites
+from ovpass.support.formatting import number
 from tests.cli.command import LLAMA
 from tests.reporting.made import (
     HOSTILE,

@@ -16,7 +16,7 @@ from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.targets.names import get_profile
 from ovpass.verification import Question, Report
 from ovpass.verification.simulated_gpu import RECORDING
-from ovpass.verification.verify import verify
+from ovpass.verification.verify_model import verify
 from tests.builders import if_model, linear_model, loop_model, pair_model, shared_model, trio_model
 from tests.passes.helpers import transformed
 from tests.verification.command import ENCODER, LLAMA, CommandLine, saved
