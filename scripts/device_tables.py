@@ -167,9 +167,8 @@ def on_gpu(name: str) -> Measured:
     driver = format_version(installed_version(current_driver()) or ())
     what = f"{profile.title}, driver {driver}"
     if target is GPU_NO_XMX:
-        cases = no_xmx_table.compared_without_xmx(compile_all)
-        found = {("kernels", case): one for case, one in cases.items()}
-        return Measured(profile.name, what, {"kernels": no_xmx_table.GROUPS}, found)
+        zoos = {zoo: groups for zoo, (_, groups) in no_xmx_table.ZOOS.items()}
+        return Measured(profile.name, what, zoos, no_xmx_table.compared_without_xmx(compile_all))
     zoos = {zoo: groups for zoo, (_, groups) in gpu_table.ZOOS.items()}
     return Measured(profile.name, what, zoos, gpu_table.compared_on_gpu(target, compile_all))
 

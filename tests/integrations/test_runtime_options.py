@@ -27,6 +27,7 @@ from ovpass.targets import CPU, TARGETS
 from ovpass.targets.effective_options import Surroundings, in_force, options_in_force
 from ovpass.targets.names import get_profile
 from ovpass.targets.runtime_options import IGNORED, KV_CACHE, NO_CACHE, OBEYED, OPTIONS, show_value
+from ovpass.verification.driver import current_driver
 from ovpass.verification.simulated_gpu import RECORDING
 from tests.builders import linear_model, llama_model
 from tests.documents import ROOT, read
@@ -124,18 +125,19 @@ def test_the_cpu_plugin_agrees(case: Case) -> None:
     assert [predicted(case, "cpu", keeps_cache=True)] == answers([question(case, LLAMA, "CPU")])
 
 
+DEVICES = {"gpu-xmx": "arc-a770", "gpu-no-xmx": "iris-xe"}
+"""Devices that every driver knows."""
+
+
 def ask_gpu(target: str, cases: list[Case], model: Path, folder: Path) -> list[str | None]:
     """What the plugin says in a process of its own."""
-    environment = {**RECORDING, **get_profile(target).environment}
+    environment = {**RECORDING, **get_profile(DEVICES[target]).environment}
+    driver = current_driver()
+    asked = json.dumps([question(case, model, "GPU") for case in cases])
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tests.integrations.option_probe",
-            json.dumps([question(case, model, "GPU") for case in cases]),
-        ],
+        driver.command([sys.executable, "-m", "tests.integrations.option_probe", asked]),
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **driver.variables(), **environment},
         capture_output=True,
         text=True,
         check=True,
@@ -146,7 +148,7 @@ def ask_gpu(target: str, cases: list[Case], model: Path, folder: Path) -> list[s
 
 
 @pytest.mark.usefixtures("simulated_gpu")
-@pytest.mark.parametrize("target", ["gpu-xmx", "gpu-no-xmx"])
+@pytest.mark.parametrize("target", DEVICES)
 def test_the_gpu_plugin_agrees(target: str, tmp_path: Path) -> None:
     x = op.parameter([1, 16], ov.Type.f32)
     model = tmp_path / "relu.xml"  # any model will do, and this one compiles quickest

@@ -18,6 +18,7 @@ from tests.builders import WeightFormat, linear_model, trio_model
 from tests.simulated_gpu import Job
 from tests.targets.cases import Build, merged
 from tests.targets.compared import Compared, Groups
+from tests.targets.gpu_table import Zoos
 
 
 def _of(kind: str, group: int | None, zero_point: str | None = None, k: int = 512) -> Build:
@@ -43,16 +44,24 @@ CASES: dict[str, Build] = {
     "static-1": partial(linear_model, "w_i4_sym_g128", static_tokens=1),
     "trio": lambda: trio_model("w_i4_sym_g128"),
 }
-GROUPS = (16, 32, 128, PER_TOKEN)
+OF_GROUPS = ("i4-g128", "i4-g64-k576", "u8-channel-zp")
+ZOOS: Zoos = {
+    "rules": (CASES, (32,)),
+    "groups": ({case: CASES[case] for case in OF_GROUPS}, (16, 128, PER_TOKEN)),
+}
 
 
-def compared_without_xmx(compile_all: Callable[[list[Job]], list[Seen]]) -> dict[str, Compared]:
-    """For each case whether each of its MatMuls is quantized, by group size."""
-    models = {case: build() for case, build in CASES.items()}
-    sites = {case: find_compressed_matmuls(model) for case, model in models.items()}
-    together = merged(models)
-    done = dict(zip(GROUPS, compile_all([Job(together, {GROUP_SIZE: group}) for group in GROUPS]), strict=True))
-    return {case: _compared(case, sites[case], done) for case in CASES}
+def compared_without_xmx(compile_all: Callable[[list[Job]], list[Seen]]) -> dict[tuple[str, str], Compared]:
+    """For each case of each zoo whether each of its MatMuls is quantized, by group size."""
+    found = {}
+    for zoo, (builds, groups) in ZOOS.items():
+        models = {case: build() for case, build in builds.items()}
+        sites = {case: find_compressed_matmuls(model) for case, model in models.items()}
+        together = merged(models)
+        seen = compile_all([Job(together, {GROUP_SIZE: group}) for group in groups])
+        done = dict(zip(groups, seen, strict=True))
+        found.update({(zoo, case): _compared(case, sites[case], done) for case in builds})
+    return found
 
 
 def _compared(case: str, sites: list[CompressedMatMul], done: Mapping[int, Seen]) -> Compared:

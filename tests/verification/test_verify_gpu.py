@@ -15,7 +15,8 @@ from ovpass.settings.settings import Rule
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.targets.names import get_profile
 from ovpass.verification import Question, Report
-from ovpass.verification.simulated_gpu import RECORDING
+from ovpass.verification.driver import SYSTEM_DRIVER
+from ovpass.verification.simulated_gpu import RECORDING, installed_version
 from ovpass.verification.verify_model import verify
 from tests.builders import if_model, linear_model, loop_model, pair_model, shared_model, trio_model
 from tests.passes.helpers import transformed
@@ -152,6 +153,7 @@ def test_the_kernels_disagree_with_a_plan(tmp_path: Path) -> None:
     assert not verify(path, off, {"": plan})[""].ok
 
 
+@pytest.mark.usefixtures("system_gpu")
 def test_the_device_itself_tells_whose_rules_it_follows(ovpass: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**RECORDING, **get_profile("iris-xe").environment}.items():
         monkeypatch.setenv(name, value)
@@ -162,7 +164,14 @@ def test_the_device_itself_tells_whose_rules_it_follows(ovpass: CommandLine, mon
 
 
 @pytest.fixture
-def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+def system_gpu() -> None:
+    """A driver with which processes see a simulated GPU without being told where it is."""
+    if installed_version(SYSTEM_DRIVER) is None:
+        pytest.skip("the system has no driver")
+
+
+@pytest.fixture
+def two_gpus(system_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two that this process sees without being asked to simulate one."""
     for name, value in {**RECORDING, **get_profile("arc-a770").environment, "CreateMultipleRootDevices": "2"}.items():
         monkeypatch.setenv(name, value)
