@@ -33,6 +33,14 @@ require_opencl() {
   fi
 }
 
+# Newer devices take a driver in a folder of its own, for which nothing is installed.
+require_driver() {
+  local folder=${OVPASS_DRIVER:-${XDG_CACHE_HOME:-$HOME/.cache}/ovpass/driver}
+  if [ "$folder" != system ] && [ ! -e "$folder/ovpass-driver.json" ]; then
+    ovpass devices --install-driver "$folder" || echo "Tests of devices newer than an Arc A770 need that driver" >&2
+  fi
+}
+
 # Reports are opened in a browser.
 require_chromium() {
   if [ -x /usr/bin/chromium ] && [ -x /usr/bin/chromedriver ]; then
@@ -49,6 +57,7 @@ if [ "$extent" = quick ]; then
   selection=(-m "not (gpu or browser or llm or slow)")
 else
   require_opencl
+  require_driver
   require_chromium
 fi
 

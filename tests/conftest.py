@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,9 @@ from hypothesis import settings as hypothesis_settings
 from ovpass.errors import NoDeviceError
 from ovpass.verification import Seen, SimulatedGpu
 from tests.cli.command import LLAMA, CommandLine
-from tests.simulated_gpu import compile_on_simulated_gpu
+from tests.simulated_gpu import Job, compile_on_simulated_gpu
 
-MARKS = {"simulated_gpu": "gpu", "browser": "browser", "smollm2": "llm", "minilm": "llm"}
+MARKS = {"simulated_gpu": "gpu", "simulated": "gpu", "browser": "browser", "smollm2": "llm", "minilm": "llm"}
 """The marker of the tests that use a fixture, directly or through another one."""
 LONGEST_FIRST = ("llm", "gpu", "slow")
 
@@ -47,24 +48,43 @@ def no_statistics() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def simulated_gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., list[Seen]]]:
-    """`compile_on_simulated_gpu`, where there is a driver; elsewhere the test is skipped, or fails under CI.
+Compile = Callable[[Sequence[Job]], list[Seen]]
 
-    The driver keeps what it compiles: most kernels of a model are those of another one.
-    """
+
+@pytest.fixture(scope="session")
+def kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The driver keeps what it compiles: most kernels of a model are those of another one."""
     with pytest.MonkeyPatch.context() as patch:
         # Instead of 8: most of what a call of the driver's compiler takes does not depend on how much it compiles.
         patch.setenv("OV_GPU_MAX_KERNELS_PER_BATCH", "64")
         # A folder for each process that runs tests: the driver does not write its files atomically.
         patch.setenv("cl_cache_dir", str(tmp_path_factory.mktemp("kernels")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def simulated(kernel_cache: None) -> Callable[[str], Compile]:
+    """`compile_on_simulated_gpu` for the device of a name.
+
+    Where there is no driver that knows the device, the test is skipped, or fails under CI.
+    """
+
+    def device(name: str) -> Compile:
         try:
-            SimulatedGpu(timeout=300).require()
+            SimulatedGpu(name, timeout=300).require()
         except NoDeviceError as error:
             if os.environ.get("CI", "").lower() in ("true", "1"):
                 raise
             pytest.skip(str(error))
-        yield compile_on_simulated_gpu
+        return partial(compile_on_simulated_gpu, profile=name)
+
+    return device
+
+
+@pytest.fixture(scope="session")
+def simulated_gpu(simulated: Callable[[str], Compile]) -> Compile:
+    """The same for an Arc A770, which every driver knows."""
+    return simulated("arc-a770")
 
 
 @pytest.fixture

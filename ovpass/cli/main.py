@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from ovpass.cli import COMMANDS
+from ovpass.cli.renamed import renamed_names_noted
 from ovpass.cli.run_header import remember_arguments
 from ovpass.cli.signals import ending_in_order
 from ovpass.cli.streams import leave_closed_pipe, prepare_streams
@@ -51,7 +52,8 @@ class _LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            found = super().invoke(ctx)
+            with renamed_names_noted():
+                found = super().invoke(ctx)
             sys.stdout.flush()
             return found
         except BrokenPipeError:

@@ -14,10 +14,11 @@ from ovpass.cli.output import note, print_json, print_table, print_title, progre
 from ovpass.errors import CheckFailedError, SettingsError
 from ovpass.planning.plan import load_plans
 from ovpass.support.formatting import counted
+from ovpass.targets.names import profiles
 from ovpass.verification.intercept_log import InterceptLog, read_intercept_log
 from ovpass.verification.json_report import intercept_log_to_dict, reports_to_dict
 from ovpass.verification.report import Report, describe
-from ovpass.verification.simulated_gpu import INSTALL_HELP, PROFILES
+from ovpass.verification.simulated_gpu import INSTALL_HELP
 from ovpass.verification.verify_model import CPU, Question, verify
 
 
@@ -29,7 +30,7 @@ from ovpass.verification.verify_model import CPU, Question, verify
     callback=lambda *args: args[-1].upper(),
     help="Device: CPU, GPU, or GPU.1 for one of several.  [default: GPU]",
 )
-@click.option("--simulate", help=f"Simulate a GPU: {', '.join(PROFILES)}.")
+@click.option("--simulate", help=f"Simulate a GPU: {', '.join(profiles())}.")
 @click.option("--plan", "plan_file", type=PATH, help="Compare with this plan.")
 @click.option("--tokens", help="Run with these token counts, such as 1,64,65,512.")
 @click.option("--find-threshold", is_flag=True, help="Find the largest token count without quantization.")

@@ -32,12 +32,12 @@ _FLOOR = 0.003
 class Int8:
     """Give each of `sites` an int8 activation; sites that read one activation share its quantization.
 
-    `for_cpu` keeps the scales of the last products off the way to the model's outputs, where the CPU plugin computes
-    in f32 whatever it reaches.
+    `scales_apart` keeps the scales of the last products off the way to the model's outputs, where the CPU plugin
+    computes in f32 whatever it reaches.
     """
 
     sites: tuple[str, ...]
-    for_cpu: bool = False
+    scales_apart: bool = False
     name: ClassVar[str] = "int8"
 
     def run(self, model: ov.Model) -> Mapping[str, int]:
@@ -47,7 +47,7 @@ class Int8:
             shared[site.group_id].append(site)
         for sites in shared.values():
             codes, scale = _quantize(sites[0])
-            if self.for_cpu and any(_is_last(site) for site in sites):
+            if self.scales_apart and any(_is_last(site) for site in sites):
                 scale = _apart(sites[0], scale)
             for site in sites:
                 feed(site, codes.output(0))

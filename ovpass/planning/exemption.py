@@ -40,7 +40,7 @@ def _obstacle(method: str, site: CompressedMatMul, group: Sequence[Wanted], targ
     if method == RANK_4 and site.activation_rank not in (2, 3):
         return f"the activation's rank is {site.activation_rank or 'dynamic'}, not 2 or 3"
     if method == F16_ZERO_POINT:
-        return zero_point_obstacle(site) or (None if target.name == "cpu" else _fusion_obstacle(site, group))
+        return zero_point_obstacle(site) or (_fusion_obstacle(site, group) if target.fuses else None)
     return None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ovpass.planning.plan import load_plans
+from ovpass.targets import TARGETS
 from tests.cli.command import ENCODER, LLAMA, CommandLine, contents
 
 SITE_KEYS = {
@@ -68,7 +69,9 @@ def test_plan_json(ovpass: CommandLine) -> None:
 
 def test_explain_json(ovpass: CommandLine) -> None:
     report = ovpass.succeed("explain", LLAMA, "--json", "--device", "GPU").json
-    assert [device["target"] for device in report["devices"]] == ["gpu-xmx", "gpu"]
+    assert [device["target"] for device in report["devices"]] == [
+        name for name, target in TARGETS.items() if target.device == "GPU"
+    ]
 
 
 @pytest.mark.parametrize(

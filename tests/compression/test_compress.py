@@ -255,7 +255,7 @@ def test_compressed_already(tmp_path: Path) -> None:
         (Recipe(), None, Settings(rules=(Rule("layer:7", exempt=True),)), "layer:0-0"),
         (Recipe("nf4", group_size=32), None, Settings(lowering="int8"), "take int8_sym, or"),
         (Recipe("nf4", group_size=32), None, Settings(), "take int4_sym or"),
-        (Recipe("int8_sym"), None, Settings(target="gpu"), "take int4_sym or int4_asym or int8_asym, or"),
+        (Recipe("int8_sym"), None, Settings(target="gpu-no-xmx"), "take int4_sym or int4_asym or int8_asym, or"),
         (Recipe("int4_sym", group_size=32, gptq=True), Calibration(samples=1, tokens=31), None, "take 32 tokens"),
         (Recipe("int4_sym", group_size=64), None, Settings(group_size=16), "below 32.* activation-group-size 32 would"),
         (Recipe("int4_sym", group_size=32), None, Settings(group_size=256, target="cpu"), "none of 8 sites.* 32 would"),

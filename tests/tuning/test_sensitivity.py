@@ -171,11 +171,11 @@ def test_held_out_windows_share_no_text(experiment: Experiment) -> None:
 @pytest.mark.parametrize(
     ("settings", "profile", "named"),
     [
-        (Settings(lowering="int8"), "gpu", "int8"),
+        (Settings(lowering="int8"), "gpu-xmx", "int8"),
         (Settings(lowering="emulate", axis=-2), "none", "axis"),
         (Settings(rules=(Rule(match="kind:lm_head", symmetric=False),)), "none", "symmetric"),
         (Settings(group_size=96), "cpu", "96"),
-        (Settings(rules=(Rule(match="re:.*", exempt=True),)), "gpu", "nothing"),
+        (Settings(rules=(Rule(match="re:.*", exempt=True),)), "gpu-xmx", "nothing"),
         (Settings(), "npu", "npu"),
     ],
 )
