@@ -11,6 +11,7 @@ import re
 
 from ovpass.sites import CompressedMatMul
 from ovpass.targets.base import Refusal, Target
+from ovpass.targets.folded_factors import SOURCE, folded_factor
 from ovpass.targets.static import static_on_cpu
 
 _MEASURED = "measured: bit-identical to group size 0 otherwise"
@@ -98,6 +99,7 @@ CPU = Target(
         Refusal("zero-point", _MEASURED, _zero_point),
         Refusal("rank", _MEASURED, _ranks),
         Refusal("one-output", _MEASURED, _one_output),
+        Refusal("folded-factor", SOURCE, folded_factor),
         Refusal("group-multiple-of-16", _MEASURED, _group_alignment),
         Refusal("group-within-k", _MEASURED, _group_within_k),
         Refusal("weight-group", _MEASURED, _weight_group),

@@ -11,6 +11,7 @@ import re
 
 from ovpass.sites import CompressedMatMul
 from ovpass.targets.base import Adjustment, Refusal, Target
+from ovpass.targets.folded_factors import SOURCE, folded_factor_on_gpu
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.targets.static import static_on_gpu
 
@@ -142,6 +143,7 @@ GPU_XMX = Target(
         Refusal("constant-types", _COMPRESSED, _constant_types),
         Refusal("rank", _PIPELINE, _rank),
         Refusal("batched-weights", "convert_matmul_to_fc.cpp", _batched),
+        Refusal("folded-factor", SOURCE, folded_factor_on_gpu),
         Refusal("precise", _PIPELINE, _precise),
         Refusal("experts", "convert_tiled_moe_block_to_gather_matmuls.cpp", _experts),
         Refusal("k-multiple-of-32", _PIPELINE, _k_alignment),

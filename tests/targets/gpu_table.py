@@ -21,6 +21,7 @@ from tests.builders import (
 from tests.simulated_gpu import Job
 from tests.targets.cases import CHAINS, LENGTHS, PLAIN, SHAPES, Build, merged, weight_groups
 from tests.targets.compared import FILES, Compared, Groups
+from tests.targets.scaled_cases import SCALED
 from tests.targets.static_cases import STATIC
 
 EVERY_GROUP = (0, 16, 32, 33, 40, 48, 60, 64, 96, 100, 128, 192, 256, 512, 1024, 4096, PER_TOKEN)
@@ -45,6 +46,7 @@ ZOOS: dict[str, tuple[dict[str, Build], tuple[int, ...]]] = {
     "shapes": (SHAPES, LARGE_GROUPS),
     "chains": (CHAINS, LARGE_GROUPS),
     "quantized by the model": (STATIC, LARGE_GROUPS),
+    "scaled products": (SCALED, LARGE_GROUPS),
     "structures": (STRUCTURES, LARGE_GROUPS),
     "files": (FILES, (32, 64, PER_TOKEN)),
 }
@@ -79,4 +81,6 @@ def _compared(zoo: str, case: str, sites: list[CompressedMatMul], done: Mapping[
     names = [name for name in done[zoo, asked[0]].groups if name.startswith(f"{case}/")]
     did = {name[len(case) + 1 :]: {group: done[zoo, group].groups[name] for group in asked} for name in names}
     nothing: Groups = dict.fromkeys(asked)
+    if all(matmul.names for group in asked for matmul in done[zoo, group].matmuls if matmul.group_size is not None):
+        did = {**{site.name: nothing for site in sites}, **did}  # no quantizer could belong to those without a name
     return Compared({name: said.get(name, nothing) for name in {**said, **did}}, did, sites)
