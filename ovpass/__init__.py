@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ovpass.tuning.sensitivity import Measure, sensitivity
     from ovpass.tuning.tune import tune
     from ovpass.verification.intercept_log import InterceptLog, read_intercept_log
-    from ovpass.verification.verifier import Question, verify
+    from ovpass.verification.verify_model import Question, verify
 
 # Loaded on first use: `ovpass --help` needs none of them, nor OpenVINO.
 _HOMES = {
@@ -45,7 +45,7 @@ _HOMES = {
     "PER_TOKEN": "ovpass.targets.group_sizes",
     "PassManager": "ovpass.passes.manager",
     "PassResult": "ovpass.passes.base",
-    "Question": "ovpass.verification.verifier",
+    "Question": "ovpass.verification.verify_model",
     "Plan": "ovpass.planning.plan",
     "Recipe": "ovpass.compression.recipe",
     "Rule": "ovpass.settings.settings",
@@ -64,7 +64,7 @@ _HOMES = {
     "strip_source": "ovpass.api",
     "transform": "ovpass.api",
     "tune": "ovpass.tuning.tune",
-    "verify": "ovpass.verification.verifier",
+    "verify": "ovpass.verification.verify_model",
 }
 
 

@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ovpass.cli.output import print_table
 from ovpass.reporting.page import write_report
-from tests.report.browser import Browser, started
-from tests.report.made import everything, names, side
+from tests.reporting.browser import Browser, started
+from tests.reporting.made import everything, names, side
 
 SITES = (15, 211, 2000)
 _LOADED = "return performance.getEntriesByType('navigation')[0].loadEventEnd"

@@ -18,7 +18,7 @@ from pathlib import Path
 import get_smollm2 as base
 import openvino as ov
 
-from ovpass.conversion.gguf import convert_gguf
+from ovpass.conversion.gguf_genai import convert_gguf
 
 FLOAT, INT8 = f"{base.FOLDER}-f16", f"{base.FOLDER}-int8"
 

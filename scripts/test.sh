@@ -2,45 +2,62 @@
 # Lint, type-check and test everything, on a machine with no more than Python and git.
 #
 #   scripts/test.sh            all tests but those of the heavy exporters
-#   scripts/test.sh --all      those, too, in an environment of their own (PyTorch, 2 GB)
-#   scripts/test.sh ARGS...    the same environment and checks, pytest with these arguments
+#   scripts/test.sh --quick    without the simulated GPU, the browser and real language models, for daily work
+#   scripts/test.sh --all      those of the exporters, too, in an environment of their own (PyTorch, 2 GB)
+#   scripts/test.sh ARGS...    these arguments go to pytest, after any of the options above
+#
+# One process a core runs the tests, file by file; `pytest -n 0` runs them in one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
 
-exporters=false
-if [ "${1:-}" = --all ]; then
-  exporters=true
-  shift
-fi
+extent=normal
+case "${1:-}" in
+  --quick | --all)
+    extent=${1#--}
+    shift
+    ;;
+esac
 
 make_environment dev
 
 # The GPU plugin compiles for a simulated device where Intel's OpenCL driver is installed.
-if ! ldconfig -p | grep -q libOpenCL.so.1 || [ ! -e /etc/OpenCL/vendors/intel.icd ]; then
-  if may_install; then
+require_opencl() {
+  if ldconfig -p | grep -q libOpenCL.so.1 && [ -e /etc/OpenCL/vendors/intel.icd ]; then
+    return
+  elif may_install; then
     install_packages intel-opencl-icd ocl-icd-libopencl1
   else
     echo "Tests on the GPU plugin need: apt-get install intel-opencl-icd ocl-icd-libopencl1" >&2
   fi
-fi
+}
 
 # Reports are opened in a browser.
-if [ ! -x /usr/bin/chromium ] || [ ! -x /usr/bin/chromedriver ]; then
-  if may_install; then
+require_chromium() {
+  if [ -x /usr/bin/chromium ] && [ -x /usr/bin/chromedriver ]; then
+    return
+  elif may_install; then
     install_packages chromium chromium-driver
   else
     echo "Tests of reports need: apt-get install chromium chromium-driver" >&2
   fi
+}
+
+selection=()
+if [ "$extent" = quick ]; then
+  selection=(-m "not (gpu or browser or llm)")
+else
+  require_opencl
+  require_chromium
 fi
 
 ruff check .
 ruff format --check .
 mypy
 mypy scripts/*.py
-pytest "$@"
+pytest --numprocesses auto --dist loadfile ${selection[@]+"${selection[@]}"} "$@"
 
-if $exporters; then
-  make_export_environment pytest pytest-timeout
+if [ "$extent" = all ]; then
+  make_export_environment pytest pytest-timeout hypothesis
   pytest tests/exporters
 fi

@@ -77,7 +77,6 @@ def test_native_plan_shares_the_weights_and_strips_to_the_same(smollm2: Path, tm
     assert (tmp_path / "stripped" / "openvino_model.bin").stat().st_ino == original.st_ino
 
 
-@pytest.mark.gpu
 @pytest.mark.timeout(900)
 def test_gpu_plugin_follows_the_plan_site_by_site(smollm2: Path, tmp_path: Path, simulated_gpu: Compile) -> None:
     settings = Settings(group_size=128, rules=(Rule("kind:mlp.down", exempt=True),))
@@ -88,7 +87,6 @@ def test_gpu_plugin_follows_the_plan_site_by_site(smollm2: Path, tmp_path: Path,
     assert compiled.quantizers == 3 * BLOCKS + 1
 
 
-@pytest.mark.gpu
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("simulated_gpu")
 def test_verify_by_the_rules_on_the_gpu_plugin(smollm2: Path) -> None:
@@ -97,7 +95,6 @@ def test_verify_by_the_rules_on_the_gpu_plugin(smollm2: Path) -> None:
     assert report["dynamic_quantize_nodes"] == 4 * BLOCKS + 1
 
 
-@pytest.mark.gpu
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("simulated_gpu")
 def test_weights_with_zero_points_cap_the_group_as_planned(smollm2: Path, tmp_path: Path) -> None:
@@ -144,6 +141,7 @@ def test_the_cpus_profile_costs_what_its_plugin_does(smollm2: Path) -> None:
     assert emulated["weights"] is None
 
 
+@pytest.mark.usefixtures("smollm2")
 def test_demo_gives_the_same_answer_four_times() -> None:
     environment = {**os.environ, "OVPASS_VENV": sys.prefix, "COLUMNS": "100"}
     demo = subprocess.run(

@@ -33,7 +33,7 @@ from ovpass.transformation.result import Transformed
 from ovpass.transformation.transform import transform
 from ovpass.verification.json_report import reports_to_dict
 from ovpass.verification.report import Report
-from ovpass.verification.verifier import verify_for_target
+from ovpass.verification.verify_model import verify_for_target
 
 
 @click.command("apply")

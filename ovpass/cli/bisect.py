@@ -12,22 +12,19 @@ import click
 from ovpass.cli.interruption import resumable
 from ovpass.cli.options import (
     PATH,
-    evaluation_from,
-    evaluation_options,
     files_read,
     json_option,
     model_argument,
-    settings_from,
     settings_options,
     verbosity,
 )
 from ovpass.cli.output import note, print_json, print_table, progress, say, verdict
-from ovpass.reporting.formatting import number
+from ovpass.cli.search_options import by_option, experiment_from, search_options
 from ovpass.settings.settings import settings_to_dict
-from ovpass.support.formatting import counted
+from ovpass.support.formatting import counted, number
 from ovpass.targets.group_sizes import format_group_size
 from ovpass.transformation.destination import check_files
-from ovpass.tuning.units import BY, FIND
+from ovpass.tuning.units import FIND
 
 if TYPE_CHECKING:
     from ovpass.tuning.bisect import Culprits
@@ -38,12 +35,11 @@ _WIDTH = 1000  # a name is never broken
 @click.command("bisect")
 @model_argument
 @partial(settings_options, lowering="[default: emulated]")
-@evaluation_options
+@search_options
 @click.option("--max-kl", type=float, metavar="X", help="Broken: mean KL above this many nats a token.")
 @click.option("--check", metavar="CMD", help="Broken: this command fails on {model}. 125: cannot tell.")
 @click.option("--find", default="first", help=f"What to find: {', '.join(FIND)}.  [default: first]")
-@click.option("--by", default="site", help=f"What is switched together: {', '.join(BY)}.  [default: site]")
-@click.option("--state", type=PATH, help="Folder of measurements, from which a run resumes.")
+@by_option
 @click.option("-o", "--output", type=PATH, help="Write a plan without what was found here.")
 @json_option
 @partial(verbosity, verbose="Pass on what CMD prints.")
@@ -62,7 +58,6 @@ def command(
     do, emulated; with --lowering native it is for the plugin's own quantization.
     """
     from ovpass.tuning.bisect import Question, find_culprits, plan_without  # noqa: PLC0415 - not needed to print help
-    from ovpass.tuning.experiment import Experiment, experiment_settings  # noqa: PLC0415
 
     check_files([output], [model, *files_read(options)])
     question = Question(
@@ -73,9 +68,8 @@ def command(
         native=options["lowering"] == "native",
         output=(lambda text: click.echo(text, err=True, nl=False)) if verbose and not quiet else lambda _: None,
     )
-    settings = experiment_settings(settings_from(options), options["profile"])
     with resumable(kept=question.max_kl is not None), progress(quiet=quiet or as_json) as step:
-        experiment = Experiment(model, settings, evaluation_from(options), options["state"], step)
+        experiment = experiment_from(model, options, step)
         culprits = find_culprits(experiment, question)
     if as_json:
         print_json(culprits.to_dict())

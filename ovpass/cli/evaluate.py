@@ -13,8 +13,7 @@ from ovpass.cli.options import MODEL_TEXT, PATH, evaluation_from, evaluation_opt
 from ovpass.cli.output import note, print_json, print_table, progress, say, verdict
 from ovpass.errors import SettingsError
 from ovpass.evaluation.options import HarnessOptions
-from ovpass.reporting.formatting import number
-from ovpass.support.formatting import counted
+from ovpass.support.formatting import counted, number
 
 if TYPE_CHECKING:
     from ovpass.evaluation.harness import Tasks

@@ -9,28 +9,12 @@ from typing import Any, NoReturn
 
 import click
 
+from ovpass.cli import COMMANDS
 from ovpass.cli.run_header import remember_arguments
 from ovpass.cli.signals import ending_in_order
 from ovpass.errors import CheckFailedError, OvpassError
 from ovpass.support.choices import near_choice
 from ovpass.version import __version__
-
-_COMMANDS = {
-    "inspect": "Show every MatMul with compressed weights, and whether a target would quantize it.",
-    "plan": "Decide what happens to each of them, and why.",
-    "apply": "Rewrite a model by settings or by a plan.",
-    "strip": "Undo apply.",
-    "convert": "Make an OpenVINO model of a GGUF, Hugging Face or ONNX one.",
-    "compress": "Compress weights that are in floating point, by NNCF.",
-    "verify": "Ask the plugin, with or without a GPU, whether it did what was planned.",
-    "explain": "Show which group size each device would really use, and why.",
-    "evaluate": "Measure what a setting costs in accuracy.",
-    "sensitivity": "Rank sites by what quantizing each of them costs.",
-    "bisect": "Find the sites that break a model.",
-    "tune": "Find the fastest plan within a budget of accuracy.",
-    "bench": "Measure what users feel: time to first token, time per token, latency, memory.",
-    "report": "Make one page to look at of runs or of a model.",
-}
 
 _INTERRUPTED = 130
 """What shells report for a command that Ctrl-C ended."""
@@ -44,25 +28,25 @@ class _LazyGroup(click.Group):
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"ovpass.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name].module).command
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        near = near_choice(args[0], _COMMANDS)
-        if args[0] not in _COMMANDS and near and not args[0].startswith("-"):
+        near = near_choice(args[0], COMMANDS)
+        if args[0] not in COMMANDS and near and not args[0].startswith("-"):
             ctx.fail(f"No such command {args[0]!r}; did you mean {near!r}?")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

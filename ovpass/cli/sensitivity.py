@@ -10,23 +10,19 @@ import click
 from ovpass.cli.interruption import resumable
 from ovpass.cli.options import (
     PATH,
-    evaluation_from,
-    evaluation_options,
     files_read,
     json_option,
     model_argument,
-    settings_from,
     settings_options,
     verbosity,
 )
 from ovpass.cli.output import note, print_json, print_table, progress, save_json, say, verdict
+from ovpass.cli.search_options import by_option, experiment_from, search_options
 from ovpass.errors import SettingsError
-from ovpass.reporting.formatting import number
-from ovpass.support.formatting import counted
+from ovpass.support.formatting import counted, number
 from ovpass.support.plotting import check_picture
 from ovpass.targets.group_sizes import PER_TOKEN, format_group_size
 from ovpass.transformation.destination import check_files
-from ovpass.tuning.units import BY
 
 if TYPE_CHECKING:
     from ovpass.tuning.sensitivity import Sensitivity, SensitivityReport
@@ -37,11 +33,10 @@ _SHOWN = 20
 @click.command("sensitivity")
 @model_argument
 @settings_options
-@evaluation_options
-@click.option("--by", default="site", help=f"What is switched together: {', '.join(BY)}.  [default: site]")
+@search_options
+@by_option
 @click.option("--fast", is_flag=True, help="Rank on a short window, in the time of about ten evaluations.")
 @click.option("--refine", type=int, default=0, help="Measure this many of the worst exactly.  [with --fast]")
-@click.option("--state", type=PATH, help="Folder of measurements, from which a run resumes.")
 @click.option("-o", "--output", type=PATH, help="Write the ranking here, as JSON.")
 @click.option("--plot", type=PATH, help="Draw blocks by kinds as a picture.")
 @json_option
@@ -56,7 +51,6 @@ def command(
     **options: Any,
 ) -> None:
     """Rank the sites of MODEL by what quantizing each alone costs, and what leaving each out alone saves."""
-    from ovpass.tuning.experiment import Experiment, experiment_settings  # noqa: PLC0415 - not needed to print help
     from ovpass.tuning.heatmap import heat_map, save_heat_map  # noqa: PLC0415
     from ovpass.tuning.report import sensitivity_to_dict  # noqa: PLC0415
     from ovpass.tuning.sensitivity import Measure, sensitivity  # noqa: PLC0415
@@ -66,9 +60,8 @@ def command(
     if plot is not None:
         check_picture(plot)
     measure = Measure(options["by"], options["fast"], options["refine"])
-    settings = experiment_settings(settings_from(options), options["profile"])
     with resumable(), progress(quiet=quiet or as_json) as step:
-        report = sensitivity(Experiment(model, settings, evaluation_from(options), options["state"], step), measure)
+        report = sensitivity(experiment_from(model, options, step), measure)
     if output is not None:
         save_json(sensitivity_to_dict(report), output)
     if plot is not None:

@@ -10,20 +10,17 @@ import click
 from ovpass.cli.interruption import resumable
 from ovpass.cli.options import (
     PATH,
-    evaluation_from,
-    evaluation_options,
     files_read,
     json_option,
     model_argument,
     quiet_option,
-    settings_from,
     settings_options,
 )
 from ovpass.cli.output import note, print_json, print_table, progress, say, verdict
+from ovpass.cli.search_options import experiment_from, search_options
 from ovpass.errors import SettingsError
 from ovpass.planning.plan import save_plans
-from ovpass.reporting.formatting import number
-from ovpass.support.formatting import counted
+from ovpass.support.formatting import counted, number
 from ovpass.support.plotting import check_picture
 from ovpass.targets.group_sizes import format_group_size
 from ovpass.transformation.destination import check_files
@@ -37,9 +34,8 @@ if TYPE_CHECKING:
 @click.option("--max-kl", type=float, help="The most KL divergence, in nats a token.")
 @click.option("--max-ppl-increase", type=float, help="The most by which perplexity may rise, in percent.")
 @settings_options
-@evaluation_options
+@search_options
 @click.option("--exact", is_flag=True, help="Rank sites on all windows, not on a short one.")
-@click.option("--state", type=PATH, help="Folder of measurements, from which a run resumes.")
 @click.option("-o", "--output", type=PATH, help="Write the plan here, as YAML.")
 @click.option("--plot", type=PATH, help="Draw the frontier as a picture.")
 @json_option
@@ -52,7 +48,6 @@ def command(
     The budget holds on windows of the text that the plan was not chosen by, too.
     """
     from ovpass.tuning.budget import Budget  # noqa: PLC0415 - not needed to print help
-    from ovpass.tuning.experiment import Experiment, experiment_settings  # noqa: PLC0415
     from ovpass.tuning.frontier import save_frontier  # noqa: PLC0415
     from ovpass.tuning.tune import tune  # noqa: PLC0415
 
@@ -62,9 +57,8 @@ def command(
     budget = Budget(options["max_kl"], options["max_ppl_increase"])
     if options["group_size"] is not None:
         raise SettingsError("--group-size: tune chooses it; 'ovpass sensitivity' takes one")
-    settings = experiment_settings(settings_from(options), options["profile"])
     with resumable(), progress(quiet=quiet or as_json) as step:
-        experiment = Experiment(model, settings, evaluation_from(options), options["state"], step)
+        experiment = experiment_from(model, options, step)
         tuned = tune(experiment, budget, exact=exact)
     if output is not None:
         save_plans({"": tuned.plan}, output)

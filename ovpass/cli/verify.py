@@ -18,7 +18,7 @@ from ovpass.verification.intercept_log import InterceptLog, read_intercept_log
 from ovpass.verification.json_report import intercept_log_to_dict, reports_to_dict
 from ovpass.verification.report import Report, describe
 from ovpass.verification.simulated_gpu import INSTALL_HELP, PROFILES
-from ovpass.verification.verifier import CPU, Question, verify
+from ovpass.verification.verify_model import CPU, Question, verify
 
 
 @click.command("verify")

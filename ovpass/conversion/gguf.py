@@ -1,66 +1,13 @@
-"""GGUF to OpenVINO, by OpenVINO GenAI."""
+"""GGUF files as a source of conversions."""
 
 from __future__ import annotations
 
-import json
-import shutil
-from pathlib import Path
-
-from ovpass.conversion.gguf_checks import notes_on_tensors
-from ovpass.conversion.gguf_exact import write_f16
-from ovpass.conversion.gguf_file import check_readable, notes_on_types, open_gguf
-from ovpass.conversion.gguf_metadata import config_of, token_ids
-from ovpass.conversion.isolated_process import run_python
 from ovpass.conversion.source import Job, Outcome, Source
-from ovpass.errors import ModelError, OutputError
-from ovpass.support.extras import extra_module
-from ovpass.support.processes import python_code
-from ovpass.support.progress import Progress
-
-_CONVERT = "import openvino_genai as g; g.LLMPipeline(sys.argv[1], 'CPU', enable_save_ov_model=True)"
-"""GenAI writes the model beside the file that it reads, and has no call that does not compile it, too."""
-
-_CANNOT_WRITE = "iostream error"
-
-
-def convert_gguf(source: Path, folder: Path, *, exact: bool, progress: Progress) -> list[str]:
-    """Write the model, its tokenizer and its configuration into `folder`; returns notes on what was lost.
-
-    With `exact` weights are dequantized to f16 first; otherwise they stay in the blocks of the file, as 4- and 8-bit
-    integers, as far as GenAI can express them.
-
-    Raises:
-        ModelError: for a file that is damaged, or that GenAI cannot convert.
-        ExtraError: where gguf or openvino-genai is not installed.
-    """
-    file = open_gguf(source)
-    if not exact:
-        check_readable(file)
-    extra_module("openvino_genai", "genai", "converting GGUF files")
-    beside = folder / "model.gguf"
-    if exact:
-        write_f16(file, beside, progress)
-    else:
-        beside.symlink_to(source.resolve())
-    progress("converting by OpenVINO GenAI")
-    try:
-        run_python(python_code(_CONVERT, str(beside)), f"{source}: OpenVINO GenAI cannot convert it")
-    except ModelError as error:
-        if _CANNOT_WRITE in str(error):
-            free = shutil.disk_usage(folder).free / 1e6
-            raise OutputError(
-                f"{source}: cannot be converted: {free:.0f} MB are left on the disk of the output; make room"
-            ) from error
-        raise
-    beside.unlink()
-    if not (folder / "openvino_model.xml").is_file():
-        raise ModelError(f"{source}: OpenVINO GenAI wrote no model; a newer openvino-genai may be needed")
-    for name, content in (("config.json", config_of(file)), ("generation_config.json", token_ids(file))):
-        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return [*notes_on_tensors(file), *([] if exact else notes_on_types(file))]
 
 
 def _convert(job: Job) -> Outcome:
+    from ovpass.conversion.gguf_genai import convert_gguf  # noqa: PLC0415 - imports NumPy
+
     return Outcome(notes=convert_gguf(job.model, job.folder, exact=job.options.exact, progress=job.progress))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,15 +21,27 @@ _PIECE = 256
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """`encode` gives the ids of a text without special tokens; `prefix` are those that open every sequence.
+    """`encode_at_once` gives the ids of a text without special tokens; `prefix` are those that open every sequence.
 
-    `encode_at_once` does not cut the text at ends of lines, where tokens could span them; it may be cut off at the
-    length of the model's context.
+    `encode_at_once` may cut a text off at the length of the model's context.
     """
 
-    encode: Callable[[str], Ids]
     encode_at_once: Callable[[str], Ids]
     prefix: Ids
+
+    def encode(self, text: str, at_least: int | None = None) -> Ids:
+        """The ids of a text of any length, cut at ends of lines, where tokens could span them.
+
+        With `at_least`, the first so many ids and a few more, or all where the text has fewer.
+        """
+        parts: list[Ids] = []
+        known = 0
+        for piece in _pieces(text):
+            parts.append(self.encode_at_once(piece))
+            known += len(parts[-1])
+            if at_least is not None and known >= at_least:
+                break
+        return np.concatenate(parts)
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
@@ -85,18 +97,14 @@ def _without_prefix(with_special: Callable[[str], Ids]) -> Tokenizer:
         ids = with_special(text)
         return ids[shared : len(ids) - tail]
 
-    def encode(text: str) -> Ids:
-        # A tokenizer can cut off what is longer than its model's context: give it a few lines at a time.
-        return np.concatenate([encode_at_once(piece) for piece in _pieces(text)])
-
-    return Tokenizer(encode, encode_at_once, first[:shared])
+    return Tokenizer(encode_at_once, first[:shared])
 
 
-def _pieces(text: str) -> list[str]:
+def _pieces(text: str) -> Iterator[str]:
     """The text cut at ends of lines into pieces of a few lines; a line is never cut."""
-    pieces, start = [], 0
+    start = 0
     while len(text) - start > _PIECE:
         end = text.rfind("\n", start, start + _PIECE) + 1 or text.find("\n", start + _PIECE) + 1 or len(text)
-        pieces.append(text[start:end])
+        yield text[start:end]
         start = end
-    return [*pieces, text[start:]]
+    yield text[start:]

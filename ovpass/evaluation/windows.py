@@ -36,7 +36,7 @@ def make_windows(text: str, tokenizer: Tokenizer, options: WindowOptions) -> lis
     if body < 2:
         raise SettingsError(f"windows of {options.tokens} tokens leave no room behind the tokenizer's prefix")
     needed = body + step * (options.skip + options.count - 1)
-    ids = tokenizer.encode(text)
+    ids = tokenizer.encode(text, needed)
     if len(ids) < needed:
         raise TextError(
             f"the text has {len(ids)} tokens; {options.count} windows of {options.tokens} tokens need {needed}; "

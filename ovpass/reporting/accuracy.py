@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 
 from ovpass.reporting.accuracy_matching import is_tuned, judged
-from ovpass.reporting.formatting import listed, number, signed_percent
+from ovpass.reporting.formatting import listed, signed_percent
 from ovpass.reporting.measurements import Candidate, Spent
 from ovpass.reporting.side import Side
+from ovpass.support.formatting import number
 
 _NOT, _PERHAPS = "Not of this plan", "Nothing tells whether this is of the plan"
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
-from ovpass.reporting.formatting import group_words, listed, number, percent, signed_percent
+from ovpass.reporting.formatting import group_words, listed, percent, signed_percent
 from ovpass.reporting.measurements import BenchRun, Measurement, Point, Series, TuneRun
 from ovpass.reporting.svg import ACCENT, INK, MARKERS, SERIES, SURFACE, Draw, Drawing, drawing
 from ovpass.reporting.ticks import log_ticks
 from ovpass.reporting.verdict import METRICS
-from ovpass.support.formatting import counted
+from ovpass.support.formatting import counted, number
 
 _APART = 1.3
 _DASHES = (0, (4, 3))

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from ovpass.reporting.accuracy import accuracy
 from ovpass.reporting.checks import RunError
 from ovpass.reporting.conditions import environment_of, pairs, settings_facts
-from ovpass.reporting.formatting import number
 from ovpass.reporting.models import one_model
 from ovpass.reporting.side import Side
 from ovpass.reporting.sites import Site
 from ovpass.reporting.timing import times
 from ovpass.reporting.verdict import figures
-from ovpass.support.formatting import counted
+from ovpass.support.formatting import counted, number
 
 NONE = "not told"
 

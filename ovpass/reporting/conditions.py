@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ovpass.reporting.formatting import command_line, group_words, number
+from ovpass.reporting.formatting import command_line, group_words
 from ovpass.reporting.measurements import BenchRun, SensitivityRun, Subject
 from ovpass.reporting.side import Side
 from ovpass.settings.settings import Rule, Settings, settings_to_dict
-from ovpass.support.formatting import counted
+from ovpass.support.formatting import counted, number
 from ovpass.targets import get_target
 from ovpass.targets.group_sizes import format_group_size
 

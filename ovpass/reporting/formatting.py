@@ -6,20 +6,10 @@ import math
 import shlex
 from collections.abc import Sequence
 
+from ovpass.support.formatting import number
+
 PER_TOKEN = "per-token"
 _NOTHING = 0.5
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """So many significant digits, without an exponent where that stays short; a dash for nothing."""
-    if value is None:
-        return "-"
-    if not math.isfinite(value):
-        return "not finite"
-    if value == 0 or 1e-3 <= abs(value) < 1e6:
-        plain = f"{value:.{digits}g}"
-        return f"{value:.0f}" if "e" in plain else plain
-    return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
 
 
 def percent(share: float | None) -> str:

@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ovpass.reporting.formatting import PER_TOKEN, group_words, number
+from ovpass.reporting.formatting import PER_TOKEN, group_words
 from ovpass.reporting.sites import Key, Site, kind_order
+from ovpass.support.formatting import number
 
 LEVELS = 6
 _BAND = 32

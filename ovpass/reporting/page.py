@@ -17,6 +17,7 @@ from ovpass.reporting.side import Side
 from ovpass.reporting.view import make_view
 from ovpass.support.atomic_output import write_text
 from ovpass.support.extras import extra_module
+from ovpass.support.formatting import number
 from ovpass.version import __version__
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -78,7 +79,7 @@ def _render(template: str, content: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        number=formatting.number,
+        number=number,
         percent=formatting.percent,
         signed_percent=formatting.signed_percent,
         interval=formatting.interval,

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -101,15 +102,23 @@ def _header(data: Any, source: str) -> schema.Header:
 def _structure(data: Any, shape: type[Any], source: str) -> Any:
     import cattrs  # noqa: PLC0415 - not needed to print help
 
+    try:
+        return _converter().structure(data, shape)
+    except (cattrs.BaseValidationError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{source}: is damaged, or of another version of ovpass: {_first(error)}") from error
+
+
+@cache
+def _converter() -> Any:
+    """The one converter: making it takes longer than using it."""
+    import cattrs  # noqa: PLC0415
+
     converter = cattrs.Converter()
     for scalar in (bool, str, int):
         converter.register_structure_hook(scalar, _strictly)
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook_func(lambda kind: kind is schema.Group, _group)
-    try:
-        return converter.structure(data, shape)
-    except (cattrs.BaseValidationError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"{source}: is damaged, or of another version of ovpass: {_first(error)}") from error
+    return converter
 
 
 def _first(error: Exception) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ovpass.reporting.formatting import number
 from ovpass.reporting.measurements import BenchRun
 from ovpass.reporting.verdict import METRICS
+from ovpass.support.formatting import number
 
 Times = dict[str, str]
 _Cells = dict[tuple[str, str, int], str]

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from ovpass.planning.plan import EXEMPT
 from ovpass.reporting.accuracy import Accuracy, Figure, accuracy
 from ovpass.reporting.conditions import environment_of, pairs
-from ovpass.reporting.formatting import change, group_words, interval, listed, number, percent, ratio
+from ovpass.reporting.formatting import change, group_words, interval, listed, percent, ratio
 from ovpass.reporting.measurements import BenchRun, Series
 from ovpass.reporting.rules import rules_for
 from ovpass.reporting.schema import VerifyRun
 from ovpass.reporting.side import Side
 from ovpass.reporting.sites import left_out, share_of_work
-from ovpass.support.formatting import counted
+from ovpass.support.formatting import counted, number
 
 _SHOWN = 4
 METRICS = {"ttft_ms": "Time to first token", "tpot_ms": "Time per output token", "latency_ms": "Latency"}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ovpass.reporting.accuracy import Figure
 from ovpass.reporting.charts import Chart, frontier_chart, latency_charts
 from ovpass.reporting.conditions import Conditions, conditions
-from ovpass.reporting.formatting import command_line, listed, number
+from ovpass.reporting.formatting import command_line, listed
 from ovpass.reporting.map import Atlas, anchors, draw_maps
 from ovpass.reporting.measurements import BenchRun
 from ovpass.reporting.provenance import facts, settings_yaml
@@ -18,7 +18,7 @@ from ovpass.reporting.rules import rules_for
 from ovpass.reporting.side import Side
 from ovpass.reporting.sites import Key, kind_order, left_out
 from ovpass.reporting.verdict import Line, figures, verdict
-from ovpass.support.formatting import counted
+from ovpass.support.formatting import counted, number
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -152,13 +153,24 @@ def structure(cls: type[Any], data: object) -> Any:
         SettingsError: naming each key that is unknown or wrong.
     """
     import cattrs  # noqa: PLC0415 - not needed to print help
-    from cattrs.gen import make_dict_structure_fn  # noqa: PLC0415
 
     if not isinstance(data, dict):
         found = "nothing" if data is None else f"a {type(data).__name__}"
         raise SettingsError(f"expected keys and values, found {found}")
     if not isinstance(data.get("rules", []), (list, tuple)):
         raise SettingsError("rules: expected a list, each rule after a dash: - {match: PATTERN, exempt: true}")
+    try:
+        return _converter().structure(_with_group_size(data), cls)
+    except cattrs.BaseValidationError as error:
+        raise SettingsError(_explain(error)) from error
+
+
+@cache
+def _converter() -> Any:
+    """The one converter: making it takes longer than using it."""
+    import cattrs  # noqa: PLC0415
+    from cattrs.gen import make_dict_structure_fn  # noqa: PLC0415
+
     converter = cattrs.Converter(forbid_extra_keys=True)
     for scalar in (bool, str):
         converter.register_structure_hook(scalar, _strictly)
@@ -166,10 +178,7 @@ def structure(cls: type[Any], data: object) -> Any:
     converter.register_structure_hook_func(lambda kind: kind == Mapping[str, str], _mapping)
     rule_hook = make_dict_structure_fn(Rule, converter, _cattrs_forbid_extra_keys=True)
     converter.register_structure_hook(Rule, lambda value, _: rule_hook(_with_group_size(_mapping(value, Rule)), Rule))
-    try:
-        return converter.structure(_with_group_size(data), cls)
-    except cattrs.BaseValidationError as error:
-        raise SettingsError(_explain(error)) from error
+    return converter
 
 
 def _with_group_size(data: Any) -> Any:

@@ -12,12 +12,11 @@ from ovpass.ir.files import IrFile, open_source
 from ovpass.ir.metadata import Metadata
 from ovpass.ir.note import read_note
 from ovpass.ir.original_weights import read_earlier
+from ovpass.ir.weight_samples import sample_weights
 from ovpass.planning.plan import describe_weights
 from ovpass.planning.recorded_plan import noted_plan
 from ovpass.sites.files import find_sites_in_file
 
-_SAMPLES = 16
-_SAMPLE = 4096
 _LENGTH = 16
 
 
@@ -72,12 +71,7 @@ def _weights(ir: IrFile, metadata: Metadata) -> str | None:
     if earlier is None and read_note(metadata) is not None:
         return None
     size = earlier.size if earlier is not None else ir.bin.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
-    with ir.bin.open("rb") as stream:
-        for number in range(_SAMPLES):
-            stream.seek(number * max(size - _SAMPLE, 0) // (_SAMPLES - 1))
-            digest.update(stream.read(min(_SAMPLE, size)))
-    return digest.hexdigest()[:_LENGTH]
+    return sample_weights(ir.bin, size)[:_LENGTH]
 
 
 def _digest(parts: Iterable[str]) -> str:

@@ -11,10 +11,9 @@ from typing import Any
 
 from ovpass.errors import OutputError
 from ovpass.ir.files import IrFile
+from ovpass.ir.weight_samples import sample_weights
 
 _OPENING = b'["'
-_SAMPLES = 16
-_SAMPLE = 1 << 20
 
 
 class Store:
@@ -79,12 +78,7 @@ def default_folder() -> Path:
 def fingerprint(ir: IrFile, parts: Iterable[bytes]) -> str:
     """A name for an experiment: equal for the same model, judged by its graph and by samples of its weights."""
     digest = hashlib.sha256(ir.xml.read_bytes())
-    size = ir.bin.stat().st_size
-    digest.update(str(size).encode())
-    with ir.bin.open("rb") as stream:
-        for number in range(_SAMPLES):
-            stream.seek(number * max(size - _SAMPLE, 0) // _SAMPLES)
-            digest.update(stream.read(_SAMPLE))
+    digest.update(sample_weights(ir.bin, ir.bin.stat().st_size).encode())
     for part in parts:
         digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()[:32]

@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from ovpass.verification.observation import Order, Seen
     from ovpass.verification.report import Report, SiteCheck
     from ovpass.verification.simulated_gpu import SimulatedGpu
-    from ovpass.verification.verifier import Question, verify
+    from ovpass.verification.verify_model import Question, verify
 
 _HOMES = {
     "InterceptLog": "ovpass.verification.intercept_log",
     "Order": "ovpass.verification.observation",
-    "Question": "ovpass.verification.verifier",
+    "Question": "ovpass.verification.verify_model",
     "Report": "ovpass.verification.report",
     "Seen": "ovpass.verification.observation",
     "SimulatedGpu": "ovpass.verification.simulated_gpu",
     "SiteCheck": "ovpass.verification.report",
     "read_intercept_log": "ovpass.verification.intercept_log",
-    "verify": "ovpass.verification.verifier",
+    "verify": "ovpass.verification.verify_model",
 }
 
 __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

@@ -23,6 +23,7 @@ from ovpass.passes.packing import evaluate, settle_shapes
 from ovpass.sites import CompressedMatMul
 from ovpass.sites.constant_arithmetic import constant_arithmetic
 from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.targets.reference_arithmetic import dequantized
 from ovpass.verification.report import OTHERWISE
 
 _TOKENS = 16
@@ -179,19 +180,11 @@ def _outputs(compiled: ov.CompiledModel, inputs: Inputs) -> Outputs:
 
 def _all_quantized(sites: Sequence[CompressedMatMul], inputs: Inputs, groups: Mapping[str, int]) -> Inputs:
     """The inputs with the activations of the sites in `groups` quantized."""
-    changed = {
-        site.name: _quantized(inputs[site.name], groups[site.name], site) for site in sites if site.name in groups
+    return inputs | {
+        site.name: dequantized(inputs[site.name], groups[site.name], axis=_k_axis(site))
+        for site in sites
+        if site.name in groups
     }
-    return inputs | changed
-
-
-def _quantized(x: npt.NDArray[Any], group: int, site: CompressedMatMul) -> npt.NDArray[Any]:
-    """The activation as the plugin's quantization leaves it; the last group of K can be a shorter one."""
-    turned = np.moveaxis(x, _k_axis(site), -1)
-    starts = np.arange(0, turned.shape[-1], group)
-    largest = np.repeat(np.maximum.reduceat(np.abs(turned), starts, axis=-1), group, axis=-1)
-    step = np.maximum(largest[..., : turned.shape[-1]], np.float32(1e-30)) / np.float32(127)
-    return np.moveaxis(np.rint(turned / step) * step, -1, _k_axis(site))
 
 
 def _close(actual: npt.NDArray[Any], expected: npt.NDArray[Any]) -> bool:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from tests.builders.planted import PLANTED, save_planted
-from tests.convert.conftest import float_llama
+from tests.compression.conftest import float_llama
 from tests.documents import ROOT, without_numbers
 
 LINKS = {
@@ -18,7 +18,7 @@ LINKS = {
     "minilm-l6-int8/openvino_tokenizer.bin": "models/tiny-llama-int4/openvino_tokenizer.bin",
     **dict.fromkeys(("exported", "int8", "model"), "models/tiny-llama-int4"),
     "model.onnx": "models/onnx/qdq_i4.onnx",
-    "SmolLM2-135M-Instruct.Q4_1.gguf": "tests/convert/tiny-q4_1.gguf",
+    "SmolLM2-135M-Instruct.Q4_1.gguf": "tests/conversion/tiny-q4_1.gguf",
 }
 FILES = {
     "settings.yaml": "group_size: 64\n",

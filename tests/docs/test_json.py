@@ -11,7 +11,7 @@ import pytest
 
 from ovpass.cli.main import cli
 from tests.cli.command import ENCODER, LLAMA, MODELS, CommandLine
-from tests.convert.conftest import float_llama
+from tests.compression.conftest import float_llama
 from tests.docs.tables import Section, codes, sections
 from tests.documents import read
 
@@ -59,7 +59,6 @@ def test_keys(command: str, ovpass: CommandLine, tmp_path: Path) -> None:
     compare(found, documented(command))
 
 
-@pytest.mark.gpu
 @pytest.mark.usefixtures("simulated_gpu")
 def test_keys_of_verify(ovpass: CommandLine, tmp_path: Path) -> None:
     plan = tmp_path / "plan.yaml"

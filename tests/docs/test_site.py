@@ -16,7 +16,7 @@ import pytest
 import ovpass
 from ovpass.cli.main import cli
 from tests.documents import ROOT, commands_of, documents, read
-from tests.report.browser import Browser, started
+from tests.reporting.browser import Browser, started
 
 
 @pytest.fixture(scope="module")

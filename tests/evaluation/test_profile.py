@@ -9,13 +9,13 @@ import openvino as ov
 import pytest
 
 from ovpass import api
-from ovpass.evaluation.reference import dequantized
 from ovpass.lowerings.planner import make_plan
 from ovpass.planning.plan import EXEMPT, QUANTIZE, Plan
 from ovpass.planning.profile import emulated
 from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.targets.reference_arithmetic import dequantized
 from ovpass.verification import Seen
 from tests.builders import linear_model, shared_model
 from tests.passes.helpers import GROUP_SIZE, activations, outputs, relative, same
@@ -49,7 +49,6 @@ def groups(plan: Plan) -> Mapping[str, int | None]:
     return {decision.name: decision.group_size for decision in plan.decisions}
 
 
-@pytest.mark.gpu
 def test_the_gpus_profile_quantizes_what_its_plugin_does(simulated_gpu: Compile) -> None:
     model = mixed()
     plan = profile_of(model, group_size=128)

@@ -12,7 +12,7 @@ from tokenizers import decoders, models, pre_tokenizers, processors
 
 from ovpass.errors import TextError
 from ovpass.evaluation.corpus import read_text
-from ovpass.evaluation.tokenizer import load_tokenizer
+from ovpass.evaluation.tokenizer import Ids, Tokenizer, load_tokenizer
 from tests.cli.command import LLAMA
 
 SPECIAL = ("<pad>", "<s>", "</s>")
@@ -105,6 +105,23 @@ def test_a_long_text_with_openvinos() -> None:
     pieces = load_tokenizer(LLAMA).encode(text)
     assert pieces.dtype == np.int64
     assert np.array_equal(pieces, load_tokenizer(LLAMA).encode_at_once(text))  # this one has no length of its own
+
+
+def test_no_more_of_a_text_is_read_than_is_wanted() -> None:
+    read: list[str] = []
+
+    def encode(piece: str) -> Ids:
+        read.append(piece)
+        return np.frombuffer(piece.encode(), np.uint8).astype(np.int64)
+
+    tokenizer, text = Tokenizer(encode, np.zeros(0, np.int64)), "a line of text\n" * 500
+    whole = tokenizer.encode(text)
+    for wanted in (0, 1, 400, len(text), len(text) + 1):
+        read.clear()
+        first = tokenizer.encode(text, wanted)
+        assert min(wanted, len(text)) <= len(first) < wanted + 300
+        assert np.array_equal(first, whole[: len(first)])
+        assert sum(map(len, read)) == len(first)
 
 
 def test_openvinos_comes_first(llama: Path) -> None:

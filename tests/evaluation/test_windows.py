@@ -17,7 +17,7 @@ def numbering(*prefix: int) -> Tokenizer:
     def encode(text: str) -> Ids:
         return np.arange(100, 100 + len(text), dtype=np.int64)
 
-    return Tokenizer(encode, encode, np.array(prefix, np.int64))
+    return Tokenizer(encode, np.array(prefix, np.int64))
 
 
 def cut(length: int, options: WindowOptions, *prefix: int) -> list[Window]:

@@ -7,17 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import CommandLine
 from tests.exporters.checkpoints import bert, llama
 
 collect_ignore_glob = [] if importlib.util.find_spec("optimum") else ["test_*.py"]
-
-
-@pytest.fixture
-def ovpass(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    """The command line, on a terminal of 80 columns."""
-    monkeypatch.setenv("COLUMNS", "80")
-    return CommandLine(capsys)
 
 
 @pytest.fixture(scope="session")

@@ -124,7 +124,6 @@ def with_branch(settings: ovpass.Settings) -> ov.Model:
     return model
 
 
-@pytest.mark.gpu
 def test_beside_an_adapter_the_gpu_does_as_planned(simulated_gpu: Compile) -> None:
     settings = {
         ("i8", PER_TOKEN): ovpass.Settings(),

@@ -144,7 +144,6 @@ def ask_gpu(target: str, cases: list[Case], model: Path, folder: Path) -> list[s
     return [STORED_AS.get(text, text) if text else None for text in found]
 
 
-@pytest.mark.gpu
 @pytest.mark.usefixtures("simulated_gpu")
 @pytest.mark.parametrize("target", ["gpu-xmx", "gpu"])
 def test_the_gpu_plugin_agrees(target: str, tmp_path: Path) -> None:
@@ -169,7 +168,6 @@ def cache_alone() -> ov.Model:
     return ov.Model([op.result(mixed)], [op.assign(cache, variable)], [x, beam], "cache")
 
 
-@pytest.mark.gpu
 @pytest.mark.usefixtures("simulated_gpu")
 def test_models_with_a_kv_cache_have_no_scale_factor_from_the_ir(tmp_path: Path) -> None:
     case = Case(SCALE, {SCALE: "8"})

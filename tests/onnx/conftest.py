@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ovpass.evaluation.reference import Array
-from tests.cli.command import CommandLine
+from ovpass.targets.reference_arithmetic import Array
 from tests.onnx.models import RECIPE, Convert, by_onnx_runtime, converted, path_of
 
 
@@ -31,10 +30,3 @@ def float_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exact(float_file: Path) -> list[Array]:
     """What it computes."""
     return by_onnx_runtime(float_file)
-
-
-@pytest.fixture
-def ovpass(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    """The command line, on a terminal of 80 columns."""
-    monkeypatch.setenv("COLUMNS", "80")
-    return CommandLine(capsys)

@@ -13,7 +13,7 @@ import onnxruntime
 import openvino as ov
 
 from ovpass.conversion.onnx_file import convert_onnx
-from ovpass.evaluation.reference import Array
+from ovpass.targets.reference_arithmetic import Array
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ROOT / "models" / "onnx"

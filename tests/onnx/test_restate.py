@@ -14,11 +14,11 @@ from ovpass import api
 from ovpass.errors import ModelError, PassError, SettingsError
 from ovpass.evaluation.candidates import Candidate
 from ovpass.evaluation.preparation import prepare_clean
-from ovpass.evaluation.reference import Array
 from ovpass.passes import Int8, PassManager, Restate
 from ovpass.passes.packing import evaluate
 from ovpass.settings.settings import Rule
 from ovpass.sites import find_compressed_matmuls
+from ovpass.targets.reference_arithmetic import Array
 from tests.onnx.models import (
     DYNAMIC,
     FUSED,
@@ -197,7 +197,6 @@ def test_unsigned_weights_are_refused_unless_they_may_be_requantized(ir: Convert
         transformed(read(ir("dynamic_quint8")), **INT8)
 
 
-@pytest.mark.gpu
 def test_the_gpu_quantizes_what_is_restated_and_nothing_else(ir: Convert, simulated_gpu: Any) -> None:
     as_it_is, zero_points = read(ir("dynamic_qint8")), transformed(read(ir("dynamic_quint8")))
     for seen, expected in zip(simulated_gpu([Job(as_it_is), Job(zero_points)]), [0, 8], strict=True):

@@ -62,7 +62,6 @@ def test_the_cpu_does_not_quantize_them_again(static: Path) -> None:
     assert [(check.planned, check.found) for check in checks] == [(None, None)] * 12
 
 
-@pytest.mark.gpu
 @pytest.mark.usefixtures("simulated_gpu")
 def test_the_gpu_does_what_was_expected(static: Path) -> None:
     report = verify(static, Question(simulate="arc-a770"))[""]

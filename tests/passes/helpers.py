@@ -10,9 +10,9 @@ import numpy as np
 import openvino as ov
 
 from ovpass import api
-from ovpass.evaluation.reference import Array
 from ovpass.lowerings.planner import make_plan
 from ovpass.settings.settings import Rule, Settings
+from ovpass.targets.reference_arithmetic import Array
 from tests.targets.cases import merged
 
 GROUP_SIZE = "DYNAMIC_QUANTIZATION_GROUP_SIZE"

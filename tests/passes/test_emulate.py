@@ -10,11 +10,11 @@ import openvino as ov
 import pytest
 
 from ovpass.errors import SettingsError
-from ovpass.evaluation.reference import Array, dequantized
 from ovpass.settings.settings import Rule
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets import CPU
 from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.targets.reference_arithmetic import Array, dequantized
 from tests.builders import (
     FORMATS,
     if_model,

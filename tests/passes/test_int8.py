@@ -243,7 +243,6 @@ def on_gpu(simulated_gpu: Callable[..., list[Seen]]) -> Seen:
     return done
 
 
-@pytest.mark.gpu
 @pytest.mark.parametrize("case", GPU_CASES)
 def test_runs_in_int8_on_the_gpu(on_gpu: Seen, case: str) -> None:
     assert on_gpu.error is None

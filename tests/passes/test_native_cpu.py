@@ -11,11 +11,11 @@ import openvino as ov
 import pytest
 
 from ovpass.errors import SettingsError
-from ovpass.evaluation.reference import Array
 from ovpass.lowerings.planner import make_plan
 from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets import CPU
+from ovpass.targets.reference_arithmetic import Array
 from tests.builders import (
     FORMATS,
     if_model,

@@ -35,8 +35,6 @@ from tests.passes.helpers import GROUP_SIZE, graphs
 from tests.simulated_gpu import Job
 from tests.targets.cases import merged
 
-pytestmark = pytest.mark.gpu
-
 K = 512
 METHODS = ("auto", *GPU_XMX.exemptions)
 FEW = ("w_i8_sym_ch", "w_i4_sym_g128", "w_u4_asym_g64", "w_u8_asym_ch")

@@ -13,13 +13,13 @@ from openvino import opset13 as op
 
 from ovpass import api
 from ovpass.errors import SettingsError
-from ovpass.evaluation.reference import Array, dequantized
 from ovpass.lowerings.planner import make_plan
 from ovpass.planning.plan import Decision, Plan
 from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets import TARGETS
 from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.targets.reference_arithmetic import Array, dequantized
 from tests.passes.helpers import activations, described, distance, interface, nodes, outputs, same, structure
 from tests.passes.random_models import Recipe, recipes
 

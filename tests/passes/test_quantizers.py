@@ -9,8 +9,8 @@ import openvino as ov
 import pytest
 from openvino import opset13 as op
 
-from ovpass.evaluation.reference import Array, quantized
 from ovpass.passes.quantizers import Quantizer
+from ovpass.targets.reference_arithmetic import Array, quantized
 from tests.passes.helpers import activations, outputs
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"

@@ -30,8 +30,6 @@ from tests.targets.cases import Build
 from tests.targets.compared import Compared
 from tests.targets.gpu_table import ZOOS, compared_on_gpu
 
-pytestmark = pytest.mark.gpu
-
 FILES = Path(__file__).resolve().parents[2] / "models" / "formats"
 GROUP_SIZE = "DYNAMIC_QUANTIZATION_GROUP_SIZE"
 LARGEST = "GPU_DYNAMIC_QUANTIZATION_GROUP_SIZE_MAX"

@@ -23,9 +23,6 @@ from ovpass.tuning.bisection import Remembered, first_breaking, smallest_breakin
 from ovpass.tuning.switched_model import Choice, SwitchedModel
 from tests.builders import PLANTED, llama_model, planted_llama, planted_name, save_planted
 from tests.cli.command import ENCODER, CommandLine, pair_folder
-from tests.cli.conftest import llama, ovpass
-
-__all__ = ["llama", "ovpass"]
 
 DOWN = planted_name(1)
 LIMIT = ("--max-kl", 0.01)  # the culprit costs 0.19, all other sites together 0.0005

@@ -9,12 +9,12 @@ import pytest
 from openvino import opset13 as op
 
 from ovpass.evaluation.preparation import CLEAN, Prepared
-from ovpass.evaluation.reference import Array, dequantized
 from ovpass.evaluation.runner import Runner
 from ovpass.evaluation.windows import Window
 from ovpass.ir.files import IrFile, open_source
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.targets.reference_arithmetic import Array, dequantized
 from ovpass.tuning.activation_statistics import activation_facts
 from tests.cli.command import LLAMA
 

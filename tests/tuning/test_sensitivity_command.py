@@ -10,9 +10,6 @@ from typing import Any
 import pytest
 
 from tests.cli.command import ENCODER, LLAMA, CommandLine
-from tests.cli.conftest import ovpass
-
-__all__ = ["ovpass"]
 
 SMALL = ("--windows", 1, "--window-tokens", 64)
 SITES = 15

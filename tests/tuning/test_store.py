@@ -22,10 +22,7 @@ from ovpass.settings.settings import Settings
 from ovpass.tuning.experiment import Experiment, choice_of
 from ovpass.tuning.store import Store, default_folder
 from tests.cli.command import LLAMA, CommandLine
-from tests.cli.conftest import ovpass
 from tests.evaluation.models import llama_folder
-
-__all__ = ["ovpass"]
 
 RUN = ("sensitivity", LLAMA, "--windows", 4, "--window-tokens", 512, "--json")
 KEPT = 3

@@ -13,12 +13,12 @@ from openvino import opset13 as op
 from ovpass.errors import ModelError
 from ovpass.evaluation.comparison import compare_logits
 from ovpass.evaluation.preparation import CLEAN, Prepared
-from ovpass.evaluation.reference import Array
 from ovpass.evaluation.runner import Runner
 from ovpass.evaluation.windows import Window
 from ovpass.ir.files import open_source
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.targets.reference_arithmetic import Array
 from ovpass.tuning.switched_model import Cost, SwitchedModel
 from ovpass.tuning.switches import EXACT, INPUT, add_switches, group_sizes, switchable
 from tests.builders import if_model, linear_model, llama_model, loop_model, pair_model, shared_model

@@ -25,7 +25,6 @@ from ovpass.tuning.tune import Tuned, tune
 from ovpass.verification import Seen
 from tests.builders import llama_model, planted_name, save_planted, trio_model
 from tests.cli.command import ENCODER, LLAMA, CommandLine
-from tests.cli.conftest import ovpass as ovpass  # noqa: PLC0414 - a fixture
 from tests.simulated_gpu import Job
 
 WINDOWS = Evaluation(windows=2, window_tokens=96)
@@ -75,7 +74,6 @@ def test_its_plan_is_within_the_budget_on_other_text(planted: Path, tuned: Tuned
     assert kept <= (BUDGET.max_kl or 0) < broken
 
 
-@pytest.mark.gpu
 def test_the_gpu_plugin_follows_the_plan(
     planted: Path, tuned: Tuned, tmp_path: Path, simulated_gpu: Callable[[Sequence[Job], float | None], list[Seen]]
 ) -> None:

@@ -146,7 +146,6 @@ def test_a_child_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         run_in_child([], {}, 30)
 
 
-@pytest.mark.gpu
 @pytest.mark.usefixtures("simulated_gpu")
 def test_the_plugin_itself_crashes(tmp_path: Path) -> None:
     """Without a number of execution units it divides by zero."""
@@ -174,7 +173,6 @@ def two_group_sizes() -> ov.Model:
     return PassManager([CapGroups(sizes)]).run(trio_model("w_u8_asym_ch")).model
 
 
-@pytest.mark.gpu
 @pytest.mark.usefixtures("simulated_gpu")
 def test_refused_models_with_their_likely_cause(tmp_path: Path) -> None:
     builds = {dynamic_rank: "rank is dynamic", two_kinds_of_zero_points: "alike", two_group_sizes: "alike"}
@@ -193,7 +191,6 @@ def test_refused_models_with_their_likely_cause(tmp_path: Path) -> None:
         assert len(told) < 500
 
 
-@pytest.mark.gpu
 @pytest.mark.usefixtures("simulated_gpu")
 def test_refused_in_one_line(ovpass: CommandLine, tmp_path: Path) -> None:
     path = saved(transformed(linear_model("w_i8_sym_ch")), tmp_path)

@@ -143,7 +143,6 @@ def seen(simulated_gpu: Callable[..., list[Seen]]) -> Seen:
     return done
 
 
-@pytest.mark.gpu
 @pytest.mark.parametrize("case", CASES)
 def test_every_matmul_is_found_again(seen: Seen, case: str) -> None:
     _, groups, quantizers = CASES[case]
@@ -155,7 +154,6 @@ def test_every_matmul_is_found_again(seen: Seen, case: str) -> None:
     assert len(nodes) == quantizers
 
 
-@pytest.mark.gpu
 def test_fusions_are_one_node(seen: Seen) -> None:
     together = {matmul.names for matmul in seen.matmuls if len(matmul.names) > 1}
     assert {tuple(name.partition("/")[0] for name in names) for names in together} == {

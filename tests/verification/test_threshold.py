@@ -52,29 +52,24 @@ def executed(seen: Seen) -> list[tuple[int | None, set[bool]]]:
     return [(run.tokens, set(run.executed.values())) for run in seen.runs]
 
 
-@pytest.mark.gpu
 def test_more_than_64_tokens_are_quantized(seen: Mapping[str, Seen]) -> None:
     assert executed(seen["plain"]) == [(64, {False}), (65, {True})]
 
 
-@pytest.mark.gpu
 @pytest.mark.parametrize("model", ["stateless", "encoder"])
 def test_whole_models_run(seen: Mapping[str, Seen], model: str) -> None:
     assert seen[model].error is None
     assert executed(seen[model]) == [(65, {True})]
 
 
-@pytest.mark.gpu
 def test_more_than_the_variable_says(seen: Mapping[str, Seen]) -> None:
     assert executed(seen["set"]) == [(128, {False}), (129, {True})]
 
 
-@pytest.mark.gpu
 def test_static_shapes_are_always_quantized(seen: Mapping[str, Seen]) -> None:
     assert executed(seen["static"]) == [(64, {True}), (65, {True})]
 
 
-@pytest.mark.gpu
 @pytest.mark.parametrize(("model", "found"), [("plain", 64), ("set", 128), ("zero", 0), ("static", 0), ("off", None)])
 def test_threshold_found(seen: Mapping[str, Seen], model: str, found: int | None) -> None:
     assert (seen[model].error, seen[model].threshold) == (None, found)

@@ -18,7 +18,7 @@ from tests.builders import if_model, linear_model, loop_model, pair_model, share
 from tests.passes.helpers import transformed
 from tests.verification.command import ENCODER, LLAMA, CommandLine, saved
 
-pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("simulated_gpu")]
+pytestmark = pytest.mark.usefixtures("simulated_gpu")
 
 ARC = ("--simulate", "arc-a770")
 ON_ARC = Question(simulate="arc-a770")

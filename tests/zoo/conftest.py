@@ -1,4 +1,4 @@
-"""What the tests of the zoo share: the command line, a tokenizer, one compilation of every model on the GPU plugin."""
+"""What the tests of the zoo share: a tokenizer, one compilation of every model on the GPU plugin."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 
 from ovpass.verification import Seen
-from tests.cli.conftest import ovpass
 from tests.simulated_gpu import Job
 from tests.zoo.exports import exports
-
-__all__ = ["ovpass"]
 
 
 @pytest.fixture(scope="session")

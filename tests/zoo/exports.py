@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import openvino as ov
 
-from ovpass.evaluation.reference import Array
+from ovpass.targets.reference_arithmetic import Array
 from ovpass.verification.inputs import input_specs, make_inputs
 
 ZOO = Path(__file__).resolve().parents[2] / "models" / "zoo"

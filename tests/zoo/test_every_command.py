@@ -109,7 +109,6 @@ def test_report(ovpass: CommandLine, name: str, tmp_path: Path) -> None:
         assert all(site in text for site in sites(name))
 
 
-@pytest.mark.gpu
 @EACH
 def test_verify_on_the_gpu(
     ovpass: CommandLine, name: str, on_gpu: Mapping[Path, Seen], monkeypatch: pytest.MonkeyPatch

@@ -121,7 +121,6 @@ def unlike_planned(loaded: Loaded, seen: Seen, group_size: int | None = None) ->
     return [check for check in compare(plan, seen.groups) if not check.agrees]
 
 
-@pytest.mark.gpu
 def test_the_plugin_does_as_planned(on_gpu: Mapping[Path, Seen]) -> None:
     """Per token, the default, on every model that it compiles."""
     refused = {}
@@ -135,7 +134,6 @@ def test_the_plugin_does_as_planned(on_gpu: Mapping[Path, Seen]) -> None:
     assert all(REFUSED[key] in refused[key] for key in refused)
 
 
-@pytest.mark.gpu
 def test_the_plugin_does_as_planned_in_groups(simulated_gpu: Compile) -> None:
     models = [loaded for name in IN_GROUPS for loaded in load(open_source(ZOO / name))]
     jobs = [Job(loaded.ir.xml, {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 64}) for loaded in models]
@@ -144,7 +142,6 @@ def test_the_plugin_does_as_planned_in_groups(simulated_gpu: Compile) -> None:
         assert not unlike_planned(loaded, seen, 64)
 
 
-@pytest.mark.gpu
 def test_linear_attention_changes_the_group_of_every_site(simulated_gpu: Compile) -> None:
     """Of those beside it as well: groups of 128, with all that this means for their K."""
     model = core().read_model(ZOO / "qwen3-next/openvino_model.xml")

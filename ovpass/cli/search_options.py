@@ -1,0 +1,36 @@
+"""Options that sensitivity, bisect and tune share, and the Experiment that they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ovpass.cli.options import PATH, evaluation_from, evaluation_options, settings_from
+from ovpass.support.progress import Progress
+from ovpass.tuning.units import BY
+
+if TYPE_CHECKING:
+    from ovpass.tuning.experiment import Experiment
+
+by_option = click.option("--by", default="site", help=f"What is switched together: {', '.join(BY)}.  [default: site]")
+_state = click.option("--state", type=PATH, help="Folder of measurements, from which a run resumes.")
+
+
+def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that `experiment_from` reads, apart from those of settings."""
+    return evaluation_options(_state(command))
+
+
+def experiment_from(model: Path, options: dict[str, Any], progress: Progress) -> Experiment:
+    """The model under study, from the options.
+
+    Raises:
+        SettingsError: for settings or numbers that are not possible.
+    """
+    from ovpass.tuning.experiment import Experiment, experiment_settings  # noqa: PLC0415 - not needed to print help
+
+    settings = experiment_settings(settings_from(options), options["profile"])
+    return Experiment(model, settings, evaluation_from(options), options["state"], progress)

@@ -1,5 +1,0 @@
-"""Fixtures of the cost model's tests."""
-
-from tests.cli.conftest import ovpass
-
-__all__ = ["ovpass"]

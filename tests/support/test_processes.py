@@ -1,0 +1,65 @@
+"""What processes started by this one find and leave behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ovpass.conversion.convert import convert_source
+from ovpass.conversion.isolated_process import run_python
+from ovpass.support.processes import own_modules, python_code, python_module
+from tests.conversion.gguf_files import write_gguf
+
+
+@pytest.mark.parametrize("command", [python_code("import openvino"), python_module("openvino")], ids=["code", "module"])
+def test_modules_of_the_current_folder_are_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    (tmp_path / "openvino.py").write_text("open('ran', 'w')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))  # as of python -m ovpass
+    subprocess.run(command, env={**os.environ, **own_modules()}, capture_output=True, check=False)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_converting_in_the_models_folder_runs_none_of_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    write_gguf(tmp_path / "in/model.gguf")
+    (tmp_path / "in/openvino_genai.py").write_text("open('ran', 'w')")
+    monkeypatch.chdir(tmp_path / "in")
+    convert_source(".", "../out")
+    assert not (tmp_path / "in/ran").exists()
+
+
+def test_an_interrupted_conversion_leaves_no_process(tmp_path: Path) -> None:
+    """The child and the one that it started."""
+    note = tmp_path / "pids"
+    code = f"import os, time; child = os.fork(); open({str(note)!r}, 'a').write(f'{{os.getpid()}} '); time.sleep(60)"
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_python(python_code(code), "failed")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    time.sleep(0.2)
+    pids = note.read_text().split()
+    assert len(pids) == 2
+    assert not any(running(int(pid)) for pid in pids)
+
+
+def running(pid: int) -> bool:
+    """Not counting those that have ended and wait to be asked for their exit code."""
+    stat = Path(f"/proc/{pid}/stat")
+    return sys.platform == "linux" and stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"

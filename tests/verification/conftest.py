@@ -1,5 +1,0 @@
-"""Fixtures of the tests of verify."""
-
-from tests.cli.conftest import ovpass
-
-__all__ = ["ovpass"]
