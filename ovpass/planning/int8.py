@@ -10,6 +10,7 @@ from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Plan, decide
 from ovpass.planning.resolve import resolve
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
+from ovpass.targets.gpu_xmx import compiles_only_quantized
 from ovpass.targets.group_sizes import PER_TOKEN
 
 REQUANTIZE = "requantize"
@@ -44,6 +45,12 @@ def plan_int8(sites: Sequence[CompressedMatMul], settings: Settings) -> Plan:
         raise SettingsError(
             f"{len(refused)} of {len(sites)} sites do not lower to int8, {name} for one: {obstacle}; "
             "re-quantize them with --requantize (requantize: true), exempt them, or use lowering native or emulate"
+        )
+    stuck = [site.name for site in sites if settings.target == "gpu-xmx" and compiles_only_quantized(site)]
+    if stuck:
+        raise SettingsError(
+            f"{stuck[0]} has static shapes and weights of rank 3, and does not compile unless the plugin quantizes it, "
+            "which lowering int8 switches off; use lowering native"
         )
     # The plugin must not quantize on its own what this plan leaves alone.
     return Plan(settings=settings, decisions=tuple(decisions), model_group_size=0)

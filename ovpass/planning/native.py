@@ -13,7 +13,7 @@ from ovpass.planning.resolve import Wanted, by_activation, resolve, split_note
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import Target, Verdict, get_target
-from ovpass.targets.gpu_xmx import NO_KERNEL
+from ovpass.targets.gpu_xmx import CRASHES, NOT_COMPILED
 from ovpass.targets.group_sizes import PER_TOKEN, format_group_size
 
 CAP = "cap"
@@ -138,7 +138,7 @@ def _decide(
     verdict = verdict_in(target, site, model_group, options)
     if item.exempt:
         reason, method = f"exempt by {item.because}", None
-        if verdict.eligible:
+        if verdict.eligible or verdict.rule == NOT_COMPILED:
             method = exemption_method(item, group, target, settings.exempt_with)
             reason += f": {method}"
         else:
@@ -146,13 +146,14 @@ def _decide(
         return decide(site, EXEMPT, reason + split_note(group), method=method)
     asked = _asked(item, base)
     alone = verdict if verdict.rule == _LIMITED else target.verdict(site, asked)
-    if not alone.eligible and alone.rule != NO_KERNEL and item.rule is None:
+    if not alone.eligible and alone.rule not in CRASHES and item.rule is None:
         return decide(site, SKIP, alone.reason)
     if alone.eligible and asked < model_group and verdict.group_size != alone.group_size:
         return _capped(item, group, asked, model_group, target)
     for judged in (alone, verdict):
         if not judged.eligible:
-            raise SettingsError(f"{item.because}: {site.name} cannot be quantized: {judged.reason}")
+            instead = "; exempt it" if judged.rule == NOT_COMPILED else ""
+            raise SettingsError(f"{item.because}: {site.name} cannot be quantized: {judged.reason}{instead}")
     return _granted(item, asked, verdict)
 
 

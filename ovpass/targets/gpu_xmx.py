@@ -26,8 +26,9 @@ _CHAIN = re.compile(
 _SMALLEST_GROUP = 32
 _LINEAR_ATTENTION_GROUP = 128
 _LARGEST_BLOCKS = 32
-NO_KERNEL = "no-kernel"
-"""The one refusal that is a crash: the plugin does not fall back, it throws."""
+NO_KERNEL, NOT_COMPILED = "no-kernel", "not-compiled"
+CRASHES = (NO_KERNEL, NOT_COMPILED)
+"""The refusals that are crashes: the plugin does not fall back, it throws, at inference and at compilation."""
 _PIPELINE = "transformations_pipeline.cpp, the callback of DynamicQuantizeFullyConnected"
 _PASS = "dynamic_quantize_fully_connected.cpp"
 _COMPRESSED = "convert_fc_to_compressed.cpp"
@@ -125,6 +126,32 @@ def _capped(site: CompressedMatMul, group_size: int) -> int:
     return min(group_size, site.weight_group_size or site.k, site.zero_point_group_size or site.k)
 
 
+def has_static_batches(site: CompressedMatMul) -> bool:
+    """Whether static activations meet a matrix of compressed weights for each batch, in weights of rank 3."""
+    weights = site.graph.shape(*site.graph.inputs[site.index][site.weights_input]) or ()
+    return site.activation_static and len(weights) == 3 and weights[0] != 1
+
+
+def compiles_only_quantized(site: CompressedMatMul) -> bool:
+    """Whether the plugin throws where its own quantization is switched off."""
+    return _not_compiled(site, 0) is not None
+
+
+def _not_compiled(site: CompressedMatMul, group_size: int) -> str | None:
+    """Such a product compiles where it is quantized, or runs as a Gemm on weights in floating point (measured)."""
+    if not has_static_batches(site) or any(rule(site, group_size) for rule in _IN_FLOATING_POINT):
+        return None
+    if site.precise and "Reshape" not in site.chain:
+        return None
+    reason = next((why for rule in _KEEPING_COMPRESSED if (why := rule(site, group_size))), None)
+    return reason and f"{reason}, and unquantized products of static shapes and weights of rank 3 do not compile"
+
+
+_IN_FLOATING_POINT = (
+    _codebook, _weight_type, _weights_input, _chain, _constant_types, _batched, folded_factor_on_gpu, static_on_gpu
+)  # fmt: skip
+_KEEPING_COMPRESSED = (_zero_point, _rank, _precise, _k_alignment, _group_too_small, _group_ragged)
+
 GPU_XMX = Target(
     name="gpu-xmx",
     title="Intel GPU with XMX",
@@ -132,6 +159,7 @@ GPU_XMX = Target(
     default_threshold=64,
     compute="f16",
     refusals=(
+        Refusal(NOT_COMPILED, "measured: 'Incompatible MatMul matrix dimension', or batch dimension", _not_compiled),
         Refusal(
             "static", "measured: the FullyConnected reads the integers of the model's own quantization", static_on_gpu
         ),
