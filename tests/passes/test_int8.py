@@ -104,7 +104,8 @@ def test_the_cpu_has_a_floor_of_its_own(size: float, hint: str) -> None:
     model, inputs = linear_model("w_i8_sym_ch"), {"x": activations(1, 20, K) * np.float32(size)}
     lowered = compiled(int8(model, target="cpu"), INFERENCE_PRECISION_HINT=hint)
     (expected,) = outputs(transformed(model, lowering="emulate", target="cpu", group_size=PER_TOKEN), inputs)
-    np.testing.assert_allclose(*outputs(lowered, inputs), expected, rtol=0, atol=0.1 * size)
+    (found,) = outputs(lowered, inputs)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.1 * size)
 
 
 def test_the_floor_of_the_cpu_is_none_that_half_precision_lacks() -> None:
