@@ -30,12 +30,13 @@ class Core:
     q: list[int] = field(default_factory=list)
     k: list[int] = field(default_factory=list)
     v: list[int] = field(default_factory=list)
+    gate: list[int] = field(default_factory=list)
     out: list[int] = field(default_factory=list)
 
     @property
     def linears(self) -> list[int]:
         """All of them."""
-        return [*self.q, *self.k, *self.v, *self.out]
+        return [*self.q, *self.k, *self.v, *self.gate, *self.out]
 
 
 @dataclass(frozen=True)

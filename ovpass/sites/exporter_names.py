@@ -1,13 +1,15 @@
 """What the module paths that PyTorch's exporter leaves in names (`__module.layers.0.mlp.fc1/aten::linear/MatMul`) add.
 
-Structure comes first. A path counts where structure has no kind for a layer; and where attention places a module in a
-block, the layers without attention of that module are in the same one.
+Structure comes first. A path counts where structure has no kind for a layer. Where attention places a module in a
+block, all layers of that module are in the same one; a projection into or out of one of several stacks of blocks is in
+the first or last of them, and what else is beside such modules is in none.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ovpass.ir.graph import Graph
 
@@ -41,6 +43,14 @@ _KINDS = tuple(
 )
 
 
+@dataclass
+class _Stack:
+    """The first of the layers in blocks that a module holds, and these blocks."""
+
+    start: int
+    blocks: set[int] = field(default_factory=set)
+
+
 class ModulePaths:
     """The module paths of the linear layers of a graph; layers with other names have none."""
 
@@ -55,28 +65,32 @@ class ModulePaths:
     def layers(self, layers: Mapping[int, int], attention: set[int]) -> dict[int, int]:
         """The blocks of all layers, given those by structure and which layers belong to an attention."""
         blocks: dict[str, set[int]] = {}
-        for index in attention & self._paths.keys() & layers.keys():
+        for index in sorted(attention & self._paths.keys() & layers.keys()):
             blocks.setdefault(_module(self._paths[index]), set()).add(layers[index])
         known = {module: next(iter(found)) for module, found in blocks.items() if module and len(found) == 1}
-        if not known:
-            return dict(layers)
+        stacks = self._stacks(known)
         changed = dict(layers)
         for index, path in self._paths.items():
-            module = _module(path)
+            module, stack = _module(path), stacks.get(path.rpartition(".")[0])
             if module in known:
                 changed[index] = known[module]
-            elif not module and layers.get(index) in known.values():
-                del changed[index]  # heads, poolers and embeddings of time are beside the blocks
-            elif index in layers:
-                self._enclose(index, path, known, changed)
+            elif module or index not in layers:
+                continue
+            elif stack is not None and len(stack.blocks) < len(known):
+                changed[index] = min(stack.blocks) if index < stack.start else max(stack.blocks)
+            elif layers[index] in known.values():
+                del changed[index]  # heads, poolers and embeddings of time
         return changed
 
-    def _enclose(self, index: int, path: str, known: Mapping[str, int], changed: dict[int, int]) -> None:
-        """A projection into or out of a stack of blocks belongs to the first or the last of them."""
-        around = path.rpartition(".")[0] + "."
-        inside = [block for module, block in known.items() if module.startswith(around)]
-        if inside:
-            changed[index] = min(max(changed[index], min(inside)), max(inside))
+    def _stacks(self, known: Mapping[str, int]) -> dict[str, _Stack]:
+        """What the modules around blocks hold, by their paths."""
+        stacks: dict[str, _Stack] = {}
+        for index in sorted(self._paths):
+            around = module = _module(self._paths[index])
+            while module in known and "." in around:
+                around = around.rpartition(".")[0]
+                stacks.setdefault(around, _Stack(index)).blocks.add(known[module])
+        return stacks
 
 
 def _kind(path: str) -> str | None:

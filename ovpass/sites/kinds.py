@@ -109,6 +109,7 @@ class _Classifier:
         core = Core(nodes)
         core.q, core.k, core.v = (self._linears_above(source) for source in (q, k, v))
         core.out = self._linears_below(nodes[-1])
+        core.gate = self._gates(core)
         return core
 
     def _linears_below(self, end: int) -> list[int]:
@@ -141,7 +142,7 @@ class _Classifier:
                 self._claim(index, ATTN_QKV if shared else kind)
         for index in core.out:
             self._claim(index, ATTN_OUT)
-        for index in self._gates(core):
+        for index in core.gate:
             self._claim(index, ATTN_GATE)
 
     def _gates(self, core: Core) -> list[int]:

@@ -10,10 +10,16 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
+import openvino as ov
 import pytest
+from openvino import opset13 as op
 
 from ovpass.ir.text_graph import IrGraph
-from ovpass.sites import CompressedMatMul, find_sites
+from ovpass.sites import CompressedMatMul, find_compressed_matmuls, find_sites
+from tests.builders import activation, finish
+from tests.builders.layers import Value
+from tests.sites.test_kinds import FMT, WIDTH, Roles, attention, gelu_mlp, linear, norm, roles
 
 GRAPHS = Path(__file__).parent / "graphs"
 KINDS = {
@@ -56,3 +62,78 @@ def test_layers(name: str) -> None:
         block = re.search(r"(?:layers?|block)\.(\d+)\.", module)
         tower = 2 if module.startswith("text_model.") else 0
         assert site.layer == (int(block[1]) + tower if block else None), module
+
+
+def exported(y: Value, *inputs: ov.op.Parameter) -> Roles:
+    """The roles of a model whose layers are named as PyTorch's exporter would, by what the path of each begins with."""
+    model = finish([y], list(inputs), ["y"])
+    for site in find_compressed_matmuls(model):
+        site.matmul.set_friendly_name(f"__module.{site.name}/aten::linear/MatMul")
+    return {name.removeprefix("__module.").partition("/")[0]: role for name, role in roles(model).items()}
+
+
+def attended(y: Value, path: str) -> Value:
+    inner = norm(y)
+    return op.add(y, attention(inner, inner, path))
+
+
+def hidden(value: Value, path: str, first: str, last: str) -> Value:
+    """Two layers with something between them of which no kind can be told."""
+    return linear(op.cum_sum(linear(value, f"{path}.{first}", 2 * WIDTH), np.int64(1)), f"{path}.{last}", k=2 * WIDTH)
+
+
+def test_a_feed_forward_part_in_front_of_attention_is_in_its_block() -> None:
+    """As in Conformer."""
+    x = activation(FMT, WIDTH)
+    y: Value = x
+    for block in range(3):
+        y = op.add(y, gelu_mlp(norm(y), f"layers.{block}.ffn1"))
+        y = attended(y, f"layers.{block}.self_attn")
+        y = op.add(y, gelu_mlp(norm(y), f"layers.{block}.ffn2"))
+    found = exported(y, x)
+    assert {path: layer for path, (_, layer) in found.items()} == {path: int(path.split(".")[1]) for path in found}
+
+
+def test_what_is_beside_the_numbered_modules_is_in_no_block() -> None:
+    """An embedding of the time that is added to the stream, as in Sana."""
+    x = activation(FMT, WIDTH)
+    y: Value = op.add(x, gelu_mlp(x, "time_embed"))
+    y = attended(y, "blocks.0.attn")
+    found = exported(op.add(y, gelu_mlp(norm(y), "blocks.0.ff")), x)
+    assert {path for path, (_, layer) in found.items() if layer is None} == {"time_embed.up", "time_embed.down"}
+    assert found["blocks.0.ff.down"] == ("mlp.down", 0)
+
+
+def test_projections_around_a_stack_of_blocks_are_in_the_first_and_the_last() -> None:
+    """As in the UNet of Stable Diffusion XL."""
+    x = activation(FMT, WIDTH)
+    y: Value = x
+    for stack in range(2):
+        inner: Value = linear(norm(y), f"attentions.{stack}.proj_in")
+        for block in range(2):
+            inner = attended(inner, f"attentions.{stack}.transformer_blocks.{block}.attn1")
+        y = op.add(y, linear(inner, f"attentions.{stack}.proj_out"))
+    found = exported(y, x)
+    for stack in range(2):
+        assert found[f"attentions.{stack}.proj_in"][1] == 2 * stack
+        assert found[f"attentions.{stack}.proj_out"][1] == 2 * stack + 1
+
+
+def test_paths_say_kinds_where_structure_does_not() -> None:
+    x = activation(FMT, WIDTH)
+    y: Value = attended(x, "layers.0.self_attn")
+    y = op.add(y, hidden(y, "layers.0.block_sparse_moe", "input_linear", "output_linear"))
+    y = op.add(y, hidden(y, "layers.0.mlp", "fc1", "fc2"))
+    found = exported(linear(y, "classifier"), x)
+    assert found["layers.0.block_sparse_moe.input_linear"] == ("mlp.gate_up", 0)
+    assert found["layers.0.block_sparse_moe.output_linear"] == ("mlp.down", 0)
+    assert found["layers.0.mlp.fc1"] == ("mlp.up", 0)
+    assert found["layers.0.mlp.fc2"] == ("mlp.down", 0)
+    assert found["classifier"] == ("other", None)
+
+
+def test_structure_is_believed_before_paths() -> None:
+    x = activation(FMT, WIDTH)
+    y = op.add(x, gelu_mlp(norm(x), "layers.0.self_attn.q_proj"))
+    kinds = {path: kind for path, (kind, _) in exported(y, x).items()}
+    assert set(kinds.values()) == {"mlp.up", "mlp.down"}
