@@ -148,7 +148,7 @@ class _Classifier:
     def _gates(self, core: Core) -> list[int]:
         """Linear layers whose Sigmoid multiplies the result of the attention."""
         sources = [source for index in core.out if (source := self._data_source(index)) is not None]
-        reached = self._graph.upstream(sources, lambda i: self._graph.types[i] in _GATING)
+        reached = list(self._graph.upstream(sources, lambda i: self._graph.types[i] in _GATING))
         gated = core.nodes[-1] in reached and any(self._graph.types[i] == "Sigmoid" for i in reached)
         return sorted(self._linear.intersection(reached)) if gated else []
 
