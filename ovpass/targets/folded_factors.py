@@ -12,7 +12,6 @@ import math
 import re
 from collections.abc import Sequence
 
-from ovpass.errors import ModelError
 from ovpass.ir.graph import Graph, Shape
 from ovpass.sites import CompressedMatMul
 from ovpass.sites.constant_arithmetic import FACTORS, ConstantOp, constant_arithmetic
@@ -21,6 +20,7 @@ SOURCE = "matmul_multiply_fusion.cpp"
 _REASON = "a constant multiplies or divides the product; the plugin folds it into the weights and decompresses them"
 _RESHAPED = re.compile(r"Multiply>Reshape(>Convert)?$")
 _HALVES = ("f16", "bf16")
+_READABLE = ("f16", "f32", "f64")
 
 
 def folded_factor(site: CompressedMatMul, _: int) -> str | None:
@@ -89,10 +89,8 @@ def _number(graph: Graph, index: int) -> float | None:
     """The value of a Constant that is the same throughout; None where there is more than one, or it is computed."""
     while graph.types[index] == "Convert":
         index = graph.inputs[index][0][0]
-    if graph.types[index] != "Constant" or not math.prod(graph.shape(index) or ()):
+    readable = graph.types[index] == "Constant" and graph.element_type(index) in _READABLE
+    if not readable or not math.prod(graph.shape(index) or ()):
         return None
-    try:
-        values = graph.values(index)
-    except (ModelError, TypeError):  # a type that NumPy does not have
-        return None
+    values = graph.values(index)
     return float(values.flat[0]) if (values == values.flat[0]).all() else None

@@ -58,7 +58,8 @@ def found_on_cpu(
     active = {name for name in plain if not np.array_equal(actual[name], plain[name], equal_nan=True)}
     found: dict[str, int | None] = {name: OTHERWISE if name in active else None for name in plain}
     asked = as_group_size(properties.get(GROUP_SIZE, ""))
-    untold = active.symmetric_difference(found) & _indifferent(sites, exact, inputs, plain)
+    inactive = found.keys() - active
+    untold = inactive & _indifferent(sites, exact, inputs, plain) if inactive else set()
     for groups in (likely, *(dict.fromkeys(found, group) for group in (asked, *_GROUPS))):
         tried = {name: group for name, group in groups.items() if group and found.get(name) == OTHERWISE}
         if not tried:
