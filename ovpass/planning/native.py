@@ -13,6 +13,7 @@ from ovpass.planning.resolve import Wanted, by_activation, resolve, split_note
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import TARGETS, Target, Verdict
+from ovpass.targets.base import NOT_COMPILED
 from ovpass.targets.group_sizes import PER_TOKEN, format_group_size
 from ovpass.targets.names import get_target
 from ovpass.targets.runtime_options import ASYMMETRIC, OPTIONS, THRESHOLD
@@ -143,7 +144,7 @@ def _decide(
     verdict = verdict_in(target, site, model_group, options)
     if item.exempt:
         reason, method = f"exempt by {item.because}", None
-        if verdict.eligible:
+        if verdict.eligible or verdict.throws:
             method = exemption_method(item, group, target, settings.exempt_with)
             reason += f": {method}"
         else:
@@ -157,7 +158,8 @@ def _decide(
         return _capped(item, group, asked, model_group, target)
     for judged in (alone, verdict):
         if not judged.eligible:
-            raise SettingsError(f"{item.because}: {site.name} cannot be quantized: {judged.reason}")
+            instead = "; exempt it" if judged.rule == NOT_COMPILED else ""
+            raise SettingsError(f"{item.because}: {site.name} cannot be quantized: {judged.reason}{instead}")
     return _granted(item, asked, verdict)
 
 

@@ -98,6 +98,21 @@ def test_tokens_near_zero_are_divided_by_the_floor() -> None:
     assert relative(outputs(int8(model), {"x": x}), outputs(model, {"x": codes}, 0)) < 1e-3
 
 
+@pytest.mark.parametrize("hint", ["f32", "bf16"])
+@pytest.mark.parametrize("size", [1e-5, 1e-12, 0])
+def test_the_cpu_has_a_floor_of_its_own(size: float, hint: str) -> None:
+    model, inputs = linear_model("w_i8_sym_ch"), {"x": activations(1, 20, K) * np.float32(size)}
+    lowered = compiled(int8(model, target="cpu"), INFERENCE_PRECISION_HINT=hint)
+    (expected,) = outputs(transformed(model, lowering="emulate", target="cpu", group_size=PER_TOKEN), inputs)
+    (found,) = outputs(lowered, inputs)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.1 * size)
+
+
+def test_the_floor_of_the_cpu_is_none_that_half_precision_lacks() -> None:
+    model = int8(linear_model("p_i4_g128_no_outconv_f16"), target="cpu", requantize=True)
+    assert np.isfinite(outputs(model, {"x": np.zeros((1, 9, K), np.float16)})).all()
+
+
 @pytest.mark.parametrize("static", [None, 20])
 @pytest.mark.parametrize("bias", [False, True])
 def test_agrees_in_other_shapes(static: int | None, bias: bool) -> None:
