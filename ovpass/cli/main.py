@@ -1,4 +1,4 @@
-"""The command line: each command is a module of its own, imported when it is called."""
+"""The command line's entry point. Each command is a module that is imported when it runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any, NoReturn
 import click
 
 from ovpass.cli import COMMANDS
+from ovpass.cli.renamed import renamed_names_noted
 from ovpass.cli.run_header import remember_arguments
 from ovpass.cli.signals import ending_in_order
+from ovpass.cli.streams import leave_closed_pipe, prepare_streams
 from ovpass.errors import CheckFailedError, OvpassError
 from ovpass.support.choices import near_choice
 from ovpass.version import __version__
@@ -21,7 +23,7 @@ _INTERRUPTED = 130
 
 
 class _LazyGroup(click.Group):
-    """Knows its commands by name and one line each; help needs no more."""
+    """Lists commands by name and one line, and imports a command when it runs."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         remember_arguments(ctx, args)
@@ -50,7 +52,12 @@ class _LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with renamed_names_noted():
+                found = super().invoke(ctx)
+            sys.stdout.flush()
+            return found
+        except BrokenPipeError:
+            leave_closed_pipe()
         except KeyboardInterrupt as interruption:  # click would exit with 1, which is a failed check
             _leave(_INTERRUPTED, "Interrupted", str(interruption) or "outputs are there whole or not at all")
 
@@ -58,14 +65,15 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ovpass")
 def cli() -> None:
-    """Dynamic quantization of activations for OpenVINO models: find, plan, rewrite.
+    """Find, plan, rewrite and verify dynamic quantization of activations in OpenVINO models.
 
-    MODEL is an .xml file or a model folder of OpenVINO GenAI or optimum-intel.
+    MODEL is an .xml file, or a model folder of OpenVINO GenAI or optimum-intel.
     """
 
 
 def main() -> None:
-    """Run the command line; exit 1 for a failed check, 2 for anything refused, 130 where it was interrupted."""
+    """Run the command line. Exit codes: 1 for a failed check, 2 for an error, 130 for an interruption."""
+    prepare_streams()
     try:
         with ending_in_order():
             cli(prog_name="ovpass")

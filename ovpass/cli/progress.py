@@ -1,4 +1,4 @@
-"""Progress on a terminal: a bar with what is left where steps are counted, else a spinner."""
+"""Progress on a terminal: a bar for counted steps, otherwise a spinner."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from rich.progress import (
 )
 from rich.table import Column
 from rich.text import Text
+
+from ovpass.cli.streams import in_one_line
 
 _LEAST, _BESIDE = 12, 44
 """The least characters for a step in words, and what a bar and its numbers take."""
@@ -51,7 +53,7 @@ class StepBar:
     def show(self, step: str) -> None:
         """Go on to this step."""
         done, total = _count_in(step)
-        step = _shortened(step, self._room)
+        step = _shortened(in_one_line(step), self._room)
         if total == self._total and total is not None and done >= self._done:
             self.progress.update(self._task, completed=done, description=step)
         else:

@@ -1,4 +1,4 @@
-"""Whether groups of weights and the groups of activations asked for go together, and which would."""
+"""Check that weight group size and activation group size fit together."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from ovpass.errors import SettingsError
 from ovpass.planning.resolve import check_rules, resolve
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
-from ovpass.targets import Target, get_target
+from ovpass.targets import Target
 from ovpass.targets.fitting import GROUPS
 from ovpass.targets.group_sizes import format_group_size
+from ovpass.targets.names import get_target
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def refuse_idle(sites: Sequence[CompressedMatMul], settings: Settings) -> None:
     """Make sure that native settings quantize some of the sites, and that every rule picks one.
 
     Raises:
-        SettingsError: where they do not, with group sizes that do.
+        SettingsError: if they do not, with group sizes that do.
     """
     check_rules(sites, settings)
     if settings.lowering != "native":

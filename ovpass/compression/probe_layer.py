@@ -1,4 +1,4 @@
-"""One small layer in the format asked for, to know what devices do with it before a large model is compressed."""
+"""A one-layer model in the requested format, to check in advance what devices do with it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ovpass.formats.base import ChainForm, Encoding
 from ovpass.planning.int8 import weights_obstacle
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
-from ovpass.targets import get_target
 from ovpass.targets.fitting import GROUPS
+from ovpass.targets.names import get_target
 
 _FEATURES = 32
 
@@ -25,7 +25,7 @@ def refuse_useless(recipe: Recipe, settings: Settings) -> None:
     """Make sure that the settings have some use for weights of the recipe's mode.
 
     Raises:
-        SettingsError: where the lowering quantizes activations for no such weights on the target, naming modes for
+        SettingsError: if the lowering quantizes activations for no such weights on the target, naming modes for
             which it does.
     """
     if obstacle := _obstacle(recipe, settings):
@@ -44,7 +44,7 @@ def _obstacle(recipe: Recipe, settings: Settings) -> str | None:
         return None if any(verdict.eligible for verdict in verdicts) else verdicts[0].reason
     # Rules can leave such layers out and take the others; how, is seen when all of them are planned.
     if settings.lowering == "int8" and not settings.requantize and not settings.rules:
-        return weights_obstacle(specimen(recipe), settings.target)
+        return weights_obstacle(specimen(recipe), get_target(settings.target))
     return None
 
 

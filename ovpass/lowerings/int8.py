@@ -1,4 +1,4 @@
-"""The int8 lowering: an explicit subgraph that plugins turn into an int8 MatMul."""
+"""The int8 lowering: an explicit subgraph that plugins fuse into an int8 MatMul."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ovpass.planning.native import ModelOptions
 from ovpass.planning.plan import QUANTIZE, Plan
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
+from ovpass.targets.names import get_target
 
 
 def _plan(sites: Sequence[CompressedMatMul], settings: Settings, _: ModelOptions) -> Plan:
@@ -23,7 +24,7 @@ def _passes(plan: Plan) -> list[Pass]:
 
     quantized = plan.chosen(QUANTIZE)
     requantized = tuple(d.name for d in quantized if d.method == REQUANTIZE)
-    int8 = Int8(tuple(d.name for d in quantized), for_cpu=plan.settings.target == "cpu")
+    int8 = Int8(tuple(d.name for d in quantized), scales_apart=get_target(plan.settings.target).scales_apart)
     return [*([Requantize(requantized)] if requantized else []), int8]
 
 

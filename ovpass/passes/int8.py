@@ -1,13 +1,13 @@
-"""The int8 lowering: quantize an activation per token in public ops that plugins fuse into an int8 MatMul.
+"""Insert per-token quantization that plugins fuse into an int8 MatMul.
 
     m  = max(0.003, max|x| along K)
     xq = FakeQuantize(x / m, -1 .. 1, 255 levels)
     y  = MatMul(xq, weights) * m
 
-OpenVINO's low-precision transformations turn this into an i8 x i8 FullyConnected on CPU and GPU: they take the step
-of 1/127 out of the FakeQuantize and into the product's own scales, so that no node of the graph multiplies by it. The
-floor is the GPU kernel's own; a smaller one would overflow 1 / m in half precision. docs/int8.md compares this form
-with the others that were measured.
+OpenVINO's low-precision transformations turn this into an i8 x i8 FullyConnected on CPU and GPU. They move the step of
+1/127 from the FakeQuantize to the scales of the product, so that no node of the graph multiplies by it. The floor of
+0.003 is the GPU kernel's; a smaller one overflows 1 / m in half precision. docs/experiments/int8-forms.md compares this
+form with other forms.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _FLOOR = 0.003
 class Int8:
     """Give each of `sites` an int8 activation; sites that read one activation share its quantization.
 
-    `for_cpu` keeps the scales of the last products off the way to the model's outputs, where the CPU plugin computes
-    in f32 whatever it reaches.
+    `scales_apart` keeps the scales of the last products off the way to the model's outputs, where the CPU plugin
+    computes in f32 whatever it reaches.
     """
 
     sites: tuple[str, ...]
-    for_cpu: bool = False
+    scales_apart: bool = False
     name: ClassVar[str] = "int8"
 
     def run(self, model: ov.Model) -> Mapping[str, int]:
@@ -47,7 +47,7 @@ class Int8:
             shared[site.group_id].append(site)
         for sites in shared.values():
             codes, scale = _quantize(sites[0])
-            if self.for_cpu and any(_is_last(site) for site in sites):
+            if self.scales_apart and any(_is_last(site) for site in sites):
                 scale = _apart(sites[0], scale)
             for site in sites:
                 feed(site, codes.output(0))

@@ -1,4 +1,4 @@
-"""Plan the emulate lowering: quantize and dequantize in the graph, exact arithmetic on any device."""
+"""Plan the emulate lowering."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Decision, Plan, decide
 from ovpass.planning.resolve import Wanted, resolve
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
-from ovpass.targets import Target, get_target
+from ovpass.targets import Target
 from ovpass.targets.group_sizes import group_fits
+from ovpass.targets.names import get_target
 
 
 def plan_emulate(sites: Sequence[CompressedMatMul], settings: Settings) -> Plan:
     """A Plan that carries any group size, threshold, axis and symmetry, for each site its own.
 
     Raises:
-        SettingsError: where a group size does not divide the axis, naming the site.
+        SettingsError: if a group size does not divide the axis, naming the site.
     """
     target = get_target(settings.target)
     decisions = [_decide(item, settings, target) for item in resolve(sites, settings)]
@@ -45,7 +46,7 @@ def _decide(item: Wanted, settings: Settings, target: Target) -> Decision:
         group = group if rule.group_size is None else rule.group_size
         threshold = threshold if rule.threshold is None else rule.threshold
     _check_axis(item, axis)
-    if not group_fits(group, site.axis_length(axis), target.name):
+    if not group_fits(group, site.axis_length(axis), short_last_group=target.short_last_group):
         raise SettingsError(f"{item.because}: {_misfit(site, group, axis)}")
     return decide(
         site,

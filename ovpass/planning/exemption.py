@@ -1,4 +1,4 @@
-"""How a site is kept out of the plugin's own quantization: the least invasive way that site and target allow."""
+"""Choose how to exempt a site: the least invasive method that site and target allow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def exemption_method(item: Wanted, group: Sequence[Wanted], target: Target, aske
     """The method for one exempt site; `group` are all sites that read its activation.
 
     Raises:
-        SettingsError: where the method asked for does not work for this site and target, saying why.
+        SettingsError: if the method asked for does not work for this site and target, saying why.
     """
     obstacles = {method: _obstacle(method, item.site, group, target) for method in target.exemptions}
     if asked == "auto":
@@ -40,7 +40,7 @@ def _obstacle(method: str, site: CompressedMatMul, group: Sequence[Wanted], targ
     if method == RANK_4 and site.activation_rank not in (2, 3):
         return f"the activation's rank is {site.activation_rank or 'dynamic'}, not 2 or 3"
     if method == F16_ZERO_POINT:
-        return zero_point_obstacle(site) or (None if target.name == "cpu" else _fusion_obstacle(site, group))
+        return zero_point_obstacle(site) or (_fusion_obstacle(site, group) if target.fuses else None)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Leave out what is not expected to be faster (`only_if_faster`), by the times that were measured on a device."""
+"""Leave out sites that are not expected to be faster (`only_if_faster`), by measured times."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ovpass.errors import SettingsError
 from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Decision, Plan
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
+from ovpass.targets import TARGETS
 from ovpass.targets.costs import (
     Calibration,
     Chosen,
@@ -20,6 +21,7 @@ from ovpass.targets.costs import (
     site_work,
 )
 from ovpass.targets.costs.calibration import INT8
+from ovpass.targets.names import get_target
 
 _OWN_ON = "what is left out runs as by default, which on a CPU can be the plugin's own quantization"
 _OWN_OFF = (
@@ -45,28 +47,31 @@ class Timed:
         return self.quantized < self.default
 
 
-def check_calibrated(settings: Settings, not_timed: str | None) -> None:
-    """Make sure that times can be expected for what is planned; `not_timed` is why the lowering has none.
+def costs_for(settings: Settings, not_timed: str | None) -> Chosen:
+    """The times to expect of what is planned; `not_timed` is why the lowering has none.
 
     Raises:
-        SettingsError: where they cannot, and what can be done.
+        SettingsError: if they cannot, and what can be done.
     """
-    if settings.target != "cpu":
+    costs = get_target(settings.target).costs
+    if costs is None:
+        timed = ", ".join(target.name for target in TARGETS.values() if target.costs is not None)
         raise SettingsError(
-            f"only_if_faster: there is no calibration for target {settings.target}, only for cpu; "
+            f"only_if_faster: there is no calibration for target {settings.target}, only for {timed}; "
             "scripts/calibrate_costs.py makes those of CPUs. Measure with 'ovpass bench' and exempt sites by rules"
         )
     if not_timed is not None:
         raise SettingsError(f"only_if_faster: {not_timed}")
+    return costs()
 
 
 def keep_faster(sites: Sequence[CompressedMatMul], plan: Plan, chosen: Chosen, own_group_size: int) -> Plan:
-    """An int8 plan without what is not expected to be faster at `plan.settings.at_tokens` tokens.
+    """Skip the sites of an int8 plan that are not expected to be faster at `plan.settings.at_tokens` tokens.
 
-    That is decided for each activation and the sites that read it, which share the quantization of it. What is left
-    out runs as by default, which on a CPU without AMX was the plugin's own quantization, in bf16 too and in groups of
-    `own_group_size`: to switch that off made it slower (docs/int8.md). It stays off where rules exempt sites from all
-    quantization.
+    The decision is for an activation and all sites that read it, because they share its quantization. Skipped sites run
+    as by default. On a CPU without AMX the default is the plugin's own quantization in groups of `own_group_size`, also
+    in bf16, and disabling it makes them slower (docs/experiments/int8-costs.md). If rules exempt sites from all
+    quantization, it stays disabled.
     """
     by_name, tokens = {site.name: site for site in sites}, plan.settings.at_tokens
     groups: dict[str, list[CompressedMatMul]] = defaultdict(list)

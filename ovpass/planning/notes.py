@@ -1,4 +1,4 @@
-"""What to know about a plan for the plugin's own quantization."""
+"""Notes of a native plan."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ovpass.planning.plan import QUANTIZE, SKIP, Decision
 from ovpass.sites import CompressedMatMul
 from ovpass.support.formatting import counted
-from ovpass.targets import GPU_XMX, Target
+from ovpass.targets import Target
 from ovpass.targets.fitting import fitting_group_sizes
 from ovpass.targets.group_sizes import PER_TOKEN, format_group_size
 
@@ -21,7 +21,7 @@ def plan_notes(
 
 def _of_static_shapes(sites: Sequence[CompressedMatMul], target: Target) -> list[str]:
     static = sum(site.activation_static for site in sites)
-    if target is not GPU_XMX or not static:
+    if not target.static_ignores_threshold or not static:
         return []
     have = counted(static, "site has static shapes", "sites have static shapes")
     return [f"{have}: the plugin quantizes {'it' if static == 1 else 'them'} for any number of tokens"]

@@ -1,4 +1,4 @@
-"""Under which settings the runs were made, and what the model has to be run with."""
+"""The settings of the runs, and the properties and variables that the model needs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ovpass.reporting.measurements import BenchRun, SensitivityRun, Subject
 from ovpass.reporting.side import Side
 from ovpass.settings.settings import Rule, Settings, settings_to_dict
 from ovpass.support.formatting import counted, number
-from ovpass.targets import get_target
 from ovpass.targets.group_sizes import format_group_size
+from ovpass.targets.names import get_target
 
 Facts = dict[str, str]
 

@@ -1,4 +1,4 @@
-"""Modules and names of a package, imported on first use: a command does not wait for what it does not need."""
+"""Import modules, and the names of a package, on first use."""
 
 from __future__ import annotations
 

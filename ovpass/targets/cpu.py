@@ -1,7 +1,7 @@
-"""CPUs: quantization inside the FullyConnected kernel, under f32 compute, and under bf16 where there is no AMX.
+"""CPUs: the FullyConnected kernel quantizes, in f32 compute, and in bf16 on CPUs without AMX.
 
-Measured on OpenVINO 2026.4 by comparing outputs with those of group size 0, over 280 MatMuls and up to 13 group sizes;
-the conditions are in openvino/src/plugins/intel_cpu/src/nodes/fullyconnected.cpp and in oneDNN's
+Measured on OpenVINO 2026.4 by comparing outputs with those of group size 0, over 280 MatMuls and up to 13 group sizes.
+The conditions are in openvino/src/plugins/intel_cpu/src/nodes/fullyconnected.cpp and in oneDNN's
 fork, src/cpu/x64/jit_brgemm_inner_product.
 """
 
@@ -9,8 +9,20 @@ from __future__ import annotations
 
 import re
 
+from ovpass.ir.runtime_options import GROUP_SIZE
 from ovpass.sites import CompressedMatMul
+from ovpass.support.cpu_features import has_amx
 from ovpass.targets.base import Refusal, Target
+from ovpass.targets.costs import calibration_of_this_cpu
+from ovpass.targets.runtime_options import (
+    CPU_CACHE_TYPES,
+    KEY_CACHE,
+    KEY_GROUP,
+    KV_CACHE,
+    VALUE_CACHE,
+    VALUE_GROUP,
+    Obedience,
+)
 from ovpass.targets.static import static_on_cpu
 
 _MEASURED = "measured: bit-identical to group size 0 otherwise"
@@ -83,12 +95,44 @@ def _weight_group(site: CompressedMatMul, group_size: int) -> str | None:
     return f"the weights' own group of {own} is not a multiple of group size {group_size}"
 
 
+_PRECISION = "INFERENCE_PRECISION_HINT"
+_CACHE = Obedience("u8", values=CPU_CACHE_TYPES, accuracy="f32")
+_CACHE_GROUP = Obedience("0")
+
+
+def _switched_off(precision: str, accuracy: bool) -> str | None:
+    # ACCURACY alone leaves the precision "dynamic", where the CPU does not quantize either (measured).
+    precision = precision or ("dynamic precision" if accuracy else _default_precision())
+    if precision != "f32" and has_amx():  # without AMX it quantizes in bf16 as well (measured)
+        return f"this CPU would compute in {precision}, where it does not quantize; set {_PRECISION}=f32"
+    return None
+
+
+def _default_precision() -> str:
+    """What the plugin computes in on this machine when it is not told."""
+    import openvino as ov  # noqa: PLC0415 - only this question needs it
+
+    try:
+        return str(ov.Core().get_property("CPU", _PRECISION).to_string())
+    except RuntimeError:
+        return "f32"
+
+
 CPU = Target(
     name="cpu",
     title="CPU",
-    default_group_size=32,
-    default_threshold=0,
+    device="CPU",
     compute="f32",
+    default_threshold=0,
+    options={
+        GROUP_SIZE: Obedience("32", accuracy="0"),
+        KV_CACHE: _CACHE,
+        KEY_CACHE: _CACHE,
+        VALUE_CACHE: _CACHE,
+        KEY_GROUP: _CACHE_GROUP,
+        VALUE_GROUP: _CACHE_GROUP,
+    },
+    switched_off=_switched_off,
     refusals=(
         Refusal("static", _MEASURED, static_on_cpu),
         Refusal("weight-type", _MEASURED, _weight_type),
@@ -103,6 +147,10 @@ CPU = Target(
         Refusal("weight-group", _MEASURED, _weight_group),
     ),
     adjustments=(),
-    per_site_group_size=False,
     exemptions=("f16-zero-point", "f16-weights"),
+    short_last_group=True,
+    strict_ir=True,
+    unsigned_int8=False,
+    scales_apart=True,
+    costs=calibration_of_this_cpu,
 )

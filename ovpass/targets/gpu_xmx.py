@@ -1,6 +1,6 @@
-"""Intel GPUs with XMX (Arc, Core Ultra 200V and later): quantization by an op of its own before the MatMul.
+"""Intel GPUs with XMX (Arc, Core Ultra 200V and later): a DynamicQuantize op before the MatMul.
 
-Measured by compiling every case on OpenVINO 2026.4's GPU plugin for an Arc A770; the code is in
+Measured by compiling every case on OpenVINO 2026.4's GPU plugin for an Arc A770. The code is in
 openvino/src/plugins/intel_gpu/src/plugin: transformations/dynamic_quantize_fully_connected.cpp (groups),
 transformations_pipeline.cpp (precision, K) and transformations/convert_fc_to_compressed.cpp (weights).
 """
@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 
 from ovpass.sites import CompressedMatMul
-from ovpass.targets.base import Adjustment, Refusal, Target
+from ovpass.targets.base import Adjustment, Profile, Refusal, Target
 from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.targets.intel_gpu import gpu_options, kv_cache, simulated, switched_off
+from ovpass.targets.runtime_options import ASYMMETRIC, IGNORED, THRESHOLD, Obedience
 from ovpass.targets.static import static_on_gpu
 
-_WEIGHTS = ("i8", "u8", "i4", "u4", "u2")
+WEIGHTS = ("i8", "u8", "i4", "u4", "u2")
 _ZERO_POINTS = ("u8", "i8", "u4", "i4", "u2")
 _WIDE_SCALES = ("i32", "u32")
 # The shape changes freely before the Convert (folded) and once by a Reshape after the Multiply; the type changes once.
@@ -25,8 +27,8 @@ _CHAIN = re.compile(
 _SMALLEST_GROUP = 32
 _LINEAR_ATTENTION_GROUP = 128
 _LARGEST_BLOCKS = 32
-NO_KERNEL = "no-kernel"
-"""The one refusal that is a crash: the plugin does not fall back, it throws."""
+XE2 = 20
+"""The first architecture of another family."""
 _PIPELINE = "transformations_pipeline.cpp, the callback of DynamicQuantizeFullyConnected"
 _PASS = "dynamic_quantize_fully_connected.cpp"
 _COMPRESSED = "convert_fc_to_compressed.cpp"
@@ -37,7 +39,7 @@ def _format(site: CompressedMatMul, _: int) -> str | None:
 
 
 def _weight_type(site: CompressedMatMul, _: int) -> str | None:
-    if site.weight_type in _WEIGHTS:
+    if site.weight_type in WEIGHTS:
         return None
     return f"{site.weight_type} weights are decompressed to f16 when the model is compiled"
 
@@ -127,9 +129,15 @@ def _capped(site: CompressedMatMul, group_size: int) -> int:
 GPU_XMX = Target(
     name="gpu-xmx",
     title="Intel GPU with XMX",
-    default_group_size=PER_TOKEN,
-    default_threshold=64,
+    device="GPU",
     compute="f16",
+    default_threshold=64,
+    options={
+        **gpu_options(PER_TOKEN, kv_cache("f16", IGNORED)),
+        THRESHOLD: Obedience("64", IGNORED, as_property=False, as_variable=True),
+        ASYMMETRIC: Obedience("0", IGNORED, as_property=False, as_variable=True),
+    },
+    switched_off=switched_off,
     refusals=(
         Refusal(
             "static", "measured: the FullyConnected reads the integers of the model's own quantization", static_on_gpu
@@ -147,12 +155,36 @@ GPU_XMX = Target(
         Refusal("k-multiple-of-32", _PIPELINE, _k_alignment),
         Refusal("group-too-small", _PASS, _group_too_small),
         Refusal("group-ragged", _PASS, _group_ragged),
-        Refusal(NO_KERNEL, "measured: 'Could not find a suitable kernel for dynamicquantize'", _no_kernel),
+        Refusal(
+            "no-kernel",
+            "measured: 'Could not find a suitable kernel for dynamicquantize'",
+            _no_kernel,
+            throws=True,
+        ),
     ),
     adjustments=(
         Adjustment(_PASS, _for_linear_attention, "in models with linear attention per-token means groups of {}"),
         Adjustment(_PASS, _capped, "zero points for every {} weights cap the group"),
     ),
-    per_site_group_size=True,
     exemptions=("rank-4", "precise", "f16-zero-point", "f16-weights"),
+    per_site_group_size=True,
+    fuses=True,
+    static_ignores_threshold=True,
+    owns=lambda architecture, xmx: xmx and architecture < XE2,
+    profiles=(
+        Profile(
+            "arc-a770",
+            "Arc A770 (Alchemist)",
+            simulated("dg2", "56a0", "8x4x16"),
+            driver=(22, 43),
+            aliases=("a770", "alchemist", "dg2"),
+        ),
+        Profile(
+            "arrow-lake-h",
+            "Core Ultra 200H (Arrow Lake-H)",
+            simulated("arl", "7d51", "2x4x16"),
+            driver=(26, 27),
+            aliases=("arl-h", "arlh"),
+        ),
+    ),
 )

@@ -1,4 +1,4 @@
-"""What is in a model, and what a target would make of it."""
+"""Inspect a model: its sites, and what a target does with them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from ovpass.settings.selection import select
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.sites.source_attributes import asked_of, read_asked
-from ovpass.targets import Verdict, get_target
+from ovpass.targets import Verdict
+from ovpass.targets.names import get_target
 from ovpass.transformation.loading import load
 
 

@@ -1,4 +1,4 @@
-"""Reports of devices and intercept logs as plain data for JSON."""
+"""Verification reports and intercept logs as plain data for JSON."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def reports_to_dict(reports: Mapping[str, Report]) -> dict[str, Any]:
         "device": first.device,
         "device_name": first.device_name,
         "simulated": first.simulated,
+        "driver": first.driver,
         "sites": listed(
             lambda report: (
                 {**_site(site), "group_size": None if site.found is None else describe(site.found)}

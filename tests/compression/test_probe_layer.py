@@ -79,7 +79,7 @@ def test_settings_with_some_use_are_left_to_the_plan(recipe: Recipe, settings: S
 
 
 def test_the_way_out_is_one(capsys: pytest.CaptureFixture[str]) -> None:
-    settings = Settings(target="gpu")
+    settings = Settings(target="gpu-no-xmx")
     with pytest.raises(SettingsError) as caught:
         refuse_useless(Recipe("int2_sym", group_size=32), settings)
     named = str(caught.value).partition("; take ")[2].partition(",")[0].split(" or ")

@@ -139,6 +139,7 @@ def test_int8_stays_within_the_error_of_the_quantization_asked_for(name: str, ir
     assert 0 < found < 1.3 * asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUANTIZED)
 def test_native_does_what_its_emulation_does(name: str, ir: Convert) -> None:
     model = read(ir(name))

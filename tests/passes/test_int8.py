@@ -340,6 +340,7 @@ def weights_of(model: ov.Model) -> ov.Output:
     return nodes(model)["linear"].input_value(1)
 
 
+@pytest.mark.slow
 def test_requantized_models_run_and_stay_close() -> None:
     originals = {fmt: linear_model(fmt, k=256) for fmt in REQUANTIZABLE}
     changed = {fmt: int8(model, requantize=True) for fmt, model in originals.items()}

@@ -124,3 +124,36 @@ def test_an_executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     assert found[0] == found[1]
     assert np.isfinite(found[0].together.mean)
+
+
+@pytest.fixture
+def toy_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = toy_module("add-a-target", tmp_path, monkeypatch).TARGET
+    monkeypatch.setitem(TARGETS, target.name, target)
+
+
+@pytest.mark.usefixtures("toy_target")
+@pytest.mark.parametrize("name", ["gpu-toy", "toy-100", "t100"])
+def test_a_target(tmp_path: Path, command: CommandLine, name: str) -> None:
+    groups = [
+        site["group_size"] for site in command.succeed("inspect", LLAMA, "--target", name, "--json").json["sites"]
+    ]
+    assert groups.count(64) == 1
+    assert set(groups) == {64, None}
+    config = tmp_path / "settings.yaml"
+    config.write_text(f"target: {name}\n", encoding="utf-8")
+    for settings in (("--target", name), ("--config", config)):
+        plan = command.succeed("plan", LLAMA, *settings, "--json").json
+        assert plan["counts"] == {"quantize": 1, "exempt": 0, "skip": 14}
+    (explained,) = command.succeed("explain", LLAMA, "--device", name, "--json").json["devices"]
+    assert (explained["target"], explained["quantized"]) == ("gpu-toy", 1)
+    assert "gpu-toy" in [found["target"] for found in command.succeed("explain", LLAMA, "--json").json["devices"]]
+    assert "threshold" in command.refuse("plan", LLAMA, "--target", name, "--threshold", "32")
+    assert "toy-100" in command.refuse("plan", LLAMA, "--target", "toy-10")
+
+
+@pytest.mark.usefixtures("toy_target", "simulated_gpu")
+def test_the_device_of_a_target(command: CommandLine) -> None:
+    report = command("verify", LLAMA, "--simulate", "t100", "--json").json
+    assert report["simulated"] == "toy-100"
+    assert {site["planned"] for site in report["sites"]} == {64, "not quantized"}

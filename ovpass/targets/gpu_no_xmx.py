@@ -1,6 +1,6 @@
-"""Intel GPUs without XMX: quantization inside the OpenCL FullyConnected kernel, on integrated GPUs.
+"""Intel GPUs without XMX: the OpenCL FullyConnected kernel quantizes.
 
-Read from source, not measured (nothing in the runtime model tells): openvino/src/plugins/intel_gpu/src,
+Read from source, not measured, because the runtime model does not show it: openvino/src/plugins/intel_gpu/src,
 kernel_selector/kernels/fully_connected/fully_connected_kernel_bf_tiled.cpp (should_dynamic_quantize,
 get_dynamic_quantize_group_size, is_weight_dyn_quantizable, SetDispatchDataFunc) and
 runtime/execution_config.cpp (the default of 32).
@@ -9,8 +9,10 @@ runtime/execution_config.cpp (the default of 32).
 from __future__ import annotations
 
 from ovpass.sites import CompressedMatMul
-from ovpass.targets.base import Adjustment, Refusal, Target
+from ovpass.targets.base import Adjustment, Profile, Refusal, Target
 from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.targets.intel_gpu import gpu_options, kv_cache, simulated, switched_off
+from ovpass.targets.runtime_options import OBEYED
 
 _KERNEL_GROUPS = (128, 64, 32)
 _WEIGHTS = "is_weight_dyn_quantizable in fully_connected_kernel_bf_tiled.cpp"
@@ -68,12 +70,14 @@ def _scale_group(site: CompressedMatMul) -> int:
     return site.weight_group_size or site.k
 
 
-GPU = Target(
-    name="gpu",
+GPU_NO_XMX = Target(
+    name="gpu-no-xmx",
     title="Intel integrated GPU without XMX",
-    default_group_size=32,
-    default_threshold=240,
+    device="GPU",
     compute="f16",
+    default_threshold=240,
+    options=gpu_options(32, kv_cache("i8", OBEYED)),
+    switched_off=switched_off,
     refusals=(
         Refusal("weight-type", _WEIGHTS, _weight_type),
         Refusal("weights-first", "convert_matmul_to_fc.cpp", _weights_input),
@@ -84,6 +88,24 @@ GPU = Target(
         Refusal("k-multiple-of-group", _CHECKS, _k_alignment),
     ),
     adjustments=(Adjustment(_GROUPS, _kernel_group, "the kernel takes groups of {}, by the weights' own"),),
-    per_site_group_size=False,
     exemptions=("f16-weights",),
+    fuses=True,
+    owns=lambda _, xmx: not xmx,
+    profiles=(
+        Profile(
+            "meteor-lake",
+            "Core Ultra 100 (Meteor Lake)",
+            simulated("mtl", "7d55", "2x4x16"),
+            driver=(26, 27),
+            aliases=("mtl",),
+        ),
+        Profile(
+            "iris-xe",
+            "Iris Xe (Tiger Lake)",
+            simulated("tgllp", "9a49", "1x6x16"),
+            driver=(22, 43),
+            aliases=("tgl", "tiger-lake"),
+        ),
+    ),
+    older_names=("gpu",),
 )
