@@ -15,6 +15,7 @@ from ovpass import api
 from ovpass.errors import SettingsError
 from ovpass.ir.constant_folding import evaluate
 from ovpass.lowerings.planner import make_plan
+from ovpass.passes.requantize import Requantize
 from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets.group_sizes import PER_TOKEN
@@ -334,6 +335,20 @@ def test_requantized_weights_are_close(fmt: str) -> None:
     step = np.abs(before).max(axis, keepdims=True) / 127
     # half a step of 1/127 of the channel's largest weight, and a scale rounded to half precision
     assert (np.abs(after - before) <= 0.5 * step + 2**-10 * np.abs(before) + 1e-9).all()
+
+
+@pytest.mark.parametrize("fmt", [*REQUANTIZABLE, "p_i4_3d_weights_B4_g128"])
+def test_requantized_codes_are_those_of_nncfs_int8_sym(fmt: str) -> None:
+    """round(w / s), s = max|w| / 127, in f32 with the scale not yet in half precision; where all are 0, s is 1."""
+    model = linear_model(fmt, k=256)
+    weights = np.asarray(evaluate(weights_of(model)), np.float32)
+    Requantize(("linear",)).run(model)
+    scale = np.abs(weights).max(-1 if weight_format(fmt).transpose_b else -2, keepdims=True) / np.float32(127)
+    scale = np.where(scale > 0, scale, np.float32(1))
+    multiply = weights_of(model).get_node()
+    stored = multiply.input_value(1).get_node().data
+    assert np.array_equal(multiply.input_value(0).get_node().input_value(0).get_node().data, np.rint(weights / scale))
+    assert np.array_equal(stored, scale.astype(stored.dtype))
 
 
 def weights_of(model: ov.Model) -> ov.Output:
