@@ -13,7 +13,7 @@ import openvino as ov
 from ovpass.verification import Order, Seen, SimulatedGpu
 from ovpass.verification.observation import TRACING
 
-SECONDS_PER_JOB = 30
+SECONDS_PER_JOB = 120
 
 
 @dataclass(frozen=True)

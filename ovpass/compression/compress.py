@@ -26,10 +26,11 @@ from ovpass.sites.files import find_sites_in_file
 from ovpass.support.atomic_output import publish, staging
 from ovpass.support.formatting import counted
 from ovpass.support.progress import Progress
+from ovpass.transformation.carrying import carry_along, check_carried
 from ovpass.transformation.destination import check_destination
 from ovpass.transformation.publishing import publish_single
 from ovpass.transformation.result import Transformed
-from ovpass.transformation.transform import carry_along, transform
+from ovpass.transformation.transform import transform
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -104,6 +105,7 @@ def compress_source(
     recipe, calibration = recipe or Recipe(), calibration or Calibration()
     origin = open_source(source)
     destination = check_destination(origin, Path(output), overwrite)
+    check_carried(origin)
     load_nncf()
     progress("reading")
     jobs = find_jobs(origin, recipe)

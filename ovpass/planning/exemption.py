@@ -46,8 +46,8 @@ def _obstacle(method: str, site: CompressedMatMul, group: Sequence[Wanted], targ
 
 def zero_point_obstacle(site: CompressedMatMul) -> str | None:
     """Why the weights' zero point cannot be rewritten, or None where it can."""
-    if site.weight_type not in _ZERO_POINT_TYPES or site.codebook:
-        return f"{site.weight_type} weights have no unsigned form with a zero point"
+    if site.weight_type not in _ZERO_POINT_TYPES or not site.affine:
+        return f"{site.stored_as} weights have no unsigned form with a zero point"
     if site.symmetric and site.weight_type.startswith("u"):
         return f"{site.weight_type} weights without a zero point cannot be given one"
     if site.weights_shared:

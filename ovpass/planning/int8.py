@@ -67,8 +67,8 @@ def structural_obstacle(site: CompressedMatMul) -> str | None:
 
 def weights_obstacle(site: CompressedMatMul, target: Target) -> str | None:
     """Why these weights do not lower to int8 as they are, or None (both plugins, measured)."""
-    if site.codebook or site.weight_type not in ("i8", "u8"):
-        return f"its weights are {'codebook ' if site.codebook else ''}{site.weight_type}"
+    if not site.affine or site.weight_type not in ("i8", "u8"):
+        return f"its weights are {site.stored_as}"
     if site.weight_type == "u8" and not target.unsigned_int8:
         return "its weights are u8, with which the CPU plugin falls back to a reference kernel in f32"
     if not site.symmetric:

@@ -113,7 +113,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def place(source: Path, destination: Path, *, copy: bool) -> str:
-    """Put a file that is not changed at `destination`: a hard link, or a copy where links are not possible.
+    """Put an unchanged file at `destination`: a hard link, or a copy with its mode if links are not possible.
 
     Returns "linked" or "copied".
     """
@@ -124,5 +124,5 @@ def place(source: Path, destination: Path, *, copy: bool) -> str:
             return "linked"
         except OSError:
             pass  # another file system, or one without links: the copy below says what is wrong, if anything
-    shutil.copyfile(source, destination)
+    shutil.copy(source, destination)
     return "copied"

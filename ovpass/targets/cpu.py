@@ -32,8 +32,8 @@ _CHAIN = re.compile(r"((Reshape|Squeeze|Unsqueeze)>)*Convert(>Subtract)?>Multipl
 
 
 def _weight_type(site: CompressedMatMul, _: int) -> str | None:
-    if site.codebook:
-        return "codebook weights are not quantized for"
+    if not site.affine:
+        return f"{site.format} weights are not quantized for"
     if site.weight_type not in _WEIGHTS:
         return f"{site.weight_type} weights are not quantized for; {', '.join(_WEIGHTS)} are"
     if site.weight_type.startswith("i") and not site.symmetric:

@@ -25,8 +25,8 @@ _CHECKS = "should_dynamic_quantize in fully_connected_kernel_bf_tiled.cpp"
 
 
 def _weight_type(site: CompressedMatMul, _: int) -> str | None:
-    if site.codebook or site.weight_type not in ("i4", "u4", "u8"):
-        return f"the kernel quantizes for i4, u4 and asymmetric u8 weights, not for {site.weight_type}"
+    if not site.affine or site.weight_type not in ("i4", "u4", "u8"):
+        return f"the kernel quantizes for i4, u4 and asymmetric u8 weights, not for {site.stored_as}"
     if site.weight_type == "u8" and site.symmetric:
         return "the kernel quantizes for u8 weights only where they have a zero point"
     return None

@@ -34,8 +34,8 @@ _PASS = "dynamic_quantize_fully_connected.cpp"
 _COMPRESSED = "convert_fc_to_compressed.cpp"
 
 
-def _codebook(site: CompressedMatMul, _: int) -> str | None:
-    return "codebook weights are decompressed to f16 when the model is compiled" if site.codebook else None
+def _format(site: CompressedMatMul, _: int) -> str | None:
+    return None if site.affine else f"{site.format} weights are decompressed to f16 when the model is compiled"
 
 
 def _weight_type(site: CompressedMatMul, _: int) -> str | None:
@@ -142,7 +142,7 @@ GPU_XMX = Target(
         Refusal(
             "static", "measured: the FullyConnected reads the integers of the model's own quantization", static_on_gpu
         ),
-        Refusal("codebook", _COMPRESSED, _codebook),
+        Refusal("weight-format", _COMPRESSED, _format),
         Refusal("weight-type", _COMPRESSED, _weight_type),
         Refusal("weights-first", "convert_matmul_to_fc.cpp", _weights_input),
         Refusal("chain", _COMPRESSED, _chain),

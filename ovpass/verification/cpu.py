@@ -17,8 +17,8 @@ import numpy.typing as npt
 import openvino as ov
 from openvino import opset13 as op
 
+from ovpass.ir.constant_folding import evaluate, settle_shapes
 from ovpass.ir.runtime_options import GROUP_SIZE, as_group_size
-from ovpass.passes.packing import evaluate, settle_shapes
 from ovpass.sites import CompressedMatMul
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.targets.reference_arithmetic import dequantized

@@ -136,6 +136,7 @@ def test_tables_fit_a_pipe(ovpass: CommandLine, pair: Path, command: str, detail
     assert max(map(len, table)) <= 80
 
 
+@pytest.mark.slow
 def test_verbose_lists_every_site(ovpass: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "300")
     names = [site["name"] for site in ovpass.succeed("inspect", LLAMA, "--json").json["sites"]]

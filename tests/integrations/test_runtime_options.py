@@ -205,6 +205,7 @@ def next_logits(**options: str) -> np.ndarray[Any, Any]:
     return np.array(result[0])
 
 
+@pytest.mark.slow
 def test_the_cpu_keeps_its_cache_in_the_type_that_the_ir_names() -> None:
     exact = next_logits(**{KV_CACHE: "f32"})
     errors = {kind: float(np.abs(next_logits(**{KV_CACHE: kind}) - exact).max()) for kind in ("f16", "u8", "u4")}

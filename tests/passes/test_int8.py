@@ -13,8 +13,8 @@ import pytest
 
 from ovpass import api
 from ovpass.errors import SettingsError
+from ovpass.ir.constant_folding import evaluate
 from ovpass.lowerings.planner import make_plan
-from ovpass.passes.packing import evaluate
 from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets.group_sizes import PER_TOKEN
@@ -325,6 +325,7 @@ def weights_of(model: ov.Model) -> ov.Output:
     return nodes(model)["linear"].input_value(1)
 
 
+@pytest.mark.slow
 def test_requantized_models_run_and_stay_close() -> None:
     originals = {fmt: linear_model(fmt, k=256) for fmt in REQUANTIZABLE}
     changed = {fmt: int8(model, requantize=True) for fmt, model in originals.items()}

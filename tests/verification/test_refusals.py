@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 
 import openvino as ov
@@ -18,6 +17,7 @@ from ovpass.verification.refusals import refusal
 from ovpass.verification.simulated_gpu import INSTALL_HELP, RECEIVER, installed_version, is_simulated
 from tests.builders import linear_model, trio_model
 from tests.passes.helpers import transformed
+from tests.support.processes import wait_until
 from tests.verification.command import ENCODER, CommandLine, saved
 
 NEW = (26,)
@@ -99,10 +99,7 @@ def test_the_cpus_own_words(ovpass: CommandLine) -> None:
 
 
 def assert_gone(marker: str) -> None:
-    deadline = time.monotonic() + 10
-    while environments_with(marker) and time.monotonic() < deadline:
-        time.sleep(0.05)  # helpers of the child are not this process's to wait for
-    assert environments_with(marker) == []
+    wait_until(lambda: not environments_with(marker))  # helpers of the child are not this process's to wait for
 
 
 def environments_with(marker: str) -> list[Path]:

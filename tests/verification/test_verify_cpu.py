@@ -198,6 +198,7 @@ def test_int8_in_bodies_is_not_shown(tmp_path: Path) -> None:
     assert report.notes == ("2 sites are in bodies of If or Loop, which the CPU plugin does not show",)
 
 
+@pytest.mark.slow
 def test_emulated_models_are_not_quantized_again(tmp_path: Path) -> None:
     path = saved(transformed(llama_model(), lowering="emulate", group_size=32), tmp_path)
     report = verify(path, ON_CPU)[""]

@@ -14,6 +14,8 @@ from tests.cli.command import CommandLine, contents
 from tests.zoo.expected import ON_GPU, REFUSED, refused
 from tests.zoo.exports import NAMES, ZOO, exports
 
+pytestmark = pytest.mark.slow
+
 EACH = pytest.mark.parametrize("name", NAMES)
 WAYS = {
     "native": ("--group-size", 32, "--exempt", "kind:attn"),
