@@ -153,7 +153,7 @@ def _decide(
     asked = _asked(item, base)
     alone = verdict if verdict.rule == _LIMITED else target.verdict(site, asked)
     if not alone.eligible and not alone.throws and item.rule is None:
-        return decide(site, SKIP, alone.reason)
+        return _left_alone(item, group, asked, alone, verdict, settings)
     if alone.eligible and asked < model_group and verdict.group_size != alone.group_size:
         return _capped(item, group, asked, model_group, target)
     for judged in (alone, verdict):
@@ -161,6 +161,19 @@ def _decide(
             instead = "; exempt it" if judged.rule == NOT_COMPILED else ""
             raise SettingsError(f"{item.because}: {site.name} cannot be quantized: {judged.reason}{instead}")
     return _granted(item, asked, verdict)
+
+
+def _left_alone(
+    item: Wanted, group: Sequence[Wanted], asked: int, alone: Verdict, verdict: Verdict, settings: Settings
+) -> Decision:
+    """A site that is not quantized at its own group size, but perhaps at the model's, which other sites need."""
+    if not verdict.eligible:
+        return decide(item.site, SKIP, alone.reason)
+    if asked == PER_TOKEN:
+        return _granted(item, asked, verdict)
+    method = exemption_method(item, group, get_target(settings.target), settings.exempt_with)
+    reason = f"{alone.reason}; the model's group size would quantize it: {method}"
+    return decide(item.site, EXEMPT, reason, method=method)
 
 
 def _granted(item: Wanted, asked: int, verdict: Verdict) -> Decision:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import openvino as ov
 
+from ovpass.verification.driver import format_version, parse_version
 from ovpass.verification.inputs import InputSpec, input_specs, make_inputs
 from ovpass.verification.kernel_list import quantizing_primitives
 from ovpass.verification.observation import Order, Seen, TokenRun
@@ -82,7 +83,7 @@ class _Bench:
             device_name=name,
             xmx=xmx,
             architecture=str(self._core.get_property(self._device, "GPU_UARCH_VERSION")),
-            driver=driver_version(),
+            driver=format_version(parse_version(driver_version()) or ()),
             in_kernel={} if xmx else self._in_kernel(readers),
         )
 

@@ -99,6 +99,6 @@ _EACH_RULE = {
     "structures": ("trio-mixed", "lora"),
 }
 FEW: Zoos = {
-    zoo: ({case: ZOOS[zoo][0][case] for case in cases}, (32, 64, 128, PER_TOKEN)) for zoo, cases in _EACH_RULE.items()
+    "rules": ({case: ZOOS[zoo][0][case] for zoo, cases in _EACH_RULE.items() for case in cases}, FEW_GROUPS),
 }
 """A case for each rule: for devices that follow the rules of another, of which all cases are compiled."""

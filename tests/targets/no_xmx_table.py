@@ -41,7 +41,8 @@ CASES: dict[str, Build] = {
     "rank-2": partial(linear_model, "w_i4_sym_g128", rank=2),
     "rank-4": partial(linear_model, "w_i4_sym_g128", rank=4),
     "weights-first": partial(linear_model, "w_i4_sym_g128", weights_on_input0=True),
-    "static-1": partial(linear_model, "w_i4_sym_g128", static_tokens=1),
+    "static-256": partial(linear_model, "w_i4_sym_g128", static_tokens=256),
+    "static-257": partial(linear_model, "w_i4_sym_g128", static_tokens=257),
     "trio": lambda: trio_model("w_i4_sym_g128"),
 }
 OF_GROUPS = ("i4-g128", "i4-g64-k576", "u8-channel-zp")

@@ -1,7 +1,7 @@
 """The rules of target gpu-no-xmx, one by one.
 
-They are read from OpenVINO's source, fully_connected_kernel_bf_tiled.cpp above all: quantization happens inside that
-kernel, nothing in a compiled model tells, so nothing here is compared with the plugin.
+They are from OpenVINO's source, fully_connected_kernel_bf_tiled.cpp above all. The plugin's kernels show which sites
+are quantized, not in what groups: test_simulated_devices.py compares these.
 """
 
 from __future__ import annotations
@@ -103,6 +103,12 @@ def test_weights_must_be_the_second_input() -> None:
 @pytest.mark.parametrize(("rank", "eligible"), [(1, False), (2, True), (3, True), (4, False)])
 def test_activations_have_rank_2_or_3(rank: int, eligible: bool) -> None:
     (found,) = find_compressed_matmuls(linear_model("w_u4_asym_g128", rank=rank))
+    assert GPU_NO_XMX.verdict(found, 32).eligible == eligible
+
+
+@pytest.mark.parametrize(("tokens", "eligible"), [(1, False), (256, False), (257, True)])
+def test_static_shapes_need_more_than_256_tokens(tokens: int, eligible: bool) -> None:
+    (found,) = find_compressed_matmuls(linear_model("w_u4_asym_g128", static_tokens=tokens))
     assert GPU_NO_XMX.verdict(found, 32).eligible == eligible
 
 

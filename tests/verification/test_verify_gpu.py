@@ -27,6 +27,7 @@ pytestmark = pytest.mark.usefixtures("simulated_gpu")
 ARC = ("--simulate", "arc-a770")
 ON_ARC = Question(simulate="arc-a770")
 SITES = 12
+SIDE_BY_SIDE = ("arc-a770", "lunar-lake", "iris-xe")
 
 
 def found(report: Report) -> dict[str, int | None]:
@@ -161,6 +162,20 @@ def test_the_device_itself_tells_whose_rules_it_follows(ovpass: CommandLine, mon
     assert {site["planned"] for site in sites} == {"not quantized"}
     asked = ovpass("verify", ENCODER, "--device", "gpu-xmx", "--json")
     assert (asked.code, {site["planned"] for site in asked.json["sites"]}) == (1, {"per-token"})
+
+
+def test_all_devices_side_by_side(ovpass: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that the driver does not know are told; a plan for one of them is followed by that one alone."""
+    monkeypatch.setattr("ovpass.verification.side_by_side.profiles", lambda: {n: get_profile(n) for n in SIDE_BY_SIDE})
+    ran = ovpass("verify", ENCODER, "--simulate", "all", "--json")
+    devices = {entry["simulated"]: entry for entry in ran.json["devices"]}
+    assert list(devices) == list(SIDE_BY_SIDE)
+    assert [len(devices[name]["sites"]) for name in ("arc-a770", "iris-xe")] == [12, 12]
+    assert (ran.code, ran.json["ok"]) == (0, True)
+    lunar_lake = devices["lunar-lake"]
+    assert lunar_lake.get("missing") or lunar_lake["driver"]
+    asked = ovpass("verify", ENCODER, "--simulate", "all", "--property", "DYNAMIC_QUANTIZATION_GROUP_SIZE=64")
+    assert "64: 12" in asked.out
 
 
 @pytest.fixture
