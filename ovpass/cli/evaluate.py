@@ -31,6 +31,11 @@ _INTERVALS = ("", "PPL %", "KL", "median", "Top-1")
 @click.argument("reference", type=MODEL_TEXT)
 @click.argument("candidates", nargs=-1, type=MODEL_TEXT, metavar="CANDIDATE...")
 @evaluation_options
+@click.option(
+    "--chunk-tokens",
+    type=int,
+    help="Feed windows in pieces; 1 is what generation does.  [default: 32 with a compressed KV cache, else whole]",
+)
 @click.option("--inputs", multiple=True, type=PATH, help="An .npz of a model's inputs.")
 @click.option("--device", default="CPU", help="CPU, GPU, or one of several: GPU.1.  [default: CPU]")
 @click.option("--harness", metavar="TASKS", help="Tasks of lm-evaluation-harness too, separated by commas.")
@@ -48,7 +53,7 @@ def command(reference: str, candidates: tuple[str, ...], as_json: bool, quiet: b
     from ovpass.evaluation.evaluate import evaluate  # noqa: PLC0415 - not needed to print help
     from ovpass.evaluation.report import report_to_dict  # noqa: PLC0415
 
-    evaluation = replace(evaluation_from(options), harness=_harness(options))
+    evaluation = replace(evaluation_from(options), harness=_harness(options), chunk_tokens=options["chunk_tokens"])
     with progress(quiet=quiet or as_json) as step:
         report = evaluate(reference, candidates, evaluation, step)
     if as_json:

@@ -14,7 +14,7 @@ from ovpass.evaluation.harness import Harness
 from ovpass.evaluation.language_model import TextEvaluation, TextReport
 from ovpass.evaluation.model_outputs import ArraysReport, evaluate_arrays, load_case
 from ovpass.evaluation.options import ENCODER, LANGUAGE_MODEL, Evaluation, WindowOptions
-from ovpass.evaluation.preparation import sole_model
+from ovpass.evaluation.preparation import check_candidate, sole_model
 from ovpass.evaluation.recording import recordings
 from ovpass.evaluation.tokenizer import load_tokenizer
 from ovpass.evaluation.windows import Window, make_windows
@@ -41,23 +41,34 @@ def evaluate(
     require_device(how.device)
     first = parse_candidate(str(reference), how.profile)
     others = [parse_candidate(str(candidate), how.profile) for candidate in candidates]
-    model = sole_model(first).read()
+    source = sole_model(first)
+    model = source.read()
     if how.harness is not None and (how.inputs or not is_language_model(model)):
         raise SettingsError(f"{first.label}: tasks of the harness are for language models that take token ids")
+    if how.chunk_tokens is not None and (how.inputs or "ReadValue" not in source.document().graph.types):
+        raise SettingsError(f"{first.label}: chunk-tokens is for language models that keep a KV cache as a state")
     if how.inputs:
+        _check(first, others, how, None)
         cases = [load_case(path, model) for path in how.inputs]
         return evaluate_arrays(first, others, cases, device=how.device, progress=progress)
     if not is_language_model(model):
         feed = TokenFeed(model, first.label)
         windows = windows_for(first, how, ENCODER)
         tokens = max(len(window.ids) for window in windows)
+        _check(first, others, how, tokens)
         cases = [feed(window.ids) for window in windows]
         return evaluate_arrays(first, others, cases, tokens=tokens, device=how.device, progress=progress)
     windows = windows_for(first, how, LANGUAGE_MODEL)
+    _check(first, others, how, max(len(window.ids) for window in windows))
     harness = None if how.harness is None else Harness(how.harness, _tokenizer_folder(first, how), how.device, progress)
     with recordings() as folder:
-        report = TextEvaluation(windows, folder, how.device, progress).run(first, others)
+        report = TextEvaluation(windows, folder, how.device, how.chunk_tokens, progress).run(first, others)
     return report if harness is None else replace(report, harness=harness.run(first, others))
+
+
+def _check(reference: Candidate, candidates: Sequence[Candidate], how: Evaluation, tokens: int | None) -> None:
+    for candidate in (*([] if reference.plain else [reference]), *candidates):
+        check_candidate(candidate, how.device, tokens, how.chunk_tokens)
 
 
 def windows_for(candidate: Candidate, evaluation: Evaluation, default: WindowOptions) -> list[Window]:

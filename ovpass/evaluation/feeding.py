@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,18 @@ class TokenFeed:
             inputs[_EMBEDDED] = self._embeddings([ids[None]])[0]
         segments = {name: np.zeros_like(value) for name, value in inputs.items() if "type" in name}
         return {**inputs, **segments}  # one segment, as text has it
+
+    def pieces(self, ids: Ids, tokens: int) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
+        """The inputs for the sequence in pieces of `tokens`, for a model whose state holds the pieces before."""
+        for start in range(0, len(ids), tokens):
+            stop = min(start + tokens, len(ids))
+            inputs = dict(self(ids[start:stop]))
+            for name, value in inputs.items():
+                if "mask" in name:
+                    inputs[name] = np.ones((*value.shape[:-1], stop), value.dtype)
+                elif "position" in name:
+                    inputs[name] = value + value.dtype.type(start)
+            yield inputs
 
 
 def is_language_model(model: ov.Model) -> bool:

@@ -73,8 +73,8 @@ class Harness:
         Raises:
             OvpassError: for a model, setting or task that fails.
         """
-        truth = self._scores(prepare_reference(reference), reference.label)
-        others = tuple(self._scores(prepare(candidate), candidate.label) for candidate in candidates)
+        truth = self._scores(prepare_reference(reference, self._device), reference.label)
+        others = tuple(self._scores(prepare(candidate, self._device), candidate.label) for candidate in candidates)
         return HarnessReport(truth, others)
 
     def _scores(self, prepared: Prepared, name: str) -> Tasks:

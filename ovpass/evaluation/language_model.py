@@ -7,16 +7,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ovpass.errors import ModelError
+import numpy as np
+
+from ovpass.errors import ModelError, SettingsError
 from ovpass.evaluation.candidates import Candidate
 from ovpass.evaluation.comparison import TokenScores, compare_logits
 from ovpass.evaluation.harness import HarnessReport
+from ovpass.evaluation.kv_cache import cache_settings, exact_cache
 from ovpass.evaluation.notes import candidate_notes
-from ovpass.evaluation.preparation import Prepared, prepare, prepare_clean, prepare_reference
+from ovpass.evaluation.preparation import CLEAN, Prepared, prepare, prepare_clean, prepare_reference
 from ovpass.evaluation.recording import Array, Recording
 from ovpass.evaluation.runner import Runner
 from ovpass.evaluation.summary import TextSummary, perplexity, summarize
 from ovpass.evaluation.windows import Window
+from ovpass.planning.plan import QUANTIZE
+from ovpass.support.formatting import counted
 
 Progress = Callable[[str], None]
 
@@ -50,6 +55,22 @@ class TextReport:
     harness: HarnessReport | None = None
 
 
+class _Changes:
+    """Whether predictions differ from those of the candidate's own weights, run clean."""
+
+    def __init__(self, base: Recording | None) -> None:
+        self._base = base
+        self.found = base is None
+        self.first = np.zeros(0, np.float32)
+
+    def look(self, number: int, logits: Array) -> None:
+        """Compare one window's predictions; those of the first are kept."""
+        if number == 0:
+            self.first = logits.copy()
+        if self._base is not None and not self.found:
+            self.found = not np.array_equal(self._base.load(number), logits, equal_nan=True)
+
+
 @dataclass
 class TextEvaluation:
     """Runs models on `windows`; predictions of clean ones are kept in `folder`, by path, for all comparisons."""
@@ -57,6 +78,7 @@ class TextEvaluation:
     windows: Sequence[Window]
     folder: Path
     device: str = "CPU"
+    chunk: int | None = None
     progress: Progress = lambda _: None
 
     def run(self, reference: Candidate, candidates: Sequence[Candidate]) -> TextReport:
@@ -65,7 +87,7 @@ class TextEvaluation:
         Raises:
             OvpassError: for a model, setting or plan that cannot be used.
         """
-        prepared = prepare_reference(reference)
+        prepared = prepare_reference(reference, self.device, self.chunk)
         truth = self._record(prepared, reference.label)
         own: dict[Path, Recording | None] = {reference.path.resolve(): truth} if reference.plain else {}
         judged = [self._judge(candidate, truth, own) for candidate in candidates]
@@ -75,18 +97,21 @@ class TextEvaluation:
     def _judge(self, candidate: Candidate, truth: Recording, own: dict[Path, Recording | None]) -> Judged:
         path = candidate.path.resolve()
         if path not in own:
-            clean = prepare_clean(candidate)
+            clean = prepare_clean(candidate, self.chunk)
             own[path] = None if clean is None else self._record(clean, f"{candidate.path} (clean)")
         base = own[path]
-        prepared, started = prepare(candidate), time.perf_counter()
+        prepared, started = prepare(candidate, self.device, self.chunk), time.perf_counter()
+        changes = _Changes(base)
         total: list[TokenScores] = []
         activations: list[TokenScores] = []
         for number, logits in self._predictions(prepared, candidate.label):
+            changes.look(number, logits)
             total.append(self._scores(truth.load(number), logits, number, candidate.label))
             if base is not None and base is not truth:
                 activations.append(compare_logits(base.load(number), logits, self.windows[number]))
         seconds = time.perf_counter() - started
-        notes = candidate_notes(prepared.plan, max(len(window.ids) for window in self.windows))
+        self._require_change(candidate, prepared, changes)
+        notes = self._notes(prepared, seconds)
         judged = Judged(candidate.label, prepared.how, notes, summarize(total), None, None, seconds)
         if base is None:
             return judged
@@ -94,6 +119,49 @@ class TextEvaluation:
             return replace(judged, activations=judged.total)
         weights = summarize(self._compared(truth, base.load))
         return replace(judged, weights=weights, activations=summarize(activations))
+
+    def _require_change(self, candidate: Candidate, prepared: Prepared, changes: _Changes) -> None:
+        """Refuse a result in which no setting had an effect: a divergence of zero would say that it is free."""
+        asked = {name: value for name, value in prepared.properties.items() if CLEAN.get(name, value) != value}
+        cache = cache_settings(prepared.properties)
+        if not (asked or cache or (prepared.plan and prepared.plan.chosen(QUANTIZE))):
+            return
+        if cache and prepared.chunk != self.chunk:
+            changed = self._cache_changes(prepared, candidate.label, changes.first)
+        else:
+            changed = changes.found
+        longest = max(len(window.ids) for window in self.windows)
+        if not changed and cache and prepared.chunk is not None and prepared.chunk >= longest:
+            raise SettingsError(
+                f"{candidate.label}: windows of {longest} tokens are one piece of {prepared.chunk}, in which the "
+                "KV cache is not read; take longer windows (--window-tokens) or shorter pieces (--chunk-tokens)"
+            )
+        if not changed:
+            what = ", ".join(f"{name}={value}" for name, value in {**asked, **cache}.items()) or "the plan"
+            raise ModelError(
+                f"{candidate.label}: {what} changed no prediction on {self.device}, so its cost cannot be measured "
+                "there: the plugin ignores it for this model ('ovpass explain' says why); name a profile to emulate it"
+            )
+
+    def _cache_changes(self, prepared: Prepared, name: str, first: Array) -> bool:
+        """Whether predictions of the first window differ from those with a cache in f32, fed in the same pieces."""
+        self.progress(f"{name}: proving that the cache is read")
+        exact = replace(prepared, properties=exact_cache(prepared.properties))
+        runner = Runner(exact, f"{name} (f32 KV cache)", self.device)
+        return not np.array_equal(runner.logits(self.windows[0]), first, equal_nan=True)
+
+    def _notes(self, prepared: Prepared, seconds: float) -> tuple[str, ...]:
+        longest = max(len(window.ids) for window in self.windows)
+        notes = candidate_notes(prepared.plan, longest)
+        if prepared.chunk is None or prepared.chunk == 1:
+            return notes
+        pieces = sum(-(-len(window.ids) // prepared.chunk) for window in self.windows)
+        alone = seconds / pieces * sum(len(window.ids) for window in self.windows)
+        return (
+            *notes,
+            f"fed in pieces of {counted(prepared.chunk, 'token')}; --chunk-tokens 1 is what generation does, and takes "
+            f"about {alone:.0f} s",
+        )
 
     def _record(self, prepared: Prepared, name: str) -> Recording:
         folder = self.folder / str(len(list(self.folder.iterdir())))
@@ -118,5 +186,10 @@ class TextEvaluation:
             raise ModelError(
                 f"{name}: predicts {logits.shape[-1]} tokens, the reference {truth.shape[-1]}: "
                 "they have different vocabularies"
+            )
+        if (largest := int(self.windows[number].targets.max())) >= logits.shape[-1]:
+            raise ModelError(
+                f"{name}: predicts {logits.shape[-1]} tokens, and the text has token {largest}; name the model's own "
+                "tokenizer with --tokenizer"
             )
         return compare_logits(truth, logits, self.windows[number])

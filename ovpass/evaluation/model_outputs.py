@@ -77,11 +77,11 @@ def evaluate_arrays(
     Raises:
         OvpassError: for a model, setting or input that cannot be used.
     """
-    prepared = prepare_reference(reference)
+    prepared = prepare_reference(reference, device)
     truth = _run(prepared, reference.label, cases, device, progress)
     judged = []
     for candidate in candidates:
-        own, started = prepare(candidate), time.perf_counter()
+        own, started = prepare(candidate, device), time.perf_counter()
         outputs = _run(own, candidate.label, cases, device, progress)
         seconds = time.perf_counter() - started
         notes = candidate_notes(own.plan, tokens)

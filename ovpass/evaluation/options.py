@@ -67,6 +67,7 @@ class Evaluation:
 
     `text` and `tokenizer` (a folder) None take the shipped text and the reference's own folder. `inputs` are .npz
     files for models that take no token ids. `profile` is that of candidates that name none. `harness` adds tasks.
+    `chunk_tokens` feeds windows in pieces; None does so, in pieces of 32, for candidates whose KV cache is compressed.
     """
 
     windows: int | None = None
@@ -79,10 +80,13 @@ class Evaluation:
     profile: str = "gpu"
     device: str = "CPU"
     harness: HarnessOptions | None = None
+    chunk_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"CPU|GPU(\.\d+)?", self.device):
             raise SettingsError(f"device {self.device!r} is unknown; it is CPU or GPU, of several GPU.1")
+        if self.chunk_tokens is not None and self.chunk_tokens < 1:
+            raise SettingsError(f"chunk-tokens {self.chunk_tokens}: take one or more")
 
     def window_options(self, default: WindowOptions) -> WindowOptions:
         """The windows asked for, completed by `default`."""

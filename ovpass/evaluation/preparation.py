@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ovpass.errors import ModelError
+from ovpass.errors import ModelError, SettingsError
 from ovpass.evaluation.candidates import Candidate
+from ovpass.evaluation.kv_cache import cache_settings, cache_settings_of, chunk_tokens, describe_cache, require_cache
 from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.note import read_note
 from ovpass.ir.runtime_options import GROUP_SIZE, read_group_size
 from ovpass.lowerings import Evidence, get_lowering
-from ovpass.lowerings.planner import check_plan
-from ovpass.planning.plan import QUANTIZE, Plan, load_plans
+from ovpass.lowerings.planner import check_plan, make_plan
+from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Plan, load_plans
 from ovpass.planning.profile import emulated
-from ovpass.planning.recorded_plan import noted_plan
+from ovpass.planning.recorded_plan import noted_plan as recorded_plan
 from ovpass.settings.settings import Settings
+from ovpass.support.formatting import counted
 from ovpass.transformation.loading import Loaded, load, plan_loaded
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ CLEAN: Mapping[str, str] = {
 class Prepared:
     """A model ready to be compiled: `plan` is what was done to it, or None; `how` says it in words.
 
-    `home` is the folder of the model, in which the one that makes its embeddings can lie.
+    `home` is the folder of the model, in which the one that makes its embeddings can lie. Texts are fed in pieces of
+    `chunk` tokens, None: in one go.
     """
 
     model: ov.Model
@@ -43,6 +46,7 @@ class Prepared:
     plan: Plan | None
     how: str
     home: Path | None = None
+    chunk: int | None = None
 
 
 def without_own_quantization(model: ov.Model) -> ov.Model:
@@ -54,63 +58,150 @@ def without_own_quantization(model: ov.Model) -> ov.Model:
     return PassManager([Restate(foreign)]).run(model, in_place=True).model if foreign else model
 
 
-def prepare_clean(candidate: Candidate) -> Prepared | None:
+def prepare_clean(candidate: Candidate, chunk: int | None = None) -> Prepared | None:
     """The candidate's weights without any quantization of activations; None where they cannot be had back."""
     from ovpass.transformation.in_memory import strip  # noqa: PLC0415
 
     ir = sole_model(candidate)
     metadata = ir.document().metadata
-    plan = noted_plan(metadata)
-    if plan is not None and any(decision.method == "requantize" or decision.restate for decision in plan.decisions):
+    plan = recorded_plan(metadata)
+    if plan is not None and not _can_be_stripped(plan):
         return None
     model = ir.read() if read_note(metadata) is None else strip(ir.read())
     return Prepared(
         without_own_quantization(model),
         CLEAN,
         None,
-        "f32 compute, no dynamic quantization, f32 KV cache",
+        "f32 compute, no dynamic quantization, f32 KV cache" + describe_cache({}, chunk),
         ir.xml.parent,
+        chunk,
     )
 
 
-def prepare_reference(reference: Candidate) -> Prepared:
+def prepare_reference(reference: Candidate, device: str = "CPU", chunk: int | None = None) -> Prepared:
     """What candidates are compared with: a model as it is runs clean, where it can.
 
     Raises:
         OvpassError: as `prepare`.
     """
-    return (prepare_clean(reference) if reference.plain else None) or prepare(reference)
+    return (prepare_clean(reference, chunk) if reference.plain else None) or prepare(reference, device, chunk)
 
 
-def prepare(candidate: Candidate) -> Prepared:
-    """The candidate as it is to be judged.
+def prepare(candidate: Candidate, device: str = "CPU", chunk: int | None = None) -> Prepared:
+    """The candidate as it is to be evaluated on `device`, in pieces of `chunk` tokens if that is given.
+
+    A model that carries a plan for another device is evaluated as that device would run it, emulated.
 
     Raises:
         OvpassError: for a model, setting or plan that does not fit.
     """
-    from ovpass.transformation.in_memory import apply  # noqa: PLC0415
-
     ir = sole_model(candidate)
+    metadata = ir.document().metadata
+    plan = planned(candidate, ir, device)
+    if plan is None:
+        own = read_group_size(metadata)
+        model, group, how = ir.read(), own or 0, ""
+    else:
+        model, group, how = _applied(ir, plan), plan.model_group_size, describe(plan)
+    properties = {**CLEAN, **cache_settings_of(metadata), GROUP_SIZE: str(group), **candidate.properties}
+    cache = cache_settings(properties)
+    pieces = chunk_tokens(chunk, cache, _threshold(plan))
+    how = (how or _as_it_is(properties)) + describe_cache(cache, pieces)
+    return Prepared(model, properties, plan, how, ir.xml.parent, pieces)
+
+
+def check_candidate(candidate: Candidate, device: str, tokens: int | None, chunk: int | None) -> None:
+    """Refuse a candidate whose settings could change nothing, before anything runs.
+
+    `tokens` is the length of the longest input, None if it is not known.
+
+    Raises:
+        OvpassError: naming the candidate and what to do.
+    """
+    ir = sole_model(candidate)
+    require_cache(ir, cache_settings(candidate.properties), candidate.label)
+    plan = planned(candidate, ir, device)
+    if plan is None or (not plan.chosen(QUANTIZE) and len(plan.chosen(EXEMPT)) == len(plan.decisions)):
+        return
+    if not plan.chosen(QUANTIZE):
+        reason = plan.notes[0] if plan.notes else next(d.reason for d in plan.decisions if d.action == SKIP)
+        raise SettingsError(f"{candidate.label}: nothing would be quantized: {reason}; take other settings")
+    threshold = min(d.threshold or 0 for d in plan.chosen(QUANTIZE))
+    seen = tokens if chunk is None or tokens is None else min(chunk, tokens)
+    if seen is not None and seen <= threshold:
+        raise SettingsError(
+            f"{candidate.label}: inputs of {counted(seen, 'token')} are within the threshold of {threshold}: nothing "
+            "would be quantized; take longer ones (--window-tokens, --chunk-tokens), or threshold=0"
+        )
+
+
+def planned(candidate: Candidate, ir: IrFile, device: str = "CPU") -> Plan | None:
+    """The plan that the candidate's model is changed by, emulated if it is one for a plugin; None to leave it as it is.
+
+    Raises:
+        OvpassError: for a model, setting or plan that does not fit.
+    """
+    recorded = recorded_plan(ir.document().metadata)
+    if recorded is not None:
+        return _recorded(candidate, ir, recorded, device)
     if not candidate.changed:
-        own = read_group_size(ir.document().metadata)
-        properties = {**CLEAN, GROUP_SIZE: str(own or 0), **candidate.properties}
-        return Prepared(ir.read(), properties, None, _as_it_is(properties), ir.xml.parent)
+        return None
     (loaded,) = load(ModelSource(ir.xml, (ir,)))
-    plan = planned(candidate, loaded)
-    properties = {**CLEAN, GROUP_SIZE: str(plan.model_group_size), **candidate.properties}
-    return Prepared(apply(ir.read(), plan), properties, plan, describe(plan), ir.xml.parent)
+    return planned_for(candidate, loaded)
 
 
-def planned(candidate: Candidate, loaded: Loaded) -> Plan:
-    """The plan that the candidate's model is changed by, emulated where it is one for a plugin."""
+def planned_for(candidate: Candidate, loaded: Loaded) -> Plan:
+    """`planned` for a model that is read already and that carries no plan."""
     if candidate.plan is not None:
         plan = load_plans(candidate.plan).get(loaded.key) or Plan.load(candidate.plan)
         check_plan(plan, loaded.sites)
     else:
         plan = plan_loaded([loaded], candidate.settings or Settings())[loaded.key]
-    if get_lowering(plan.settings.lowering).evidence is Evidence.PLUGIN and candidate.profile is not None:
+    if _by_plugin(plan) and candidate.profile is not None:
         return emulated(plan, loaded.sites)
     return plan
+
+
+def _recorded(candidate: Candidate, ir: IrFile, plan: Plan, device: str) -> Plan | None:
+    """How to evaluate a model that carries `plan`: as it is if this device runs the plan, else emulated."""
+    others = candidate.settings is not None and candidate.settings != Settings(target=candidate.settings.target)
+    if candidate.plan is not None or others:
+        raise SettingsError(
+            f"{candidate.label}: carries a plan already; evaluate it as it is, or with profile=..., or undo the plan "
+            "first with 'ovpass strip'"
+        )
+    target = plan.settings.target if candidate.settings is None else candidate.settings.target
+    here = (target == "cpu") == (device == "CPU")
+    if not _by_plugin(plan) or GROUP_SIZE in candidate.properties or not _can_be_stripped(plan):
+        return None
+    if candidate.settings is None and here:
+        return None
+    from ovpass.sites import find_compressed_matmuls  # noqa: PLC0415 - models in memory import OpenVINO
+    from ovpass.transformation.in_memory import strip  # noqa: PLC0415
+
+    original = strip(ir.read())
+    if target != plan.settings.target:
+        plan = make_plan(original, replace(plan.settings, target=target))
+    return emulated(plan, find_compressed_matmuls(original))
+
+
+def _applied(ir: IrFile, plan: Plan) -> ov.Model:
+    from ovpass.transformation.in_memory import apply, strip  # noqa: PLC0415 - imports OpenVINO
+
+    model = ir.read()
+    return apply(model if read_note(ir.document().metadata) is None else strip(model), plan)
+
+
+def _by_plugin(plan: Plan) -> bool:
+    return get_lowering(plan.settings.lowering).evidence is Evidence.PLUGIN
+
+
+def _can_be_stripped(plan: Plan) -> bool:
+    return not any(decision.method == "requantize" or decision.restate for decision in plan.decisions)
+
+
+def _threshold(plan: Plan | None) -> int:
+    return max((decision.threshold or 0 for decision in plan.decisions), default=0) if plan else 0
 
 
 def sole_model(candidate: Candidate) -> IrFile:

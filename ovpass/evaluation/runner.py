@@ -19,14 +19,14 @@ Array = npt.NDArray[Any]
 
 
 class Runner:
-    """A model compiled once, asked window by window.
+    """A model compiled once, asked window by window: in one go, or in pieces of `chunk` tokens with what it has kept.
 
     Raises:
         ModelError: where the device does not compile it, or it takes no token ids.
     """
 
     def __init__(self, prepared: Prepared, name: str, device: str = "CPU") -> None:
-        self._name = name
+        self._name, self._chunk = name, prepared.chunk
         self._feed = TokenFeed(prepared.model, name, prepared.home)
         named = [LOGITS in port.get_names() for port in prepared.model.outputs]
         self._logits = named.index(True) if True in named else 0
@@ -38,22 +38,41 @@ class Runner:
         Raises:
             ModelError: where the model fails, or gives no predictions for every token.
         """
-        output = self.outputs(window, extra)[self._logits]
-        logits = output[0] if output.ndim == 3 else output
+        logits = self._whole(window, extra) if self._chunk is None else self._piecewise(window, self._chunk)
         if logits.ndim != 2 or len(logits) != len(window.ids):
             raise ModelError(
-                f"{self._name}: gives {output.shape} for {len(window.ids)} tokens, not predictions for each of them"
+                f"{self._name}: gives {logits.shape} for {len(window.ids)} tokens, not predictions for each of them"
             )
         return np.asarray(logits[len(logits) - 1 - window.scored : -1])
 
+    def _whole(self, window: Window, extra: Mapping[str, Array] | None) -> Array:
+        return _rows(self.outputs(window, extra)[self._logits])
+
+    def _piecewise(self, window: Window, tokens: int) -> Array:
+        self._request.reset_state()
+        return np.concatenate(
+            [
+                _rows(self._infer(inputs, len(window.ids))[self._logits]).copy()
+                for inputs in self._feed.pieces(window.ids, tokens)
+            ]
+        )
+
     def outputs(self, window: Window, extra: Mapping[str, Array] | None = None) -> list[Array]:
         """All outputs for the window, each [1, tokens, ..]; valid until the next call."""
+        self._request.reset_state()
+        return self._infer({**self._feed(window.ids), **(extra or {})}, len(window.ids))
+
+    def _infer(self, inputs: Mapping[str, Array], tokens: int) -> list[Array]:
         try:
-            self._request.reset_state()
-            self._request.infer({**self._feed(window.ids), **(extra or {})}, share_inputs=True)
+            self._request.infer(inputs, share_inputs=True)
         except RuntimeError as error:
-            raise ModelError(f"{self._name}: fails on {len(window.ids)} tokens: {last_line(error)}") from error
+            raise ModelError(f"{self._name}: fails on {tokens} tokens: {last_line(error)}") from error
         return [tensor.data for tensor in self._request.output_tensors]
+
+
+def _rows(output: Array) -> Array:
+    """[tokens, vocabulary] of an output with or without a batch of one."""
+    return output[0] if output.ndim == 3 else output
 
 
 def compiled(prepared: Prepared, name: str, device: str) -> ov.CompiledModel:

@@ -14,7 +14,7 @@ from ovpass.evaluation.comparison import TokenScores
 from ovpass.evaluation.evaluate import windows_for
 from ovpass.evaluation.feeding import is_language_model
 from ovpass.evaluation.options import SEARCH, Evaluation
-from ovpass.evaluation.preparation import planned, sole_model
+from ovpass.evaluation.preparation import planned_for, sole_model
 from ovpass.evaluation.windows import Window
 from ovpass.ir.document import IrDocument
 from ovpass.ir.files import IrFile
@@ -100,7 +100,7 @@ class Experiment:
     def plan_for(self, settings: Settings) -> Plan:
         """The emulation of what the target would do under these settings."""
         candidate = replace(self._candidate, settings=settings)
-        return planned(candidate, Loaded("", self.ir, self.document, self.sites))
+        return planned_for(candidate, Loaded("", self.ir, self.document, self.sites))
 
     def choice(self, plan: Plan) -> dict[str, int]:
         """Group sizes by name of the sites that a plan quantizes for and that can be switched.

@@ -72,23 +72,23 @@ def test_an_encoder(ovpass: CommandLine) -> None:
 
 
 @pytest.mark.parametrize("candidate", ["@100", "@exempt=kind:attn.q,group_size=100"])
-def test_a_candidate_that_is_not_quantized_says_so(ovpass: CommandLine, candidate: str) -> None:
+def test_a_candidate_that_is_not_quantized_is_refused(ovpass: CommandLine, candidate: str) -> None:
     args = ("evaluate", LLAMA, f"{LLAMA}@per-token", f"{LLAMA}{candidate}", *QUICK)
-    assert "Note: 2: no site is quantized" in ovpass.succeed(*args).out
-    first, second = ovpass.succeed(*args, "--json").json["candidates"]
-    assert (first["notes"], len(second["notes"])) == ([], 1)
+    assert f"{LLAMA}{candidate}: nothing would be quantized" in ovpass.refuse(*args)
+
+
+def test_exempting_all_is_no_mistake(ovpass: CommandLine) -> None:
+    found = ovpass.succeed("evaluate", LLAMA, f"{LLAMA}@exempt=re:.*", *QUICK, "--json").json["candidates"][0]
+    assert found["kl"]["max"] == 0
 
 
 @pytest.mark.parametrize(("model", "more"), [(LLAMA, ()), (ENCODER, ("--tokenizer", LLAMA))], ids=["text", "arrays"])
-@pytest.mark.parametrize(("tokens", "within"), [(64, True), (65, False)])
-def test_windows_within_the_threshold(
-    ovpass: CommandLine, model: Path, more: tuple[object, ...], tokens: int, within: bool
-) -> None:
-    options = (*more, "--windows", 1, "--window-tokens", tokens)
-    ran = ovpass.succeed("evaluate", model, f"{model}@per-token", *options)
-    assert (f"windows of {tokens} tokens are within the threshold of 64" in ran.out) == within
-    assert "within" not in ovpass.succeed("evaluate", model, f"{model}@per-token,threshold=0", *options).out
-    assert "within" not in ovpass.succeed("evaluate", model, f"{model}@32,profile=cpu", *options).out
+def test_windows_within_the_threshold_are_refused(ovpass: CommandLine, model: Path, more: tuple[object, ...]) -> None:
+    options = (*more, "--windows", 1, "--window-tokens")
+    refused = ovpass.refuse("evaluate", model, f"{model}@per-token", *options, 64)
+    assert "64 tokens are within the threshold of 64" in refused
+    for candidate, tokens in (("per-token", 65), ("per-token,threshold=0", 64), ("32,profile=cpu", 64)):
+        ovpass.succeed("evaluate", model, f"{model}@{candidate}", *options, tokens)
 
 
 def test_quiet(ovpass: CommandLine) -> None:
@@ -110,7 +110,7 @@ def refusals(folder: Path) -> dict[str, list[Any]]:
         "profile 'npu'": [LLAMA, LLAMA, "--profile", "npu"],
         "different vocabularies": [LLAMA, folder / "other"],
         "compressed weights": [LLAMA, f"{folder}/plain@per-token"],
-        "ovpass has changed this model": [LLAMA, f"{folder}/applied@per-token"],
+        "carries a plan already": [LLAMA, f"{folder}/applied@per-token"],
         "did you mean 'group_size'": [LLAMA, f"{LLAMA}@grop_size=3"],
         "matches no site": [LLAMA, f"{LLAMA}@exempt=layer:7"],
         "CPU or GPU": [LLAMA, LLAMA, "--device", "NPU"],

@@ -1,0 +1,73 @@
+"""KV-cache settings of a candidate: which are there, and in what pieces a text has to be fed for them to count.
+
+A text that is fed in one go writes the cache and never reads it: keys and values then reach the attention as they were
+computed, whatever type they are kept in. Only from the second piece on a model reads what the device has kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ovpass.errors import SettingsError
+from ovpass.ir.files import IrFile
+from ovpass.ir.metadata import Metadata
+from ovpass.ir.runtime_options import read_option
+
+CHUNK_TOKENS = 32
+"""Tokens of a piece if the user names none: short, so that most of the text is read from the cache."""
+
+_OPTIONS = (
+    "KV_CACHE_PRECISION",
+    "KEY_CACHE_PRECISION",
+    "VALUE_CACHE_PRECISION",
+    "KEY_CACHE_GROUP_SIZE",
+    "VALUE_CACHE_GROUP_SIZE",
+    "KEY_CACHE_QUANT_MODE",
+)
+_EXACT = "f32"
+_FLOATS = ("f32", "f16", "bf16")
+
+
+def cache_settings(properties: Mapping[str, str]) -> dict[str, str]:
+    """The properties that change what the cache keeps; none if it keeps f32."""
+    named = {name: properties[name] for name in _OPTIONS if name in properties}
+    return {} if all(value == _EXACT for value in named.values()) else named
+
+
+def cache_settings_of(metadata: Metadata) -> dict[str, str]:
+    """Those that the IR itself asks for; floating-point caches, which exporters ask for by default, do not count."""
+    named = {name: value for name in _OPTIONS if (value := read_option(metadata, name)) is not None}
+    return {} if all(value.lower() in _FLOATS for value in named.values()) else named
+
+
+def exact_cache(properties: Mapping[str, str]) -> dict[str, str]:
+    """The same properties with a cache in f32."""
+    return {**{name: value for name, value in properties.items() if name not in _OPTIONS}, _OPTIONS[0]: _EXACT}
+
+
+def require_cache(ir: IrFile, settings: Mapping[str, str], label: str) -> None:
+    """Make sure that the model keeps a KV cache as a state, which plugins read in the type that is asked for.
+
+    Raises:
+        SettingsError: if it does not.
+    """
+    if settings and "ReadValue" not in ir.document().graph.types:
+        raise SettingsError(
+            f"{label}: keeps no KV cache as a state, so {', '.join(settings)} changes nothing; leave it out"
+        )
+
+
+def chunk_tokens(asked: int | None, settings: Mapping[str, str], threshold: int) -> int | None:
+    """Tokens of a piece; None to feed windows in one go.
+
+    `threshold` is the number of tokens up to which no activation is quantized: pieces are longer, so that both count.
+    """
+    if asked is not None or not settings:
+        return asked
+    return max(CHUNK_TOKENS, 2 * threshold)
+
+
+def describe_cache(settings: Mapping[str, str], chunk: int | None) -> str:
+    """In words, to follow what else is known of a candidate."""
+    kept = f", {', '.join(f'{name}={value}' for name, value in settings.items())}" if settings else ""
+    return kept + (f", fed in pieces of {chunk} tokens" if chunk else "")

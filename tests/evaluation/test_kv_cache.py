@@ -1,0 +1,122 @@
+"""What a compressed KV cache costs is measured by reading it, and a setting that has no effect is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ovpass import Settings, transform
+from ovpass.errors import ModelError, SettingsError
+from ovpass.evaluation.candidates import parse_candidate
+from ovpass.evaluation.evaluate import evaluate
+from ovpass.evaluation.language_model import Judged, TextReport
+from ovpass.evaluation.options import Evaluation
+from ovpass.evaluation.preparation import prepare
+from ovpass.evaluation.runner import Runner
+from ovpass.evaluation.windows import Window
+from tests.cli.command import ENCODER
+from tests.evaluation.models import llama_folder
+
+SMALL = Evaluation(windows=2, window_tokens=96)
+CACHE = "KV_CACHE_PRECISION"
+
+
+def candidates(reference: Path, *others: object, how: Evaluation = SMALL) -> tuple[Judged, ...]:
+    report = evaluate(reference, [str(other) for other in others], how)
+    assert isinstance(report, TextReport)
+    return report.candidates
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All weights in groups of 32, lm_head too."""
+    return llama_folder(tmp_path_factory.mktemp("models") / "four", fmt="w_i4_sym_g32", lm_head_fmt="w_u8_asym_g32")
+
+
+@pytest.mark.parametrize("tokens", [1, 7, 96])
+def test_pieces_give_the_predictions_of_the_whole(four: Path, tokens: int) -> None:
+    """With an exact cache; sums are in another order, so f32 agrees to about 1e-5."""
+    window = Window(np.arange(96) % 300, 95)
+    whole = Runner(prepare(parse_candidate(str(four))), "whole").logits(window).copy()
+    pieces = Runner(prepare(parse_candidate(str(four)), chunk=tokens), "pieces").logits(window)
+    np.testing.assert_allclose(pieces, whole, rtol=0, atol=1e-4 * np.abs(whole).max())
+
+
+def test_fewer_bits_cost_more(four: Path) -> None:
+    exact, half, byte, nibble = candidates(four, *(f"{four}@{CACHE}={kind}" for kind in ("f32", "f16", "u8", "u4")))
+    costs = [entry.total.kl.mean.value for entry in (exact, half, byte, nibble)]
+    assert costs[0] == 0
+    assert 0 < costs[1] < costs[2] < costs[3]
+    assert "pieces of 32 tokens" in nibble.how
+    assert "pieces" not in exact.how
+
+
+def test_a_cache_in_the_ir_counts(four: Path, tmp_path: Path) -> None:
+    settings = Settings(target="cpu", group_size=32, runtime_options={CACHE: "u4"})
+    transform(four, tmp_path / "out", settings)
+    (found,) = candidates(four, tmp_path / "out")
+    assert f"{CACHE}=u4" in found.how
+
+
+def test_a_piece_is_longer_than_the_threshold_of_the_plan(four: Path) -> None:
+    (found,) = candidates(four, f"{four}@per-token,{CACHE}=u8", how=Evaluation(windows=1, window_tokens=200))
+    assert "pieces of 128 tokens" in found.how
+
+
+@pytest.mark.parametrize("value", ["u8", "u4"])
+def test_a_model_without_a_cache_refuses_the_setting(four: Path, value: str) -> None:
+    with pytest.raises(SettingsError, match="keeps no KV cache"):
+        evaluate(ENCODER, [f"{ENCODER}@{CACHE}={value}"], Evaluation(tokenizer=four))
+
+
+def test_pieces_are_for_models_with_a_cache(four: Path) -> None:
+    with pytest.raises(SettingsError, match="chunk-tokens"):
+        evaluate(ENCODER, [ENCODER], Evaluation(tokenizer=four, chunk_tokens=8))
+
+
+def test_a_group_size_that_the_plugin_ignores_is_refused(four: Path) -> None:
+    """Groups of 64 on weights in groups of 32: the CPU plugin quantizes nothing."""
+    with pytest.raises(ModelError, match="changed no prediction"):
+        evaluate(four, [f"{four}@DYNAMIC_QUANTIZATION_GROUP_SIZE=64"], SMALL)
+
+
+def test_a_plan_for_another_device_is_emulated(four: Path, tmp_path: Path) -> None:
+    """A plan for an Arc is evaluated as the Arc would run it, whatever this CPU makes of it."""
+    transform(four, tmp_path / "out", Settings(group_size=64, target="gpu-xmx"))
+    applied, asked = candidates(four, tmp_path / "out", f"{four}@64")
+    assert applied.total == asked.total
+    assert applied.total.kl.mean.value > 0
+    assert "gpu-xmx emulated" in applied.how
+
+
+def test_such_a_model_under_another_profile(four: Path, tmp_path: Path) -> None:
+    transform(four, tmp_path / "out", Settings(group_size=32, target="gpu-xmx"))
+    applied, asked = candidates(four, f"{tmp_path}/out@profile=cpu", f"{four}@32,profile=cpu")
+    assert applied.total == asked.total
+
+
+def test_a_plan_for_this_device_runs_as_it_is(four: Path, tmp_path: Path) -> None:
+    transform(four, tmp_path / "out", Settings(group_size=32, target="cpu"))
+    (found,) = candidates(four, tmp_path / "out")
+    assert "the plugin's own, group size 32" in found.how
+    assert found.total.kl.mean.value > 0
+
+
+def test_a_plan_that_this_device_does_not_run_is_refused(four: Path, tmp_path: Path) -> None:
+    transform(four, tmp_path / "out", Settings(group_size=32, target="cpu"))
+    with pytest.raises(ModelError, match="changed no prediction"):
+        evaluate(four, [f"{tmp_path}/out@DYNAMIC_QUANTIZATION_GROUP_SIZE=64"], SMALL)
+
+
+def test_windows_of_one_piece_do_not_read_the_cache(four: Path) -> None:
+    with pytest.raises(SettingsError, match="one piece of 32"):
+        evaluate(four, [f"{four}@{CACHE}=u4"], Evaluation(windows=1, window_tokens=24))
+
+
+def test_a_tokenizer_of_another_model(four: Path, tmp_path: Path) -> None:
+    small = llama_folder(tmp_path / "small", vocab=8)
+    with pytest.raises(ModelError, match="tokenizer"):
+        evaluate(small, [f"{small}@32,profile=cpu"], replace(SMALL, tokenizer=four))
