@@ -7,7 +7,9 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from ovpass.ir.metadata import IrMetadata
+from ovpass.ir.net import read_net
 from ovpass.ir.text_graph import IrGraph
+from ovpass.support.garbage import collection_paused
 
 _GRAPH_END = "</edges>"
 
@@ -20,12 +22,11 @@ class IrDocument:
     """
 
     def __init__(self, xml: Path, weights: Path) -> None:
-        self._text = xml.read_text(encoding="utf-8")
-        self._net = ElementTree.fromstring(self._text)
-        if self._net.tag != "net":
-            raise ValueError("its root is not <net>")
-        self.graph = IrGraph(self._net, weights)
-        self.metadata = IrMetadata(self._net, xml)
+        self._xml = xml
+        with collection_paused():
+            net, self._root = read_net(xml)
+            self.graph = IrGraph(net, weights)
+        self.metadata = IrMetadata(self._root, xml)
         needed, present = self.graph.constant_bytes(), weights.stat().st_size
         if needed > present:
             raise ValueError(f"{weights.name} is cut short: {needed} bytes are needed, {present} are there")
@@ -37,8 +38,8 @@ class IrDocument:
 
     def text(self) -> str:
         """The .xml with the metadata as they are now; the layers and edges are the same to the byte."""
-        head, _, _ = self._text.rpartition(_GRAPH_END)
-        after = [child for child in self._net if child.tag not in ("layers", "edges")]
+        head, _, _ = self._xml.read_text(encoding="utf-8").rpartition(_GRAPH_END)
+        after = [child for child in self._root if child.tag not in ("layers", "edges")]
         return head + _GRAPH_END + "\n" + "".join(_indented(child) for child in after) + "</net>\n"
 
 

@@ -16,6 +16,7 @@ from ovpass.sites.kinds import Role, roles
 from ovpass.sites.onnx_runtime import Foreign
 from ovpass.sites.static_quantization import static_path
 from ovpass.sites.structures import fused_experts, has_linear_attention
+from ovpass.support.garbage import collection_paused
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -141,6 +142,7 @@ def find_compressed_matmuls(model: ov.Model) -> list[CompressedMatMul]:
     return find_sites(ModelGraph(model))
 
 
+@collection_paused()
 def find_sites(graph: Graph, only: Collection[str] | None = None) -> list[CompressedMatMul]:
     """`find_compressed_matmuls` for a model in any form; with `only`, no other names than these are looked into.
 
