@@ -1,4 +1,4 @@
-"""ovpass: find, plan, rewrite and prove dynamic quantization of activations in OpenVINO models."""
+"""Find, plan, rewrite and verify dynamic quantization of activations in OpenVINO models."""
 
 from __future__ import annotations
 

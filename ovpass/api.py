@@ -1,4 +1,4 @@
-"""The public calls that change models, in memory and on files."""
+"""Public functions that change models, in memory and on disk."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def transform(
     copy_weights: bool = False,
     progress: Progress = lambda _: None,
 ) -> Transformed:
-    """Apply settings, or finished plans, to an .xml, a model folder, or a model in memory, which becomes an .xml.
+    """Apply settings or plans to an .xml, a model folder, or a model in memory, and write the result.
 
-    The output has the source's form; files that are not changed are carried along, weights as hard links where the
-    file system allows and `copy_weights` does not forbid it. Those of a model in memory are written as they are, none
-    converted to f16.
+    The output has the form of the source; a model in memory becomes an .xml. Unchanged files are carried along.
+    Unchanged weights are hard-linked if the file system allows it, unless `copy_weights` is set. The weights of a model
+    in memory are written without conversion to f16.
 
     Raises:
-        OvpassError: its children for a bad model, setting, plan or place; then nothing is written.
+        OvpassError: a subclass, for an invalid model, setting, plan or path. Then nothing is written.
     """
     plans = {"": plans} if isinstance(plans, Plan) else plans
     if isinstance(source, (str, Path)):

@@ -1,49 +1,49 @@
-"""What ovpass raises: every message names the file, layer or setting, what was wrong, and the way out."""
+"""Exceptions. Every message names the file, layer or setting, the problem and the fix."""
 
 
 class OvpassError(Exception):
-    """Anything ovpass refuses to do. The command line prints the message and exits with 2."""
+    """Base class of all ovpass errors. The command line prints the message and exits with 2."""
 
 
 class ModelError(OvpassError):
-    """A model file or folder that cannot be read, or that is not what a command needs."""
+    """A model file or folder is unreadable, or is not what a command needs."""
 
 
 class SettingsError(OvpassError):
-    """A setting, rule or pattern that is invalid or that the lowering or target cannot carry out."""
+    """A setting, rule or pattern is invalid, or the lowering or target does not support it."""
 
 
 class PlanError(OvpassError):
-    """A plan that does not fit the model it is applied to."""
+    """A plan does not fit the model."""
 
 
 class PassError(OvpassError):
-    """A pass that could not do its work; the pass is named, the cause is chained."""
+    """A pass failed. The message names the pass; the cause is chained."""
 
 
 class OutputError(OvpassError):
-    """Output that could not be written; nothing is left behind and no input is harmed."""
+    """An output could not be written. Nothing is left behind, and inputs are unchanged."""
 
 
 class VerifyError(OvpassError):
-    """A device, real or simulated, that cannot be asked: missing, crashed, or refusing the model."""
+    """Verification failed on a device, real or simulated: it is missing, crashed, or rejects the model."""
 
 
 class NoDeviceError(VerifyError):
-    """No device of the kind that was asked for."""
+    """There is no device of the requested kind."""
 
 
 class TextError(OvpassError):
-    """A text or tokenizer that cannot be read, or that is too short for what is asked."""
+    """A text or tokenizer is unreadable, or a text is too short."""
 
 
 class ExtraError(OvpassError):
-    """A package of one of the extras that is not installed."""
+    """A package of an extra is not installed."""
 
 
 class LogError(OvpassError):
-    """A log that cannot be read, or that records nothing to look at."""
+    """A log is unreadable, or records no kernels."""
 
 
 class CheckFailedError(OvpassError):
-    """A check the user asked for failed. The command line exits with 1."""
+    """A requested check failed. The command line exits with 1."""

@@ -1,4 +1,4 @@
-"""The version of ovpass; the package's metadata take it from here."""
+"""The version of ovpass. The package metadata reads it from here."""
 
 __version__ = "0.1.0"
 

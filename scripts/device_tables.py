@@ -30,15 +30,15 @@ DEVICES = ("gpu", "cpu")
 INTRODUCTION = f"""# What each device does, case by case
 
 Written by `{COMMAND}`,
-which compiles every case and exits with 1 where a plugin does not do what ovpass predicts: run it again with the next
+which compiles every case and exits with 1 if a plugin differs from ovpass's prediction. Run it again with the next
 OpenVINO.
 
-Of the group sizes above a table, a cell lists those with which the MatMul is quantized; "512 to 4096 as 512" are sizes
-that were asked for and the one in force. "As asked" and "never" stand for all of them. Weights are type, symmetry,
-group and N x K.
+A cell lists the group sizes, of those above the table, that quantize the MatMul. "512 to 4096 as 512" are requested
+sizes and the effective one. "As asked" and "never" stand for all sizes. Weights are type, symmetry, group size and
+N x K.
 
-The GPU with XMX is a simulated Arc A770. On Xe2 and later (Arc B series, Core Ultra 200V) per token means groups of 128
-for weights in 8 bits, by the plugin's source ([known issue](known-issues.md#xe2-groups)).
+The GPU with XMX is a simulated Arc A770. On Xe2 and later (Arc B series, Core Ultra 200V), per token means groups of
+128 for 8-bit weights, according to the plugin's source ([known issue](known-issues.md#xe2-groups)).
 """
 
 

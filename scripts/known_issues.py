@@ -21,11 +21,12 @@ VERSIONS = ((2026, 1, 0), (2026, 2, 0), (2026, 2, 1), (2026, 3, 0), (2026, 3, 1)
 INTRODUCTION = """# Known issues by OpenVINO version
 
 Written by `python scripts/known_issues.py -o docs/known-issues.md` from the table in `ovpass/targets/known_issues.py`.
-It is about dynamic quantization only, and about versions that ovpass runs with. Versions were told apart by their
-released wheels: by what the CPU plugin computes, what the GPU plugin compiles for a simulated Arc, and by the kernels'
-source text inside the plugin. What wrong kernels do on hardware, and what newer devices do, is taken from the linked
-pages: "not seen here" stands for what no device at hand can show. Rules that hold in all these versions are no issues:
-see [how it works](how-it-works.md).
+
+This page covers dynamic quantization in the OpenVINO versions that ovpass supports. The versions were compared by their
+released wheels: what the CPU plugin computes, what the GPU plugin compiles for a simulated Arc, and the kernels' source
+text inside the plugin. The linked pages are the source for wrong results on hardware and for newer devices: "not seen
+here" marks what no available device can show. Rules that hold in all these versions are in
+[how it works](how-it-works.md).
 
 `x`: the version has it.
 """

@@ -1,1 +1,1 @@
-"""What users of a model feel: time to first token, time per output token, latency, throughput, memory."""
+"""Benchmark time to first token, time per output token, latency, throughput and memory."""

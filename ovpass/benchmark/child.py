@@ -1,6 +1,6 @@
-"""The process in which one model lives: `python -m ovpass.benchmark.child SOCKET`.
+"""The child process that runs one model: `python -m ovpass.benchmark.child SOCKET`.
 
-It loads what it is sent, answers, then makes one measurement after another until the other end is closed.
+It loads the model that the parent names, answers, and then measures on request until the parent closes the socket.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _device_name(device: str) -> str:
     """The full name of a device.
 
     Raises:
-        NoDeviceError: where there is none of that name.
+        NoDeviceError: if there is none of that name.
     """
     core = ov.Core()
     kind = device.partition(":")[0].partition(".")[0]

@@ -1,4 +1,4 @@
-"""A language model as its users run it: through OpenVINO GenAI."""
+"""Run a language model with OpenVINO GenAI."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Generator:
 
     Raises:
         RuntimeError: what GenAI throws for models, devices and properties that it does not take.
-        TextError: where the text is too short to cut all prompts from.
+        TextError: if the text is too short to cut all prompts from.
     """
 
     sweeps, requests = True, 1

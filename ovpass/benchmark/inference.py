@@ -1,4 +1,4 @@
-"""A model on its own: one inference after another, and as many at once as the device wants."""
+"""Run a model without generation: single requests for latency, parallel requests for throughput."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Inference:
 
     Raises:
         RuntimeError: what OpenVINO throws for models, devices and properties that it does not take.
-        SettingsError: where the given inputs are not those of the model.
+        SettingsError: if the given inputs are not those of the model.
     """
 
     def __init__(self, subject: Subject, workload: Workload) -> None:

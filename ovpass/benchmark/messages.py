@@ -1,4 +1,4 @@
-"""What passes between the benchmark and the process of each model."""
+"""Messages between the benchmark and its child processes."""
 
 from __future__ import annotations
 

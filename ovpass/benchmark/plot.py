@@ -1,4 +1,4 @@
-"""A picture of times against lengths of prompts."""
+"""Plot times against prompt lengths."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def save_plot(result: Result, path: Path) -> None:
     """Draw medians, all samples between, and thresholds of quantization; whole or not at all.
 
     Raises:
-        SettingsError: where no length was swept.
-        OutputError: where the file cannot be written.
+        SettingsError: if no length was swept.
+        OutputError: if the file cannot be written.
     """
     if all(cell.tokens is None for cell in result.cells):
         raise SettingsError(f"--plot {path}: {_NOTHING}")

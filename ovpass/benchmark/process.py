@@ -1,4 +1,4 @@
-"""A model in a process of its own: its memory is its alone, and what it breaks is."""
+"""Start one child process for each model, so that memory and crashes stay separate."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class ModelProcess:
     """Asks for one thing at a time, and waits for the answer.
 
     Raises, from every method:
-        VerifyError: where the model does not compile or run, or its process crashes or takes too long.
-        NoDeviceError: where the device is missing.
+        VerifyError: if the model does not compile or run, or its process crashes or takes too long.
+        NoDeviceError: if the device is missing.
     """
 
     def __init__(

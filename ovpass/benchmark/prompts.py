@@ -1,4 +1,4 @@
-"""Prompts as token ids: exactly as long as they should be, and none the beginning of another."""
+"""Random or text prompts as token ids, of exact length, none a prefix of another."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Prompts:
     same seed and index give the same tokens to every model of that vocabulary.
 
     Raises:
-        TextError: where the text is too short to cut all prompts from.
+        TextError: if the text is too short to cut all prompts from.
     """
 
     def __init__(self, workload: Workload, *, vocabulary: int = 0, text: Ids | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Measure several models in one run, in turns, so that a machine that gets slower slows all of them."""
+"""Benchmark several models in one run, interleaved, so that a slower machine slows all of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run_benchmark(
     Raises:
         SettingsError: for a workload that does not fit the subjects.
         ModelError: for a prompt that is longer than a model takes.
-        NoDeviceError: where the device is missing.
+        NoDeviceError: if the device is missing.
         VerifyError: for a simulated device, and for a model that does not compile, run or come to an end.
     """
     if not subjects:
@@ -53,7 +53,7 @@ def refuse_simulated(device: str) -> None:
     """A device that only records its work is quick at everything.
 
     Raises:
-        VerifyError: where the environment has the GPU driver do that.
+        VerifyError: if the environment has the GPU driver do that.
     """
     if device != "CPU" and is_simulated():
         raise VerifyError(

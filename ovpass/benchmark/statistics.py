@@ -1,4 +1,4 @@
-"""Medians, and how sure one is of their ratios."""
+"""Medians, and bootstrap confidence intervals of their ratios."""
 
 from __future__ import annotations
 

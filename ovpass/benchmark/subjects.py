@@ -1,4 +1,4 @@
-"""What is compared: models, each with compile properties of its own."""
+"""The benchmarked models, each with its compile properties."""
 
 from __future__ import annotations
 

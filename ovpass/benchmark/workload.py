@@ -1,4 +1,4 @@
-"""What each model is asked to do, and how often."""
+"""The benchmark workload: prompt lengths, output tokens, rounds."""
 
 from __future__ import annotations
 

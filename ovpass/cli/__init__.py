@@ -1,10 +1,10 @@
-"""The command line; no logic lives here."""
+"""The command line. It contains no logic."""
 
 from typing import NamedTuple
 
 
 class Command(NamedTuple):
-    """A command: the module whose `command` is called, imported only then, and a line for the list of commands."""
+    """A command: its module, imported when the command runs, and its line in `ovpass --help`."""
 
     module: str
     summary: str
@@ -12,21 +12,19 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "inspect": Command(
-        "ovpass.cli.inspect", "Show every MatMul with compressed weights, and whether a target would quantize it."
+        "ovpass.cli.inspect", "List MatMuls with compressed weights, and which of them a target quantizes."
     ),
-    "plan": Command("ovpass.cli.plan", "Decide what happens to each of them, and why."),
-    "apply": Command("ovpass.cli.apply", "Rewrite a model by settings or by a plan."),
+    "plan": Command("ovpass.cli.plan", "Show the decision for every site, without changing the model."),
+    "apply": Command("ovpass.cli.apply", "Rewrite a model with settings or a plan."),
     "strip": Command("ovpass.cli.strip", "Undo apply."),
-    "convert": Command("ovpass.cli.convert", "Make an OpenVINO model of a GGUF, Hugging Face or ONNX one."),
-    "compress": Command("ovpass.cli.compress", "Compress weights that are in floating point, by NNCF."),
-    "verify": Command("ovpass.cli.verify", "Ask the plugin, with or without a GPU, whether it did what was planned."),
-    "explain": Command("ovpass.cli.explain", "Show which group size each device would really use, and why."),
-    "evaluate": Command("ovpass.cli.evaluate", "Measure what a setting costs in accuracy."),
-    "sensitivity": Command("ovpass.cli.sensitivity", "Rank sites by what quantizing each of them costs."),
+    "convert": Command("ovpass.cli.convert", "Convert a GGUF, Hugging Face or ONNX model to OpenVINO IR."),
+    "compress": Command("ovpass.cli.compress", "Compress floating-point weights with NNCF."),
+    "verify": Command("ovpass.cli.verify", "Check on a real or simulated device that the plugin follows the plan."),
+    "explain": Command("ovpass.cli.explain", "Show the effective group size of each device, and where it comes from."),
+    "evaluate": Command("ovpass.cli.evaluate", "Measure the accuracy cost of a setting."),
+    "sensitivity": Command("ovpass.cli.sensitivity", "Rank sites by accuracy cost."),
     "bisect": Command("ovpass.cli.bisect", "Find the sites that break a model."),
-    "tune": Command("ovpass.cli.tune", "Find the fastest plan within a budget of accuracy."),
-    "bench": Command(
-        "ovpass.cli.bench", "Measure what users feel: time to first token, time per token, latency, memory."
-    ),
-    "report": Command("ovpass.cli.report", "Make one page to look at of runs or of a model."),
+    "tune": Command("ovpass.cli.tune", "Find the fastest plan within an accuracy budget."),
+    "bench": Command("ovpass.cli.bench", "Benchmark time to first token, time per output token, latency and memory."),
+    "report": Command("ovpass.cli.report", "Write an HTML report from saved results, or directly from a model."),
 }

@@ -1,4 +1,4 @@
-"""ovpass apply: rewrite and save."""
+"""ovpass apply: rewrite a model and save it."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ from ovpass.verification.verify_model import verify_for_target
 @model_argument
 @output_option
 @settings_options
-@click.option("--plan", "plan_file", type=PATH, help="Carry out this plan, as it stands.")
-@click.option("--verify", "verifying", is_flag=True, help="Then ask the plugin whether it does what was planned.")
+@click.option("--plan", "plan_file", type=PATH, help="Apply this plan file.")
+@click.option("--verify", "verifying", is_flag=True, help="Then check that the plugin follows the plan.")
 @overwrite_option
 @copy_option
 @json_option
@@ -58,7 +58,7 @@ def command(
     verbose: bool,
     **options: Any,
 ) -> None:
-    """Rewrite MODEL by settings, or by a plan, and write it to OUT. MODEL itself is never changed."""
+    """Rewrite MODEL with settings or a plan, and write it to OUT. MODEL itself never changes."""
     if plan_file is not None and settings_given(options):
         raise SettingsError("--plan: a plan has its settings in it; change those and plan again, or leave it out")
     started = time.perf_counter()

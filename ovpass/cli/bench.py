@@ -1,4 +1,4 @@
-"""ovpass bench: what users feel."""
+"""ovpass bench: benchmark latency, throughput and memory."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ _SHOWN = (
 
 @click.command("bench")
 @click.argument("models", nargs=-1, required=True, type=MODEL_TEXT, metavar="MODEL[@K=V,K=V]...")
-@click.option("--device", default="CPU", callback=lambda *args: args[-1].upper(), help="CPU, GPU, ...  [default: CPU]")
-@click.option("--property", "properties", multiple=True, metavar="K=V", help="A property for all models (repeatable).")
-@click.option("--prompt-tokens", help="Lengths of prompts.  [default: 32,64,65,128,512,1024]")
-@click.option("--output-tokens", default=32, show_default=True, help="How many tokens to generate.")
+@click.option("--device", default="CPU", callback=lambda *args: args[-1].upper(), help="Device.  [default: CPU]")
+@click.option("--property", "properties", multiple=True, metavar="K=V", help="Compile property (repeatable).")
+@click.option("--prompt-tokens", help="Prompt lengths.  [default: 32,64,65,128,512,1024]")
+@click.option("--output-tokens", default=32, show_default=True, help="Tokens to generate.")
 @click.option("--prompt-lookup", is_flag=True, help="Decode with prompt lookup.")
-@click.option("--text", type=PATH, help="Cut prompts from this file; random tokens if not given.")
-@click.option("--inputs", type=PATH, help="An .npz of inputs for a model that does not generate.")
-@click.option("--repeats", default=5, show_default=True, help="Rounds that are measured.")
-@click.option("--warm-up", default=1, show_default=True, help="Rounds before them that are not.")
-@click.option("--seed", default=0, show_default=True, help="For prompts, and the order of models.")
-@click.option("--timeout", default=900.0, show_default=True, help="Seconds after which a model is given up.")
-@click.option("--plot", type=PATH, help="Draw times against lengths into this .png, .svg or .pdf.")
+@click.option("--text", type=PATH, help="Cut prompts from this file.  [default: random tokens]")
+@click.option("--inputs", type=PATH, help="Inputs (.npz) for a model that does not generate.")
+@click.option("--repeats", default=5, show_default=True, help="Measured rounds.")
+@click.option("--warm-up", default=1, show_default=True, help="Warm-up rounds.")
+@click.option("--seed", default=0, show_default=True, help="Random seed of prompts and model order.")
+@click.option("--timeout", default=900.0, show_default=True, help="Time limit per model, in seconds.")
+@click.option("--plot", type=PATH, help="Plot times against lengths to this .png, .svg or .pdf.")
 @json_option
-@partial(verbosity, verbose="List every property in force.")
+@partial(verbosity, verbose="List every effective property.")
 def command(
     models: tuple[str, ...],
     properties: tuple[str, ...],
@@ -58,10 +58,10 @@ def command(
     verbose: bool,
     **options: Any,
 ) -> None:
-    """Measure what users of each MODEL feel, in turns, and compare with the first.
+    """Benchmark each MODEL, interleaved, and compare with the first.
 
-    A folder of a language model is run by OpenVINO GenAI: time to the first token (TTFT) and per output token (TPOT).
-    Any other model is run alone: latency, and throughput with as many requests as the device wants.
+    OpenVINO GenAI runs language model folders: time to first token (TTFT) and time per output token (TPOT).
+    Other models run directly: latency, and throughput with the device's optimal number of requests.
     """
     from ovpass.benchmark.plot import check_plot, save_plot  # noqa: PLC0415 - not needed to print help
     from ovpass.benchmark.result import result_to_dict  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""ovpass bisect: which sites break a model."""
+"""ovpass bisect: find the sites that break a model."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _WIDTH = 1000  # a name is never broken
 @model_argument
 @partial(settings_options, lowering="[default: emulated]")
 @search_options
-@click.option("--max-kl", type=float, metavar="X", help="Broken: mean KL above this many nats a token.")
-@click.option("--check", metavar="CMD", help="Broken: this command fails on {model}. 125: cannot tell.")
-@click.option("--find", default="first", help=f"What to find: {', '.join(FIND)}.  [default: first]")
+@click.option("--max-kl", type=float, metavar="X", help="Broken: mean KL divergence above X nats per token.")
+@click.option("--check", metavar="CMD", help="Broken: this command fails on {model}. Exit code 125: cannot test.")
+@click.option("--find", default="first", help=f"Result: {', '.join(FIND)}.  [default: first]")
 @by_option
-@click.option("-o", "--output", type=PATH, help="Write a plan without what was found here.")
+@click.option("-o", "--output", type=PATH, help="Write a plan that exempts the sites found.")
 @json_option
-@partial(verbosity, verbose="Pass on what CMD prints.")
+@partial(verbosity, verbose="Show the output of CMD.")
 def command(
     model: Path,
     output: Path | None,
@@ -51,11 +51,11 @@ def command(
     verbose: bool,
     **options: Any,
 ) -> None:
-    """Find the first, or the smallest, set of sites of MODEL whose quantization breaks it.
+    """Find the first site, or the smallest set of sites, whose quantization breaks MODEL.
 
-    The shell runs CMD with the path of a model in which just some sites are quantized, in place of {model} or at its
-    end. Exit code 0 is good, 125 cannot be tested, any other is broken. The model is what --profile's device would
-    do, emulated; with --lowering native it is for the plugin's own quantization.
+    The shell runs CMD on a model with some sites quantized. The model's path replaces {model}, or follows CMD.
+    Exit code 0 means good, 125 means cannot test, any other means broken. The model emulates the device of
+    --profile. With --lowering native it uses the plugin's own quantization.
     """
     from ovpass.tuning.bisect import Question, find_culprits, plan_without  # noqa: PLC0415 - not needed to print help
 

@@ -1,4 +1,4 @@
-"""ovpass compress: weights in fewer bits, by NNCF."""
+"""ovpass compress: compress floating-point weights with NNCF."""
 
 from __future__ import annotations
 
@@ -50,35 +50,33 @@ def _weight_group(_: click.Context, __: click.Parameter, value: str | None) -> i
 @click.command("compress")
 @model_argument
 @output_option
-@click.option("--mode", default="int8_sym", show_default=True, help=f"One of {', '.join(MODES)}.")
-@click.option(
-    "--group-size", "weight_group", callback=_weight_group, metavar="SIZE", help="Weights along K that share a scale."
-)
+@click.option("--mode", default="int8_sym", show_default=True, help=f"Compression mode: {', '.join(MODES)}.")
+@click.option("--group-size", "weight_group", callback=_weight_group, metavar="SIZE", help="Weight group size along K.")
 @click.option(
     "--group-size-fallback",
     default="error",
     show_default=True,
-    help=f"For layers whose K it does not divide: {', '.join(FALLBACKS)}.",
+    help=f"If the group size does not divide K: {', '.join(FALLBACKS)}.",
 )
-@click.option("--ratio", type=float, help="Share of weights in this mode, the others in --backup-mode.")
-@click.option("--all-layers", is_flag=True, help="The embedding and the last layer in this mode, too.")
-@click.option("--backup-mode", help=f"For the other layers: {', '.join(BACKUPS)}.")
-@click.option("--awq", is_flag=True, help="Scale channels by their activations (without a text: by the weights).")
-@click.option("--scale-estimation", is_flag=True, help="Choose scales by the error of the layer's output.")
-@click.option("--gptq", is_flag=True, help="Round weights so that they correct one another.")
-@click.option("--lora-correction", is_flag=True, help="Add low-rank adapters against the error.")
-@click.option("--smooth", type=float, metavar="0..1", help="Move outliers of activations into the weights first.")
-@click.option("--codebook", type=PATH, help="A .npy of ascending values.  [codebook modes]")
-@click.option("--ignore", multiple=True, metavar="PATTERN", help="Leave these layers as they are (repeatable).")
-@click.option("--text", type=PATH, help="Calibrate on this text.  [default: the shipped one]")
-@click.option("--tokenizer", type=PATH, help="Folder of the tokenizer.  [default: MODEL's]")
-@click.option("--samples", type=int, default=32, show_default=True, help="Pieces of the text to calibrate on.")
-@click.option("--sequence-length", type=int, default=128, show_default=True, help="Tokens of each.")
-@click.option("--then-apply", is_flag=True, help="Then apply the settings below, as 'ovpass apply' does.")
+@click.option("--ratio", type=float, help="Share of weights in --mode; the rest use --backup-mode.")
+@click.option("--all-layers", is_flag=True, help="Use --mode for embeddings and the last layer, too.")
+@click.option("--backup-mode", help=f"Mode of the other layers: {', '.join(BACKUPS)}.")
+@click.option("--awq", is_flag=True, help="Activation-aware weight quantization; without --text, by weights.")
+@click.option("--scale-estimation", is_flag=True, help="Optimize scales for the layer's output error.")
+@click.option("--gptq", is_flag=True, help="Round weights with GPTQ.")
+@click.option("--lora-correction", is_flag=True, help="Add low-rank adapters that correct the error.")
+@click.option("--smooth", type=float, metavar="0..1", help="SmoothQuant: move outliers into the weights.")
+@click.option("--codebook", type=PATH, help="Codebook (.npy, ascending values).  [codebook modes]")
+@click.option("--ignore", multiple=True, metavar="PATTERN", help="Do not compress these layers (repeatable).")
+@click.option("--text", type=PATH, help="Calibration text.  [default: a novel]")
+@click.option("--tokenizer", type=PATH, help="Tokenizer folder.  [default: MODEL's]")
+@click.option("--samples", type=int, default=32, show_default=True, help="Calibration samples.")
+@click.option("--sequence-length", type=int, default=128, show_default=True, help="Tokens per sample.")
+@click.option("--then-apply", is_flag=True, help="Then apply the settings below, like 'ovpass apply'.")
 @partial(settings_options, group_size="--activation-group-size")
 @overwrite_option
 @json_option
-@partial(verbosity, verbose="List every site and every layer that is left.")
+@partial(verbosity, verbose="List every site and every skipped layer.")
 def command(
     model: Path,
     output: Path,
@@ -89,7 +87,7 @@ def command(
     verbose: bool,
     **options: Any,
 ) -> None:
-    """Compress the weights of MODEL, which are in floating point, and write it to OUT."""
+    """Compress the floating-point weights of MODEL with NNCF, and write it to OUT."""
     from ovpass.compression.compress import compress_source  # noqa: PLC0415 - not needed to print help
 
     if settings_given(options) and not then_apply:

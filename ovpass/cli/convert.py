@@ -1,4 +1,4 @@
-"""ovpass convert: a model folder of what is no OpenVINO model yet."""
+"""ovpass convert: convert GGUF, Hugging Face and ONNX models to OpenVINO IR."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 @click.command("convert")
 @click.argument("source", type=MODEL_TEXT)
 @output_option
-@click.option("--task", help="The exporter's task.  [Hugging Face; default: told by config.json]")
+@click.option("--task", help="Export task.  [Hugging Face; default: from config.json]")
 @click.option("--weight-format", help=f"{' or '.join(WEIGHT_FORMATS)}.  [Hugging Face; default: {WEIGHT_FORMATS[0]}]")
-@click.option("--exact", is_flag=True, help="Dequantize to f16 just what the file says.  [GGUF]")
-@click.option("--trust-remote-code", is_flag=True, help="Run Python code that the folder brings.  [Hugging Face]")
+@click.option("--exact", is_flag=True, help="Dequantize to f16 without rounding scales.  [GGUF]")
+@click.option("--trust-remote-code", is_flag=True, help="Run Python code from the folder.  [Hugging Face]")
 @overwrite_option
 @json_option
 @quiet_option
 def command(source: str, output: Path, overwrite: bool, as_json: bool, quiet: bool, **options: Any) -> None:
-    """Convert SOURCE to an OpenVINO model folder, without the network.
+    """Convert SOURCE to an OpenVINO model folder, without network access.
 
     SOURCE is a .gguf file, a Hugging Face folder (GPTQ and AWQ checkpoints keep their integers), an .onnx file, or a
     folder with one of these and a tokenizer.

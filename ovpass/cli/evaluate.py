@@ -1,4 +1,4 @@
-"""ovpass evaluate: what a setting costs in accuracy."""
+"""ovpass evaluate: measure the accuracy cost of a setting."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ _INTERVALS = ("", "PPL %", "KL", "median", "Top-1")
 @click.option(
     "--chunk-tokens",
     type=int,
-    help="Feed windows in pieces; 1 is what generation does.  [default: 32 with a compressed KV cache, else whole]",
+    help="Feed windows in chunks; 1 is like generation.  [default: 32 with a compressed KV cache, else whole windows]",
 )
-@click.option("--inputs", multiple=True, type=PATH, help="An .npz of a model's inputs.")
-@click.option("--device", default="CPU", help="CPU, GPU, or one of several: GPU.1.  [default: CPU]")
-@click.option("--harness", metavar="TASKS", help="Tasks of lm-evaluation-harness too, separated by commas.")
-@click.option("--harness-tasks-dir", type=PATH, help="A folder with YAML tasks of your own.")
-@click.option("--limit", type=int, help="Items of each task.  [default: all]")
+@click.option("--inputs", multiple=True, type=PATH, help="Model inputs (.npz; repeatable).")
+@click.option("--device", default="CPU", help="Device: CPU, GPU, or GPU.1 for one of several.  [default: CPU]")
+@click.option("--harness", metavar="TASKS", help="Tasks of lm-evaluation-harness, separated by commas.")
+@click.option("--harness-tasks-dir", type=PATH, help="Folder with your own YAML tasks.")
+@click.option("--limit", type=int, help="Items per task.  [default: all]")
 @json_option
 @quiet_option
 def command(reference: str, candidates: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) -> None:
-    """Compare what models answer with a REFERENCE that runs without any quantization of activations.
+    """Measure the accuracy of models against a REFERENCE that runs without activation quantization.
 
     A CANDIDATE is a model as it is, or MODEL@setting,setting: MODEL@per-token, MODEL@group_size=64,
-    MODEL@group_size=32,profile=cpu, MODEL@exempt=kind:mlp.down, MODEL@plan=plan.yaml. It is emulated in memory, with
-    the device's own rules and arithmetic. Settings in capitals are properties for compile_model.
+    MODEL@group_size=32,profile=cpu, MODEL@exempt=kind:mlp.down, MODEL@plan=plan.yaml. Settings are emulated in
+    memory, with the device's rules and arithmetic. Settings in capitals are compile properties.
     """
     from ovpass.evaluation.evaluate import evaluate  # noqa: PLC0415 - not needed to print help
     from ovpass.evaluation.report import report_to_dict  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""ovpass explain: which group size is really used."""
+"""ovpass explain: show the effective group size of each device."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ from ovpass.transformation.loading import load
 
 @click.command("explain")
 @model_argument
-@click.option("--device", help="CPU, GPU, or a target's name; all of them if not given.")
-@click.option("--property", "properties", multiple=True, metavar="K=V", help="A property for compile_model.")
+@click.option("--device", help="CPU, GPU, or a target's name.  [default: all targets]")
+@click.option("--property", "properties", multiple=True, metavar="K=V", help="Compile property (repeatable).")
 @json_option
 @partial(verbosity, verbose="Show every runtime option.")
 def command(
     model: Path, device: str | None, properties: tuple[str, ...], as_json: bool, quiet: bool, verbose: bool
 ) -> None:
-    """Show which group size each device would really use for MODEL with these properties, and why.
+    """Show the effective group size of each device for MODEL with these properties, and its source.
 
-    Other runtime options are shown where something sets them; --verbose shows all. Environment variables count as they
-    are now.
+    Other runtime options appear if something sets them; --verbose shows all. Current environment variables count.
     """
     given = parse_properties(properties)
     targets = targets_of(device)

@@ -1,4 +1,4 @@
-"""ovpass inspect: what is there."""
+"""ovpass inspect: list the sites of a model."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from ovpass.transformation.json_report import inspection_to_dict
 
 @click.command("inspect")
 @model_argument
-@click.option("--target", default="gpu-xmx", show_default=True, help=f"Whose rules to judge by: {', '.join(TARGETS)}.")
-@click.option("--group-size", help="Judge by this group size, not the model's own.")
-@click.option("--match", help="Only sites that this pattern picks.")
+@click.option("--target", default="gpu-xmx", show_default=True, help=f"Target device: {', '.join(TARGETS)}.")
+@click.option("--group-size", help="Use this group size instead of the model's.")
+@click.option("--match", help="Show only sites that match this pattern.")
 @json_option
 @verbosity
 def command(
@@ -37,7 +37,7 @@ def command(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Show every MatMul of MODEL with compressed weights, and whether TARGET would quantize its activation."""
+    """List the MatMuls of MODEL with compressed weights, and which of them the target quantizes."""
     asked = None if group_size is None else parse_group_size(group_size)
     with progress(quiet=quiet or as_json) as step:
         step("reading")

@@ -1,4 +1,4 @@
-"""What an interruption from the keyboard leaves behind, said by the commands that take long."""
+"""The message that long commands print when Ctrl-C stops them."""
 
 from __future__ import annotations
 

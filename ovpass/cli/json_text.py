@@ -1,4 +1,4 @@
-"""What commands print as JSON, which any reader takes."""
+"""Serialize results as standard JSON."""
 
 from __future__ import annotations
 

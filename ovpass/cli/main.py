@@ -1,4 +1,4 @@
-"""The command line: each command is a module of its own, imported when it is called."""
+"""The command line's entry point. Each command is a module that is imported when it runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _INTERRUPTED = 130
 
 
 class _LazyGroup(click.Group):
-    """Knows its commands by name and one line each; help needs no more."""
+    """Lists commands by name and one line, and imports a command when it runs."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         remember_arguments(ctx, args)
@@ -58,14 +58,14 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ovpass")
 def cli() -> None:
-    """Dynamic quantization of activations for OpenVINO models: find, plan, rewrite.
+    """Find, plan, rewrite and verify dynamic quantization of activations in OpenVINO models.
 
-    MODEL is an .xml file or a model folder of OpenVINO GenAI or optimum-intel.
+    MODEL is an .xml file, or a model folder of OpenVINO GenAI or optimum-intel.
     """
 
 
 def main() -> None:
-    """Run the command line; exit 1 for a failed check, 2 for anything refused, 130 where it was interrupted."""
+    """Run the command line. Exit codes: 1 for a failed check, 2 for an error, 130 for an interruption."""
     try:
         with ending_in_order():
             cli(prog_name="ovpass")

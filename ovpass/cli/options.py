@@ -1,4 +1,4 @@
-"""Options that commands share, and how they become Settings."""
+"""Options that commands share, and their conversion to Settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class _Named(click.Path):
-    """A path that has a name: a shell variable that is not set must not stand for the working folder."""
+    """A path that is not empty: an unset shell variable must not mean the working folder."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
@@ -31,53 +31,53 @@ class _Named(click.Path):
 # Whether it can be read is for who reads it to say, in one line.
 PATH = _Named(path_type=Path, readable=False)
 MODEL_TEXT = _Named(path_type=str, readable=False)
-"""A model with what follows its @, which only the command can tell apart."""
+"""A model with its @ suffix, which the command parses."""
 
 model_argument = click.argument("model", type=PATH)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else on stdout.")
-quiet_option = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
-overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is at OUT.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON on stdout.")
+quiet_option = click.option("--quiet", is_flag=True, help="Print only errors.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing OUT.")
 copy_option = click.option("--copy-weights", is_flag=True, help="Copy weights instead of hard-linking them.")
-output_option = click.option("-o", "--output", required=True, type=PATH, metavar="OUT", help="Where to write it.")
+output_option = click.option("-o", "--output", required=True, type=PATH, metavar="OUT", help="Output path.")
 
 _SETTINGS = (
-    click.option("--config", type=PATH, help="Settings in YAML or JSON; flags overrule them."),
-    click.option("--threshold", type=int, help="Quantize activations of more tokens than this."),
-    click.option("--axis", type=int, help="Axis to quantize along; -1 is K.  [lowering emulate]"),
+    click.option("--config", type=PATH, help="Settings file, YAML or JSON. Flags override it."),
+    click.option("--threshold", type=int, help="Quantize activations with more tokens than this."),
+    click.option("--axis", type=int, help="Quantization axis; -1 is K.  [lowering emulate]"),
     click.option("--asymmetric", is_flag=True, help="Quantize to u8 with a zero point."),
-    click.option("--target", help=f"For: {', '.join(TARGETS)}.  [default: gpu-xmx]"),
-    click.option("--exempt", multiple=True, metavar="PATTERN", help="Leave these sites out (repeatable)."),
-    click.option("--exempt-with", help=f"How to leave them out: {', '.join(EXEMPTIONS)}.  [default: auto]"),
+    click.option("--target", help=f"Target device: {', '.join(TARGETS)}.  [default: gpu-xmx]"),
+    click.option("--exempt", multiple=True, metavar="PATTERN", help="Do not quantize these sites (repeatable)."),
+    click.option("--exempt-with", help=f"Method for exempt sites: {', '.join(EXEMPTIONS)}.  [default: auto]"),
     click.option(
         "--group-size-of",
         "sizes",
         multiple=True,
         nargs=2,
         metavar="PATTERN SIZE",
-        help="Give these sites a group size of their own (repeatable).",
+        help="Group size of these sites (repeatable).",
     ),
-    click.option("--requantize", is_flag=True, help="Turn other weights into 8 bit per channel.  [lowering int8]"),
-    click.option("--only-if-faster", is_flag=True, help="Leave out what is not expected to be faster.  [target cpu]"),
-    click.option("--at-tokens", type=int, help=f"With --only-if-faster: at this many tokens.  [default: {AT_TOKENS}]"),
+    click.option("--requantize", is_flag=True, help="Convert other weights to 8 bits per channel.  [lowering int8]"),
+    click.option("--only-if-faster", is_flag=True, help="Skip sites that are not expected to be faster.  [target cpu]"),
+    click.option("--at-tokens", type=int, help=f"Number of tokens for --only-if-faster.  [default: {AT_TOKENS}]"),
     click.option(
         "--runtime-option",
         "runtime_options",
         multiple=True,
         metavar="K=V",
-        help="An option for the plugin to keep in the IR, such as KV_CACHE_PRECISION=u8 (repeatable).",
+        help="Runtime option to write into the IR, such as KV_CACHE_PRECISION=u8 (repeatable).",
     ),
 )
 
 
 _EVALUATION = (
-    click.option("--text", type=PATH, help="Text to evaluate on.  [default: a novel]"),
-    click.option("--tokenizer", type=PATH, help="Folder of the tokenizer.  [default: MODEL's]"),
-    click.option("--windows", type=int, help="Windows of text.  [default: 8; searches 2]"),
-    click.option("--window-tokens", type=int, help="Tokens in each.  [default: 512; searches 256; encoders 128]"),
-    click.option("--stride", type=int, help="Tokens between their starts.  [default: no overlap]"),
-    click.option("--skip-windows", "skip", type=int, default=0, help="Windows at the start of the text to pass over."),
+    click.option("--text", type=PATH, help="Evaluation text.  [default: a novel]"),
+    click.option("--tokenizer", type=PATH, help="Tokenizer folder.  [default: MODEL's]"),
+    click.option("--windows", type=int, help="Number of text windows.  [default: 8; searches 2]"),
+    click.option("--window-tokens", type=int, help="Tokens per window.  [default: 512; searches 256; encoders 128]"),
+    click.option("--stride", type=int, help="Tokens between window starts.  [default: no overlap]"),
+    click.option("--skip-windows", "skip", type=int, default=0, help="Skip windows at the start of the text."),
     click.option(
-        "--profile", help="Whose rules to emulate: gpu, cpu, gpu-no-xmx, none.  [default: that of --target, or gpu]"
+        "--profile", help="Device to emulate: gpu, cpu, gpu-no-xmx or none.  [default: that of --target, or gpu]"
     ),
 )
 
@@ -90,7 +90,7 @@ def evaluation_options(command: _Command) -> _Command:
 
 
 def evaluation_from(options: dict[str, Any]) -> Evaluation:
-    """How to evaluate, from the options.
+    """Make an Evaluation from the options.
 
     Raises:
         SettingsError: for a device or numbers that are not possible.
@@ -112,7 +112,7 @@ def evaluation_from(options: dict[str, Any]) -> Evaluation:
 
 
 def verbosity(command: _Command, verbose: str = "List every site.") -> _Command:
-    """Add --quiet and --verbose; `verbose` says what the latter does."""
+    """Add --quiet and --verbose. `verbose` is the help text of the latter."""
     return quiet_option(click.option("--verbose", is_flag=True, help=verbose)(command))
 
 
@@ -121,32 +121,32 @@ def settings_options(
 ) -> _Command:
     """Add the options that `settings_from` reads.
 
-    `group_size` is how the one for it is written, `lowering` what the help says of leaving that one out.
+    `group_size` is the name of the group size option. `lowering` is the default that the help of --lowering shows.
     """
-    size = click.option(group_size, "group_size", help="Elements of an activation that share a scale, or per-token.")
-    how = click.option("--lowering", help=f"How: {', '.join(LOWERINGS)}.  {lowering}")
+    size = click.option(group_size, "group_size", help="Activation elements that share a scale, or per-token.")
+    how = click.option("--lowering", help=f"Lowering: {', '.join(LOWERINGS)}.  {lowering}")
     for option in reversed((size, how, *_SETTINGS)):
         command = option(command)
     return command
 
 
 def files_read(options: dict[str, Any]) -> list[Path | None]:
-    """The files, and the folder, that shared options name; no output may be one of them."""
+    """The files and the folder that shared options name. No output may be one of them."""
     return [options.get(name) for name in ("config", "text", "tokenizer", "inputs")]
 
 
 def settings_given(options: dict[str, Any]) -> bool:
-    """Whether any of the settings options was used."""
+    """Whether any settings option is used."""
     names = ("config", "group_size", "threshold", "axis", "lowering", "target", "exempt_with", "at_tokens")
     flags = ("asymmetric", "requantize", "only_if_faster", "exempt", "sizes", "runtime_options")
     return any(options[name] is not None for name in names) or any(options[name] for name in flags)
 
 
 def settings_from(options: dict[str, Any]) -> Settings:
-    """Settings from the file, if any, and the flags, which overrule it.
+    """Make Settings from the file, if any, and the flags, which override it.
 
     Raises:
-        SettingsError: naming what is wrong.
+        SettingsError: naming the problem.
     """
     base = load_settings(options["config"]) if options["config"] else Settings()
     names = ("threshold", "axis", "lowering", "target", "exempt_with", "at_tokens")
@@ -168,10 +168,10 @@ def settings_from(options: dict[str, Any]) -> Settings:
 
 
 def parse_properties(texts: Sequence[str], flag: str = "--property") -> dict[str, str]:
-    """`NAME=VALUE` options, given with `flag`, as a mapping.
+    """Parse the `NAME=VALUE` options of `flag` to a mapping.
 
     Raises:
-        SettingsError: for one that is not of that form.
+        SettingsError: for an option without that form.
     """
     pairs = [(text, *text.partition("=")) for text in texts]
     for text, name, equals, _ in pairs:

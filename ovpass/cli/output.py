@@ -1,6 +1,6 @@
-"""What commands print, all in one style: JSON, tables, sentences, and progress on stderr.
+"""Print JSON, tables, sentences and progress in one style.
 
-Colours are for terminals that want them; what is piped is plain.
+Terminals that want colours get them. Piped output is plain.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def save_json(data: Mapping[str, Any], path: Path) -> None:
     """What `print_json` prints in a file, whole or not at all.
 
     Raises:
-        OutputError: where it cannot be written.
+        OutputError: if it cannot be written.
     """
     write_text(path, json_text({**data, "run": run_header()}) + "\n")
 

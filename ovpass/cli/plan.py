@@ -1,4 +1,4 @@
-"""ovpass plan: decide, and say why."""
+"""ovpass plan: show the decision for every site."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from ovpass.transformation.loading import load, plan_loaded
 @click.command("plan")
 @model_argument
 @settings_options
-@click.option("-o", "--output", type=PATH, help="Write the plan here, as YAML.")
+@click.option("-o", "--output", type=PATH, help="Write the plan to this YAML file.")
 @json_option
 @verbosity
 def command(model: Path, output: Path | None, as_json: bool, quiet: bool, verbose: bool, **options: Any) -> None:
-    """Decide what happens to every site of MODEL. Nothing is changed."""
+    """Show the decision for every site of MODEL, with its reason. MODEL does not change."""
     check_files([output], [model, *files_read(options)])
     settings = settings_from(options)
     with progress(quiet=quiet or as_json) as step:

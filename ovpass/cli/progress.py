@@ -1,4 +1,4 @@
-"""Progress on a terminal: a bar with what is left where steps are counted, else a spinner."""
+"""Progress on a terminal: a bar for counted steps, otherwise a spinner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ovpass report: one page to look at."""
+"""ovpass report: write an HTML report."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _RUNNABLE = ("inspect", "plan", "verify", "evaluate", "sensitivity", "tune", "be
 
 @click.command("report")
 @click.argument("sources", nargs=-1, required=True, type=PATH, metavar="RUN...|MODEL")
-@click.option("-o", "--output", required=True, type=PATH, metavar="OUT", help="The page, .html.")
+@click.option("-o", "--output", required=True, type=PATH, metavar="OUT", help="Output file, .html.")
 @click.option("--run", "wanted", multiple=True, metavar="COMMANDS", help="Run these on MODEL first (repeatable).")
-@click.option("--against", multiple=True, type=PATH, help="Compare with this RUN (repeatable).")
-@click.option("--note", default="", metavar="TEXT", help="A line for the reader: where the model comes from, say.")
+@click.option("--against", multiple=True, type=PATH, help="Compare with this saved result (repeatable).")
+@click.option("--note", default="", metavar="TEXT", help="Note for the reader, such as the origin of the model.")
 @quiet_option
 def command(
     sources: tuple[Path, ...],
@@ -46,10 +46,11 @@ def command(
     note: str,
     quiet: bool,
 ) -> None:
-    """Make one HTML file of RUNs, the JSON of other commands, or of a MODEL and the commands to run on it.
+    """Write an HTML report from saved results, or directly from a model.
 
-    --run inspect,verify,evaluate runs these with what they take by default; with options, each has a --run of its own:
-    --run "verify --simulate arc-a770 --find-threshold". A further RUN can be given beside MODEL.
+    A RUN is the --json output of another command. With a MODEL, --run names the commands: --run inspect,verify,evaluate
+    runs them with their defaults. A command with options needs its own --run:
+    --run "verify --simulate arc-a770 --find-threshold". MODEL and RUNs can be combined.
     """
     from ovpass.reporting.page import check_extra, write_report  # noqa: PLC0415 - not needed to print help
     from ovpass.reporting.printable import printable  # noqa: PLC0415

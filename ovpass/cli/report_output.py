@@ -1,4 +1,4 @@
-"""Where a report may be written."""
+"""Check the output path of a report."""
 
 from __future__ import annotations
 

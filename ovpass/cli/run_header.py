@@ -1,4 +1,4 @@
-"""The header of a command's JSON: what was run, with what, on which model, so that it can be told and repeated."""
+"""The `run` object of a command's JSON: arguments, versions, machine and models."""
 
 from __future__ import annotations
 

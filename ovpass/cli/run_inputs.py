@@ -1,4 +1,4 @@
-"""Files that a command was given beside its models."""
+"""Files that a command reads besides its models."""
 
 from __future__ import annotations
 

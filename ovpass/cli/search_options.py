@@ -1,4 +1,4 @@
-"""Options that sensitivity, bisect and tune share, and the Experiment that they describe."""
+"""Options that sensitivity, bisect and tune share, and the Experiment that they configure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ovpass.tuning.units import BY
 if TYPE_CHECKING:
     from ovpass.tuning.experiment import Experiment
 
-by_option = click.option("--by", default="site", help=f"What is switched together: {', '.join(BY)}.  [default: site]")
-_state = click.option("--state", type=PATH, help="Folder of measurements, from which a run resumes.")
+by_option = click.option("--by", default="site", help=f"Unit to switch: {', '.join(BY)}.  [default: site]")
+_state = click.option("--state", type=PATH, help="Folder for measurements; a run resumes from it.")
 
 
 def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -25,7 +25,7 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def experiment_from(model: Path, options: dict[str, Any], progress: Progress) -> Experiment:
-    """The model under study, from the options.
+    """Make the Experiment from the options.
 
     Raises:
         SettingsError: for settings or numbers that are not possible.

@@ -1,4 +1,4 @@
-"""ovpass sensitivity: which sites cost what."""
+"""ovpass sensitivity: rank sites by accuracy cost."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _SHOWN = 20
 @settings_options
 @search_options
 @by_option
-@click.option("--fast", is_flag=True, help="Rank on a short window, in the time of about ten evaluations.")
-@click.option("--refine", type=int, default=0, help="Measure this many of the worst exactly.  [with --fast]")
-@click.option("-o", "--output", type=PATH, help="Write the ranking here, as JSON.")
-@click.option("--plot", type=PATH, help="Draw blocks by kinds as a picture.")
+@click.option("--fast", is_flag=True, help="Rank on a short window; takes about ten evaluations.")
+@click.option("--refine", type=int, default=0, help="Measure this many of the costliest exactly.  [with --fast]")
+@click.option("-o", "--output", type=PATH, help="Write the ranking to this JSON file.")
+@click.option("--plot", type=PATH, help="Plot a heat map: blocks by kinds.")
 @json_option
 @verbosity
 def command(
@@ -50,7 +50,7 @@ def command(
     verbose: bool,
     **options: Any,
 ) -> None:
-    """Rank the sites of MODEL by what quantizing each alone costs, and what leaving each out alone saves."""
+    """Rank the sites of MODEL by the cost of quantizing each alone, and the gain of leaving each out alone."""
     from ovpass.tuning.heatmap import heat_map, save_heat_map  # noqa: PLC0415
     from ovpass.tuning.report import sensitivity_to_dict  # noqa: PLC0415
     from ovpass.tuning.sensitivity import Measure, sensitivity  # noqa: PLC0415

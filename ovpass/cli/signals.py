@@ -1,4 +1,4 @@
-"""Ended from outside, a command leaves as little behind as when it ends by itself."""
+"""Clean up on SIGTERM and SIGHUP as on a normal exit."""
 
 from __future__ import annotations
 

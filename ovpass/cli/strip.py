@@ -29,7 +29,7 @@ from ovpass.transformation.transform import strip_source
 @json_option
 @quiet_option
 def command(model: Path, output: Path, overwrite: bool, copy_weights: bool, as_json: bool, quiet: bool) -> None:
-    """Write MODEL to OUT without anything that ovpass put into it: it computes what the original did, bit for bit."""
+    """Undo apply: write MODEL to OUT without ovpass's changes. OUT computes what the original does, bit for bit."""
     started = time.perf_counter()
     with progress(quiet=quiet or as_json) as step:
         done = strip_source(model, output, overwrite=overwrite, copy_weights=copy_weights, progress=step)

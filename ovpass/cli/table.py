@@ -1,4 +1,4 @@
-"""Tables as wide as there is room: texts are folded, numbers never; names with no room stand on lines of their own."""
+"""Tables that fit the terminal: text wraps, numbers do not, and long names get lines of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ovpass tune: the fastest plan within a budget of accuracy."""
+"""ovpass tune: find the fastest plan within an accuracy budget."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
 
 @click.command("tune")
 @model_argument
-@click.option("--max-kl", type=float, help="The most KL divergence, in nats a token.")
-@click.option("--max-ppl-increase", type=float, help="The most by which perplexity may rise, in percent.")
+@click.option("--max-kl", type=float, help="Largest mean KL divergence, in nats per token.")
+@click.option("--max-ppl-increase", type=float, help="Largest increase of perplexity, in percent.")
 @settings_options
 @search_options
-@click.option("--exact", is_flag=True, help="Rank sites on all windows, not on a short one.")
-@click.option("-o", "--output", type=PATH, help="Write the plan here, as YAML.")
-@click.option("--plot", type=PATH, help="Draw the frontier as a picture.")
+@click.option("--exact", is_flag=True, help="Rank sites on all windows instead of a short one.")
+@click.option("-o", "--output", type=PATH, help="Write the plan to this YAML file.")
+@click.option("--plot", type=PATH, help="Plot the frontier of accuracy against work.")
 @json_option
 @quiet_option
 def command(
     model: Path, output: Path | None, plot: Path | None, exact: bool, as_json: bool, quiet: bool, **options: Any
 ) -> None:
-    """Find the plan for MODEL that quantizes most work within a budget of accuracy.
+    """Find the plan for MODEL that quantizes the most work within an accuracy budget.
 
-    The budget holds on windows of the text that the plan was not chosen by, too.
+    The plan also keeps the budget on held-out windows of the text.
     """
     from ovpass.tuning.budget import Budget  # noqa: PLC0415 - not needed to print help
     from ovpass.tuning.frontier import save_frontier  # noqa: PLC0415

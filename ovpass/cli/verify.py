@@ -1,4 +1,4 @@
-"""ovpass verify: did it happen."""
+"""ovpass verify: check what the plugin quantizes."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from ovpass.verification.verify_model import CPU, Question, verify
     "--device",
     default="GPU",
     callback=lambda *args: args[-1].upper(),
-    help="CPU, GPU, or one of several: GPU.1.  [default: GPU]",
+    help="Device: CPU, GPU, or GPU.1 for one of several.  [default: GPU]",
 )
-@click.option("--simulate", help=f"Ask the GPU plugin without a GPU, as one of {', '.join(PROFILES)}.")
+@click.option("--simulate", help=f"Simulate a GPU: {', '.join(PROFILES)}.")
 @click.option("--plan", "plan_file", type=PATH, help="Compare with this plan.")
-@click.option("--tokens", help="Run with these numbers of tokens, for example 1,64,65,512.")
-@click.option("--find-threshold", is_flag=True, help="Find up to how many tokens quantization is skipped.")
-@click.option("--property", "properties", multiple=True, metavar="K=V", help="A property for compile_model.")
-@click.option("--intercept-log", type=PATH, help="Read what the OpenCL intercept layer printed.")
-@click.option("--timeout", default=900.0, help="Seconds after which a GPU plugin is given up.")
-@click.option("--install-help", is_flag=True, help="Say what the simulated GPU needs.")
+@click.option("--tokens", help="Run with these token counts, such as 1,64,65,512.")
+@click.option("--find-threshold", is_flag=True, help="Find the largest token count without quantization.")
+@click.option("--property", "properties", multiple=True, metavar="K=V", help="Compile property (repeatable).")
+@click.option("--intercept-log", type=PATH, help="Read a log of the OpenCL Intercept Layer.")
+@click.option("--timeout", default=900.0, help="Time limit for the GPU plugin, in seconds.")
+@click.option("--install-help", is_flag=True, help="Show how to install the simulated GPU.")
 @json_option
 @verbosity
 def command(
@@ -51,9 +51,9 @@ def command(
     verbose: bool,
     **options: Any,
 ) -> None:
-    """Ask the plugin which sites of MODEL it quantizes for, and compare with the plan.
+    """Check which sites of MODEL the plugin quantizes, and compare with the plan.
 
-    The plan is the one noted in the model by apply, the one given, or what the device's rules make of the model.
+    The plan is that of --plan, else the plan that apply recorded in MODEL, else the device's rules.
     """
     if install_help:
         click.echo(INSTALL_HELP)

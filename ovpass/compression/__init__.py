@@ -1,1 +1,1 @@
-"""Floating-point weights to fewer bits."""
+"""Compress floating-point weights."""

@@ -1,4 +1,4 @@
-"""What each target makes of compressed weights, and which group sizes of weights and activations go together."""
+"""What each target does with the compressed weights, and which activation group sizes fit them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inputs on which NNCF runs the model to see its activations."""
+"""Calibration data for NNCF."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Inputs = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Calibration:
-    """`samples` pieces of `tokens` tokens each.
+    """Calibration text: `samples` pieces of `tokens` tokens each.
 
-    `text` None takes the shipped one, `tokenizer` None the model's own folder for the tokenizer.
+    `text` None is the shipped text. `tokenizer` None is the model's own folder.
     """
 
     text: Path | None = None
@@ -38,10 +38,10 @@ class Calibration:
             raise SettingsError(f"{self.samples} samples of {self.tokens} tokens: take 1 or more, of at least 2 tokens")
 
     def check_enough(self, fitted: int) -> None:
-        """Make sure that there are as many tokens as weights that share a scale, `fitted`.
+        """Check that there are at least `fitted` tokens, the number of weights that share a scale.
 
         Raises:
-            SettingsError: where there are fewer: many scales would fit them equally well.
+            SettingsError: if there are fewer tokens, because many scales fit them equally well.
         """
         tokens = self.samples * self.tokens
         if tokens < fitted:
@@ -51,10 +51,10 @@ class Calibration:
             )
 
     def read(self, folder: Path) -> list[Ids]:
-        """Token ids [tokens] of each sample; `folder` is the model's own.
+        """Return the token ids [tokens] of each sample. `folder` is the model's folder.
 
         Raises:
-            TextError: for a folder without a tokenizer, and a text that cannot be read or is too short.
+            TextError: if the folder has no tokenizer, or the text is unreadable or too short.
         """
         from ovpass.evaluation.corpus import read_text  # noqa: PLC0415
         from ovpass.evaluation.options import LANGUAGE_MODEL, WindowOptions  # noqa: PLC0415 - needed for a text only
@@ -73,7 +73,7 @@ def check_runs(model: ov.Model, xml: Path, sample: Inputs) -> None:
     """Make sure that the model can be run on samples like this one, which every method does that looks at activations.
 
     Raises:
-        ModelError: where it cannot, as on more tokens than it has positions for.
+        ModelError: if it cannot, as on more tokens than it has positions for.
     """
     import openvino as ov  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""From weights in floating point to compressed ones: files and folders in, files and folders out."""
+"""Compress the weights of a model file or folder."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ from ovpass.sites.files import find_sites_in_file
 from ovpass.support.atomic_output import publish, staging
 from ovpass.support.formatting import counted
 from ovpass.support.progress import Progress
+from ovpass.transformation.carrying import carry_along, check_carried
 from ovpass.transformation.destination import check_destination
 from ovpass.transformation.publishing import publish_single
 from ovpass.transformation.result import Transformed
-from ovpass.transformation.transform import carry_along, transform
+from ovpass.transformation.transform import transform
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -67,9 +68,9 @@ class CompressedModel:
 
 @dataclass(frozen=True)
 class Compressed:
-    """What was written, what targets make of it, and what NNCF and ovpass have to say about it.
+    """The result of a compression: the output, the advice for each target, and notes of NNCF and ovpass.
 
-    `applied` is what `transform` did next, where settings for activations were given.
+    `applied` is the result of `transform` on the output, if `then` had settings for activations.
     """
 
     output: Path
@@ -92,19 +93,19 @@ def compress_source(
     progress: Progress = lambda _: None,
     bars: bool = False,
 ) -> Compressed:
-    """Compress the weights of an .xml or of all models in a folder; the output has the source's form.
+    """Compress the weights of an .xml, or of all models in a folder. The output has the form of the source.
 
-    The model is run on the calibration text only where the recipe needs it, or a text is named. With `then` the
-    result is planned and rewritten by those settings, as `transform` does, in the same go. `bars` lets NNCF draw its
-    progress on stderr.
+    Calibration runs only if the recipe needs it or names a text. With `then`, `transform` applies those settings to the
+    result. `bars` lets NNCF draw its progress on stderr.
 
     Raises:
-        OvpassError: its children for a bad model, recipe, text, setting or place, and where NNCF is not installed;
-            then nothing is written.
+        OvpassError: a subclass, for an invalid model, recipe, text, setting or path, and if NNCF is not installed.
+            Then nothing is written.
     """
     recipe, calibration = recipe or Recipe(), calibration or Calibration()
     origin = open_source(source)
     destination = check_destination(origin, Path(output), overwrite)
+    check_carried(origin)
     load_nncf()
     progress("reading")
     jobs = find_jobs(origin, recipe)

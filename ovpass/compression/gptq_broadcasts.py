@@ -1,4 +1,4 @@
-"""A graph that NNCF can run piece by piece, as GPTQ does."""
+"""Prepare graphs from GGUF files for GPTQ, which runs a model in pieces."""
 
 from __future__ import annotations
 

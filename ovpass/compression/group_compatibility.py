@@ -1,4 +1,4 @@
-"""Whether groups of weights and the groups of activations asked for go together, and which would."""
+"""Check that weight group size and activation group size fit together."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def refuse_idle(sites: Sequence[CompressedMatMul], settings: Settings) -> None:
     """Make sure that native settings quantize some of the sites, and that every rule picks one.
 
     Raises:
-        SettingsError: where they do not, with group sizes that do.
+        SettingsError: if they do not, with group sizes that do.
     """
     check_rules(sites, settings)
     if settings.lowering != "native":

@@ -1,4 +1,4 @@
-"""The models of a source that have something to compress."""
+"""The models of a source that have weights to compress."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def find_jobs(source: ModelSource, recipe: Recipe) -> list[Job]:
     """The models with something to compress, none of which may be compressed already.
 
     Raises:
-        ModelError: where there is none, or one has compressed weights.
+        ModelError: if there is none, or one has compressed weights.
         SettingsError: for patterns that pick nothing, and where nothing is left.
     """
     found = []

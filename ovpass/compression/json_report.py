@@ -1,4 +1,4 @@
-"""A compression as plain data for JSON."""
+"""The result of a compression as plain data for JSON."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Formats of weights that NNCF 3.4 makes, and what each one takes.
+"""The compression modes of NNCF 3.4 and the options of each mode.
 
-Which options go together is in nncf/quantization/quantize_model.py (compress_weights) and
+The sources for valid combinations are nncf/quantization/quantize_model.py (compress_weights) and
 nncf/quantization/algorithms/weight_compression (check_user_compression_configuration, LoraCorrectionAlgorithm).
 """
 

@@ -1,4 +1,4 @@
-"""NNCF's compress_weights, with its output kept from stdout and its errors in ovpass's words."""
+"""Call NNCF's compress_weights, capture its output and translate its errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def load_nncf() -> Any:
     """The package.
 
     Raises:
-        ExtraError: where it is not installed.
+        ExtraError: if it is not installed.
     """
     return extra_module("nncf", "compress", "compressing weights")
 
@@ -46,8 +46,8 @@ def compress_weights(
     """The compressed model (`model` is used up), and what NNCF warned of. `ignored` are names of nodes.
 
     Raises:
-        GroupSizeError: where the group size does not divide K of a layer.
-        ModelError: where NNCF cannot do it for another reason.
+        GroupSizeError: if the group size does not divide K of a layer.
+        ModelError: if NNCF cannot do it for another reason.
     """
     from ovpass.compression.gptq_broadcasts import lengths_kept  # noqa: PLC0415 - brings OpenVINO along
 

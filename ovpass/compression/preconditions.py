@@ -1,4 +1,4 @@
-"""What is refused before minutes of work instead of after them."""
+"""Checks that run before compression starts."""
 
 from __future__ import annotations
 

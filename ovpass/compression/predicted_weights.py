@@ -1,4 +1,4 @@
-"""What a recipe makes of the layers of a model, told before anything is compressed."""
+"""Predict the weight formats that a recipe produces, before compression starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One small layer in the format asked for, to know what devices do with it before a large model is compressed."""
+"""A one-layer model in the requested format, to check in advance what devices do with it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def refuse_useless(recipe: Recipe, settings: Settings) -> None:
     """Make sure that the settings have some use for weights of the recipe's mode.
 
     Raises:
-        SettingsError: where the lowering quantizes activations for no such weights on the target, naming modes for
+        SettingsError: if the lowering quantizes activations for no such weights on the target, naming modes for
             which it does.
     """
     if obstacle := _obstacle(recipe, settings):

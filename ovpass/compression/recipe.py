@@ -1,4 +1,4 @@
-"""How weights are to be compressed: validated before anything is read."""
+"""Compression mode and options, validated before any file is read."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _REFINEMENTS = ("awq", "scale_estimation", "gptq")
 
 @dataclass(frozen=True)
 class Recipe:
-    """A mode and its options; None leaves what NNCF takes for the mode.
+    """A compression mode and its options. None is NNCF's default for the mode.
 
-    `group_size` counts elements of K that share a scale, PER_CHANNEL for all. `group_size_fallback` says what becomes
-    of layers whose K it does not divide: "error", "adjust" (a group of their own) or "ignore" (left as they are).
-    `ratio` (0 to 1) of the weights get the mode, layer by layer, the others `backup_mode`. `ignore` are patterns of
-    the selection grammar. `codebook` is a .npy of one ascending row. `smooth` (above 0, below 1) is how much of the
-    outliers in activations goes to the weights beforehand, see ovpass/compression/smoothquant.py.
+    `group_size` is the number of elements of K that share a scale, PER_CHANNEL for all. `group_size_fallback` applies
+    to layers whose K is not a multiple of it: "error", "adjust" (another group size) or "ignore" (not compressed).
+    A share `ratio` (0 to 1) of the weights gets the mode, in whole layers, and the rest gets `backup_mode`. `ignore`
+    are patterns of the selection grammar. `codebook` is a .npy with one ascending row. `smooth` (above 0, below 1) is
+    the SmoothQuant strength, see ovpass/compression/smoothquant.py.
 
     Raises:
-        SettingsError: for options that do not go with the mode or with each other.
+        SettingsError: for options that do not fit the mode or each other.
     """
 
     mode: str = "int8_sym"
@@ -57,34 +57,34 @@ class Recipe:
 
     @property
     def format(self) -> Mode:
-        """What is known of the mode."""
+        """The properties of the mode."""
         return MODES[self.mode]
 
     @property
     def weight_group(self) -> int | None:
-        """Elements of K that share a scale, None for all of them."""
+        """Elements of K that share a scale; None for all."""
         group = self.format.group_size if self.group_size is None else self.group_size
         return None if group == PER_CHANNEL else group
 
     @property
     def refinements(self) -> tuple[str, ...]:
-        """The methods that fit the weights to activations."""
+        """The methods that fit the weights to activations, by name."""
         chosen = [name for name in (*_REFINEMENTS, "lora_correction") if getattr(self, name)]
         return tuple(name.replace("_", "-") for name in chosen)
 
     @property
     def needs_text(self) -> bool:
-        """Whether the model has to be run on a text; AWQ alone does without."""
+        """Whether calibration needs a text. AWQ alone does not."""
         return self.smooth is not None or self.format.needs_text or any(name != "awq" for name in self.refinements)
 
     @property
     def can_fit_weights(self) -> bool:
-        """Whether the weights could be fitted to a text: a ratio below 1 is divided by what activations tell."""
+        """Whether a text can guide the compression. With a ratio below 1, activations choose the layers."""
         return self.format.needs_text or bool(self.refinements) or (self.ratio is not None and self.ratio < 1)
 
     @property
     def can_use_text(self) -> bool:
-        """Whether a text would change anything."""
+        """Whether a text has an effect."""
         return self.smooth is not None or self.can_fit_weights
 
     def _check_group(self) -> None:

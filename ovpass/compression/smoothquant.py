@@ -1,10 +1,10 @@
-"""SmoothQuant: outlier channels of activations moved into the weights that they meet.
+"""SmoothQuant: move activation outliers into the weights.
 
-Channel j of an activation is divided by s_j = max|x_j|^a / max|w_j|^(1 - a), and the weights that it meets are
-multiplied by it (Xiao et al. 2023, equation 4; arXiv 2211.10438). The division is done beforehand, in constants: the
-gain of the norm in front, or the rows of the linear layer there. Here s_j is a power of two, so that the model computes
-the same as before, to the bit; but constants in f16 lose digits where they fall below 2^-14, by at most 2^-25 each.
-Since a factor common to all channels changes nothing, their geometric mean is 1.
+Channel j of an activation is divided by s_j = max|x_j|^a / max|w_j|^(1 - a), and its weights are multiplied by s_j
+(Xiao et al. 2023, equation 4; arXiv 2211.10438). The division happens in constants: the gain of the norm in front, or
+the rows of the linear layer in front. Here s_j is a power of two, so that the model computes the same as before, to the
+bit. Constants in f16 that fall below 2^-14 lose digits, at most 2^-25 each. A factor common to all channels changes
+nothing, so the geometric mean of s_j is 1.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Conversion: models in other formats become OpenVINO IR."""
+"""Convert models from other formats to OpenVINO IR."""
 
 from ovpass.conversion.gguf import GGUF
 from ovpass.conversion.hugging_face import HUGGING_FACE

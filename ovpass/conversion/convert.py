@@ -1,4 +1,4 @@
-"""From the formats that models are published in to a model folder of OpenVINO GenAI and optimum-intel."""
+"""Convert a GGUF, Hugging Face or ONNX model to an OpenVINO model folder."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def convert_source(
     file to f16 instead of carrying its integers over as GenAI does.
 
     Raises:
-        OvpassError: its children for a bad source, setting or place, and for packages that are missing; then nothing
+        OvpassError: a subclass, for an invalid source, setting or path, and for missing packages; then nothing
             is written.
     """
     options = Options(task, weight_format, exact, trust_remote_code)

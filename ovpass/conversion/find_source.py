@@ -1,4 +1,4 @@
-"""Find out what a user names to be converted, by what is there and not by its name alone."""
+"""Detect the format of a source from its content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GGUF files as a source of conversions."""
+"""The GGUF source of `ovpass convert`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the tensors of a GGUF file are those that its metadata speak of, and those that OpenVINO GenAI reads."""
+"""Check that a GGUF file has the tensors that its metadata declares and that OpenVINO GenAI reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A GGUF file with every matrix in f16, whatever type it was: what OpenVINO GenAI reads without loss."""
+"""Dequantize every matrix of a GGUF file to f16, which OpenVINO GenAI reads without loss."""
 
 from __future__ import annotations
 

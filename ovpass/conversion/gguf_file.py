@@ -25,7 +25,7 @@ def open_gguf(path: Path) -> GgufFile:
 
     Raises:
         ModelError: for a damaged or truncated file, and a model that GenAI does not build.
-        ExtraError: where gguf is not installed.
+        ExtraError: if gguf is not installed.
     """
     gguf = extra_module("gguf", "gguf", "reading GGUF files")
     try:

@@ -1,4 +1,4 @@
-"""GGUF to OpenVINO, by OpenVINO GenAI."""
+"""Convert GGUF files with OpenVINO GenAI."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def convert_gguf(source: Path, folder: Path, *, exact: bool, progress: Progress)
 
     Raises:
         ModelError: for a file that is damaged, or that GenAI cannot convert.
-        ExtraError: where gguf or openvino-genai is not installed.
+        ExtraError: if gguf or openvino-genai is not installed.
     """
     file = open_gguf(source)
     if not exact:

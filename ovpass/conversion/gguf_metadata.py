@@ -1,4 +1,4 @@
-"""The metadata of a GGUF file, and the Hugging Face configuration that it stands for."""
+"""GGUF metadata and the equivalent Hugging Face configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hugging Face folders to OpenVINO, by optimum-intel."""
+"""Convert Hugging Face folders with optimum-intel."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def convert_hugging_face(
     Raises:
         ModelError: for a folder that is damaged, or that optimum-intel cannot export.
         SettingsError: for a task or format that is not possible.
-        ExtraError: where the exporters are not installed.
+        ExtraError: if the exporters are not installed.
     """
     weight_format = weight_format or WEIGHT_FORMATS[0]
     if weight_format not in WEIGHT_FORMATS:

@@ -1,4 +1,4 @@
-"""The process in which optimum-intel exports: `python -m ovpass.conversion.hugging_face_child ORDER ANSWER`."""
+"""The export process of optimum-intel: `python -m ovpass.conversion.hugging_face_child ORDER ANSWER`."""
 
 from __future__ import annotations
 

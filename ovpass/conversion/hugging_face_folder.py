@@ -1,4 +1,4 @@
-"""What a Hugging Face folder says of its model, checked without PyTorch."""
+"""Read and check a Hugging Face folder without PyTorch."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """config.json, or model_index.json of a pipeline.
 
     Raises:
-        ModelError: where it cannot be read, or names no model.
+        ModelError: if it cannot be read, or names no model.
     """
     path = folder / (CONFIG if (folder / CONFIG).is_file() else PIPELINE)
     config = _read_json(path)
@@ -123,7 +123,7 @@ def infer_task(config: Mapping[str, Any]) -> str:
     """The exporter's task, by the name of the model's class.
 
     Raises:
-        SettingsError: where that tells nothing.
+        SettingsError: if that tells nothing.
     """
     classes = config.get("architectures")
     name = str(classes[0]) if isinstance(classes, list) and classes else ""

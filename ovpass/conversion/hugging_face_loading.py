@@ -1,4 +1,4 @@
-"""What transformers and diffusers find while they load weights: they fill what is missing with random numbers."""
+"""Detect weights that transformers and diffusers fill with random numbers because a checkpoint lacks them."""
 
 from __future__ import annotations
 

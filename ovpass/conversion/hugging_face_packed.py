@@ -1,9 +1,9 @@
-"""Checkpoints whose weights are packed by GPTQ or AWQ.
+"""Unpack GPTQ and AWQ checkpoints.
 
-Both keep, for a linear layer with K inputs and N outputs, 32-bit words of codes (`qweight`) and zero points (`qzeros`),
-and a scale for each group of K (`scales` [K / g, N]); a weight is (code - zero point) * scale. GPTQ packs along K, the
-first in the lowest bits, AWQ along N in the order 0 2 4 6 1 3 5 7. GPTQ's first format stores zero points less one.
-With `desc_act` its `g_idx` says which group each of K belongs to. (AutoGPTQ qlinear_cuda.py, AutoAWQ packing_utils.py)
+A linear layer with K inputs and N outputs has 32-bit words of codes (`qweight`) and zero points (`qzeros`), and
+scales for each group of K (`scales` [K / g, N]). A weight is (code - zero point) * scale. GPTQ packs along K, the first
+code in the lowest bits. AWQ packs along N in the order 0 2 4 6 1 3 5 7. GPTQ's first format stores zero points minus 1.
+With `desc_act`, `g_idx` maps each element of K to its group. (AutoGPTQ qlinear_cuda.py, AutoAWQ packing_utils.py)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Packed weights into the model that was exported in floating point, as compressed constants."""
+"""Replace exported floating-point weights with the integers of a packed checkpoint."""
 
 from __future__ import annotations
 

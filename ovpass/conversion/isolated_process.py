@@ -1,4 +1,4 @@
-"""Converters in a process of their own: they print, patch modules and can crash."""
+"""Run converters in a separate process: they print, patch modules and can crash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A conversion as plain data for JSON."""
+"""The result of a conversion as plain data for JSON."""
 
 from __future__ import annotations
 

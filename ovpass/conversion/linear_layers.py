@@ -1,4 +1,4 @@
-"""Linear layers whose weights are in floating point still: what there is to compress."""
+"""Find linear layers with floating-point weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX models as a source of conversions."""
+"""Convert ONNX files."""
 
 from __future__ import annotations
 

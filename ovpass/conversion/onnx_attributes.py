@@ -1,4 +1,4 @@
-"""What an ONNX file asks of the products by quantized weights, by the names that OpenVINO's frontend gives them."""
+"""Read the quantization attributes of an ONNX file's MatMuls, by OpenVINO's layer names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blocks of weights whose elements ONNX names one by one (the g_idx of MatMulNBits), written as blocks again.
+"""Convert the element-wise group index (g_idx) of MatMulNBits to blocks.
 
 OpenVINO's ONNX frontend repeats scales and zero points for every element of K. Its CPU plugin does not survive that:
 compile_model ends the process with SIGFPE.
@@ -25,7 +25,7 @@ def regroup(site: CompressedMatMul, source: Path) -> None:
     """Give the weights of `site` one scale a block, the same numbers, where they have one for each element of K.
 
     Raises:
-        ModelError: where elements of one block are not neighbours; `source` is the file that it names.
+        ModelError: if elements of one block are not neighbours; `source` is the file that it names.
     """
     chain = site.weights
     if 1 not in (site.weight_group_size, site.zero_point_group_size) or chain.pattern not in _CHAINS:

@@ -1,6 +1,6 @@
-"""ONNX to IR by OpenVINO's own frontend, with a record of what the file asked of its quantized MatMuls.
+"""Convert an ONNX file with OpenVINO's frontend and record the attributes of its quantized MatMuls.
 
-OpenVINO's graph no longer says it: the frontend drops MatMulNBits' accuracy_level, turns DynamicQuantizeMatMul into a
+OpenVINO's graph does not keep them: the frontend drops MatMulNBits' accuracy_level, turns DynamicQuantizeMatMul into a
 product of floats, and DequantizeLinear into plain arithmetic.
 """
 
@@ -33,7 +33,7 @@ def convert_onnx(source: Path, folder: Path, progress: Callable[[str], None]) ->
 
     Raises:
         ModelError: for a file that is missing, damaged or no ONNX, and for ops that OpenVINO does not know.
-        OSError: where not everything could be written.
+        OSError: if not everything could be written.
     """
     from ovpass.ir.writer import write_anew  # noqa: PLC0415 - brings OpenVINO along, slow to start
 

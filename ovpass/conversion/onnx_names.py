@@ -1,4 +1,4 @@
-"""Names that stay for products that OpenVINO's ONNX frontend leaves with a number."""
+"""Stable names for MatMuls that OpenVINO's ONNX frontend only numbers."""
 
 from __future__ import annotations
 

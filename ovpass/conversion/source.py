@@ -1,4 +1,4 @@
-"""What a source of a conversion is: how it is recognised, which options it takes, and how it becomes IR."""
+"""The interface of a conversion source: recognition, options, conversion to IR."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokenizers beside a model: carried along, and converted where the packages for it are there."""
+"""Copy the tokenizer of a model, and convert it if the packages are installed."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a setting costs: perplexity, divergence from a clean reference, and errors of embeddings."""
+"""Measure accuracy: perplexity, KL divergence from a reference, and errors of embeddings."""

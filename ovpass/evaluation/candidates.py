@@ -1,13 +1,13 @@
-"""What can be compared: a model as it is, or `MODEL@setting,setting`, changed in memory for the comparison.
+"""Candidates of an evaluation: a model as it is, or `MODEL@setting,setting`, changed in memory.
 
 smollm2                                 as it is
-smollm2@per-token                       per token, as an Intel GPU with XMX would quantize
-smollm2@group_size=32,profile=cpu       groups of 32, as the CPU plugin would
-smollm2@group_size=64,profile=none      groups of 64 at every site, whatever devices do
-smollm2@profile=cpu                     as the CPU plugin would by default
+smollm2@per-token                       per token, as on an Intel GPU with XMX
+smollm2@group_size=32,profile=cpu       groups of 32, as in the CPU plugin
+smollm2@group_size=64,profile=none      groups of 64 at every site, without a device's rules
+smollm2@profile=cpu                     the CPU plugin's default
 smollm2@exempt=kind:mlp.down            any of the settings; exempt can repeat
 smollm2@plan=plan.yaml                  a plan of 'ovpass plan' or 'ovpass tune'
-smollm2@DYNAMIC_QUANTIZATION_GROUP_SIZE=32   the plugin's own: names in capitals are properties for compile_model
+smollm2@DYNAMIC_QUANTIZATION_GROUP_SIZE=32   the plugin's own quantization: names in capitals are compile properties
 """
 
 from __future__ import annotations

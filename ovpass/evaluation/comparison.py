@@ -1,6 +1,6 @@
 """Compare two sets of predictions token by token.
 
-The arithmetic runs in OpenVINO, on all cores: NumPy takes as long over a vocabulary of 50,000 as a small model itself.
+The arithmetic runs in OpenVINO on all cores: with a vocabulary of 50,000, NumPy takes as long as a small model itself.
 """
 
 from __future__ import annotations

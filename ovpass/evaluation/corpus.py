@@ -1,4 +1,4 @@
-"""The text that models are evaluated on."""
+"""The default evaluation text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def read_text(path: Path | None = None) -> str:
     """The user's text, or the shipped one: the first nine chapters of Persuasion by Jane Austen (1818).
 
     Raises:
-        TextError: where the file cannot be read as UTF-8, or is empty.
+        TextError: if the file cannot be read as UTF-8, or is empty.
     """
     if path is None:
         return resources.files("ovpass.evaluation").joinpath(_SHIPPED).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a setting costs: `evaluate` picks the way that fits the models, and makes the windows."""
+"""Evaluate candidates: choose the method that fits the models, and cut the windows."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def evaluate(
     evaluation: Evaluation | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> TextReport | ArraysReport:
-    """Compare candidates (`MODEL` or `MODEL@setting,setting`) with a reference that runs clean.
+    """Compare candidates (`MODEL` or `MODEL@setting,setting`) with a reference that runs without quantization.
 
     Raises:
-        OvpassError: its children for a bad model, setting, text or tokenizer.
+        OvpassError: a subclass, for an invalid model, setting, text or tokenizer.
     """
     how = evaluation or Evaluation()
     if not candidates:

@@ -1,4 +1,4 @@
-"""Feed a language model or an encoder with token ids, whatever else it wants."""
+"""Build all inputs of a language model or an encoder from token ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accuracy on tasks of EleutherAI's lm-evaluation-harness. Nothing is downloaded: data must be local."""
+"""Run tasks of EleutherAI's lm-evaluation-harness on local data."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Harness:
 
     Raises:
         SettingsError: for tasks that are unknown or cannot be carried out.
-        ExtraError: where lm-eval is not installed.
+        ExtraError: if lm-eval is not installed.
     """
 
     def __init__(

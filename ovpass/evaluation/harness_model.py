@@ -1,4 +1,4 @@
-"""A model as lm-evaluation-harness asks it. Imported where lm-eval is installed."""
+"""The lm-evaluation-harness model class. It is imported only where lm-eval is installed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""KV-cache settings of a candidate: which are there, and in what pieces a text has to be fed for them to count.
+"""KV cache settings of a candidate, and the chunks that windows are fed in to measure them.
 
-A text that is fed in one go writes the cache and never reads it: keys and values then reach the attention as they were
-computed, whatever type they are kept in. Only from the second piece on a model reads what the device has kept.
+A window in one piece writes the cache and never reads it: attention uses keys and values as computed, whatever type the
+cache has. From the second chunk on, a model reads what the device stored.
 """
 
 from __future__ import annotations

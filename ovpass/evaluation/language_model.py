@@ -1,4 +1,4 @@
-"""Evaluate language models on text: one pass for the reference, one for each candidate, the same windows for all."""
+"""Evaluate language models on text: one pass per model, the same windows for all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evaluate encoders and other models by their outputs: direction and error, with no distribution to speak of."""
+"""Evaluate encoders and other models by cosine distance and error of their outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to know about a candidate's result: a divergence of 0 can mean that nothing was quantized."""
+"""Notes on a candidate's result, such as that nothing is quantized."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How to evaluate: what the user says, and what is taken where nothing is said."""
+"""Evaluation options and their defaults."""
 
 from __future__ import annotations
 
@@ -61,13 +61,12 @@ class HarnessOptions:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How to evaluate. Of the windows, None takes what suits the model and the command.
+    """Evaluation options. None is the default of the model and the command.
 
-    The first `skip` windows of the text are passed over.
-
-    `text` and `tokenizer` (a folder) None take the shipped text and the reference's own folder. `inputs` are .npz
-    files for models that take no token ids. `profile` is that of candidates that name none. `harness` adds tasks.
-    `chunk_tokens` feeds windows in pieces; None does so, in pieces of 32, for candidates whose KV cache is compressed.
+    `windows` windows of `window_tokens` tokens start every `stride` tokens, after `skip` windows. `text` None is the
+    shipped text. `tokenizer` is a folder; None is the reference's folder. `inputs` are .npz files for models that take
+    no token ids. `profile` is the device to emulate for candidates that name none. `harness` adds tasks.
+    `chunk_tokens` feeds windows in chunks; None uses chunks of 32 for candidates with a compressed KV cache.
     """
 
     windows: int | None = None
@@ -89,7 +88,7 @@ class Evaluation:
             raise SettingsError(f"chunk-tokens {self.chunk_tokens}: take one or more")
 
     def window_options(self, default: WindowOptions) -> WindowOptions:
-        """The windows asked for, completed by `default`."""
+        """The window options, with `default` for those that are None."""
         count = default.count if self.windows is None else self.windows
         tokens = default.tokens if self.window_tokens is None else self.window_tokens
         return WindowOptions(count, tokens, self.stride, self.skip)

@@ -1,4 +1,4 @@
-"""From a candidate to a model in memory and the properties to compile it with."""
+"""Prepare the in-memory model and compile properties of a candidate."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def sole_model(candidate: Candidate) -> IrFile:
     """The one model of the candidate's source that has sites, or the only one that there is.
 
     Raises:
-        ModelError: where there are several.
+        ModelError: if there are several.
     """
     source = open_source(candidate.path)
     if len(source.models) == 1:

@@ -1,4 +1,4 @@
-"""Predictions of a model kept on disk while others are compared with them."""
+"""Keep predictions on disk while other models are compared with them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Recording:
         """Keep a window's values.
 
         Raises:
-            OutputError: where there is no room.
+            OutputError: if there is no room.
         """
         try:
             np.save(self._path(number), values)

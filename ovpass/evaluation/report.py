@@ -1,4 +1,4 @@
-"""An evaluation as plain data."""
+"""An evaluation as plain data for JSON."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Runner:
     """A model compiled once, asked window by window: in one go, or in pieces of `chunk` tokens with what it has kept.
 
     Raises:
-        ModelError: where the device does not compile it, or it takes no token ids.
+        ModelError: if the device does not compile it, or it takes no token ids.
     """
 
     def __init__(self, prepared: Prepared, name: str, device: str = "CPU") -> None:
@@ -36,7 +36,7 @@ class Runner:
         """The predictions of the window's scored tokens, [scored, vocabulary]; valid until the next call.
 
         Raises:
-            ModelError: where the model fails, or gives no predictions for every token.
+            ModelError: if the model fails, or gives no predictions for every token.
         """
         logits = self._whole(window, extra) if self._chunk is None else self._piecewise(window, self._chunk)
         if logits.ndim != 2 or len(logits) != len(window.ids):

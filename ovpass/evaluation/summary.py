@@ -1,4 +1,4 @@
-"""From scores of tokens to what is reported, with confidence intervals over windows."""
+"""Summarize token scores, with bootstrap confidence intervals over windows."""
 
 from __future__ import annotations
 

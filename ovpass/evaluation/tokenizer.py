@@ -1,4 +1,4 @@
-"""Text to token ids, with the tokenizer of a model folder."""
+"""Tokenize text with the tokenizer of a model folder."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     """The OpenVINO tokenizer in `folder`, or its Hugging Face tokenizer.json.
 
     Raises:
-        TextError: where there is neither, or it cannot be read.
-        ExtraError: where the package for it is not installed.
+        TextError: if there is neither, or it cannot be read.
+        ExtraError: if the package for it is not installed.
     """
     for name, load in ((_OPENVINO, _openvino), (_HUGGING_FACE, _hugging_face)):
         if (folder / name).is_file():

@@ -1,4 +1,4 @@
-"""Cut a text into the windows that every candidate is evaluated on."""
+"""Cut a text into evaluation windows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make_windows(text: str, tokenizer: Tokenizer, options: WindowOptions) -> lis
     """Windows of equal length, each opened by the tokenizer's own prefix; overlaps are scored once.
 
     Raises:
-        TextError: where the text is too short for them.
+        TextError: if the text is too short for them.
     """
     body = options.tokens - len(tokenizer.prefix)
     step = min(options.step, body)

@@ -1,6 +1,6 @@
 """The decompression chain between a low-precision Constant and the MatMul that reads it.
 
-Chains seen: NNCF 3.4 (Convert, Subtract, Multiply, Reshape, Convert), the GGUF reader of OpenVINO GenAI (the
+Known chains: NNCF 3.4 (Convert, Subtract, Multiply, Reshape, Convert), the GGUF reader of OpenVINO GenAI (the
 same), optimum-intel (the same, or a Transpose at the end), the ONNX frontend for MatMulNBits and blocked
 DequantizeLinear (no f16 in between, Reshape or Unsqueeze on the operands), and NNCF's codebooks (a Gather that
 looks the codes up in a small table).

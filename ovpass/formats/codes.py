@@ -1,4 +1,4 @@
-"""Integer weights as 8-bit codes, exactly."""
+"""Read integer weights as 8-bit codes."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Steps for other people's pipelines."""
+"""Integrations with other pipelines."""

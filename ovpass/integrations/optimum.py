@@ -1,4 +1,4 @@
-"""Save a model of optimum-intel with a plan applied to it, and the plan kept in the folder's config."""
+"""Save an optimum-intel model with a plan applied, and record the plan in its config.json."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Exported(Protocol):
 
 
 def save_pretrained(model: Exported, output: Path | str, settings: Settings | None = None) -> Transformed:
-    """`model.save_pretrained(output)` with `settings` applied to the IR.
+    """Run `model.save_pretrained(output)`, with `settings` applied to the IR.
 
-    The plans go into `ovpass_plan.yaml`; the folder's config.json gets a key "ovpass" with the settings, the name of
-    that file, and what the model has to be run with. optimum-intel hands it back as `model.config.ovpass`. Of a
-    diffusion pipeline it is model_index.json that gets the key; read it from that file.
+    The plans are in `ovpass_plan.yaml`. The folder's config.json gets the key "ovpass" with the settings, the name of
+    that file, and the properties and variables that the model needs. optimum-intel returns it as `model.config.ovpass`.
+    The folder of a diffusion pipeline has the key in model_index.json; read it from that file.
 
     Raises:
-        OvpassError: its children, as `transform`; then nothing is written.
+        OvpassError: a subclass, as in `transform`. Then nothing is written.
     """
     destination = Path(output)
     if destination.exists() and not (destination.is_dir() and not any(destination.iterdir())):

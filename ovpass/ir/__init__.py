@@ -1,1 +1,1 @@
-"""Reading and writing models: files, folders, weights that stay where they are, notes and options in the IR."""
+"""Read and write models: files, folders, weights, metadata and runtime options."""

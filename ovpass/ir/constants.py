@@ -1,4 +1,4 @@
-"""Where the constants of an IR lie in its .bin, read from the .xml without touching any weights."""
+"""Locate the constants of an IR in its .bin from the .xml, without reading weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The text of an IR: its graph, its metadata, and its being written again with other metadata."""
+"""The text of an IR: its graph, its metadata, and writing it with changed metadata."""
 
 from __future__ import annotations
 

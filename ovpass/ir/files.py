@@ -1,4 +1,4 @@
-"""A model as it lies on disk: a single IR, or a folder of OpenVINO GenAI or optimum-intel."""
+"""Models on disk: a single IR, or a folder of OpenVINO GenAI or optimum-intel."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class IrFile:
         """The text of the IR, checked against the length of the .bin; neither OpenVINO nor the weights are needed.
 
         Raises:
-            ModelError: where the pair is incomplete, damaged or no IR.
+            ModelError: if the pair is incomplete, damaged or no IR.
         """
         if not self.bin.is_file():
             raise ModelError(f"{self.xml}: its weights {self.bin.name} are not beside it")
@@ -59,7 +59,7 @@ class IrFile:
         """The model, its weights mapped into memory and not read.
 
         Raises:
-            ModelError: where OpenVINO refuses it.
+            ModelError: if OpenVINO refuses it.
         """
         import openvino as ov  # noqa: PLC0415 - slow to start, and not needed to look at a model
 
@@ -90,7 +90,7 @@ def open_source(path: Path | str) -> ModelSource:
     """Find the IRs at `path`.
 
     Raises:
-        ModelError: where nothing is there, nothing that is a model, or nothing that may be read.
+        ModelError: if nothing is there, nothing that is a model, or nothing that may be read.
     """
     try:
         return _open(Path(path))

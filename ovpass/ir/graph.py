@@ -1,7 +1,7 @@
-"""A model, or one body of it, as plain lists of integers: quick to walk many times.
+"""A model, or one of its bodies, as lists of integers that are fast to walk.
 
-`Graph` is what the finder works on; where it comes from is a matter of its subclasses: an `ov.Model` here, the text
-of an IR in `ovpass.ir.text_graph`.
+The finder works on `Graph`. Subclasses read it from an `ov.Model` (`ovpass.ir.model_graph`) or from the text of an IR
+(`ovpass.ir.text_graph`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A model's runtime info of two levels, `rt_info/<section>/<name>`, alike for an `ov.Model` and the text of an IR."""
+"""Two-level runtime info, `rt_info/<section>/<name>`, of an `ov.Model` or the text of an IR."""
 
 from __future__ import annotations
 

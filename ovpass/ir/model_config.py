@@ -1,4 +1,4 @@
-"""What the config.json beside a model tells of it."""
+"""Read the config.json beside a model."""
 
 from __future__ import annotations
 

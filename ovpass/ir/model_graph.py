@@ -1,4 +1,4 @@
-"""The Graph of an `ov.Model`."""
+"""Build a Graph from an `ov.Model`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ovpass leaves in a model about what it did, under rt_info/ovpass, for any reader to find."""
+"""The record of ovpass's changes in a model, under rt_info/ovpass."""
 
 from __future__ import annotations
 

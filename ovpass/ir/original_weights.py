@@ -1,4 +1,4 @@
-"""What a .bin still holds from before ovpass changed its model, noted in the model."""
+"""The original weights that the .bin of a changed model still holds, recorded for `strip`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model's own runtime options: what the IR asks of any plugin that compiles it."""
+"""Read and write the runtime options of an IR."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Graph of an IR read from its .xml alone: no OpenVINO, no weights."""
+"""Build a Graph from an .xml, without OpenVINO and without weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of a .bin that tell models apart without reading all their weights."""
+"""Samples of a .bin that identify a model without reading all weights."""
 
 from __future__ import annotations
 

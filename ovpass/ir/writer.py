@@ -1,8 +1,8 @@
-"""Save a changed model next to the weights it came with.
+"""Write the .xml and .bin of a changed model, and link or extend the original weights.
 
-OpenVINO's serializer writes every constant again. Here it only ever sees the new ones: constants that come
-unchanged from the source IR are replaced by placeholders while the .xml is written, and then point at where they
-already lie. A .bin to which nothing is added is hard-linked; otherwise the new constants go to its end.
+OpenVINO's serializer writes every constant. Here it sees the new ones only: placeholders stand for unchanged constants
+while the .xml is written, which then points to their place in the original .bin. A .bin without additions is
+hard-linked. Otherwise new constants go to its end.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def write_anew(model: ov.Model, source: IrFile, folder: Path) -> Written:
     """Write `model` and all its weights into `folder` under the source's file names.
 
     Raises:
-        OSError: where not everything could be written.
+        OSError: if not everything could be written.
     """
     xml, weights = folder / source.xml.name, folder / source.bin.name
     with _stream_errors():
@@ -92,7 +92,7 @@ def write_beside_weights(
     no longer mentions are found again, and what was added to the .bin since is cut off where nothing needs it.
 
     Raises:
-        OSError: where not everything could be written.
+        OSError: if not everything could be written.
     """
     table = SlotTable(source.xml, source.bin)
     for name, slot in (earlier.slots if earlier else {}).items():

@@ -1,4 +1,4 @@
-"""Lowerings: the ways to bring dynamic quantization about, one module each."""
+"""Lowerings: the ways to implement dynamic quantization, one module each."""
 
 from ovpass.lowerings.base import Evidence, Lowering, get_lowering
 

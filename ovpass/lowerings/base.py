@@ -1,4 +1,4 @@
-"""What a lowering is: a planner, the passes that carry its plans out, and what shows them on a device."""
+"""The interface of a lowering: a planner, its passes, and the verification for a device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The emulate lowering: quantize and dequantize in the graph, with a device's exact arithmetic on any device."""
+"""The emulate lowering: quantize and dequantize in the graph, with a device's exact arithmetic."""
 
 from __future__ import annotations
 

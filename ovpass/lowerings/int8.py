@@ -1,4 +1,4 @@
-"""The int8 lowering: an explicit subgraph that plugins turn into an int8 MatMul."""
+"""The int8 lowering: an explicit subgraph that plugins fuse into an int8 MatMul."""
 
 from __future__ import annotations
 

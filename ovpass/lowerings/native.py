@@ -1,4 +1,4 @@
-"""The native lowering: the plugin quantizes activations itself; single sites are exempted or capped."""
+"""The native lowering: the plugin quantizes; single sites are exempt or get a smaller group size."""
 
 from __future__ import annotations
 

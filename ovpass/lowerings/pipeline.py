@@ -1,4 +1,4 @@
-"""The passes that carry out a plan."""
+"""Build the passes of a plan."""
 
 from __future__ import annotations
 

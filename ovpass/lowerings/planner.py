@@ -1,4 +1,4 @@
-"""Plan a model with the lowering that its settings name."""
+"""Plan a model with the lowering of its settings."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 def make_plan(model: ov.Model, settings: Settings | None = None) -> Plan:
-    """Decide what happens to every site of `model`. The model is only read.
+    """Make the decision for every site of `model`. The model does not change.
 
     Raises:
-        SettingsError: for a rule that picks no site, and for what lowering or target cannot do.
-        ModelError: where the model carries an ovpass plan already.
+        SettingsError: for a rule that selects no site, and for a setting that the lowering or target does not support.
+        ModelError: if the model already carries an ovpass plan.
     """
     settings = settings or Settings()
     metadata = ModelMetadata(model)

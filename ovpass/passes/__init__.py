@@ -1,4 +1,4 @@
-"""Passes: one rewriting of a model each, and the manager that runs them."""
+"""Passes: one graph transformation per module, and the manager that runs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pass is: a frozen dataclass whose fields are its options, and what running one reports."""
+"""The interface of a pass: a frozen dataclass whose fields are its options, and its result."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class MetadataPass(Pass, Protocol):
 
 @dataclass(frozen=True)
 class PassResult:
-    """What one pass did: `counts` by what was changed, and the wall time in seconds."""
+    """The result of one pass: `counts` of changes by kind, and the wall time in seconds."""
 
     name: str
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -43,5 +43,5 @@ class PassResult:
 
     @property
     def changed(self) -> bool:
-        """Whether the model differs from before."""
+        """Whether the pass changed the model."""
         return any(self.counts.values())

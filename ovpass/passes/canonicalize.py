@@ -1,8 +1,8 @@
-"""Write MatMuls that ONNX Runtime quantized dynamically in OpenVINO's own compressed form.
+"""Rewrite MatMuls that ONNX Runtime quantizes dynamically to OpenVINO's compressed form.
 
     y = MatMul(x, Multiply(Subtract(Convert(codes), Convert(zero point)), scale))
 
-The activation is no longer quantized by the graph; the weights are the same numbers to the bit.
+The graph no longer quantizes the activation. The weights are the same numbers to the bit.
 """
 
 from __future__ import annotations

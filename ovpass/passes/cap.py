@@ -1,4 +1,4 @@
-"""A group size for one layer: weights with a zero point cap the model's group at their own."""
+"""Give one layer a smaller group size: a zero point caps it at the weight group size."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Rewrite decompression chains without changing what they compute, and undo it.
+"""Rewrite decompression chains without changing their values, and undo it.
 
-Signed codes become unsigned ones with a zero point that shifts them back; a zero point is stored in floating point;
-scales are repeated for smaller groups. Every weight stays exactly the same. What is needed to get back each replaced
-Constant is noted in the model.
+Signed codes become unsigned codes with a zero point. Zero points become floating point. Scales are repeated for smaller
+groups. Every weight stays exactly the same. The model records what `strip` needs to restore each replaced Constant.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Small edits of a graph that passes share: marking, splicing, and finding what was inserted."""
+"""Graph edits that passes share: mark, insert, and find inserted ops."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def feed(site: CompressedMatMul, source: ov.Output) -> None:
     """Let the site's MatMul read `source` as its activation.
 
     Raises:
-        PassError: where the MatMul reads codes; Restate comes first.
+        PassError: if the MatMul reads codes; Restate comes first.
     """
     if site.foreign is not None:
         raise PassError(f"{site.name}: the graph itself quantizes its activation; apply Restate first")

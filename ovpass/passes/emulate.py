@@ -1,4 +1,4 @@
-"""The emulate lowering: quantize and dequantize each activation in the graph, exactly, on any device."""
+"""Insert quantize and dequantize ops before a MatMul."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keep single sites out of the plugin's own quantization (measured on both plugins; see planning/exemption)."""
+"""Exempt single sites from the plugin's dynamic quantization."""
 
 from __future__ import annotations
 

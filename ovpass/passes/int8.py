@@ -1,13 +1,13 @@
-"""The int8 lowering: quantize an activation per token in public ops that plugins fuse into an int8 MatMul.
+"""Insert per-token quantization that plugins fuse into an int8 MatMul.
 
     m  = max(0.003, max|x| along K)
     xq = FakeQuantize(x / m, -1 .. 1, 255 levels)
     y  = MatMul(xq, weights) * m
 
-OpenVINO's low-precision transformations turn this into an i8 x i8 FullyConnected on CPU and GPU: they take the step
-of 1/127 out of the FakeQuantize and into the product's own scales, so that no node of the graph multiplies by it. The
-floor is the GPU kernel's own; a smaller one would overflow 1 / m in half precision. docs/int8.md compares this form
-with the others that were measured.
+OpenVINO's low-precision transformations turn this into an i8 x i8 FullyConnected on CPU and GPU. They move the step of
+1/127 from the FakeQuantize to the scales of the product, so that no node of the graph multiplies by it. The floor of
+0.003 is the GPU kernel's; a smaller one overflows 1 / m in half precision. docs/experiments/int8-forms.md compares this
+form with other forms.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Find the sites that a pass was told to change."""
+"""Find the sites that a pass changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def locate(model: ov.Model, names: Collection[str]) -> list[CompressedMatMul]:
     """The sites of those names, in topological order.
 
     Raises:
-        PassError: where the model lacks one.
+        PassError: if the model lacks one.
     """
     wanted = set(names)
     if not wanted:

@@ -1,4 +1,4 @@
-"""Run passes one after another, check the model after each, and report what each did."""
+"""Run passes in order, validate the model after each, and report the results."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class PassManager:
-    """A pipeline of passes."""
+    """Runs passes in order."""
 
     passes: Sequence[Pass]
 
     def run(self, model: ov.Model, *, in_place: bool = False) -> Outcome:
-        """Run all passes on a clone of `model`, or on itself. Weights that no pass changes are shared, not copied.
+        """Run all passes on a clone of `model`, or in place. Weights that no pass changes are shared, not copied.
 
         Raises:
-            PassError: naming the pass that failed or left the model invalid; the cause is chained.
+            PassError: if a pass fails or leaves the model invalid. It names the pass; the cause is chained.
         """
         model = model if in_place else model.clone()
         return Outcome(model, tuple(_run_one(step, model) for step in self.passes))

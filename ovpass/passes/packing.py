@@ -1,4 +1,4 @@
-"""Stored weights as NumPy arrays, and back."""
+"""Unpack stored weights to NumPy arrays, and pack them."""
 
 from __future__ import annotations
 

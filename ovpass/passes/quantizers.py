@@ -1,13 +1,13 @@
-"""Quantize and dequantize an activation in public ops, with the arithmetic of the device that is emulated.
+"""Quantize and dequantize an activation in public ops, with a device's arithmetic.
 
 CPU (oneDNN's brgemm; bit-equal codes measured): s = max|x| / 127 in f32, code = round half even(x / s).
 GPU (dynamic_quantize_gpu_opt.cl; its kernel's codes and scales bit for bit), every step in half precision:
 m = max(0.003, max|x|), s = half(127 / m), code = round half even(half(x * s)), scale = half(1 / s).
 
 Asymmetric, GPU: s = half(255 / half(max - min)) with max >= 0.003 and min <= 0, zero point = floor(half(-min * s)),
-code = round half even(half(half(x * s) + zero point)); all scales and zero points and 99.9 % of the codes of the
-kernel. Where s overflows (a range below 0.0039) the scale is 0, as the kernel's. The CPU has no such mode; the
-textbook's is used: s = (max - min) / 255 over a range that includes 0.
+code = round half even(half(half(x * s) + zero point)). This gives all scales and zero points of the kernel and
+99.9 % of its codes. Where s overflows (a range below 0.0039) the scale is 0, as in the kernel. The CPU has no such
+mode, so the textbook form is used: s = (max - min) / 255 over a range that includes 0.
 """
 
 from __future__ import annotations

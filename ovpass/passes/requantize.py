@@ -1,4 +1,4 @@
-"""Re-quantize weights to 8 bit, symmetric, one scale a channel, which is what lowers to an int8 MatMul."""
+"""Re-quantize weights to symmetric 8 bits per channel, as the int8 lowering needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write runtime options into the IR, where plugins read them."""
+"""Write runtime options into the IR."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Note in the model what was done to it: version, settings and plan."""
+"""Record version, settings and plan in the model."""
 
 from __future__ import annotations
 

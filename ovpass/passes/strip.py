@@ -1,4 +1,4 @@
-"""Undo every pass: the stripped model computes bit for bit what the original did."""
+"""Undo every pass: the stripped model computes bit for bit what the original computes."""
 
 from __future__ import annotations
 

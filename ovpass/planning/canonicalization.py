@@ -1,4 +1,4 @@
-"""Say in a plan which sites are written in OpenVINO's own compressed form first, and what their file asked for."""
+"""Mark in a plan the sites that are first rewritten to OpenVINO's compressed form."""
 
 from __future__ import annotations
 

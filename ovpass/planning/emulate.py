@@ -1,4 +1,4 @@
-"""Plan the emulate lowering: quantize and dequantize in the graph, exact arithmetic on any device."""
+"""Plan the emulate lowering."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def plan_emulate(sites: Sequence[CompressedMatMul], settings: Settings) -> Plan:
     """A Plan that carries any group size, threshold, axis and symmetry, for each site its own.
 
     Raises:
-        SettingsError: where a group size does not divide the axis, naming the site.
+        SettingsError: if a group size does not divide the axis, naming the site.
     """
     target = get_target(settings.target)
     decisions = [_decide(item, settings, target) for item in resolve(sites, settings)]

@@ -1,4 +1,4 @@
-"""How a site is kept out of the plugin's own quantization: the least invasive way that site and target allow."""
+"""Choose how to exempt a site: the least invasive method that site and target allow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def exemption_method(item: Wanted, group: Sequence[Wanted], target: Target, aske
     """The method for one exempt site; `group` are all sites that read its activation.
 
     Raises:
-        SettingsError: where the method asked for does not work for this site and target, saying why.
+        SettingsError: if the method asked for does not work for this site and target, saying why.
     """
     obstacles = {method: _obstacle(method, item.site, group, target) for method in target.exemptions}
     if asked == "auto":

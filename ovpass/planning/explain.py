@@ -1,4 +1,4 @@
-"""Which group size each device would really use for a model, and why."""
+"""Explain the effective group size of a model on each device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leave out what is not expected to be faster (`only_if_faster`), by the times that were measured on a device."""
+"""Leave out sites that are not expected to be faster (`only_if_faster`), by measured times."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def check_calibrated(settings: Settings, not_timed: str | None) -> None:
     """Make sure that times can be expected for what is planned; `not_timed` is why the lowering has none.
 
     Raises:
-        SettingsError: where they cannot, and what can be done.
+        SettingsError: if they cannot, and what can be done.
     """
     if settings.target != "cpu":
         raise SettingsError(
@@ -61,12 +61,12 @@ def check_calibrated(settings: Settings, not_timed: str | None) -> None:
 
 
 def keep_faster(sites: Sequence[CompressedMatMul], plan: Plan, chosen: Chosen, own_group_size: int) -> Plan:
-    """An int8 plan without what is not expected to be faster at `plan.settings.at_tokens` tokens.
+    """Skip the sites of an int8 plan that are not expected to be faster at `plan.settings.at_tokens` tokens.
 
-    That is decided for each activation and the sites that read it, which share the quantization of it. What is left
-    out runs as by default, which on a CPU without AMX was the plugin's own quantization, in bf16 too and in groups of
-    `own_group_size`: to switch that off made it slower (docs/int8.md). It stays off where rules exempt sites from all
-    quantization.
+    The decision is for an activation and all sites that read it, because they share its quantization. Skipped sites run
+    as by default. On a CPU without AMX the default is the plugin's own quantization in groups of `own_group_size`, also
+    in bf16, and disabling it makes them slower (docs/experiments/int8-costs.md). If rules exempt sites from all
+    quantization, it stays disabled.
     """
     by_name, tokens = {site.name: site for site in sites}, plan.settings.at_tokens
     groups: dict[str, list[CompressedMatMul]] = defaultdict(list)

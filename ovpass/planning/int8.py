@@ -1,4 +1,4 @@
-"""Plan the int8 lowering: an explicit subgraph that both plugins turn into an int8 MatMul."""
+"""Plan the int8 lowering."""
 
 from __future__ import annotations
 

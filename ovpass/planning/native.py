@@ -1,4 +1,4 @@
-"""Plan the native lowering: one group size for the model, written into the IR, and what single sites need."""
+"""Plan the native lowering: one group size for the model, and methods for single sites."""
 
 from __future__ import annotations
 

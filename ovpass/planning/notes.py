@@ -1,4 +1,4 @@
-"""What to know about a plan for the plugin's own quantization."""
+"""Notes of a native plan."""
 
 from __future__ import annotations
 

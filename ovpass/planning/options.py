@@ -1,4 +1,4 @@
-"""The part that runtime options of the settings play in a plan."""
+"""Add the runtime options of the settings to a plan."""
 
 from __future__ import annotations
 

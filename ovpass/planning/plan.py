@@ -1,4 +1,4 @@
-"""The plan: one decision, with its reason, for every site of a model. Plain data, readable and editable."""
+"""The plan: one decision with its reason for every site. Plain data that is readable and editable."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ovpass.errors import PlanError, SettingsError
+from ovpass.planning.run_settings import checked_environment, checked_properties
 from ovpass.settings.settings import EXEMPTIONS, Settings, settings_from_dict, settings_to_dict, what_is_wrong
 from ovpass.sites import KINDS, CompressedMatMul
 from ovpass.support.formatting import counted
@@ -23,13 +24,12 @@ _METHODS = {QUANTIZE: ("cap", "requantize"), EXEMPT: EXEMPTIONS[1:], SKIP: ()}
 
 @dataclass(frozen=True)
 class Decision:
-    """What happens to one site, and why.
+    """The decision for one site, and its reason.
 
-    `group_size` is the one that will really be used. `method` says how it is brought about where the site itself
-    is changed: the kind of exemption, "cap" or "requantize". `restate` tells that the site is first written in
-    OpenVINO's own compressed form. `weights` identifies the site's weights, so that a
-    plan is not applied to another model. `expected_ratio` is the time expected of it by the default's, None where
-    nobody asked or it cannot be told.
+    `group_size` is the effective group size. `method` is the change to the site, if any: a kind of exemption, "cap" or
+    "requantize". `restate`: the site is first rewritten to OpenVINO's own compressed form. `weights` identifies the
+    site's weights, so that a plan is not applied to another model. `expected_ratio` is the expected time as a share of
+    the default's, None without `only_if_faster` or without a calibration.
     """
 
     name: str
@@ -49,11 +49,11 @@ class Decision:
 
 @dataclass(frozen=True)
 class Plan:
-    """Decisions for all sites of one model, and what the model as a whole needs.
+    """The decisions for all sites of one model, and the settings of the whole model.
 
-    `model_group_size` is written into the IR for the plugin (0 switches its own quantization off).
-    `run_environment` are environment variables and `run_properties` compile properties to run the model with.
-    `evidence` holds the measurements that the plan was chosen by.
+    `model_group_size` is the group size in the IR for the plugin (0 disables the plugin's own quantization).
+    `run_environment` are environment variables and `run_properties` are compile properties that the model needs.
+    `evidence` holds the measurements behind the plan.
     """
 
     settings: Settings
@@ -65,19 +65,19 @@ class Plan:
     evidence: dict[str, Any] = field(default_factory=dict)
 
     def chosen(self, action: str) -> list[Decision]:
-        """The decisions with that action."""
+        """Return the decisions with an action: "quantize", "exempt" or "skip"."""
         return [decision for decision in self.decisions if decision.action == action]
 
     def counts(self) -> dict[str, int]:
-        """How many sites are quantized, exempt and skipped."""
+        """Count the sites that are quantized, exempt and skipped."""
         found = Counter(decision.action for decision in self.decisions)
         return {action: found[action] for action in (QUANTIZE, EXEMPT, SKIP)}
 
     def check_fits(self, sites: Sequence[CompressedMatMul]) -> None:
-        """Make sure that the plan is for a model with just these sites.
+        """Check that the plan is for a model with exactly these sites.
 
         Raises:
-            PlanError: naming the first differences.
+            PlanError: if sites differ. It names the first differences.
         """
         planned = {decision.name: decision.weights for decision in self.decisions}
         present = {site.name: describe_weights(site) for site in sites}
@@ -98,7 +98,7 @@ class Plan:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for YAML and JSON; `plan_from_dict` reads it back to an equal plan."""
+        """Return plain data for YAML and JSON. `plan_from_dict` reads it back to an equal plan."""
         return {
             "settings": settings_to_dict(self.settings),
             "model_group_size": format_group_size(self.model_group_size),
@@ -113,16 +113,16 @@ class Plan:
         """Write the plan as YAML.
 
         Raises:
-            OutputError: where the file cannot be written.
+            OutputError: if the file cannot be written.
         """
         save_plans({"": self}, path)
 
     @staticmethod
     def load(path: Path | str) -> Plan:
-        """Read a plan of one model.
+        """Read the plan of one model.
 
         Raises:
-            PlanError: where the file is no plan, or is one of several models.
+            PlanError: if the file is not a plan, or holds plans of several models.
         """
         plans = load_plans(path)
         if list(plans) != [""]:
@@ -166,7 +166,7 @@ def plan_from_dict(data: object) -> Plan:
     """Build a Plan from plain data.
 
     Raises:
-        PlanError: where keys are missing, unknown or wrong.
+        PlanError: if keys are missing, unknown or wrong.
     """
     try:
         return _structure(data)
@@ -178,7 +178,7 @@ def save_plans(plans: dict[str, Plan], path: Path | str) -> None:
     """Write the plans of a folder's models (by relative path) or of one model (under "").
 
     Raises:
-        OutputError: where the file cannot be written.
+        OutputError: if the file cannot be written.
     """
     import yaml  # noqa: PLC0415
 
@@ -254,8 +254,8 @@ def _structure(data: object) -> Plan:
         settings=settings_from_dict(data.get("settings", {})),
         decisions=decisions,
         model_group_size=parse_group_size(data["model_group_size"]) if data["model_group_size"] else 0,
-        run_environment={str(k): str(v) for k, v in data.get("run_environment", {}).items()},
-        run_properties={str(k): str(v) for k, v in data.get("run_properties", {}).items()},
+        run_environment=checked_environment(data.get("run_environment", {})),
+        run_properties=checked_properties(data.get("run_properties", {})),
         notes=tuple(str(note) for note in data.get("notes", ())),
         evidence=dict(data.get("evidence", {})),
     )

@@ -1,7 +1,7 @@
-"""What a device would do, as a plan that any machine can carry out exactly.
+"""Plan the exact emulation of a device.
 
-The device's own plan says which sites it quantizes for and in what groups; emulated, the others stay exact. Up to the
-device's threshold of tokens nothing is quantized, where the shape is dynamic: static ones ignore it (measured).
+The device's native plan decides which sites are quantized and in which groups. The other sites stay exact. With dynamic
+shapes, activations up to the device's token threshold are not quantized. Static shapes ignore the threshold (measured).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The plan that ovpass noted in a model when it changed it."""
+"""Read the plan that `apply` recorded in a model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def refuse_processed(metadata: Metadata, name: str) -> None:
     """Make sure that ovpass has not changed the model before.
 
     Raises:
-        ModelError: where it has.
+        ModelError: if it has.
     """
     if read_note(metadata) is not None:
         raise ModelError(

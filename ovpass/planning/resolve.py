@@ -1,4 +1,4 @@
-"""From general settings and rules to the settings of each site."""
+"""Resolve settings and rules to the settings of each site."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One page to look at: what commands printed as JSON, put together for people."""
+"""Write an HTML report from the JSON of commands."""

@@ -1,4 +1,4 @@
-"""What is shown costs in accuracy, in a sentence and in figures."""
+"""Summarize the accuracy cost in a sentence and in figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which measurement of accuracy is that of the plan, or of the model, that is shown."""
+"""Match an accuracy measurement to the plan or model it belongs to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is drawn: accuracy against work, and times against lengths of prompts."""
+"""Charts: accuracy against work, and time against prompt length."""
 
 from __future__ import annotations
 

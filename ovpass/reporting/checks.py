@@ -1,4 +1,4 @@
-"""What is said in a run must not contradict itself."""
+"""Check that a run does not contradict itself."""
 
 from __future__ import annotations
 

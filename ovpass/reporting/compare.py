@@ -1,4 +1,4 @@
-"""Two sides, differences first."""
+"""Compare two sides, differences first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Under which settings the runs were made, and what the model has to be run with."""
+"""The settings of the runs, and the properties and variables that the model needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers and commands as the page writes them."""
+"""Format numbers and commands."""
 
 from __future__ import annotations
 

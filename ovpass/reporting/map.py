@@ -1,4 +1,4 @@
-"""The model as a map: blocks by kinds, one cell a site."""
+"""The model map: blocks by kinds, one cell per site."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the report reads of the JSON of commands that measure: evaluate, sensitivity, tune, bench."""
+"""The schema of the measuring commands' JSON: evaluate, sensitivity, tune and bench."""
 
 from __future__ import annotations
 

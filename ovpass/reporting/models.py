@@ -1,4 +1,4 @@
-"""Which model runs are of."""
+"""Identify the model of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page itself: one file with all that it needs in it."""
+"""Render the report as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def write_report(side: Side, path: Path, *, against: Side | None = None, note: s
 
     Raises:
         RunError: for sides that cannot be compared.
-        ExtraError: where a package is missing.
-        OutputError: where the file cannot be written.
+        ExtraError: if a package is missing.
+        OutputError: if the file cannot be written.
     """
     write_text(path, render(side, note) if against is None else render_comparison(against, side, note))
 
@@ -44,7 +44,7 @@ def check_extra() -> None:
     """Make sure, before anything takes long, that a page can be made.
 
     Raises:
-        ExtraError: where a package is missing.
+        ExtraError: if a package is missing.
     """
     for module in ("jinja2", "matplotlib"):
         extra_module(module, "report", "a report")

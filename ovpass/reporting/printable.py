@@ -1,4 +1,4 @@
-"""Text from elsewhere, made fit to be shown: bytes that were none, and characters that hide or turn others."""
+"""Escape bytes and characters that are not printable."""
 
 from __future__ import annotations
 

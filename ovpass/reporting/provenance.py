@@ -1,4 +1,4 @@
-"""How a report was made, so that whoever has nothing else can make it again."""
+"""Provenance of a report: models, versions, machines and inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to type to make a report again."""
+"""The commands that reproduce a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shortest rules, in the grammar of settings, that pick just some sites."""
+"""Find the shortest rules that match a set of sites."""
 
 from __future__ import annotations
 

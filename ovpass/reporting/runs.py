@@ -1,4 +1,4 @@
-"""Runs: JSON files of commands, read strictly."""
+"""Read the JSON files of commands strictly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the report reads of the JSON that commands print. Keys that it does not read may be there."""
+"""The schema of the JSON that the report reads. Other keys are ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One set of runs of one model: all that a report says, or one side of a comparison."""
+"""One side of a report: the runs of one model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Side:
     """Runs that belong together.
 
     Raises:
-        RunError: where two runs say the same thing, or are of different models.
+        RunError: if two runs say the same thing, or are of different models.
     """
 
     runs: tuple[Run, ...]

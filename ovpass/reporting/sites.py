@@ -1,4 +1,4 @@
-"""All that the runs say of each site, brought together."""
+"""Merge what the runs say about each site."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drawings that are part of a page: matplotlib's SVG with the page's fonts and colours, light or dark."""
+"""Render matplotlib figures as SVG in the page's fonts and colours, light or dark."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def drawing(draw: Draw, name: str) -> Drawing:
     """Draw twice; `name` makes ids differ from those of other drawings.
 
     Raises:
-        ExtraError: where matplotlib is missing.
+        ExtraError: if matplotlib is missing.
     """
     return Drawing(_drawn(draw, f"{name}-w", (620, 340)), _drawn(draw, f"{name}-n", (340, 300)))
 

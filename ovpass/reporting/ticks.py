@@ -1,4 +1,4 @@
-"""Where a logarithmic axis has numbers, however little of it is shown."""
+"""Choose the tick labels of a logarithmic axis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times of two sides, at the lengths that both were run with."""
+"""Compare times of two sides at the lengths that both have."""
 
 from __future__ import annotations
 

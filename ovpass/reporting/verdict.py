@@ -1,4 +1,4 @@
-"""Three lines: is it on, where, what does it cost and gain. And the figures that they come from."""
+"""The verdict: is it on, where, what does it cost and gain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A side made ready for the template: nothing is decided there any more."""
+"""Prepare a side for the template."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def make_view(side: Side, letter: str = "") -> View:
     """Everything that the page shows of a side.
 
     Raises:
-        ExtraError: where there is something to draw, and no matplotlib.
+        ExtraError: if there is something to draw, and no matplotlib.
     """
     prefix = f"{letter.lower()}-" if letter else ""
     patterns = rules_for(left_out(side.sites), side.sites)

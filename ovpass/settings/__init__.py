@@ -1,1 +1,1 @@
-"""What users ask for: settings, rules, the selection grammar, group sizes and runtime options."""
+"""What users configure: settings, rules, the selection grammar, group sizes and runtime options."""

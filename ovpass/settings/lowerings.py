@@ -1,4 +1,4 @@
-"""The lowerings that settings accept."""
+"""The names of lowerings that settings accept."""
 
 LOWERINGS = {
     "native": "ovpass.lowerings.native",

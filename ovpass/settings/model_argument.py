@@ -1,4 +1,4 @@
-"""MODEL@what is said of it, as evaluate, bench and others take it."""
+"""Parse MODEL@key=value arguments."""
 
 from __future__ import annotations
 

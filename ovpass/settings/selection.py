@@ -1,6 +1,6 @@
-"""The grammar that picks sites, the same in flags, files and Python.
+"""The selection grammar for sites, the same in flags, files and Python.
 
-MatMul_46                       the site of that name
+MatMul_46                       the site with this name
 re:.*self_attn.*                sites whose whole name the expression matches
 kind:mlp.down   kind:attn       sites of a kind, or of a family of kinds
 layer:3         layer:0-5       sites of these blocks
@@ -101,7 +101,7 @@ def select(sites: Sequence[_Site], pattern: str) -> list[_Site]:
     """The sites that `pattern` picks.
 
     Raises:
-        SettingsError: where it picks none, listing near misses.
+        SettingsError: if it picks none, listing near misses.
     """
     selector = Selector(pattern)
     chosen = [site for site in sites if selector.matches(site)]

@@ -1,4 +1,4 @@
-"""What a user asks for: Settings and Rules, validated, from flags, YAML, JSON or Python."""
+"""Settings and Rules, validated, from flags, YAML, JSON or Python."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _OF_PLANS = {"decisions", "models"}
 
 @dataclass(frozen=True)
 class Rule:
-    """Settings of the sites that `match` picks; None leaves the general setting. The first match decides.
+    """Settings for the sites that `match` selects. None is the general setting. The first matching rule decides.
 
     Raises:
-        SettingsError: naming the rule and what is wrong with it.
+        SettingsError: for an invalid rule. It names the rule and the problem.
     """
 
     match: str
@@ -54,15 +54,15 @@ class Rule:
 
 @dataclass(frozen=True)
 class Settings:
-    """How a model's sites are to be treated.
+    """Settings for the sites of a model.
 
-    `group_size` counts elements along the axis, all of it with PER_TOKEN or "per-token"; None takes the target's own.
-    Activations of more than `threshold` tokens are quantized; None takes the target's own threshold.
-    `only_if_faster` leaves out what is not expected to be faster at `at_tokens` tokens. `runtime_options` are further
-    options for the plugin, by name, to be kept in the IR; values are text or numbers.
+    `group_size` is the number of elements along the axis that share a scale, all with PER_TOKEN or "per-token". None is
+    the target's default. Activations with more than `threshold` tokens are quantized. None is the target's default.
+    `only_if_faster` skips sites that are not expected to be faster at `at_tokens` tokens. `runtime_options` are other
+    plugin options to write into the IR, by name, with text or numbers as values.
 
     Raises:
-        SettingsError: naming the setting that is wrong.
+        SettingsError: for an invalid setting. It names the setting.
     """
 
     group_size: int | None = None
@@ -97,7 +97,7 @@ def load_settings(path: Path | str) -> Settings:
     """Read Settings from a YAML or JSON file.
 
     Raises:
-        SettingsError: where the file cannot be read, or a key or value is wrong; the file and key are named.
+        SettingsError: if the file is unreadable, or a key or value is invalid. It names the file and the key.
     """
     import yaml  # noqa: PLC0415 - only where a file is read
 

@@ -1,4 +1,4 @@
-"""Sites: MatMuls with compressed weights, what they are for, and the activations they share."""
+"""Sites: MatMuls with compressed weights, their kinds, and the activations they share."""
 
 from ovpass.sites.find import CompressedMatMul, find_compressed_matmuls, find_sites
 from ovpass.sites.kinds import KINDS

@@ -1,8 +1,8 @@
-"""Which block each linear layer belongs to, counted along the residual stream.
+"""Assign each linear layer to a block, counted along the residual stream.
 
-An attention over itself opens a block, and so does what mixes tokens without one (a convolution, a recurrence): linear
-layers that are added to the stream they read. A feed-forward part belongs to the block before it, or beside it on the
-same stream; one that is not added to what it reads (a projector, a time embedding) belongs to none.
+A self-attention starts a block, and so does another token mixer (a convolution, a recurrence): linear layers that are
+added to the stream they read. A feed-forward part belongs to the block before it, or beside it on the same stream. A
+part that is not added to the stream it reads (a projector, a time embedding) belongs to no block.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A graph as it reads once foreign MatMuls are written in OpenVINO's own compressed form.
+"""A view of the graph with foreign MatMuls in OpenVINO's compressed form.
 
 That form is a MatMul of the activation in floating point with weights Convert, [Subtract,] Multiply. The finder looks
-at this graph, so that a foreign site is described as what a pass can make of it, and ops that quantize its activation
-do not hide what lies around them.
+at this graph. It describes a foreign site as it is after the rewrite, and ops that quantize the activation do not hide
+their surroundings.
 """
 
 from __future__ import annotations

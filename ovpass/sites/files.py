@@ -1,4 +1,4 @@
-"""Find the sites of an IR file from its text: no OpenVINO, no weights."""
+"""Find the sites of an IR file from its text, without OpenVINO and without weights."""
 
 from __future__ import annotations
 

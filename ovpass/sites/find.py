@@ -1,4 +1,4 @@
-"""Find every MatMul whose weights are compressed."""
+"""Find every MatMul with compressed weights."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class CompressedMatMul:
     """A site: a MatMul that reads low-precision weights through a decompression chain.
 
     `k` is the reduction length and `n` the number of output features (elements). `weight_group_size` is the
-    number of elements of K that share one scale, None for one scale a channel or for the whole tensor;
+    number of elements of K that share one scale, None for one scale per channel or for the whole tensor;
     `zero_point_group_size` is the same for the zero point. `zero_point` is None, "integer" (an integer Constant
     with a Convert) or "float" (stored in floating point). `activation_shape` has -1 for dynamic dimensions and is None
-    where even the rank is dynamic.
-    `transposed_activation` tells that K is the last axis but one of the activation. `precise` marks f32 compute.
-    `weights_shared` tells that another site reads the same weights. `of_experts` marks one of the stacked experts among
-    which a router chooses, `linear_attention` every site of a model that has some with a gated delta rule.
-    Sites with one `group_id` read the same activation.
-    `foreign` is set where the site is not written in OpenVINO's own compressed form; all else describes it as if it
-    were, and Restate writes it so.
+    if even the rank is dynamic.
+    `transposed_activation`: K is the second-last axis of the activation. `precise`: the MatMul is marked for f32
+    compute. `weights_shared`: another site reads the same weights. `of_experts`: the site is one of the stacked experts
+    that a router selects. `linear_attention`: the model has linear attention with a gated delta rule.
+    Sites with the same `group_id` read the same activation.
+    `foreign` is set if the site is not in OpenVINO's own compressed form. All other fields describe that form, to which
+    a pass rewrites it.
     """
 
     name: str
@@ -71,47 +71,47 @@ class CompressedMatMul:
 
     @property
     def matmul(self) -> ov.Node:
-        """The MatMul itself, in the model that was searched."""
+        """The MatMul in the searched model."""
         return self.graph.node(self.index)
 
     @property
     def in_body(self) -> bool:
-        """Whether it is in a body of If, Loop or TensorIterator: its name is then the path to it."""
+        """Whether the site is in a body of If, Loop or TensorIterator. Its name is then the path to it."""
         return re.fullmatch(re.escape(self.graph.name(self.index)) + r"(#\d+)*", self.name) is None
 
     @property
     def of_integers(self) -> bool:
-        """Whether the graph quantizes the activation and multiplies integers, for which no plugin has a kernel."""
+        """Whether the graph quantizes the activation and multiplies integers, which no plugin has a kernel for."""
         return self.foreign is not None and self.foreign.of_integers
 
     @property
     def static_path(self) -> tuple[int, ...]:
-        """The ops from the FakeQuantize on by which the model itself quantizes the activation, for good; or none."""
+        """The ops from the FakeQuantize that statically quantizes the activation to the MatMul; empty without one."""
         producer, _ = self.graph.inputs[self.index][1 - self.weights_input]
         return static_path(self.graph, producer, self.weights) if self.weights_input else ()
 
     @property
     def activation_rank(self) -> int | None:
-        """The rank of the activation, None where it is dynamic."""
+        """The rank of the activation; None if dynamic."""
         return None if self.activation_shape is None else len(self.activation_shape)
 
     @property
     def activation_static(self) -> bool:
-        """Whether all dimensions of the activation are known."""
+        """Whether all dimensions of the activation are static."""
         return self.activation_shape is not None and -1 not in self.activation_shape
 
     @property
     def activation(self) -> ov.Output:
-        """The output that the MatMul reads as its data, or would if it were not foreign."""
+        """The output that the MatMul reads as its activation; for a foreign site, after the rewrite."""
         if self.foreign is not None:
             producer, output = self.foreign.source
             return self.foreign.graph.node(producer).output(output)
         return self.matmul.input_value(1 - self.weights_input)
 
     def activation_axis(self, axis: int) -> int:
-        """The axis of the activation as it lies in memory, for an axis as the MatMul reads it (-1 is K).
+        """Convert an axis as the MatMul reads it (-1 is K) to the axis of the activation in memory.
 
-        Both count from the end; the rank of the activation must be static.
+        Both axes count from the end. The rank of the activation must be static.
         """
         axis = axis - (self.activation_rank or 0) if axis >= 0 else axis
         if self.transposed_activation and axis in (-1, -2):
@@ -119,7 +119,7 @@ class CompressedMatMul:
         return axis
 
     def axis_length(self, axis: int) -> int | None:
-        """Elements along that axis of the activation; None where they are only known at run time."""
+        """Elements along an axis of the activation; None if dynamic."""
         if axis in (-1, (self.activation_rank or 0) - 1):
             return self.k  # the graph can leave it dynamic; the weights say it
         length = (self.activation_shape or ())[self.activation_axis(axis)]
@@ -127,15 +127,15 @@ class CompressedMatMul:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates a token."""
+        """Multiply-accumulates per token."""
         return self.k * self.n
 
 
 def find_compressed_matmuls(model: ov.Model) -> list[CompressedMatMul]:
-    """All sites of `model` in topological order, bodies of If, Loop and TensorIterator included.
+    """Find all sites of `model` in topological order, including bodies of If, Loop and TensorIterator.
 
-    A site in a body is named by the path to it, `if_3/then_body/MatMul_7`; where a name repeats, `#2`, `#3` and
-    so on are appended.
+    The name of a site in a body is the path to it, `if_3/then_body/MatMul_7`. Repeated names get the suffixes `#2`,
+    `#3` and so on.
     """
     from ovpass.ir.model_graph import ModelGraph  # noqa: PLC0415 - sites of files are found without OpenVINO
 

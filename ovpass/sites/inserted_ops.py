@@ -1,4 +1,4 @@
-"""What ovpass itself has put into a model, told by name; kinds are those of the model around it."""
+"""Recognize the ops that ovpass inserts, by name."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What each linear layer is for, told from the graph's structure, because names can be bare (`MatMul_46`).
+"""Classify each linear layer from the graph's structure, because names can be bare (`MatMul_46`).
 
 Attention cores are found first: a ScaledDotProductAttention, or a Softmax between two MatMuls of activations.
-The linear layers nearest upstream of a core's inputs are its Q, K and V; those nearest downstream its output.
-A feed-forward block is a linear layer whose input is nothing but an activation function of other linear layers'
-outputs. Whatever reaches a Result with no linear layer in between, and widens, is the head.
+The nearest linear layers upstream of a core's inputs are Q, K and V. The nearest ones downstream are the output.
+A feed-forward block ends with a linear layer whose input is an activation function of other linear layers' outputs.
+A layer that widens and reaches a Result with no linear layer in between is the head.
 """
 
 from __future__ import annotations

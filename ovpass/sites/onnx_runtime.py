@@ -1,12 +1,11 @@
-"""MatMuls that ONNX Runtime quantized dynamically, as OpenVINO's ONNX frontend writes them.
+"""Find MatMuls that ONNX Runtime quantizes dynamically, as OpenVINO's ONNX frontend writes them.
 
 The graph itself quantizes the activation: u8 with a zero point, one scale for the whole tensor, from ReduceMin and
-ReduceMax (DynamicQuantizeLinear). The weights are 8-bit integers. Two forms are told apart: the product is of integers
-(MatMulInteger), with both scales applied after it, or of floats (MatMulIntegerToFloat), with both operands dequantized
-before it. OpenVINO has no kernel for the first: it computes it in f32, weights and all.
+ReduceMax (DynamicQuantizeLinear). The weights are 8-bit integers. There are two forms. MatMulInteger multiplies
+integers and applies both scales afterwards. MatMulIntegerToFloat dequantizes both operands and multiplies floats.
+OpenVINO has no kernel for the first: it computes it in f32, and unpacks the weights to f32.
 
-What is taken for one of them computes nothing else: the zero point subtracted is the one that was added, and the scales
-undo the quantizer's.
+A match computes nothing else: it subtracts the zero point that the quantizer adds, and its scales undo the quantizer's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the file that a model was converted from asked of its MatMuls, where OpenVINO's graph does not say it."""
+"""Quantization attributes of the source file that OpenVINO's graph does not keep."""
 
 from __future__ import annotations
 

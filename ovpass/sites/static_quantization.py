@@ -1,8 +1,8 @@
-"""Activations that the model itself quantizes with constant ranges, as NNCF's `quantize` and ONNX's QDQ leave them.
+"""Find activations with static quantization, as NNCF's `quantize` and ONNX's QDQ format write it.
 
-Plugins then multiply integers where the weights are 8-bit, one scale a channel and no zero point, and have nothing
-left to quantize dynamically. With any other weights the FakeQuantize is arithmetic in floating point, and the product
-is a site like any other (both measured, on CPU and GPU).
+If the weights are 8-bit with one scale per channel and no zero point, plugins multiply integers, and nothing is left
+to quantize dynamically. With any other weights the FakeQuantize is floating-point arithmetic, and the MatMul is a
+site like any other (both measured, on CPU and GPU).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Structures that a plugin turns into one op of its own, told as it tells them: experts, and linear attention.
+"""Find structures that a plugin fuses into one op of its own: experts and linear attention.
 
 The patterns follow the passes ConvertTiledMoeBlockTo3GatherMatmuls and GatedDeltaNetFusion of
-openvino/src/common/transformations, which know what optimum-intel exports.
+openvino/src/common/transformations, which match the exports of optimum-intel.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Helpers that have nothing to do with models: processes, lazy imports, extras, files, formatting."""
+"""Helpers that do not depend on models: processes, lazy imports, extras, files, formatting."""

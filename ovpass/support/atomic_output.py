@@ -1,4 +1,4 @@
-"""Outputs appear whole or not at all: written beside their place, then renamed."""
+"""Write outputs completely or not at all: write to a temporary path, then rename."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def publish(staged: Path, destination: Path) -> None:
     """Move a finished file or folder to its place, replacing what is there; a file never replaces a folder.
 
     Raises:
-        OSError: where that is not possible; what was there is there still.
+        OSError: if that is not possible; what was there is there still.
     """
     if destination.is_dir() and not staged.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -78,7 +78,7 @@ def publish_together(files: Mapping[Path, Path], obsolete: Sequence[Path] = ()) 
     """Move finished files (places by where they are staged) to their places in order; `obsolete` ones go.
 
     Raises:
-        OSError: where that is not possible for one; then all that was there is there again.
+        OSError: if that is not possible for one; then all that was there is there again.
     """
     undo: list[tuple[Path, Path | None]] = []
     staging_folder = next(iter(files)).parent
@@ -105,7 +105,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all.
 
     Raises:
-        OutputError: where that is not possible.
+        OutputError: if that is not possible.
     """
     with staging(path) as folder:
         (folder / path.name).write_text(text, encoding="utf-8")
@@ -113,7 +113,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def place(source: Path, destination: Path, *, copy: bool) -> str:
-    """Put a file that is not changed at `destination`: a hard link, or a copy where links are not possible.
+    """Put an unchanged file at `destination`: a hard link, or a copy with its mode if links are not possible.
 
     Returns "linked" or "copied".
     """
@@ -124,5 +124,5 @@ def place(source: Path, destination: Path, *, copy: bool) -> str:
             return "linked"
         except OSError:
             pass  # another file system, or one without links: the copy below says what is wrong, if anything
-    shutil.copyfile(source, destination)
+    shutil.copy(source, destination)
     return "copied"

@@ -1,4 +1,4 @@
-"""Settings that are one of a few words: what is none of them is told the likeliest."""
+"""Settings with a fixed set of values. Errors suggest the nearest one."""
 
 from __future__ import annotations
 

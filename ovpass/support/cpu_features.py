@@ -1,4 +1,4 @@
-"""What this CPU can do, as far as the CPU plugin goes by it."""
+"""CPU features that the CPU plugin depends on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packages that only some commands need: imported where they are used, named where they are missing."""
+"""Optional packages: imported on use; errors name the missing extra."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def extra_module(module: str, extra: str, purpose: str) -> Any:
     """Import `module`, which the extra named `extra` installs.
 
     Raises:
-        ExtraError: where it is missing or cannot be imported, naming the extra, and the cause where it is there.
+        ExtraError: if it is missing or cannot be imported, naming the extra, and the cause where it is there.
     """
     try:
         return importlib.import_module(module)

@@ -1,4 +1,4 @@
-"""Counts and numbers in sentences, and the reason in an error of OpenVINO."""
+"""Format counts and numbers in sentences, and the reason in an OpenVINO error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names that a package offers, imported on first use: what a command does not need, it does not wait for."""
+"""Import a package's names on first use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures: checked for before hours of measuring, and written whole or not at all."""
+"""Check the path of a plot before measurements start, and save the plot completely or not at all."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def save_figure(figure: Any, path: Path) -> None:
     """Write the figure in the format that the path's suffix says.
 
     Raises:
-        OutputError: where that is not possible.
+        OutputError: if that is not possible.
     """
     with staging(path) as folder:
         figure.savefig(folder / path.name, dpi=120)

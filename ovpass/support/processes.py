@@ -1,4 +1,4 @@
-"""What processes started by this one have in common: its modules, an end, and words for how they ended."""
+"""Start and end child processes, and describe how they ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long work tells what it is doing."""
+"""The progress callback of long tasks."""
 
 from collections.abc import Callable
 

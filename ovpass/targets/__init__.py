@@ -1,4 +1,4 @@
-"""Targets: the devices' rules, one module each."""
+"""Targets: the rules of each device family, one module each."""
 
 from ovpass.support.choices import check_choice
 from ovpass.targets.base import Refusal, Target, Verdict

@@ -1,4 +1,4 @@
-"""What every target answers: would this device quantize this site's activation, how, and if not, why."""
+"""The interface of a target: does this device quantize this site's activation, how, and if not, why."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""CPUs: quantization inside the FullyConnected kernel, under f32 compute, and under bf16 where there is no AMX.
+"""CPUs: the FullyConnected kernel quantizes, in f32 compute, and in bf16 on CPUs without AMX.
 
-Measured on OpenVINO 2026.4 by comparing outputs with those of group size 0, over 280 MatMuls and up to 13 group sizes;
-the conditions are in openvino/src/plugins/intel_cpu/src/nodes/fullyconnected.cpp and in oneDNN's
+Measured on OpenVINO 2026.4 by comparing outputs with those of group size 0, over 280 MatMuls and up to 13 group sizes.
+The conditions are in openvino/src/plugins/intel_cpu/src/nodes/fullyconnected.cpp and in oneDNN's
 fork, src/cpu/x64/jit_brgemm_inner_product.
 """
 

@@ -1,4 +1,4 @@
-"""Which value of a runtime option a device really uses: environment, compile property, IR or default."""
+"""Find the effective value of a runtime option: environment, compile property, IR or default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which group sizes of activations suit the weights of a model."""
+"""Find the activation group sizes that fit the weights of a model."""
 
 from __future__ import annotations
 

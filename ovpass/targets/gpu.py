@@ -1,6 +1,6 @@
-"""Intel GPUs without XMX: quantization inside the OpenCL FullyConnected kernel, on integrated GPUs.
+"""Intel GPUs without XMX: the OpenCL FullyConnected kernel quantizes.
 
-Read from source, not measured (nothing in the runtime model tells): openvino/src/plugins/intel_gpu/src,
+Read from source, not measured, because the runtime model does not show it: openvino/src/plugins/intel_gpu/src,
 kernel_selector/kernels/fully_connected/fully_connected_kernel_bf_tiled.cpp (should_dynamic_quantize,
 get_dynamic_quantize_group_size, is_weight_dyn_quantizable, SetDispatchDataFunc) and
 runtime/execution_config.cpp (the default of 32).

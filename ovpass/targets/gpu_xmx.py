@@ -1,6 +1,6 @@
-"""Intel GPUs with XMX (Arc, Core Ultra 200V and later): quantization by an op of its own before the MatMul.
+"""Intel GPUs with XMX (Arc, Core Ultra 200V and later): a DynamicQuantize op before the MatMul.
 
-Measured by compiling every case on OpenVINO 2026.4's GPU plugin for an Arc A770; the code is in
+Measured by compiling every case on OpenVINO 2026.4's GPU plugin for an Arc A770. The code is in
 openvino/src/plugins/intel_gpu/src/plugin: transformations/dynamic_quantize_fully_connected.cpp (groups),
 transformations_pipeline.cpp (precision, K) and transformations/convert_fc_to_compressed.cpp (weights).
 """

@@ -1,4 +1,4 @@
-"""Group sizes of activations: a positive number of elements along K, or all of K."""
+"""Activation group sizes: a positive number of elements along K, or all of K."""
 
 from __future__ import annotations
 

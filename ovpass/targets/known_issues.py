@@ -1,7 +1,7 @@
-"""What released versions of OpenVINO get wrong, or do otherwise than the rules here: data, with where it is said.
+"""Known issues of released OpenVINO versions, with their sources.
 
-Versions were told apart by the released wheels, 2026.1.0 to 2026.4.1: by what the CPU plugin computes, what the GPU
-plugin compiles for a simulated Arc A770, and by the kernels' source, which is text inside the plugin.
+The versions 2026.1.0 to 2026.4.1 were compared by their released wheels: what the CPU plugin computes, what the GPU
+plugin compiles for a simulated Arc A770, and the kernels' source, which is text inside the plugin.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ KNOWN_ISSUES = (
         targets=("cpu",),
         first=_OLDEST,
         fixed=(2026, 3, 0),
-        symptom="A CPU that computes in bf16 quantizes nothing, whatever the group size, also without AMX.",
-        advice="Plans for target cpu ask for f32 compute, in which every version quantizes. `ovpass explain` goes by "
-        "2026.3 and later, where a CPU with bf16 but without AMX quantizes in bf16 as well.",
+        symptom="A CPU that computes in bf16 quantizes nothing with any group size, also without AMX.",
+        advice="Plans for target cpu set f32 compute, in which every version quantizes. `ovpass explain` follows "
+        "2026.3 and later, where a CPU with bf16 but without AMX also quantizes in bf16.",
         links=(_pull(35726),),
     ),
     KnownIssue(
@@ -63,8 +63,8 @@ KNOWN_ISSUES = (
         targets=("gpu-xmx",),
         first=_OLDEST,
         fixed=(2026, 2, 1),
-        symptom="Groups so large that several sub-groups of the kernel share one are reduced wrongly: wrong numbers.",
-        advice="Update OpenVINO, or stay with per-token or a small group size.",
+        symptom="The kernel computes wrong numbers for groups so large that several of its sub-groups share one.",
+        advice="Update OpenVINO, or use per-token or a small group size.",
         links=(_pull(36147), _pull(36311)),
     ),
     KnownIssue(
@@ -72,8 +72,8 @@ KNOWN_ISSUES = (
         targets=("gpu-xmx",),
         first=_OLDEST,
         fixed=(2026, 3, 0),
-        symptom="Sub-groups that share a group can miss one another's maximum, by what seems a fault of the compiler.",
-        advice="Update OpenVINO, or stay with per-token or a small group size.",
+        symptom="Sub-groups that share a group can miss each other's maximum, probably because of a compiler error.",
+        advice="Update OpenVINO, or use per-token or a small group size.",
         links=(_pull(36394),),
     ),
     KnownIssue(
@@ -81,8 +81,8 @@ KNOWN_ISSUES = (
         targets=("gpu-xmx",),
         first=_OLDEST,
         fixed=(2026, 3, 1),
-        symptom="Per token, two activations whose last dimension is dynamic share one kernel though their K differs: "
-        "garbage from int4 vision-language models whose layers have attention of two widths, Gemma 4 for one.",
+        symptom="Per token, two activations with a dynamic last dimension share one kernel although their K differs. "
+        "int4 vision-language models whose layers have attention of two widths, such as Gemma 4, give garbage.",
         advice="Update OpenVINO, or ship a group size in the model: `ovpass apply --group-size 128`.",
         links=(_pull(37140), _pull(37222)),
     ),
@@ -91,9 +91,9 @@ KNOWN_ISSUES = (
         targets=("gpu-xmx",),
         first=_OLDEST,
         fixed=(2026, 4, 0),
-        symptom="In groups, work that does not fill the kernel's last work-group is left to the driver: it needs "
-        "non-uniform work-groups. Through Level Zero, corrupted output now and then.",
-        advice="Update OpenVINO where it runs through Level Zero; OpenCL drivers of these devices allow it.",
+        symptom="With groups, the kernel needs non-uniform work-groups from the driver if work does not fill the last "
+        "work-group. With Level Zero, outputs are sometimes corrupted.",
+        advice="Update OpenVINO if it uses Level Zero. OpenCL drivers of these devices support it.",
         links=(_pull(36624), _pull(37605)),
     ),
     KnownIssue(
@@ -101,10 +101,10 @@ KNOWN_ISSUES = (
         targets=("gpu-xmx",),
         first=(2026, 2, 0),
         fixed=None,
-        symptom="In models with linear attention (GatedDeltaNet: Qwen3-Next, Qwen3.5; Mamba2 by the pull request) "
-        "per-token becomes groups of 128, which a zero point's group caps, for accuracy. The compiled model says so, "
-        "the property does not.",
-        advice="Plans say so of each site. Ask for a group size instead of per-token: it is obeyed.",
+        symptom="In models with linear attention (GatedDeltaNet: Qwen3-Next, Qwen3.5; Mamba2 according to the pull "
+        "request), per-token becomes groups of 128 for accuracy, capped by the group size of zero points. The "
+        "compiled model shows it, the property does not.",
+        advice="Plans say so for each site. Set a group size instead of per-token: the plugin uses it.",
         links=(_pull(35961),),
         shown_by="tests/zoo/test_zoo.py",
     ),
@@ -113,12 +113,12 @@ KNOWN_ISSUES = (
         targets=("gpu-xmx",),
         first=_OLDEST,
         fixed=None,
-        symptom="On Xe2 and later (Arc B series, Core Ultra 200V), per-token becomes groups of 128 where weights have "
-        "8 bits, and the property still says per token. By the same source a layer is then left alone whose K is "
-        "larger than 128 and no multiple of it. The rules of target gpu-xmx were checked on a simulated Arc A770, "
-        "which is older.",
-        advice="Give a group size to be sure, `ovpass apply --group-size 64` or another that fits the model. `ovpass "
-        "verify --device GPU` on such a device says what its plugin did.",
+        symptom="On Xe2 and later (Arc B series, Core Ultra 200V), per-token becomes groups of 128 for 8-bit weights, "
+        "and the property still says per token. According to the same source, a layer is then not quantized if its K "
+        "is larger than 128 and not a multiple of it. The rules of target gpu-xmx were checked on a simulated Arc "
+        "A770, which is older.",
+        advice="Set a group size, such as `ovpass apply --group-size 64` or another that fits the model. `ovpass "
+        "verify --device GPU` on such a device shows what its plugin does.",
         links=(_pull(32493),),
     ),
     KnownIssue(
@@ -128,7 +128,8 @@ KNOWN_ISSUES = (
         fixed=None,
         symptom="Some group sizes far beyond K compile, and the first inference fails: 'Could not find a suitable "
         "kernel for dynamicquantize'.",
-        advice="ovpass refuses them, naming the site and a size that works. Per-token is never among them.",
+        advice="ovpass rejects them with an error that names the site and a size that works. Per-token is never "
+        "affected.",
         links=(_pull(30660),),
         shown_by="tests/targets/test_gpu_xmx.py",
     ),
@@ -137,9 +138,9 @@ KNOWN_ISSUES = (
         targets=("gpu-xmx",),
         first=_OLDEST,
         fixed=None,
-        symptom="Three MatMuls of one activation (Q, K, V) are fused, and compilation fails where only one of them has "
-        "a floating-point zero point, or scales of another shape.",
-        advice="ovpass exempts single ones by another method, or asks for all three.",
+        symptom="The plugin fuses three MatMuls of one activation (Q, K, V), and compilation fails if only one of "
+        "them has a floating-point zero point, or scales of another shape.",
+        advice="ovpass exempts a single one with another method, or requires all three.",
         links=(_pull(24991),),
         shown_by="tests/passes/test_native_gpu.py",
     ),
@@ -148,10 +149,10 @@ KNOWN_ISSUES = (
         targets=("gpu-xmx",),
         first=_OLDEST,
         fixed=None,
-        symptom="Up to 64 tokens nothing is quantized, above everything is: a request can get other numbers alone than "
-        "in a batch. A pull request that changed that was reverted, since it cost speed.",
-        advice="`ovpass evaluate` emulates the threshold. `--threshold 0` takes it away, at a price: the pull request "
-        "that was reverted had made second tokens of 4-bit models some 57 % slower on an A770.",
+        symptom="The plugin quantizes nothing up to 64 tokens and everything above, so a request can give other "
+        "numbers alone than in a batch. A pull request that changed this was reverted because it reduced speed.",
+        advice="`ovpass evaluate` emulates the threshold. `--threshold 0` removes it, but the reverted pull request "
+        "made second tokens of 4-bit models about 57 % slower on an A770.",
         links=(_pull(36078), _pull(36927)),
         shown_by="tests/targets/test_gpu_xmx.py",
     ),
@@ -160,10 +161,10 @@ KNOWN_ISSUES = (
         targets=("gpu-xmx",),
         first=(2026, 2, 0),
         fixed=None,
-        symptom="The experts of mixture-of-experts models become one op of the plugin's own, which its compiled "
-        "model does not show as MatMuls. Some do not compile, and int8 ones failed on long prompts on an Arc 140T "
+        symptom="The plugin fuses the experts of mixture-of-experts models into its own op, which the compiled model "
+        "does not show as MatMuls. Some do not compile, and int8 experts failed on long prompts on an Arc 140T "
         "(2026.3.1).",
-        advice="Plans leave them out as unknown; lowering emulate takes them.",
+        advice="Plans skip them as unknown. The emulate lowering supports them.",
         links=(_issue(38211),),
         shown_by="tests/zoo/test_zoo.py",
     ),

@@ -1,7 +1,7 @@
 """Dynamic quantization in NumPy: the GPU kernel's half-precision arithmetic, and the CPU plugin's in f32.
 
-The formulas and where they come from are in ovpass/passes/quantizers.py, which builds the same in public ops; this is
-what they, the recorded codes of the kernels and the CPU plugin are tested against.
+ovpass/passes/quantizers.py has the formulas and their sources, and builds the same arithmetic in public ops. Tests
+compare those ops, recorded codes of the kernels, and the CPU plugin with this module.
 """
 
 from __future__ import annotations

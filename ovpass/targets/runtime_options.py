@@ -1,7 +1,7 @@
-"""The runtime options that plugins read from an IR, and what each device makes of each.
+"""The runtime options that plugins read from an IR, and their effect on each device.
 
-Measured on OpenVINO 2026.4: what `compiled_model.get_property` says after setting an option in the IR, as compile
-property and in the environment, on the CPU and on simulated GPUs with and without XMX. The code is in openvino/src:
+Measured on OpenVINO 2026.4: `compiled_model.get_property` after setting an option in the IR, as a compile property and
+in the environment, on the CPU and on simulated GPUs with and without XMX. The code is in openvino/src:
 plugins/intel_gpu/src/runtime/execution_config.cpp (apply_rt_info), plugins/intel_cpu/src/config.cpp (applyRtInfo) and
 inference/src/dev/plugin_config.cpp (apply_env_options).
 """

@@ -1,6 +1,6 @@
-"""Activations that the model quantizes itself, statically: plugins multiply integers and quantize nothing more.
+"""Static quantization on plugins: they multiply integers and quantize nothing dynamically.
 
-Measured on CPU and GPU with every weight format, and what can stand between the FakeQuantize and the MatMul.
+Measured on CPU and GPU with every weight format and with the ops that can stand between FakeQuantize and MatMul.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Models on disk, in and out: load, plan, run passes, write, strip."""
+"""Transform models on disk: load, plan, run passes, write, strip."""

@@ -1,4 +1,4 @@
-"""Where an output may go: never over its input, and over nothing else that would be lost."""
+"""Check an output path: never the input, and nothing that would be lost."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def refuse_link(output: Path) -> None:
     """A folder cannot take the place of a link.
 
     Raises:
-        OutputError: where there is one, to a folder or to nothing.
+        OutputError: if there is one, to a folder or to nothing.
     """
     if output.is_symlink():
         raise OutputError(f"{output}: is a link; name what it points to, {output.resolve()}")

@@ -1,4 +1,4 @@
-"""Which model a measurement is of: told again after ovpass has changed it, and without reading all its weights."""
+"""Fingerprints that identify a model, also after ovpass changes it, without reading all weights."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def identify(path: Path) -> Identity:
     """The identity of an .xml or of a model folder.
 
     Raises:
-        ModelError: where it is none, or cannot be read.
+        ModelError: if it is none, or cannot be read.
     """
     sites: list[str] = []
     weights: list[str | None] = []

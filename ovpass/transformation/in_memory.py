@@ -29,12 +29,12 @@ from ovpass.transformation.run_notes import FILE_NAME, RunNotes
 
 
 def apply(model: ov.Model, plan: Plan) -> ov.Model:
-    """A changed clone of `model`; weights that stay the same are shared with it.
+    """Apply a plan to a clone of `model`. The clone shares unchanged weights with the model.
 
     Raises:
-        PlanError: where the plan is for another model.
-        ModelError: where the model carries a plan already.
-        PassError: where a pass cannot do its work.
+        PlanError: if the plan is for another model.
+        ModelError: if the model already carries a plan.
+        PassError: if a pass fails.
     """
     return _applied(model, plan).model
 
@@ -57,7 +57,7 @@ def transform_model(
     """`transform` for a model in memory, which is only read: an .xml, its .bin, and run notes where there are any.
 
     Raises:
-        OvpassError: its children, as `transform`; then nothing is written.
+        OvpassError: a subclass, as in `transform`. Then nothing is written.
     """
     ir = IrFile(check_file(output, overwrite))
     progress("reading")
@@ -77,9 +77,9 @@ def transform_model(
 
 
 def strip(model: ov.Model) -> ov.Model:
-    """A clone of `model` without what `apply` did.
+    """Undo `apply` on a clone of `model`.
 
     Raises:
-        ModelError: where ovpass has not changed the model, or has re-quantized weights of it.
+        ModelError: if ovpass did not change the model, or re-quantized its weights.
     """
     return PassManager([Strip()]).run(model).model

@@ -1,4 +1,4 @@
-"""What is in a model, and what a target would make of it."""
+"""Inspect a model: its sites, and what a target does with them."""
 
 from __future__ import annotations
 

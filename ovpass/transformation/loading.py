@@ -1,4 +1,4 @@
-"""The models of a source that have sites, read from their text, and their plans."""
+"""Load the models of a source that have sites, and their plans."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def load(source: ModelSource) -> list[Loaded]:
     """Read the models of a source that have sites.
 
     Raises:
-        ModelError: where one cannot be read, or none has a site.
+        ModelError: if one cannot be read, or none has a site.
     """
     documents = [(ir, ir.document()) for ir in source.models]
     found = [(ir, document, find_sites_in_file(ir, document)) for ir, document in documents]
@@ -66,8 +66,8 @@ def check_plans(plans: Mapping[str, Plan], models: Sequence[Loaded]) -> None:
     """Make sure that there is a plan for each model, made for it.
 
     Raises:
-        PlanError: where one is missing, is too much, or is for another model.
-        ModelError: where ovpass has changed a model already.
+        PlanError: if one is missing, is too much, or is for another model.
+        ModelError: if ovpass has changed a model already.
     """
     check_keys(plans, {loaded.key for loaded in models})
     for loaded in models:
@@ -79,7 +79,7 @@ def check_keys(plans: Mapping[str, Plan], keys: Collection[str]) -> None:
     """Make sure that there is a plan for each model and no other.
 
     Raises:
-        PlanError: where there is not.
+        PlanError: if there is not.
     """
     if set(keys) != set(plans):
         raise PlanError(f"the plan is for the models {sorted(plans)}, these are {sorted(keys)}")

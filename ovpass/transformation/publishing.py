@@ -1,4 +1,4 @@
-"""Move a finished single model to its place."""
+"""Move a finished single model to its destination."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a transformation of files reports."""
+"""The result of a transformation of files."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from ovpass.transformation.run_notes import RunNotes
 
 @dataclass(frozen=True)
 class Transformed:
-    """What was written where. `plans` and `results` are by model, "" where there is one.
+    """The result of a transformation. The keys of `plans` and `results` are submodels, "" for a single model.
 
-    `weights` tells what became of each .bin: "linked", "copied", "extended" (new constants at its end) or
-    "rewritten".
+    `weights` is how each .bin was written: "linked", "copied", "extended" (new constants at its end) or "rewritten".
     """
 
     output: Path
@@ -27,5 +26,5 @@ class Transformed:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many sites are quantized, exempt and skipped, over all models."""
+        """Count the sites that are quantized, exempt and skipped, over all models."""
         return total_counts(self.plans.values())

@@ -1,7 +1,8 @@
-"""Files and folders in, files and folders out: the main job from end to end."""
+"""Transform a model file or folder from end to end."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from ovpass.planning.recorded_plan import noted_plan
 from ovpass.settings.settings import Settings
 from ovpass.support.atomic_output import place, publish, staging
 from ovpass.support.progress import Progress
+from ovpass.transformation.carrying import carry_along, check_carried
 from ovpass.transformation.destination import check_destination
 from ovpass.transformation.loading import check_plans, load, plan_loaded
 from ovpass.transformation.publishing import publish_single
@@ -44,11 +46,12 @@ def transform(
     file system allows and `copy_weights` does not forbid it.
 
     Raises:
-        OvpassError: its children for a bad model, setting, plan or place; then nothing is written.
+        OvpassError: a subclass, for an invalid model, setting, plan or path. Then nothing is written.
     """
     plans = {"": plans} if isinstance(plans, Plan) else plans
     origin = open_source(source)
     destination = check_destination(origin, Path(output), overwrite)
+    check_carried(origin)
     progress("reading")
     models = load(origin)
     if plans is None:
@@ -69,13 +72,14 @@ def strip_source(
     copy_weights: bool = False,
     progress: Progress = lambda _: None,
 ) -> Transformed:
-    """Undo `transform`: an .xml or a folder without anything that ovpass added.
+    """Undo `transform` on an .xml or a folder.
 
     Raises:
-        OvpassError: its children for a bad model or place, and for weights that were re-quantized.
+        OvpassError: a subclass, for an invalid model or path, and for re-quantized weights.
     """
     origin = open_source(source)
     destination = check_destination(origin, Path(output), overwrite)
+    check_carried(origin)
     progress("reading")
     from ovpass.passes.strip import Strip, strippable  # noqa: PLC0415 - brings OpenVINO along
 
@@ -120,8 +124,10 @@ def _write(
             target.mkdir(parents=True, exist_ok=True)
             progress(f"rewriting {job.ir.xml.name}")
             results[job.key], weights[job.key] = _carry_out(job, target, copy_weights)
+            for path in (job.ir.xml, job.ir.bin):
+                shutil.copymode(path, target / path.name)
         if source.is_folder:
-            carry_along(source, [job.ir for job in jobs], folder, copy_weights)
+            carry_along(source, [job.ir for job in jobs], folder, copy_weights=copy_weights)
             run.write(folder / FILE_NAME)
             publish(folder, destination)
         else:
@@ -162,14 +168,3 @@ def _carry_out_on_graph(job: _Job, folder: Path, copy_weights: bool) -> tuple[tu
 
 def _note_weights(metadata: Metadata, ir: IrFile, slots: Mapping[str, Slot]) -> None:
     note_earlier(metadata, EarlierWeights(slots, ir.bin.stat().st_size))
-
-
-def carry_along(source: ModelSource, rewritten: Sequence[IrFile], folder: Path, copy_weights: bool) -> None:
-    """Tokenizers, configurations, models without sites: linked when large and never changed, copied otherwise."""
-    done = {path for ir in rewritten for path in (ir.xml, ir.bin)}
-    for path in source.files():
-        if path in done or path.name == FILE_NAME:
-            continue
-        target = folder / path.relative_to(source.root)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        place(path, target, copy=copy_weights or path.suffix != ".bin")

@@ -1,1 +1,1 @@
-"""Which sites cost what, which of them break a model, and which setting to ship."""
+"""Find the accuracy cost of sites, the sites that break a model, and the best plan."""

@@ -1,6 +1,6 @@
-"""What a site's activation looks like, which explains what its quantization costs.
+"""Statistics of a site's activation, which explain the cost of its quantization.
 
-Computed in the graph, so that what leaves it is a few numbers a channel and not the activations of a large model.
+The graph computes them, so that only a few numbers per channel leave it, not the activations of a large model.
 """
 
 from __future__ import annotations

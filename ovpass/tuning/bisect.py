@@ -1,4 +1,4 @@
-"""Which sites break a model when they are quantized: the search, from a question to a report."""
+"""Find the sites whose quantization breaks a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ovpass.settings.settings import Rule, settings_to_dict
 from ovpass.support.choices import check_choice
 from ovpass.targets.group_sizes import format_group_size
 from ovpass.tuning.bisection import Remembered, first_breaking, smallest_breaking
-from ovpass.tuning.criteria import CommandFails, TooFar
+from ovpass.tuning.criteria import CommandFails, TooFar, with_model
 from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.switched_model import Cost
 from ovpass.tuning.units import BY, FIND, Unit, make_units
@@ -44,6 +44,8 @@ class Question:
             raise SettingsError(f"max-kl {self.max_kl:g}: give nats a token, 0 or more")
         if self.check is not None and not self.check.strip():
             raise SettingsError("check: the command is empty")
+        if self.check is not None:
+            with_model(self.check)
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def plan_without(experiment: Experiment, culprits: Culprits) -> Plan:
     """The plan of the experiment's settings with what was found left out, for `ovpass apply`.
 
     Raises:
-        SettingsError: where the lowering cannot leave it out.
+        SettingsError: if the lowering cannot leave it out.
     """
     settings = experiment.settings
     rules = (*culprits.rules, *settings.rules)

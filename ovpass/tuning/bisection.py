@@ -1,4 +1,4 @@
-"""Search for what breaks something, over any items and any question "is it broken with just these?"."""
+"""Binary search and delta debugging over any items and any predicate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much accuracy may be spent, and how much work a plan gets done in int8."""
+"""The accuracy budget, and the share of work that a plan quantizes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Budget:
-    """The most that may be spent; None does not limit."""
+    """The accuracy budget: KL divergence in nats per token, and increase of perplexity in percent. None is no limit."""
 
     max_kl: float | None = None
     max_perplexity_percent: float | None = None
@@ -47,7 +47,7 @@ class Budget:
                 raise SettingsError(f"--{name} {limit:g}: a budget is a number above 0")
 
     def allows(self, spent: Spent) -> bool:
-        """Whether that is within the budget."""
+        """Whether the cost is within the budget."""
         return (self.max_kl is None or spent.kl <= self.max_kl) and (
             self.max_perplexity_percent is None or spent.perplexity_percent <= self.max_perplexity_percent
         )

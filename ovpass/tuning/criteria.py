@@ -1,9 +1,8 @@
-"""What it means that a model is broken: too far from the exact one, or failing a command of the user's own."""
+"""Criteria for a broken model: too much KL divergence, or a failing command."""
 
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import subprocess
 import tempfile
@@ -22,7 +21,7 @@ from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.store import Store
 from ovpass.tuning.switched_model import Choice, Cost
 
-_MODEL = "{model}"
+_MODEL, _VARIABLE = "{model}", "OVPASS_MODEL"
 _SHOWN = 300
 _CANNOT_TELL, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
 _REFUSED = {
@@ -65,10 +64,10 @@ class TooFar:
 class CommandFails:
     """Whether the user's command fails on a model in which just some sites are quantized.
 
-    The shell runs `command` with the path of that model in place of {model}, or behind it. Exit code 0 is good, 125
-    that it cannot tell, any other bad, as with `git bisect run`; so is an end by a signal, for a model can crash a
-    plugin. `names` are the sites that can be asked about. With `native` the others are exempted and the plugin does
-    the rest; without, all is emulated in the graph. `output` takes what the command prints.
+    The shell runs `command` with the path of that model in place of {model}, or at its end, and in $OVPASS_MODEL. Exit
+    code 0 is good, 125 cannot tell, any other is bad, as with `git bisect run`; so is an end by a signal, for a model
+    can crash a plugin. `names` are the sites that can be asked about. With `native` the others are exempted and the
+    plugin does the rest; without, all is emulated in the graph. `output` takes what the command prints.
     """
 
     experiment: Experiment
@@ -81,7 +80,7 @@ class CommandFails:
         """Write the model with just these sites quantized, and run the command on it.
 
         Raises:
-            SettingsError: where the command cannot be run or cannot tell, or a site cannot be exempted.
+            SettingsError: if the command cannot be run or cannot tell, or a site cannot be exempted.
         """
         plan = self._plan(frozenset(names))
         source = Path(self.experiment.model)
@@ -90,11 +89,10 @@ class CommandFails:
             return self._run(transform(source, folder / name, plans=plan).output)
 
     def _run(self, model: Path) -> bool:
-        path = shlex.quote(str(model))
-        command = self.command.replace(_MODEL, path) if _MODEL in self.command else f"{self.command} {path}"
         done = subprocess.run(
-            command,
+            with_model(self.command),
             shell=True,
+            env={**os.environ, _VARIABLE: str(model)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -128,6 +126,34 @@ class CommandFails:
                 f"{error}; the search has to leave each site out in turn: "
                 "choose another --exempt-with, or search with --lowering emulate"
             ) from error
+
+
+def with_model(command: str) -> str:
+    """The command with a quoted $OVPASS_MODEL in place of {model}, or at its end if it names neither.
+
+    The shell itself puts the path there, so no character of it is ever read as a command.
+
+    Raises:
+        SettingsError: if {model} stands inside quotes, where a quoted variable would end them.
+    """
+    variable = f'"${_VARIABLE}"'
+    if _MODEL not in command:
+        return command if _VARIABLE in command else f"{command} {variable}"
+    quote = ""
+    for position, character in enumerate(command):
+        if command.startswith(_MODEL, position) and quote:
+            raise SettingsError(
+                f"check {command!r}: {_MODEL} stands in quotes; leave those out, or write ${_VARIABLE} in double quotes"
+            )
+        if character in "\"'" and quote in ("", character) and not _escaped(command, position, quote):
+            quote = "" if quote else character
+    return command.replace(_MODEL, variable)
+
+
+def _escaped(command: str, position: int, quote: str) -> bool:
+    """Whether backslashes take away what a quote means; within single quotes they do not."""
+    before = command[:position]
+    return quote != "'" and (len(before) - len(before.rstrip("\\"))) % 2 == 1
 
 
 def _exempted(decision: Decision) -> Decision:

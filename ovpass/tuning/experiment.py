@@ -1,4 +1,4 @@
-"""What sensitivity, bisect and tune have in common: a model, what to quantize in it, and windows to judge by."""
+"""The common input of sensitivity, bisect and tune: a model, its sites, and evaluation windows."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from ovpass.version import __version__
 
 @dataclass(frozen=True)
 class Experiment:
-    """A language model under study. `settings` say what would be quantized, on the target of `evaluation.profile`.
+    """A language model to measure. `settings` select what to quantize on the target of `evaluation.profile`.
 
-    `state` is the folder in which measurements are kept, None for the default one; `executor` is where they run, by
-    its name in EXECUTORS.
+    `state` is the folder that keeps measurements, None for the default folder. `executor` is the name of the executor
+    that runs them, a key of EXECUTORS.
 
     Raises:
         SettingsError: for an unknown executor.
@@ -70,7 +70,7 @@ class Experiment:
         """All sites of the model.
 
         Raises:
-            ModelError: where there is none.
+            ModelError: if there is none.
         """
         found = find_sites_in_file(self.ir, self.document)
         if not found:
@@ -89,21 +89,21 @@ class Experiment:
 
     @property
     def symmetric(self) -> bool:
-        """Whether activations are quantized without a zero point."""
+        """Whether quantization is symmetric, without a zero point."""
         return self.settings.symmetric
 
     @property
     def half(self) -> bool:
-        """Whether activations are quantized in half precision, as GPUs do."""
+        """Whether quantization runs in half precision, as on GPUs."""
         return self.settings.target != "cpu"
 
     def plan_for(self, settings: Settings) -> Plan:
-        """The emulation of what the target would do under these settings."""
+        """Plan the emulation of the target under these settings."""
         candidate = replace(self._candidate, settings=settings)
         return planned_for(candidate, Loaded("", self.ir, self.document, self.sites))
 
     def choice(self, plan: Plan) -> dict[str, int]:
-        """Group sizes by name of the sites that a plan quantizes for and that can be switched.
+        """Return the group sizes, by name, of the sites that a plan quantizes and that can be switched.
 
         Raises:
             SettingsError: as `choice_of`.
@@ -117,7 +117,7 @@ class Experiment:
         return windows_for(self._candidate, self.evaluation, SEARCH)
 
     def held_out(self, count: int) -> list[Window]:
-        """`count` windows of the same text behind those."""
+        """Return `count` held-out windows, after those of the search in the same text."""
         options = replace(self.evaluation, windows=count, skip=self.evaluation.skip + len(self.windows))
         return windows_for(self._candidate, options, SEARCH)
 
@@ -128,7 +128,7 @@ class Experiment:
         return SwitchedModel(self.ir, self.windows, symmetric=self.symmetric, half=self.half)
 
     def run(self, tasks: Iterable[Task]) -> Iterator[list[TokenScores]]:
-        """The scores of each task on the executor, in order.
+        """Run tasks on the executor and yield their scores in order.
 
         Raises:
             OvpassError: if the model cannot be run.
@@ -136,7 +136,7 @@ class Experiment:
         return self._executor.run(tasks)
 
     def scores(self, choice: Choice, windows: Sequence[Window]) -> list[TokenScores]:
-        """The scores of one choice of sites.
+        """Return the scores of one set of sites.
 
         Raises:
             OvpassError: if the model cannot be run.
@@ -144,7 +144,7 @@ class Experiment:
         return next(self.run([Task(choice, windows)]))
 
     def store(self, purpose: str, choice: Choice) -> Store:
-        """Measurements of this model, of these windows, and of sites quantized as in `choice`."""
+        """Open the store of this model, these windows and the group sizes of `choice`."""
         import openvino as ov  # noqa: PLC0415
 
         words = [purpose, __version__, ov.get_version(), self.half, self.settings.symmetric, dict(choice)]
@@ -152,7 +152,7 @@ class Experiment:
         return Store((self.state or default_folder()) / f"{fingerprint(self.ir, parts)}.jsonl")
 
     def nothing_quantized(self, reasons: Iterable[str]) -> SettingsError:
-        """The refusal where settings leave nothing to study, with the first of the reasons."""
+        """Make the error for settings that quantize nothing, with the first of the reasons."""
         return SettingsError(f"{self.ir.xml}: nothing would be quantized: {'; '.join(sorted(set(reasons))[:2])}")
 
     def _check_predicts(self) -> None:

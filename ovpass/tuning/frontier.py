@@ -1,4 +1,4 @@
-"""Draw accuracy against work: what each budget buys."""
+"""Plot accuracy against work."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def save_frontier(tuned: Tuned, budget: Budget, path: Path) -> None:
     """Draw all measured points by group size, the chosen one, and the budget, as a picture.
 
     Raises:
-        ExtraError: where matplotlib is missing.
-        OutputError: where the file cannot be written.
+        ExtraError: if matplotlib is missing.
+        OutputError: if the file cannot be written.
     """
     by_size: dict[int, list[Point]] = defaultdict(list)
     for point in tuned.points:

@@ -1,4 +1,4 @@
-"""A map of a model, blocks by kinds of layers, coloured by what each costs."""
+"""Plot a heat map of a model: blocks by kinds, coloured by cost."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def save_heat_map(values: HeatMap, path: Path) -> None:
     """Draw the map.
 
     Raises:
-        ExtraError: where matplotlib is missing.
-        OutputError: where the file cannot be written.
+        ExtraError: if matplotlib is missing.
+        OutputError: if the file cannot be written.
     """
     colors = extra_module("matplotlib.colors", "plot", "--plot")
     low, high = values.range

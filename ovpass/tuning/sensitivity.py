@@ -1,4 +1,4 @@
-"""What each site costs alone, and what leaving it out alone saves."""
+"""Measure the cost of quantizing each site alone, and the gain of leaving it out alone."""
 
 from __future__ import annotations
 
@@ -55,11 +55,10 @@ class SensitivityReport:
 
 @dataclass(frozen=True)
 class Measure:
-    """How much to measure. `fast` ranks on one short window; the `refine` worst are then measured exactly.
+    """The amount of measurement. `fast` ranks on one short window; `refine` sites are then measured exactly.
 
-    `groups` are further group sizes that the rounding errors of activations are told of.
-
-    Without `fast` costs are measured on all windows and savings on the first half of them.
+    `groups` are additional group sizes for the rounding errors of activations. Without `fast`, costs use all windows
+    and savings use the first half of them.
     """
 
     by: str = "site"
@@ -76,10 +75,10 @@ class Measure:
 
 
 def sensitivity(experiment: Experiment, measure: Measure | None = None) -> SensitivityReport:
-    """Measure and rank; what an earlier run has measured is not measured again.
+    """Measure the accuracy cost of each site, and rank. Stored measurements of earlier runs are reused.
 
     Raises:
-        OvpassError: for a model, setting or text that cannot be used.
+        OvpassError: for an invalid model, setting or text.
     """
     return _Sweep(experiment, measure or Measure()).run()
 

@@ -1,4 +1,4 @@
-"""Measurements that survive an interruption: one line of JSON each, appended as they are made."""
+"""Store measurements as lines of JSON, appended one by one, so that interrupted runs resume."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Store:
     """Measurements by key, in the file of one experiment; what is there from an earlier run is not made again.
 
     Raises, from every method:
-        OutputError: where the file cannot be read or written.
+        OutputError: if the file cannot be read or written.
     """
 
     def __init__(self, path: Path) -> None:

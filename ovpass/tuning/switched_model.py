@@ -1,4 +1,4 @@
-"""Ask one compiled model for the cost of any choice of sites and group sizes."""
+"""Measure any set of sites and group sizes with one compiled model."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class SwitchedModel:
     `sites` are those with a switch.
 
     Raises:
-        ModelError: where the model does not compile, or gives no predictions.
+        ModelError: if the model does not compile, or gives no predictions.
     """
 
     def __init__(self, ir: IrFile, windows: Sequence[Window], *, symmetric: bool, half: bool) -> None:

@@ -1,7 +1,8 @@
-"""A model whose quantization is an input: compiled once, asked for hundreds of settings.
+"""A model whose quantization is an input: compiled once for hundreds of settings.
 
-Before each site an If either passes its activation on or quantizes and dequantizes it in groups of the size that the
-input gives for the site. Off, a site is bit for bit what it was; on, it is what the emulate lowering computes.
+Before each site an If passes the activation on, or quantizes and dequantizes it with the group size that the input
+gives for the site. Off, a site computes what it did before, bit for bit. On, it computes what the emulate lowering
+computes.
 """
 
 from __future__ import annotations

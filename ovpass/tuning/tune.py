@@ -1,8 +1,8 @@
-"""The fastest plan within a budget of accuracy: one group size for the model, and the sites that stay out of it.
+"""Find the fastest plan within an accuracy budget: one group size, and the sites to leave out.
 
-For each group size that the target supports, sites are left out in the order of what they cost for their work, until
-what is left is within the budget: a bisection, as costs nearly add up (measured). The best of these plans by the work
-that it gets done is then checked on windows that it was not chosen by, and loses more sites until it holds there too.
+For each group size that the target supports, a bisection leaves out sites in the order of cost per work until the rest
+is within the budget. Costs nearly add up (measured). The plan with the most work is then checked on held-out windows,
+and leaves out more sites until it is within the budget there too.
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ class Tuned:
 
 
 def tune(experiment: Experiment, budget: Budget, *, exact: bool = False) -> Tuned:
-    """Search; `exact` ranks sites on all windows instead of a short one. Measurements are kept, so a run resumes.
+    """Find the fastest plan within the budget. `exact` ranks sites on all windows. An interrupted run resumes.
 
     Raises:
-        OvpassError: for a model, setting or text that cannot be used.
-        SettingsError: where the target quantizes for no site at any group size.
+        OvpassError: for an invalid model, setting or text.
+        SettingsError: if the target quantizes no site at any group size.
     """
     return _Search(experiment, budget, exact).run()
 

@@ -1,4 +1,4 @@
-"""What is switched together: single sites, kinds of layers, or blocks; and what can be found among them."""
+"""What a search switches together: single sites, kinds or blocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verification: what a plugin really did with a model, on a real or simulated GPU and on the CPU."""
+"""Verification: what a plugin does with a model, on a real or simulated GPU and on the CPU."""
 
 from __future__ import annotations
 

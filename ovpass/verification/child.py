@@ -1,4 +1,4 @@
-"""The process in which a simulated GPU lives: `python -m ovpass.verification.child ORDERS ANSWERS`."""
+"""The child process of a simulated GPU: `python -m ovpass.verification.child ORDERS ANSWERS`."""
 
 from __future__ import annotations
 

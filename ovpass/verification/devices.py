@@ -1,4 +1,4 @@
-"""The devices that OpenVINO sees on this machine."""
+"""The OpenVINO devices of this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def require_device(device: str, core: ov.Core | None = None) -> None:
     """Make sure that `device` is there: CPU, GPU, or one of several, as GPU.1.
 
     Raises:
-        NoDeviceError: where there is none of that name.
+        NoDeviceError: if there is none of that name.
     """
     present = (core or ov.Core()).available_devices
     if device not in present and not any(name.startswith(f"{device}.") for name in present):

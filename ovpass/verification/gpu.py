@@ -1,4 +1,4 @@
-"""Compile on the GPU plugin of this process and look at the result; the simulated device's child calls this too."""
+"""Compile on the GPU plugin of this process and read the result, also in the child process."""
 
 from __future__ import annotations
 

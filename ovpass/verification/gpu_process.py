@@ -1,4 +1,4 @@
-"""A GPU plugin in a process of its own: it can crash, hang and be given an environment without harm to this one."""
+"""Run a GPU plugin in a child process, which can crash, hang and have its own environment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run_in_child(orders: Sequence[Order], environment: Mapping[str, str], timeou
     """Carry out the orders in a child with these further environment variables; None where it does not see their GPU.
 
     Raises:
-        VerifyError: where the child crashes, or takes longer than `timeout` seconds; it is gone then.
+        VerifyError: if the child crashes, or takes longer than `timeout` seconds; it is gone then.
     """
     with tempfile.TemporaryDirectory(prefix="ovpass-gpu-") as name:
         folder = Path(name)

@@ -1,4 +1,4 @@
-"""Inputs that a model can be run with, made from its own descriptions."""
+"""Make inputs for a model from its shapes and types."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Which kernels a GPU ran, from what Intel's OpenCL Intercept Layer printed.
+"""Read the kernels that a GPU ran from a log of Intel's OpenCL Intercept Layer.
 
-Two kinds of record are read, from one file or from a file each:
+It reads two kinds of record, from one file or from one file each:
 
-- the device timing report (control DevicePerformanceTiming), a table with one row a kernel;
-- call logging (control CallLogging), one line a call; kernels are named where they are enqueued.
+- the device timing report (control DevicePerformanceTiming), a table with one row per kernel;
+- call logging (control CallLogging), with one line per call; kernels are named where they are enqueued.
 
 Formats: `CLIntercept::writeReport` and `callLoggingEnter` in Src/intercept.cpp of
 https://github.com/intel/opencl-intercept-layer. docs/intercept-log.md says how to record a log.
@@ -61,29 +61,29 @@ class KernelCalls:
 
 @dataclass(frozen=True)
 class InterceptLog:
-    """The kernels that ran, one entry a name, sorted by name."""
+    """The kernels of a log, one entry per name, sorted by name."""
 
     kernels: tuple[KernelCalls, ...]
 
     @property
     def dynamic_quantize(self) -> tuple[KernelCalls, ...]:
-        """The kernels that quantize activations of MatMuls; not those that compress a KV cache."""
+        """The kernels that quantize activations of MatMuls, without those that compress a KV cache."""
         return tuple(one for one in self.kernels if _DYNAMIC_QUANTIZE in one.name and _KV_CACHE not in one.name)
 
     @property
     def dynamic_quantize_calls(self) -> int:
-        """How often an activation was quantized."""
+        """The number of calls that quantize an activation."""
         return sum(one.calls for one in self.dynamic_quantize)
 
 
 def read_intercept_log(path: Path) -> InterceptLog:
-    """The kernels in a log of the OpenCL Intercept Layer; lines of other programs in it are skipped.
+    """Read the kernels from a log of the OpenCL Intercept Layer. Lines of other programs are skipped.
 
-    Rows of one kernel (several devices, runs, or work sizes) are added up under its bare name. Where a kernel is in
-    both a timing report and the call log, the report counts. The call log counts enqueues, failed ones too.
+    Rows of one kernel (several devices, runs, or work sizes) are summed under its bare name. For a kernel in both the
+    timing report and the call log, the report counts. The call log counts enqueues, including failed ones.
 
     Raises:
-        LogError: where the file is missing, unreadable, empty, no such log, or names no kernel.
+        LogError: if the file is missing, unreadable, empty, no such log, or names no kernel.
     """
     reader = _read(path)
     if not reader.filled:

@@ -1,4 +1,4 @@
-"""Reports of devices and intercept logs as plain data for JSON."""
+"""Verification reports and intercept logs as plain data for JSON."""
 
 from __future__ import annotations
 

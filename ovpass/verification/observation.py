@@ -1,4 +1,4 @@
-"""What is asked of a plugin, and what was seen: plain data that passes between processes."""
+"""Requests to a plugin and its observations, as plain data that passes between processes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Seen:
         """The activation group size of each MatMul, None where its activation is not quantized.
 
         Raises:
-            VerifyError: where the plugin threw.
+            VerifyError: if the plugin threw.
         """
         if self.error is not None:
             raise VerifyError(self.error)

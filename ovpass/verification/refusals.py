@@ -1,4 +1,4 @@
-"""What a plugin says when it refuses a model, made short, and what is known to cause it."""
+"""Shorten a plugin's compile error, and name the known cause."""
 
 from __future__ import annotations
 

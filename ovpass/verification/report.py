@@ -1,4 +1,4 @@
-"""What was planned beside what a plugin really did, site by site."""
+"""Compare the plan with the plugin's result, site by site."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read a GPU plugin's runtime model: which FullyConnected has a quantized activation, and for which MatMuls.
+"""Read a GPU plugin's runtime model: which FullyConnected has a quantized activation.
 
 Measured on OpenVINO 2026.4: a DynamicQuantize carries `group_sizes` ("1, 1, 128"; -1 is per token), and
 `originalLayersNames` leads back to the model's own MatMuls through renaming and fusion.

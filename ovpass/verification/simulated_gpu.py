@@ -1,7 +1,7 @@
-"""The real GPU plugin, compiling for a device that is not there.
+"""Compile with the real GPU plugin for a simulated device.
 
 Intel's compute runtime can record command buffers instead of submitting them. Compilation, the runtime model and
-profiling statuses are then real. Values that infer returns, speed, and which FullyConnected kernel is chosen are not.
+profiling statuses are then real. Output values, speed and the choice of the FullyConnected kernel are not.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ class SimulatedGpu:
     """A simulated device for orders, each batch in a child process of its own: this process stays as it is.
 
     Raises, from every method:
-        NoDeviceError: where the driver is missing.
-        VerifyError: where the child crashes or takes longer than `timeout` seconds.
+        NoDeviceError: if the driver is missing.
+        VerifyError: if the child crashes or takes longer than `timeout` seconds.
     """
 
     profile: str = "arc-a770"

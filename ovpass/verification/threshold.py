@@ -1,4 +1,4 @@
-"""The number of tokens up to which the plugin skips quantization, found by trying."""
+"""Find the number of tokens up to which the plugin skips quantization."""
 
 from __future__ import annotations
 

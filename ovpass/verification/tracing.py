@@ -1,4 +1,4 @@
-"""Read what OpenVINO's pass tracer writes: the only view of the bodies of If and Loop."""
+"""Read the graph that OpenVINO's pass tracer writes, the only view of If and Loop bodies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Did it happen? Ask the plugin, site by site."""
+"""Verify a model: compare the plugin's result with the plan, site by site."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ _INSIDE_THE_KERNEL = "without XMX the kernel itself quantizes, and nothing in th
 
 @dataclass(frozen=True)
 class Question:
-    """What to ask: the device (CPU, GPU, or one of several, GPU.1), or a simulated one by name.
+    """Verification options: the device (CPU, GPU, or GPU.1 for one of several), or the name of a simulated device.
 
-    `properties` are for compile_model; with numbers of `tokens`, or `find_threshold`, the model is run.
+    `properties` are compile properties. `tokens` and `find_threshold` run the model with those numbers of tokens.
     """
 
     device: str = GPU
@@ -64,7 +64,7 @@ class Question:
 
     @property
     def target(self) -> str:
-        """The target whose rules the device should follow."""
+        """The target with the rules of the device."""
         if self.device == CPU:
             return "cpu"
         return get_profile(self.simulate).target if self.simulate else "gpu-xmx"
@@ -73,13 +73,13 @@ class Question:
 def verify(
     source: Path | str, question: Question | None = None, plans: Mapping[str, Plan] | None = None
 ) -> dict[str, Report]:
-    """Compile each model of `source` that has sites, and compare with its plan.
+    """Compile each model of `source` that has sites, and compare the result with its plan.
 
-    The plan is the one given, else the one noted in the model by `apply`, else what the device's target makes of the
-    model as it is. Reports are by model, under "" where there is one.
+    The plan is the argument, else the plan that `apply` recorded in the model, else the plan of the device's target.
+    The keys of the reports are submodels, "" for a single model.
 
     Raises:
-        OvpassError: its children for a bad model, setting or plan, and a device that cannot be asked.
+        OvpassError: a subclass, for an invalid model, setting or plan, and for a device that is not available.
     """
     question = question or Question()
     reports = {}

@@ -17,13 +17,16 @@ from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Decision, Plan, load_pl
 from ovpass.settings.settings import EXEMPTIONS, Rule, Settings
 from ovpass.sites import KINDS, find_compressed_matmuls
 from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.targets.runtime_options import OPTIONS
 from tests.builders import linear_model, llama_model
 from tests.settings.test_settings import all_settings
 
 METHODS = {QUANTIZE: ("cap", "requantize"), EXEMPT: EXEMPTIONS[1:], SKIP: ()}
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 sizes = st.integers(1, 4096) | st.just(PER_TOKEN)
-words = st.dictionaries(st.from_regex(r"[A-Z_]{1,9}", fullmatch=True), st.from_regex(r"[a-z0-9]{0,9}", fullmatch=True))
+values = st.from_regex(r"[a-z0-9]{1,9}", fullmatch=True)
+variables = st.dictionaries(st.sampled_from([option.variable for option in OPTIONS.values()]), values)
+properties = st.dictionaries(st.sampled_from(sorted(OPTIONS)), values)
 
 
 @st.composite
@@ -52,8 +55,8 @@ def plans(draw: st.DrawFn) -> Plan:
         settings=draw(all_settings()),
         decisions=tuple(draw(decisions(name)) for name in names),
         model_group_size=draw(st.just(0) | sizes),
-        run_environment=draw(words),
-        run_properties=draw(words),
+        run_environment=draw(variables),
+        run_properties=draw(properties),
         notes=tuple(draw(st.lists(texts, max_size=2))),
     )
 

@@ -61,7 +61,7 @@ def test_json_tells_how_it_was_made(tmp_path: Path, ovpass: CommandLine) -> None
 
 def test_an_evaluation_names_the_models_and_plans_of_its_candidates(tmp_path: Path, ovpass: CommandLine) -> None:
     ovpass.succeed("plan", LLAMA, "-o", tmp_path / "plan.yaml", "--quiet")
-    small = ("--windows", "1", "--window-tokens", "16", "--json")
+    small = ("--windows", "1", "--window-tokens", "66", "--json")
     run = ovpass.succeed("evaluate", LLAMA, f"{LLAMA}@plan={tmp_path / 'plan.yaml'}", *small).json["run"]
     assert [model["path"] for model in run["models"]] == [str(LLAMA)]
     assert list(run["files"]) == [str(tmp_path / "plan.yaml")]
@@ -70,7 +70,7 @@ def test_an_evaluation_names_the_models_and_plans_of_its_candidates(tmp_path: Pa
 def test_other_files_are_told_by_their_hashes(tmp_path: Path, ovpass: CommandLine) -> None:
     text = tmp_path / "text.txt"
     text.write_text("It is a truth universally acknowledged. " * 40)
-    small = ("--text", text, "--tokenizer", LLAMA, "--windows", "1", "--window-tokens", "16", "--json")
+    small = ("--text", text, "--tokenizer", LLAMA, "--windows", "1", "--window-tokens", "66", "--json")
     run = ovpass.succeed("evaluate", LLAMA, f"{LLAMA}@64", *small).json["run"]
     told = {entry["path"]: entry for entry in run["inputs"]}
     assert told[str(text)]["sha256"] == hashlib.sha256(text.read_bytes()).hexdigest()

@@ -262,6 +262,21 @@ def test_native_models_exempt_the_other_sites(planted: Path, ovpass: CommandLine
 
 
 @pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize("check", ["test -e {model}", "test -e", 'test -e "$OVPASS_MODEL"'])
+def test_names_of_models_run_nothing(llama: Path, ovpass: CommandLine, check: str, tmp_path: Path) -> None:
+    """The shell puts the path in, whatever characters it has."""
+    odd = llama.rename(tmp_path / "a $(touch ran) 'b' \"c\"; touch ran")
+    ran = ovpass("bisect", odd / "openvino_model.xml", "--check", check, "--json")
+    assert ran.code == 0, ran.err
+    assert not ran.json["broken"]
+    assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize("check", ["test -f '{model}'", 'test -f "{model}/x"', "sh -c 'test -f {model}'"])
+def test_the_place_of_the_model_is_not_quoted(llama: Path, ovpass: CommandLine, check: str) -> None:
+    assert "OVPASS_MODEL" in ovpass.refuse("bisect", llama, "--check", check)
+
+
 def test_any_model_can_be_checked(ovpass: CommandLine) -> None:
     for model in (ENCODER, ENCODER / "openvino_model.xml"):
         assert not ovpass.succeed("bisect", model, "--check", "test -e", "--json").json["broken"]

@@ -1,4 +1,4 @@
-"""What a site costs in work, bytes and time; knows nothing of plans."""
+"""The cost of a site in work, bytes and time."""
 
 from ovpass.targets.costs.calibration import (
     Calibration,

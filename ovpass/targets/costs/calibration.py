@@ -1,4 +1,4 @@
-"""Constants of the cost model, fitted to one device by scripts/calibrate_costs.py and shipped as JSON files."""
+"""Load the constants of the cost model, which scripts/calibrate_costs.py fits to one device."""
 
 from __future__ import annotations
 

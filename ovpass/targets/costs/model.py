@@ -1,12 +1,12 @@
-"""How long a product takes, and how long with int8 activations: linear in constants that were fitted to a device.
+"""Predict the time of a MatMul with and without int8 activations.
 
     product      = fixed + spread * s(tokens) + tokens * K * N * mac + bytes of weights * weight_byte
                    + tokens * K * input + tokens * N * output
     quantization = fixed + spread * s(tokens) + tokens * K * input
     s(tokens)    = tokens / (tokens + 32)
 
-The first is once a site, the second once an activation, however many sites read it. `spread` is what starting several
-threads costs: nothing for one token, all of it when every thread has its rows.
+A site costs one product. An activation costs one quantization, however many sites read it. `spread` is the cost of
+starting several threads: nothing for one token, all of it when every thread has rows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The work of a site: multiply-accumulates, and the bytes that have to be read for them."""
+"""The work of a site: multiply-accumulates and bytes read."""
 
 from __future__ import annotations
 

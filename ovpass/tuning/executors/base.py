@@ -1,4 +1,4 @@
-"""What an executor is: it measures choices of sites on a model and yields scores in order."""
+"""The interface of an executor: it measures sets of sites on a model and yields scores in order."""
 
 from __future__ import annotations
 

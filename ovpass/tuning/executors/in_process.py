@@ -1,4 +1,4 @@
-"""One measurement after the other, in this process."""
+"""Run one measurement after the other in this process."""
 
 from __future__ import annotations
 
