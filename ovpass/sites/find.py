@@ -151,14 +151,16 @@ def find_sites(graph: Graph, only: Collection[str] | None = None) -> list[Compre
     names = None if only is None else {_unnumbered(name) for name in only}
     found: list[CompressedMatMul] = []
     taken: set[str] = set()
+    counts: Counter[str] = Counter()
     hybrid = has_linear_attention(graph)
     for site in _search(graph, "", names):
-        name, count = site.name, 1
+        name = site.name
         while name in taken:  # one that ends in #2 by itself, too
-            count += 1
-            name = f"{site.name}#{count}"
+            counts[site.name] += 1
+            name = f"{site.name}#{counts[site.name] + 1}"
         taken.add(name)
-        found.append(replace(site, name=name, linear_attention=hybrid))
+        renamed = name != site.name or hybrid
+        found.append(replace(site, name=name, linear_attention=hybrid) if renamed else site)
     return found
 
 
@@ -180,8 +182,8 @@ def _search(graph: Graph, prefix: str, names: Collection[str] | None) -> Iterato
     for index, kind in enumerate(graph.types):
         if index in matmuls:
             port, chain = matmuls[index]
-            site = _site(graph, index, port, chain, by_index[index], prefix, readers[chain.path[0]] > 1)
-            yield replace(site, of_experts=index in experts)
+            shared = readers[chain.path[0]] > 1
+            yield _site(graph, index, port, chain, by_index[index], prefix, shared, index in experts)
         elif kind in _WITH_BODIES:
             for name, body in graph.bodies(index):
                 yield from _search(body, f"{prefix}{graph.name(index)}/{name}/", names)
@@ -208,7 +210,14 @@ def _k_axis(graph: Graph, index: int, port: int) -> int:
 
 
 def _site(
-    graph: Graph, index: int, port: int, chain: WeightChain, role: Role, prefix: str, shared: bool
+    graph: Graph,
+    index: int,
+    port: int,
+    chain: WeightChain,
+    role: Role,
+    prefix: str,
+    shared: bool,
+    of_experts: bool,
 ) -> CompressedMatMul:
     shape = graph.shape(*graph.inputs[index][port]) or ()
     k_axis = _k_axis(graph, index, port)
@@ -239,6 +248,7 @@ def _site(
         graph=graph,
         index=index,
         weights=chain,
+        of_experts=of_experts,
         foreign=graph.foreign.get(index) if isinstance(graph, RestatedGraph) else None,
     )
 

@@ -21,6 +21,7 @@ from ovpass.planning.plan import Plan
 from ovpass.planning.recorded_plan import noted_plan
 from ovpass.settings.settings import Settings
 from ovpass.support.atomic_output import place, publish, staging
+from ovpass.support.garbage import collection_paused
 from ovpass.support.progress import Progress
 from ovpass.transformation.carrying import carry_along, check_carried
 from ovpass.transformation.destination import check_destination
@@ -30,6 +31,7 @@ from ovpass.transformation.result import Transformed
 from ovpass.transformation.run_notes import FILE_NAME, RunNotes
 
 
+@collection_paused()
 def transform(
     source: Path | str,
     output: Path | str,
@@ -64,6 +66,7 @@ def transform(
     return Transformed(destination, plans, results, weights, run)
 
 
+@collection_paused()
 def strip_source(
     source: Path | str,
     output: Path | str,
