@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from ovpass.ir.graph import Output
 from ovpass.ir.metadata import IrMetadata
-from ovpass.ir.net import read_net
+from ovpass.ir.net import copy_without, read_net
 from ovpass.ir.text_graph import IrGraph
 from ovpass.support.garbage import collection_paused
 
@@ -35,6 +37,16 @@ class IrDocument:
     def ops(self) -> int:
         """How many layers the graph has, bodies aside."""
         return len(self.graph.types)
+
+    def write_without(self, path: Path, ops: Collection[int], instead: Mapping[Output, Output]) -> None:
+        """Write the .xml without some ops of its graph; `instead` names for their outputs what is read in their place.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        ids = {self.graph.source(index, 0)[0] for index in ops}
+        sources = {self.graph.source(*output): self.graph.source(*other) for output, other in instead.items()}
+        copy_without(self._xml, self._root, path, ids, sources)
 
     def text(self) -> str:
         """The .xml with the metadata as they are now; the layers and edges are the same to the byte."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # Results of these never count as constant, whatever feeds them.
 _STATEFUL = {"Parameter", "ReadValue", "Assign", "Result", "If", "Loop", "TensorIterator"}
 
+Output = tuple[int, int]
+"""An op and one of its output ports."""
 Shape = tuple[int, ...]
 """Dimensions, -1 where one is dynamic."""
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
-from xml.etree.ElementTree import Element, TreeBuilder, XMLParser
+from xml.etree.ElementTree import Element, TreeBuilder, XMLParser, tostring
+from xml.sax.saxutils import quoteattr
 
 _BODIES = {"If": ("then_body", "else_body"), "Loop": ("body",), "TensorIterator": ("body",)}
 _PRECISE = ("precise", "DisablePrecisionConversion")
 _PIECE = 1 << 16
+
+Source = tuple[str, str]
+"""An output by the ids of its layer and port."""
 
 
 class Port(NamedTuple):
@@ -56,30 +60,71 @@ def read_net(xml: Path) -> tuple[Net, Element]:
     Raises:
         OSError, ElementTree.ParseError, KeyError, ValueError: where it cannot be read or is no complete IR.
     """
-    builder = TreeBuilder()
-    document = builder.start("document", {})
-    parser = XMLParser(target=builder)
     reader = _Reader()
     layers: list[Layer] = []
     edges: list[Edge] = []
+    root = _parse(xml, lambda e: layers.append(reader.layer(e)), lambda e: edges.append(reader.edge(e)))
+    return Net(layers, edges), root
 
-    def take(*, unfinished: int) -> None:
-        """Turn what has been parsed into records, the last `unfinished` elements apart."""
+
+def copy_without(
+    xml: Path, root: Element, copy: Path, layers: Collection[str], instead: Mapping[Source, Source]
+) -> None:
+    """Write an .xml anew without some layers of its main graph, told by their ids; `root` is what `read_net` gave.
+
+    `instead` names for the outputs of those layers what is read in their place.
+
+    Raises:
+        OSError, ElementTree.ParseError, KeyError, ValueError: as `read_net`.
+    """
+    edges: list[str] = []
+    with copy.open("w", encoding="utf-8") as stream:
+
+        def keep_layer(element: Element) -> None:
+            if element.attrib["id"] not in layers:
+                stream.write(tostring(element, encoding="unicode"))
+
+        def keep_edge(element: Element) -> None:
+            if element.attrib["to-layer"] in layers:
+                return
+            source = element.attrib["from-layer"], element.attrib["from-port"]
+            element.attrib["from-layer"], element.attrib["from-port"] = instead.get(source, source)
+            edges.append(tostring(element, encoding="unicode"))
+
+        stream.write(f"<net {' '.join(f'{name}={quoteattr(value)}' for name, value in root.items())}><layers>")
+        _parse(xml, keep_layer, keep_edge)
+        stream.write("</layers><edges>")
+        stream.writelines(edges)
+        stream.write("</edges>")
+        rest = [child for child in root if child.tag not in ("layers", "edges")]
+        stream.writelines(tostring(child, encoding="unicode") for child in rest)
+        stream.write("</net>")
+
+
+def _parse(xml: Path, layer: Callable[[Element], None], edge: Callable[[Element], None]) -> Element:
+    """Hand over each layer and edge of the main graph once it is whole, and return the root without them."""
+    builder = TreeBuilder()
+    document = builder.start("document", {})
+    parser = XMLParser(target=builder)
+
+    def hand_over(*, unfinished: int) -> None:
         for element in document:
-            layers.extend(map(reader.layer, _taken(element.find("layers"), unfinished)))
-            edges.extend(map(reader.edge, _taken(element.find("edges"), unfinished)))
+            for child in _taken(element.find("layers"), unfinished):
+                layer(child)
+            for child in _taken(element.find("edges"), unfinished):
+                edge(child)
 
     with xml.open(encoding="utf-8") as stream:
         while piece := stream.read(_PIECE):
             parser.feed(piece)
-            take(unfinished=1)
+            hand_over(unfinished=1)
     parser.close()
     root = document[0]
     if root.tag != "net":
         raise ValueError("its root is not <net>")
     _check_complete(root)
-    take(unfinished=0)
-    return Net(layers, edges), root
+    hand_over(unfinished=0)
+    return root
 
 
 def _taken(parent: Element | None, unfinished: int) -> list[Element]:

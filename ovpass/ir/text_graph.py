@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from ovpass.errors import ModelError
 from ovpass.ir.graph import Graph, Shape
-from ovpass.ir.net import Layer, Net
+from ovpass.ir.net import Layer, Net, Source
 
 if TYPE_CHECKING:
     from ovpass.ir.graph import Array
@@ -104,6 +104,11 @@ class IrGraph(Graph):
 
     def bodies(self, index: int) -> list[tuple[str, Graph]]:
         return [(name, IrGraph(body, self._weights)) for name, body in self._layers[index].bodies]
+
+    def source(self, index: int, port: int) -> Source:
+        """An output as edges of the .xml name it."""
+        layer = self._layers[index]
+        return layer.identity, str(layer.inputs + port)
 
     def damaged(self, index: int, error: Exception) -> ModelError:
         """What is said where a layer does not tell what it should."""

@@ -25,8 +25,9 @@ from ovpass.planning.recorded_plan import noted_plan
 
 @dataclass(frozen=True)
 class Strip:
-    """Take out all that ovpass put into a model."""
+    """Take out all that ovpass put into a model; `left_out` counts nodes that its reader has left out already."""
 
+    left_out: int = 0
     name: ClassVar[str] = "strip"
 
     def run(self, model: ov.Model) -> Mapping[str, int]:
@@ -37,7 +38,7 @@ class Strip:
         """
         metadata = ModelMetadata(model)
         note = strippable(metadata, model.get_friendly_name())
-        counts = {"constants": 0, "nodes": 0, "attributes": 0}
+        counts = {"constants": 0, "nodes": self.left_out, "attributes": 0}
         plan = noted_plan(metadata)
         marked = {d.name for d in plan.decisions if d.method == "precise"} if plan else set()
         for graph in _graphs(model):
