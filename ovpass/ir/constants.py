@@ -40,7 +40,9 @@ class SlotTable:
         for layer, data in _CONSTANT.findall(xml.read_text(encoding="utf-8")):
             if 'type="Const"' in layer:
                 attributes = dict(_ATTRIBUTE.findall(layer))
-                self.add(unescape(attributes["name"]), _slot(dict(_ATTRIBUTE.findall(data))))
+                slot = _slot(dict(_ATTRIBUTE.findall(data)))
+                if slot is not None and "name" in attributes:
+                    self.add(unescape(attributes["name"]), slot)
 
     def add(self, name: str, slot: Slot) -> None:
         """Make a further constant known under `name`."""
@@ -70,6 +72,9 @@ class SlotTable:
         return self._weights[offset : offset + size]
 
 
-def _slot(data: dict[str, str]) -> Slot:
-    shape = tuple(int(dimension) for dimension in data.get("shape", "").split(",") if dimension.strip())
-    return Slot(int(data["offset"]), int(data["size"]), data["element_type"], shape)
+def _slot(data: dict[str, str]) -> Slot | None:
+    try:
+        shape = tuple(int(dimension) for dimension in data.get("shape", "").split(",") if dimension.strip())
+        return Slot(int(data["offset"]), int(data["size"]), data["element_type"], shape)
+    except (KeyError, ValueError):
+        return None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
-from xml.etree.ElementTree import ParseError
+from typing import TYPE_CHECKING, Any
+from xml.etree.ElementTree import ParseError, XMLPullParser
 
 from ovpass.errors import ModelError
 from ovpass.ir.document import IrDocument
@@ -113,7 +113,7 @@ def _open(root: Path) -> ModelSource:
     found = [
         IrFile(xml, xml.relative_to(root).as_posix())
         for xml in sorted(root.rglob("*.xml"))
-        if xml.name not in _TOKENIZERS and (xml.with_suffix(".bin").exists() or _is_ir(xml))
+        if xml.is_file() and xml.name not in _TOKENIZERS and (xml.with_suffix(".bin").exists() or _is_ir(xml))
     ]
     if not found:
         raise ModelError(f"{root}: holds no OpenVINO model (an .xml with its .bin)")
@@ -122,6 +122,8 @@ def _open(root: Path) -> ModelSource:
 
 def _is_ir(xml: Path) -> bool:
     """Whether the first element is that of an IR."""
-    with xml.open("rb") as stream:
-        head = stream.read(_HEAD)
-    return re.match(rb"\s*(<\?xml[^>]*>)?\s*(<!--.*?-->\s*)*<net\b", head, re.DOTALL) is not None
+    parser: XMLPullParser[Any] = XMLPullParser(events=("start",))
+    with suppress(ParseError), xml.open("rb") as stream:
+        parser.feed(stream.read(_HEAD))
+        return any(getattr(event[-1], "tag", None) == "net" for event in islice(parser.read_events(), 1))
+    return False

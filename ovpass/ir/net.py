@@ -12,6 +12,8 @@ from xml.sax.saxutils import quoteattr
 _BODIES = {"If": ("then_body", "else_body"), "Loop": ("body",), "TensorIterator": ("body",)}
 _PRECISE = ("precise", "DisablePrecisionConversion")
 _PIECE = 1 << 16
+_DEEPEST = 64
+"""Levels of rt_info, and of bodies within bodies: what walks them is recursive."""
 
 Source = tuple[str, str]
 """An output by the ids of its layer and port."""
@@ -124,6 +126,7 @@ def _parse(xml: Path, layer: Callable[[Element], None], edge: Callable[[Element]
         raise ValueError("its root is not <net>")
     _check_complete(root)
     hand_over(unfinished=0)
+    _check_depth(root)
     return root
 
 
@@ -142,6 +145,15 @@ def _check_complete(graph: Element) -> None:
         raise ValueError("it has no layers or no edges")
 
 
+def _check_depth(root: Element) -> None:
+    level = [root]
+    for _ in range(_DEEPEST):
+        level = [child for element in level for child in element]
+        if not level:
+            return
+    raise ValueError(f"its rt_info is nested more than {_DEEPEST} levels deep")
+
+
 class _Reader:
     """Makes records of elements. Texts and ports that are alike are kept once: most of those of a model are."""
 
@@ -149,6 +161,7 @@ class _Reader:
         self._texts: dict[str, str] = {}
         self._data: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
         self._outputs: dict[tuple[Port, ...], tuple[Port, ...]] = {}
+        self._depth = 0
 
     def layer(self, element: Element) -> Layer:
         kind = self._text(element.attrib["type"])
@@ -191,8 +204,13 @@ class _Reader:
 
     def _body(self, element: Element) -> Net:
         _check_complete(element)
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise ValueError(f"its bodies are nested more than {_DEEPEST} levels deep")
         layers, edges = element.find("layers"), element.find("edges")
-        return Net(list(map(self.layer, _taken(layers, 0))), list(map(self.edge, _taken(edges, 0))))
+        body = Net(list(map(self.layer, _taken(layers, 0))), list(map(self.edge, _taken(edges, 0))))
+        self._depth -= 1
+        return body
 
 
 def _port(element: Element) -> Port:

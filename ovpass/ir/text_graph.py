@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 from ovpass.errors import ModelError
 from ovpass.ir.graph import Graph, Shape
 from ovpass.ir.net import Layer, Net, Source
+from ovpass.ir.validation import check_layers
 
 if TYPE_CHECKING:
     from ovpass.ir.graph import Array
@@ -122,7 +123,7 @@ class IrGraph(Graph):
         ends = [0]
         for layer in self._layers:
             if layer.type == "Const":
-                ends.append(int(layer.data["offset"]) + int(layer.data["size"]) if layer.data else 0)
+                ends.append(int(layer.data["offset"]) + int(layer.data["size"]))
             ends += [IrGraph(body, self._weights).constant_bytes() for _, body in layer.bodies]
         return max(ends)
 
@@ -138,8 +139,11 @@ def _in_topological_order(net: Net) -> tuple[list[Layer], list[list[tuple[int, i
         producer, consumer = position[edge.producer], position[edge.consumer]
         output = int(edge.output) - net.layers[producer].inputs
         sources[consumer].append((int(edge.input), producer, output))
+    check_layers(net.layers, sources)
     order = _sorted(sources)
     rank = {old: new for new, old in enumerate(order)}
+    if any(rank[producer] >= rank[old] for old in order for _, producer, _ in sources[old]):
+        raise ValueError("its edges go in a circle")
     inputs = [[(rank[producer], output) for _, producer, output in sorted(sources[old])] for old in order]
     return [net.layers[old] for old in order], inputs
 

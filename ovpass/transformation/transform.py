@@ -174,7 +174,7 @@ def _carry_out(job: _Job, folder: Path, copy_weights: bool) -> tuple[tuple[PassR
         return _carry_out_on_graph(job, folder, copy_weights)
     results = run_on_metadata(metadata_passes, job.document.metadata)
     _note_weights(job.document.metadata, job.ir, {})
-    (folder / job.ir.xml.name).write_text(job.document.text(), encoding="utf-8")
+    job.document.write(folder / job.ir.xml.name)
     return results, place(job.ir.bin, folder / job.ir.bin.name, copy=copy_weights)
 
 
