@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from ovpass.ir.graph import Output
 from ovpass.ir.metadata import IrMetadata
+from ovpass.ir.net import copy_without, read_net
 from ovpass.ir.text_graph import IrGraph
+from ovpass.support.garbage import collection_paused
 
 _GRAPH_END = "</edges>"
 
@@ -20,12 +24,11 @@ class IrDocument:
     """
 
     def __init__(self, xml: Path, weights: Path) -> None:
-        self._text = xml.read_text(encoding="utf-8")
-        self._net = ElementTree.fromstring(self._text)
-        if self._net.tag != "net":
-            raise ValueError("its root is not <net>")
-        self.graph = IrGraph(self._net, weights)
-        self.metadata = IrMetadata(self._net, xml)
+        self._xml = xml
+        with collection_paused():
+            net, self._root = read_net(xml)
+            self.graph = IrGraph(net, weights)
+        self.metadata = IrMetadata(self._root, xml)
         needed, present = self.graph.constant_bytes(), weights.stat().st_size
         if needed > present:
             raise ValueError(f"{weights.name} is cut short: {needed} bytes are needed, {present} are there")
@@ -35,10 +38,20 @@ class IrDocument:
         """How many layers the graph has, bodies aside."""
         return len(self.graph.types)
 
+    def write_without(self, path: Path, ops: Collection[int], instead: Mapping[Output, Output]) -> None:
+        """Write the .xml without some ops of its graph; `instead` names for their outputs what is read in their place.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        ids = {self.graph.source(index, 0)[0] for index in ops}
+        sources = {self.graph.source(*output): self.graph.source(*other) for output, other in instead.items()}
+        copy_without(self._xml, self._root, path, ids, sources)
+
     def text(self) -> str:
         """The .xml with the metadata as they are now; the layers and edges are the same to the byte."""
-        head, _, _ = self._text.rpartition(_GRAPH_END)
-        after = [child for child in self._net if child.tag not in ("layers", "edges")]
+        head, _, _ = self._xml.read_text(encoding="utf-8").rpartition(_GRAPH_END)
+        after = [child for child in self._root if child.tag not in ("layers", "edges")]
         return head + _GRAPH_END + "\n" + "".join(_indented(child) for child in after) + "</net>\n"
 
 

@@ -55,8 +55,8 @@ class IrFile:
         except (ParseError, UnicodeDecodeError, KeyError, ValueError, IndexError, TypeError) as error:
             raise ModelError(f"{self.xml}: is not a complete OpenVINO IR: {error}") from error
 
-    def read(self) -> ov.Model:
-        """The model, its weights mapped into memory and not read.
+    def read(self, xml: Path | None = None) -> ov.Model:
+        """The model, its weights mapped into memory and not read; from another .xml for the same weights if given.
 
         Raises:
             ModelError: if OpenVINO refuses it.
@@ -64,7 +64,7 @@ class IrFile:
         import openvino as ov  # noqa: PLC0415 - slow to start, and not needed to look at a model
 
         try:
-            return ov.Core().read_model(self.xml)
+            return ov.Core().read_model(xml or self.xml, self.bin)
         except RuntimeError as error:
             raise ModelError(f"{self.xml}: OpenVINO cannot read it: {last_line(error)}") from error
 
