@@ -108,9 +108,8 @@ class Bench:
         before: dict[str, Line] = {}
         for count in blocks:
             for line in self._commands(f"llama-{count}", "make_llama", (count,), 7 * count + 1):
-                line = _compared(line, before.get(line.command))
-                before[line.command] = line
-                yield line
+                before[line.command] = _compared(line, before.get(line.command))
+                yield before[line.command]
 
     def wide(self) -> Iterator[Line]:
         """Many sites beside each other."""
