@@ -1,5 +1,5 @@
 """Run the command line as `python -m ovpass`."""
 
-from ovpass.cli.main import main
+from ovpass.cli.entry import main
 
 main()

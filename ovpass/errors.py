@@ -33,6 +33,10 @@ class NoDeviceError(VerifyError):
     """There is no device of the requested kind."""
 
 
+class DriverError(OvpassError):
+    """The driver for simulated GPUs cannot be installed."""
+
+
 class TextError(OvpassError):
     """A text or tokenizer is unreadable, or a text is too short."""
 
@@ -47,3 +51,7 @@ class LogError(OvpassError):
 
 class CheckFailedError(OvpassError):
     """A requested check failed. The command line exits with 1."""
+
+
+class RenamedWarning(FutureWarning):
+    """A name still works but has a new spelling."""

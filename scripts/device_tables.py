@@ -1,7 +1,10 @@
 """What ovpass predicts of hundreds of MatMuls beside what the plugins of this OpenVINO do, as Markdown.
 
-python scripts/device_tables.py -o docs/devices.md          # five minutes; exits with 1 where they disagree
-python scripts/device_tables.py --device cpu                # half a minute, to standard output
+python scripts/device_tables.py -o docs/devices.md          # all of it, a quarter of an hour
+python scripts/device_tables.py --simulate all              # every device that is sold: one line each, and what differs
+python scripts/device_tables.py --simulate arc-b580 --cpu
+
+It exits with 1 where a plugin does not do what ovpass predicts.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -20,25 +24,28 @@ sys.path.insert(0, str(ROOT))
 
 from ovpass.planning.plan import describe_weights  # noqa: E402
 from ovpass.sites import CompressedMatMul  # noqa: E402
+from ovpass.targets import GPU_NO_XMX, TARGETS  # noqa: E402
 from ovpass.targets.group_sizes import format_group_size  # noqa: E402
+from ovpass.targets.names import get_profile, get_target, profiles  # noqa: E402
+from ovpass.verification.driver import current_driver, format_version  # noqa: E402
+from ovpass.verification.simulated_gpu import installed_version  # noqa: E402
 from tests.simulated_gpu import compile_on_simulated_gpu  # noqa: E402
-from tests.targets import cpu_table, gpu_table  # noqa: E402
+from tests.targets import cpu_table, gpu_table, no_xmx_table  # noqa: E402
 from tests.targets.compared import Compared, Groups  # noqa: E402
 
 COMMAND = "python scripts/device_tables.py -o docs/devices.md"
-DEVICES = ("gpu", "cpu")
 INTRODUCTION = f"""# What each device does, case by case
 
 Written by `{COMMAND}`,
 which compiles every case and exits with 1 if a plugin differs from ovpass's prediction. Run it again with the next
-OpenVINO.
+OpenVINO, or the next driver.
 
 A cell lists the group sizes, of those above the table, that quantize the MatMul. "512 to 4096 as 512" are requested
 sizes and the effective one. "As asked" and "never" stand for all sizes. Weights are type, symmetry, group size and
 N x K.
 
-The GPU with XMX is a simulated Arc A770. On Xe2 and later (Arc B series, Core Ultra 200V), per token means groups of
-128 for 8-bit weights, according to the plugin's source ([known issue](known-issues.md#xe2-groups)).
+GPUs are [simulated](verify.md): OpenVINO's GPU plugin and Intel's driver are the real ones, and compile for a device
+that is not there. Each generation of GPUs has one table; the devices of a generation agree in all of it.
 """
 
 
@@ -109,46 +116,101 @@ def table(found: Sequence[Row]) -> Iterator[str]:
         yield f"| {' | '.join((row.case, *name, row.weights, row.activation, cell(row.predicted), did))} |"
 
 
-def section(title: str, zoos: Mapping[str, Sequence[int]], found: Mapping[tuple[str, str], Compared]) -> list[str]:
-    by_zoo = {zoo: [row for (of, case), one in found.items() if of == zoo for row in rows(case, one)] for zoo in zoos}
-    everything = [row for each in by_zoo.values() for row in each]
-    wrong = sum(not row.agrees for row in everything)
-    verdict = f"{wrong} of them not as predicted" if wrong else "all as predicted"
-    lines = ["", f"## {title}", "", f"{len(found)} cases, {len(everything)} MatMuls, {verdict}."]
-    for zoo, asked in zoos.items():
+Found = Mapping[tuple[str, str], Compared]
+"""By table and case."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One device: its tables with the group sizes that were asked for, and what was found."""
+
+    name: str
+    what: str
+    zoos: Mapping[str, Sequence[int]]
+    found: Found
+
+    @property
+    def rows(self) -> dict[str, list[Row]]:
+        """By table."""
+        return {
+            zoo: [row for (of, case), one in self.found.items() if of == zoo for row in rows(case, one)]
+            for zoo in self.zoos
+        }
+
+    @property
+    def differing(self) -> list[Row]:
+        """What is not as predicted."""
+        return [row for found in self.rows.values() for row in found if not row.agrees]
+
+    def line(self) -> str:
+        """The outcome in a line."""
+        matmuls, wrong = sum(map(len, self.rows.values())), len(self.differing)
+        verdict = f"{wrong} not as predicted" if wrong else "all as predicted"
+        return f"{self.name}: {len(self.found)} cases, {matmuls} MatMuls, {verdict}; {self.what}"
+
+
+def section(title: str, devices: Sequence[Measured]) -> list[str]:
+    """The table of a family, which is that of its first device; of the others only what is not as predicted."""
+    lines = ["", f"## {title}", "", *(f"- {device.line()}" for device in devices)]
+    for zoo, asked in devices[0].zoos.items():
         sizes = ", ".join(str(format_group_size(size)) for size in asked)
-        lines += ["", f"### {zoo}", "", f"Group sizes asked for: {sizes}.", "", *table(by_zoo[zoo])]
+        lines += ["", f"### {zoo}", "", f"Group sizes asked for: {sizes}.", "", *table(devices[0].rows[zoo])]
+    for device in devices[1:]:
+        if device.differing:
+            lines += ["", f"### {device.name}", "", *table(device.differing)]
     return lines
 
 
-def gpu() -> tuple[str, Mapping[str, Sequence[int]], dict[tuple[str, str], Compared]]:
+def on_gpu(name: str) -> Measured:
+    profile, target = get_profile(name), get_target(name)
+    compile_all = partial(compile_on_simulated_gpu, profile=profile.name)
+    driver = format_version(installed_version(current_driver()) or ())
+    what = f"{profile.title}, driver {driver}"
+    if target is GPU_NO_XMX:
+        zoos = {zoo: groups for zoo, (_, groups) in no_xmx_table.ZOOS.items()}
+        return Measured(profile.name, what, zoos, no_xmx_table.compared_without_xmx(compile_all))
     zoos = {zoo: groups for zoo, (_, groups) in gpu_table.ZOOS.items()}
-    return "GPU with XMX (simulated arc-a770)", zoos, gpu_table.compared_on_gpu(compile_on_simulated_gpu)
+    return Measured(profile.name, what, zoos, gpu_table.compared_on_gpu(target, compile_all))
 
 
-def cpu() -> tuple[str, Mapping[str, Sequence[int]], dict[tuple[str, str], Compared]]:
+def on_cpu() -> Measured:
     zoos = {zoo: groups for zoo, (_, groups) in cpu_table.ZOOS.items()}
     name = ov.Core().get_property("CPU", "FULL_DEVICE_NAME")
-    return f"CPU with f32 compute ({name})", zoos, cpu_table.compared_on_cpu()
+    return Measured("cpu", f"{name}, computing in f32", zoos, cpu_table.compared_on_cpu())
+
+
+def chosen(simulate: Sequence[str]) -> list[str]:
+    """The devices of these names; `all` are those that are sold."""
+    names = [name for name, profile in profiles().items() if not profile.preview]
+    return names if "all" in simulate else [get_profile(name).name for name in simulate]
 
 
 @click.command()
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here instead of to standard output.")
-@click.option("--device", type=click.Choice(DEVICES), multiple=True, help="Only this one (repeatable).")
-def main(output: Path | None, device: Sequence[str]) -> None:
-    """Print the tables of all devices."""
-    lines = [*INTRODUCTION.splitlines(), "", f"OpenVINO {ov.get_version()}."]
-    agree = True
-    for name in device or DEVICES:
-        title, zoos, found = gpu() if name == "gpu" else cpu()
-        lines += section(title, zoos, found)
-        agree = agree and all(one.said == one.did for one in found.values())
-    text = "\n".join(lines) + "\n"
-    if output is None:
-        click.echo(text, nl=False)
-    else:
-        output.write_text(text, encoding="utf-8")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write all tables here.")
+@click.option("--simulate", multiple=True, metavar="DEVICE", help="Only this GPU, or all (repeatable).")
+@click.option("--cpu", is_flag=True, help="The CPU, too, where --simulate names GPUs.")
+def main(output: Path | None, simulate: Sequence[str], cpu: bool) -> None:
+    """Compare devices with what ovpass predicts: one line each, or all tables in a file."""
+    families: dict[str, list[Measured]] = {}
+    click.echo(f"OpenVINO {ov.get_version()}")
+    for name in chosen(simulate or ("all",)):
+        families.setdefault(get_target(name).name, []).append(_told(on_gpu(name)))
+    if cpu or not simulate:
+        families["cpu"] = [_told(on_cpu())]
+    if output is not None:
+        lines = [*INTRODUCTION.splitlines(), "", f"OpenVINO {ov.get_version()}."]
+        for target, devices in families.items():
+            lines += section(f"`{target}`: {TARGETS[target].title}", devices)
+        output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    agree = not any(device.differing for devices in families.values() for device in devices)
     sys.exit(0 if agree else 1)
+
+
+def _told(device: Measured) -> Measured:
+    click.echo(device.line())
+    if device.differing:
+        click.echo("\n".join(table(device.differing)))
+    return device
 
 
 if __name__ == "__main__":

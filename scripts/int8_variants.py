@@ -16,9 +16,9 @@ import openvino as ov
 from openvino import opset13 as op
 
 from ovpass import api
+from ovpass.ir.constant_folding import evaluate
 from ovpass.lowerings.planner import make_plan
 from ovpass.passes.editing import append, feed
-from ovpass.passes.packing import evaluate
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 

@@ -2,11 +2,12 @@
 # Lint, type-check and test everything, on a machine with no more than Python and git.
 #
 #   scripts/test.sh            all tests but those of the heavy exporters
-#   scripts/test.sh --quick    without the simulated GPU, the browser and real language models, for daily work
+#   scripts/test.sh --quick    for daily work: without the simulated GPU, the browser, real language models, and
+#                              what takes half a second and more
 #   scripts/test.sh --all      those of the exporters, too, in an environment of their own (PyTorch, 2 GB)
 #   scripts/test.sh ARGS...    these arguments go to pytest, after any of the options above
 #
-# One process a core runs the tests, file by file; `pytest -n 0` runs them in one.
+# One process a core runs the tests, file by file; `pytest` alone runs them in one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
@@ -32,6 +33,14 @@ require_opencl() {
   fi
 }
 
+# Newer devices take a driver in a folder of its own, for which nothing is installed.
+require_driver() {
+  local folder=${OVPASS_DRIVER:-${XDG_CACHE_HOME:-$HOME/.cache}/ovpass/driver}
+  if [ "$folder" != system ] && [ ! -e "$folder/ovpass-driver.json" ]; then
+    ovpass devices --install-driver "$folder" || echo "Tests of devices newer than an Arc A770 need that driver" >&2
+  fi
+}
+
 # Reports are opened in a browser.
 require_chromium() {
   if [ -x /usr/bin/chromium ] && [ -x /usr/bin/chromedriver ]; then
@@ -45,9 +54,10 @@ require_chromium() {
 
 selection=()
 if [ "$extent" = quick ]; then
-  selection=(-m "not (gpu or browser or llm)")
+  selection=(-m "not (gpu or browser or llm or slow)")
 else
   require_opencl
+  require_driver
   require_chromium
 fi
 
@@ -55,7 +65,7 @@ ruff check .
 ruff format --check .
 mypy
 mypy scripts/*.py
-pytest --numprocesses auto --dist loadfile ${selection[@]+"${selection[@]}"} "$@"
+pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder ${selection[@]+"${selection[@]}"} "$@"
 
 if [ "$extent" = all ]; then
   make_export_environment pytest pytest-timeout hypothesis

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from ovpass.verification import Seen, SimulatedGpu
 from tests.cli.command import LLAMA, CommandLine
 from tests.simulated_gpu import Job, compile_on_simulated_gpu
 
-MARKS = {"simulated_gpu": "gpu", "browser": "browser", "smollm2": "llm", "minilm": "llm"}
+MARKS = {"simulated_gpu": "gpu", "simulated": "gpu", "browser": "browser", "smollm2": "llm", "minilm": "llm"}
 """The marker of the tests that use a fixture, directly or through another one."""
+LONGEST_FIRST = ("llm", "gpu", "slow")
 
 # A busy machine is no reason to fail.
 hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,23 +27,64 @@ hypothesis_settings.load_profile("untimed")
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they use, before pytest selects by markers."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests by what they use, before pytest selects by markers.
+
+    Where processes share the work, files that take long go first, so that no process waits for another in the end.
+    """
     for item in items:
         for fixture in MARKS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKS[fixture])
+    if hasattr(config, "workerinput"):
+        long = {mark: {item.path for item in items if item.get_closest_marker(mark)} for mark in LONGEST_FIRST}
+        items.sort(key=lambda item: [item.path not in paths for paths in long.values()])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_statistics() -> Iterator[None]:
+    """OpenVINO's converter, called without ovpass, would tell by network that it was."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("openvino_telemetry.utils.sender.TelemetrySender.send", lambda *_: None)
+        yield
+
+
+Compile = Callable[[Sequence[Job]], list[Seen]]
 
 
 @pytest.fixture(scope="session")
-def simulated_gpu() -> Callable[[Sequence[Job], float | None], list[Seen]]:
-    """`compile_on_simulated_gpu`, where there is a driver; elsewhere the test is skipped, or fails under CI."""
-    try:
-        SimulatedGpu(timeout=60).require()
-    except NoDeviceError as error:
-        if os.environ.get("CI", "").lower() in ("true", "1"):
-            raise
-        pytest.skip(str(error))
-    return compile_on_simulated_gpu
+def kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The driver keeps what it compiles: most kernels of a model are those of another one."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Instead of 8: most of what a call of the driver's compiler takes does not depend on how much it compiles.
+        patch.setenv("OV_GPU_MAX_KERNELS_PER_BATCH", "64")
+        # A folder for each process that runs tests: the driver does not write its files atomically.
+        patch.setenv("cl_cache_dir", str(tmp_path_factory.mktemp("kernels")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def simulated(kernel_cache: None) -> Callable[[str], Compile]:
+    """`compile_on_simulated_gpu` for the device of a name.
+
+    Where there is no driver that knows the device, the test is skipped, or fails under CI.
+    """
+
+    def device(name: str) -> Compile:
+        try:
+            SimulatedGpu(name, timeout=300).require()
+        except NoDeviceError as error:
+            if os.environ.get("CI", "").lower() in ("true", "1"):
+                raise
+            pytest.skip(str(error))
+        return partial(compile_on_simulated_gpu, profile=name)
+
+    return device
+
+
+@pytest.fixture(scope="session")
+def simulated_gpu(simulated: Callable[[str], Compile]) -> Compile:
+    """The same for an Arc A770, which every driver knows."""
+    return simulated("arc-a770")
 
 
 @pytest.fixture

@@ -77,7 +77,6 @@ def test_native_plan_shares_the_weights_and_strips_to_the_same(smollm2: Path, tm
     assert (tmp_path / "stripped" / "openvino_model.bin").stat().st_ino == original.st_ino
 
 
-@pytest.mark.timeout(900)
 def test_gpu_plugin_follows_the_plan_site_by_site(smollm2: Path, tmp_path: Path, simulated_gpu: Compile) -> None:
     settings = Settings(group_size=128, rules=(Rule("kind:mlp.down", exempt=True),))
     done = ovpass.transform(smollm2, tmp_path / "out", settings)
@@ -87,7 +86,6 @@ def test_gpu_plugin_follows_the_plan_site_by_site(smollm2: Path, tmp_path: Path,
     assert compiled.quantizers == 3 * BLOCKS + 1
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("simulated_gpu")
 def test_verify_by_the_rules_on_the_gpu_plugin(smollm2: Path) -> None:
     report = verified(smollm2, "--simulate", "arc-a770")
@@ -95,7 +93,6 @@ def test_verify_by_the_rules_on_the_gpu_plugin(smollm2: Path) -> None:
     assert report["dynamic_quantize_nodes"] == 4 * BLOCKS + 1
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("simulated_gpu")
 def test_weights_with_zero_points_cap_the_group_as_planned(smollm2: Path, tmp_path: Path) -> None:
     done = ovpass.transform(smollm2, tmp_path / "out", Settings(group_size=64))

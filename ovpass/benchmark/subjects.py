@@ -13,6 +13,7 @@ from ovpass.ir.model_config import context_length, read_config
 from ovpass.planning.plan import QUANTIZE, Plan
 from ovpass.planning.recorded_plan import noted_plan
 from ovpass.settings.model_argument import split_model
+from ovpass.targets.names import get_target
 
 _LLM = "openvino_model.xml"
 _TOKENIZERS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
@@ -59,7 +60,7 @@ def parse_subject(text: str, device: str, common: Mapping[str, str] | None = Non
         _check_tokenizers(path)
     plan = noted_plan(document.metadata)
     on_cpu = device == "CPU"
-    noted = plan.run_properties if plan and (plan.settings.target == "cpu") == on_cpu else {}
+    noted = plan.run_properties if plan and (get_target(plan.settings.target).device == "CPU") == on_cpu else {}
     return Subject(
         title=text,
         path=path.resolve(),

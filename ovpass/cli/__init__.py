@@ -20,6 +20,7 @@ COMMANDS = {
     "convert": Command("ovpass.cli.convert", "Convert a GGUF, Hugging Face or ONNX model to OpenVINO IR."),
     "compress": Command("ovpass.cli.compress", "Compress floating-point weights with NNCF."),
     "verify": Command("ovpass.cli.verify", "Check on a real or simulated device that the plugin follows the plan."),
+    "devices": Command("ovpass.cli.devices", "List targets and simulated devices; install the driver for simulation."),
     "explain": Command("ovpass.cli.explain", "Show the effective group size of each device, and where it comes from."),
     "evaluate": Command("ovpass.cli.evaluate", "Measure the accuracy cost of a setting."),
     "sensitivity": Command("ovpass.cli.sensitivity", "Rank sites by accuracy cost."),

@@ -8,22 +8,22 @@ from pathlib import Path
 
 import click
 
-from ovpass.cli.options import json_option, model_argument, verbosity
+from ovpass.cli.options import TARGET_HELP, json_option, model_argument, verbosity
 from ovpass.cli.output import by_kind, note, print_json, print_table, print_title, progress, verdict
 from ovpass.ir.files import open_source
 from ovpass.planning.plan import describe_weights
-from ovpass.settings.settings import TARGETS
 from ovpass.sites import CompressedMatMul
 from ovpass.support.formatting import counted
-from ovpass.targets import Verdict, get_target
+from ovpass.targets import Verdict
 from ovpass.targets.group_sizes import format_group_size, parse_group_size
+from ovpass.targets.names import find_name, get_target
 from ovpass.transformation.inspection import Inspected, inspect_source
 from ovpass.transformation.json_report import inspection_to_dict
 
 
 @click.command("inspect")
 @model_argument
-@click.option("--target", default="gpu-xmx", show_default=True, help=f"Target device: {', '.join(TARGETS)}.")
+@click.option("--target", default="gpu-xmx", show_default=True, help=TARGET_HELP)
 @click.option("--group-size", help="Use this group size instead of the model's.")
 @click.option("--match", help="Show only sites that match this pattern.")
 @json_option
@@ -38,6 +38,7 @@ def command(
     verbose: bool,
 ) -> None:
     """List the MatMuls of MODEL with compressed weights, and which of them the target quantizes."""
+    target = find_name(target).name
     asked = None if group_size is None else parse_group_size(group_size)
     with progress(quiet=quiet or as_json) as step:
         step("reading")

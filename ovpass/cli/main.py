@@ -10,8 +10,10 @@ from typing import Any, NoReturn
 import click
 
 from ovpass.cli import COMMANDS
+from ovpass.cli.renamed import renamed_names_noted
 from ovpass.cli.run_header import remember_arguments
 from ovpass.cli.signals import ending_in_order
+from ovpass.cli.streams import leave_closed_pipe, prepare_streams
 from ovpass.errors import CheckFailedError, OvpassError
 from ovpass.support.choices import near_choice
 from ovpass.version import __version__
@@ -50,7 +52,12 @@ class _LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with renamed_names_noted():
+                found = super().invoke(ctx)
+            sys.stdout.flush()
+            return found
+        except BrokenPipeError:
+            leave_closed_pipe()
         except KeyboardInterrupt as interruption:  # click would exit with 1, which is a failed check
             _leave(_INTERRUPTED, "Interrupted", str(interruption) or "outputs are there whole or not at all")
 
@@ -66,6 +73,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line. Exit codes: 1 for a failed check, 2 for an error, 130 for an interruption."""
+    prepare_streams()
     try:
         with ending_in_order():
             cli(prog_name="ovpass")

@@ -12,8 +12,9 @@ import click
 from ovpass.errors import SettingsError
 from ovpass.evaluation.options import Evaluation
 from ovpass.settings.lowerings import LOWERINGS
-from ovpass.settings.settings import AT_TOKENS, EXEMPTIONS, TARGETS, Rule, Settings, load_settings
+from ovpass.settings.settings import AT_TOKENS, EXEMPTIONS, Rule, Settings, load_settings
 from ovpass.targets.group_sizes import parse_group_size
+from ovpass.targets.names import known_names
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -33,6 +34,7 @@ PATH = _Named(path_type=Path, readable=False)
 MODEL_TEXT = _Named(path_type=str, readable=False)
 """A model with its @ suffix, which the command parses."""
 
+TARGET_HELP = f"Target device: {', '.join(known_names())}."
 model_argument = click.argument("model", type=PATH)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON on stdout.")
 quiet_option = click.option("--quiet", is_flag=True, help="Print only errors.")
@@ -45,7 +47,7 @@ _SETTINGS = (
     click.option("--threshold", type=int, help="Quantize activations with more tokens than this."),
     click.option("--axis", type=int, help="Quantization axis; -1 is K.  [lowering emulate]"),
     click.option("--asymmetric", is_flag=True, help="Quantize to u8 with a zero point."),
-    click.option("--target", help=f"Target device: {', '.join(TARGETS)}.  [default: gpu-xmx]"),
+    click.option("--target", help=f"{TARGET_HELP}  [default: gpu-xmx]"),
     click.option("--exempt", multiple=True, metavar="PATTERN", help="Do not quantize these sites (repeatable)."),
     click.option("--exempt-with", help=f"Method for exempt sites: {', '.join(EXEMPTIONS)}.  [default: auto]"),
     click.option(
@@ -77,7 +79,7 @@ _EVALUATION = (
     click.option("--stride", type=int, help="Tokens between window starts.  [default: no overlap]"),
     click.option("--skip-windows", "skip", type=int, default=0, help="Skip windows at the start of the text."),
     click.option(
-        "--profile", help="Device to emulate: gpu, cpu, gpu-no-xmx or none.  [default: that of --target, or gpu]"
+        "--profile", help="Device to emulate: a name as for --target, or none.  [default: --target's, or gpu-xmx]"
     ),
 )
 
@@ -106,7 +108,7 @@ def evaluation_from(options: dict[str, Any]) -> Evaluation:
         text=options["text"],
         tokenizer=options["tokenizer"],
         inputs=options.get("inputs", ()),
-        profile=options["profile"] or "gpu",
+        profile=options["profile"] or "gpu-xmx",
         device=device,
     )
 

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from ovpass.cli.json_text import json_text
 from ovpass.cli.run_header import run_header
+from ovpass.cli.streams import in_one_line, sizes_of_terminal, visible
 from ovpass.cli.table import make_table
 from ovpass.planning.plan import Decision
 from ovpass.sites import KINDS
@@ -43,7 +44,7 @@ def save_json(data: Mapping[str, Any], path: Path) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, numeric: Sequence[str] = ()) -> None:
     """A table on stdout; `numeric` columns are right-aligned, None is a dash."""
-    cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    cells = [["-" if cell is None else in_one_line(str(cell)) for cell in row] for row in rows]
     console = _console()
     console.print(make_table(columns, cells, numeric, _room(console)), soft_wrap=True)
 
@@ -56,13 +57,13 @@ def print_title(text: str) -> None:
 def say(text: str, style: str = "") -> None:
     """A sentence on stdout, broken between words on a terminal and in one line elsewhere."""
     console = _console()
-    console.print(Text(text, style), soft_wrap=not console.is_terminal)
+    console.print(Text(visible(text), style), soft_wrap=not console.is_terminal)
 
 
 def note(text: str) -> None:
     """Something to know about the result, on stdout."""
     console = _console()
-    console.print(Text.assemble(("Note:", "yellow"), f" {text}."), soft_wrap=not console.is_terminal)
+    console.print(Text.assemble(("Note:", "yellow"), f" {visible(text)}."), soft_wrap=not console.is_terminal)
 
 
 def verdict(text: str, *, ok: bool | None = None) -> None:
@@ -73,7 +74,7 @@ def verdict(text: str, *, ok: bool | None = None) -> None:
 def complain(word: str, error: object) -> None:
     """Why there is no result, or no good one, on stderr: `Error` or `Failed`."""
     console = _console(err=True)
-    console.print(Text.assemble((f"{word}:", "bold red"), f" {error}"), soft_wrap=True)
+    console.print(Text.assemble((f"{word}:", "bold red"), f" {visible(str(error))}"), soft_wrap=True)
 
 
 def _console(*, err: bool = False) -> Console:
@@ -81,12 +82,13 @@ def _console(*, err: bool = False) -> Console:
     terminal = (sys.stderr if err else sys.stdout).isatty()
     coloured = terminal and not os.environ.get("NO_COLOR")
     colours: Literal["auto"] | None = "auto" if coloured else None
-    return Console(stderr=err, highlight=False, force_terminal=terminal, color_system=colours)
+    sizes = sizes_of_terminal(os.environ)
+    return Console(stderr=err, highlight=False, force_terminal=terminal, color_system=colours, _environ=sizes)
 
 
 def _room(console: Console) -> int | None:
     """How wide tables are: lines that are piped are for programs, and as long as they are, unless COLUMNS is set."""
-    return console.width if console.is_terminal or os.environ.get("COLUMNS", "").isdigit() else None
+    return console.width if console.is_terminal or "COLUMNS" in sizes_of_terminal(os.environ) else None
 
 
 @contextmanager

@@ -19,6 +19,8 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from ovpass.cli.streams import in_one_line
+
 _LEAST, _BESIDE = 12, 44
 """The least characters for a step in words, and what a bar and its numbers take."""
 _COUNT = re.compile(r"(\d+) of (\d+)\b(.*\bleft\b)?")
@@ -51,7 +53,7 @@ class StepBar:
     def show(self, step: str) -> None:
         """Go on to this step."""
         done, total = _count_in(step)
-        step = _shortened(step, self._room)
+        step = _shortened(in_one_line(step), self._room)
         if total == self._total and total is not None and done >= self._done:
             self.progress.update(self._task, completed=done, description=step)
         else:

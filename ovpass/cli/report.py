@@ -120,18 +120,18 @@ def _is_model(path: Path) -> bool:
 
 def _run(model: Path | None, order: Sequence[str]) -> Any:
     """What a command prints for `model`; one that asks the plugin asks it without a GPU where there is none."""
-    from ovpass.verification.simulated_gpu import profile_for  # noqa: PLC0415
+    from ovpass.targets.names import get_profile  # noqa: PLC0415
 
     name, *words = order
     given = [str(model), *(word.replace("{model}", str(model)) for word in words)]
     if list(order) == ["evaluate"]:
-        given.append(f"{model}@profile=gpu")
+        given.append(f"{model}@profile=gpu-xmx")
     try:
         return _printed(name, given)
     except NoDeviceError:
         if name != "verify" or "--simulate" in given:
             raise
-        return _printed(name, [*given, "--simulate", profile_for("gpu-xmx")])
+        return _printed(name, [*given, "--simulate", get_profile("gpu-xmx").name])
 
 
 def _printed(name: str, arguments: Sequence[str]) -> Any:

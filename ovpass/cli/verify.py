@@ -12,12 +12,14 @@ import click
 from ovpass.cli.options import PATH, json_option, parse_properties, verbosity
 from ovpass.cli.output import note, print_json, print_table, print_title, progress, say, verdict
 from ovpass.errors import CheckFailedError, SettingsError
-from ovpass.planning.plan import load_plans
+from ovpass.planning.plan import Plan, load_plans
 from ovpass.support.formatting import counted
+from ovpass.targets.names import get_target, profiles
 from ovpass.verification.intercept_log import InterceptLog, read_intercept_log
-from ovpass.verification.json_report import intercept_log_to_dict, reports_to_dict
+from ovpass.verification.json_report import answers_to_dict, intercept_log_to_dict, reports_to_dict
 from ovpass.verification.report import Report, describe
-from ovpass.verification.simulated_gpu import INSTALL_HELP, PROFILES
+from ovpass.verification.side_by_side import ALL, Answer, verify_on_all
+from ovpass.verification.simulated_gpu import INSTALL_HELP
 from ovpass.verification.verify_model import CPU, Question, verify
 
 
@@ -29,7 +31,7 @@ from ovpass.verification.verify_model import CPU, Question, verify
     callback=lambda *args: args[-1].upper(),
     help="Device: CPU, GPU, or GPU.1 for one of several.  [default: GPU]",
 )
-@click.option("--simulate", help=f"Simulate a GPU: {', '.join(PROFILES)}.")
+@click.option("--simulate", help=f"Simulate a GPU: {', '.join((*profiles(), ALL))}.")
 @click.option("--plan", "plan_file", type=PATH, help="Compare with this plan.")
 @click.option("--tokens", help="Run with these token counts, such as 1,64,65,512.")
 @click.option("--find-threshold", is_flag=True, help="Find the largest token count without quantization.")
@@ -67,10 +69,16 @@ def command(
         if as_json:
             print_json(intercept_log_to_dict(log))
         return
+    everywhere = options["simulate"] == ALL
+    options["simulate"] = None if everywhere else options["simulate"]
     question = Question(tokens=_numbers(tokens), properties=parse_properties(properties), **options)
+    plans = load_plans(plan_file) if plan_file else None
+    if everywhere:
+        _verify_everywhere(model, question, plans, as_json=as_json, quiet=quiet)
+        return
     with progress(quiet=quiet or as_json) as step:
         step("compiling")
-        reports = verify(model, question, load_plans(plan_file) if plan_file else None)
+        reports = verify(model, question, plans)
     if as_json:
         print_json(
             {**reports_to_dict(reports), **({} if log is None else {"intercept_log": intercept_log_to_dict(log)})}
@@ -78,6 +86,40 @@ def command(
     elif not quiet:
         print_reports(reports, verbose=verbose)
     raise_unless_ok(reports)
+
+
+def _verify_everywhere(
+    model: Path, question: Question, plans: Mapping[str, Plan] | None, *, as_json: bool, quiet: bool
+) -> None:
+    with progress(quiet=quiet or as_json) as step:
+        answers = verify_on_all(model, question, plans, step)
+    if as_json:
+        print_json(answers_to_dict(answers))
+    elif not quiet:
+        rows = [row for answer in answers for row in _rows(answer)]
+        print_table(("Device", "Target", "As planned", "Group sizes found", "Driver"), rows)
+        for answer in answers:
+            if answer.error:
+                note(f"{answer.device}: {answer.error.splitlines()[0]}")
+    differing = [answer.device for answer in answers if not answer.ok]
+    if differing:
+        raise CheckFailedError(f"not as planned on {', '.join(differing)}")
+
+
+def _rows(answer: Answer) -> list[tuple[object, ...]]:
+    target = get_target(answer.device).name
+    if answer.error:
+        return [(answer.device, target, None, None, None)]
+    return [
+        (
+            f"{answer.device}{f', {key}' if key else ''}",
+            target,
+            f"{len(report.sites) - len(report.mismatches)} of {len(report.sites)}",
+            ", ".join(f"{describe(size)}: {n}" for size, n in Counter(s.found for s in report.sites).items()),
+            report.driver,
+        )
+        for key, report in answer.reports.items()
+    ]
 
 
 def _numbers(text: str | None) -> tuple[int, ...]:

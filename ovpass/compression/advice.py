@@ -80,9 +80,8 @@ def _never_quantized(sites: Sequence[CompressedMatMul]) -> list[str]:
     """Weight types for none of whose sites any target quantizes by default."""
     kinds: dict[str, bool] = {}
     for site in sites:
-        kind = f"codebook {site.weight_type}" if site.codebook else site.weight_type
         ever = any(target.verdict(site, target.default_group_size).eligible for target in TARGETS.values())
-        kinds[kind] = kinds.get(kind, False) or ever
+        kinds[site.stored_as] = kinds.get(site.stored_as, False) or ever
     return [kind for kind, ever in kinds.items() if not ever]
 
 

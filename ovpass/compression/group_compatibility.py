@@ -11,9 +11,10 @@ from ovpass.errors import SettingsError
 from ovpass.planning.resolve import check_rules, resolve
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
-from ovpass.targets import Target, get_target
+from ovpass.targets import Target
 from ovpass.targets.fitting import GROUPS
 from ovpass.targets.group_sizes import format_group_size
+from ovpass.targets.names import get_target
 
 
 @dataclass(frozen=True)

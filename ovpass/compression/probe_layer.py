@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 
 from ovpass.compression.advice import INTEGERS
-from ovpass.compression.nncf_weights import compress_weights
+from ovpass.compression.nncf_weights import read_codebook
 from ovpass.compression.recipe import Recipe
 from ovpass.errors import SettingsError
+from ovpass.formats import FORMATS
+from ovpass.formats.base import ChainForm, Encoding
 from ovpass.planning.int8 import weights_obstacle
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
-from ovpass.targets import get_target
 from ovpass.targets.fitting import GROUPS
+from ovpass.targets.names import get_target
 
 _FEATURES = 32
 
@@ -42,7 +44,7 @@ def _obstacle(recipe: Recipe, settings: Settings) -> str | None:
         return None if any(verdict.eligible for verdict in verdicts) else verdicts[0].reason
     # Rules can leave such layers out and take the others; how, is seen when all of them are planned.
     if settings.lowering == "int8" and not settings.requantize and not settings.rules:
-        return weights_obstacle(specimen(recipe), settings.target)
+        return weights_obstacle(specimen(recipe), get_target(settings.target))
     return None
 
 
@@ -52,12 +54,20 @@ def specimen(recipe: Recipe) -> CompressedMatMul:
     from openvino import opset13 as op  # noqa: PLC0415
 
     k = 32 * (recipe.weight_group or 4)
+    encoding = _encoding(recipe)
+    known = FORMATS[encoding.format]
     values = np.random.default_rng(0).standard_normal((_FEATURES, k)).astype(np.float32)
+    weights = known.write(known.encode(values, encoding), ChainForm("weight", "weight/"))
     activation = op.parameter(ov.PartialShape([-1, k]), np.float32, name="activation")
-    product = op.matmul(activation, op.constant(values), transpose_a=False, transpose_b=True)
-    plain = Recipe(recipe.mode, recipe.group_size, all_layers=recipe.format.mixed, codebook=recipe.codebook)
-    inputs = [{"activation": values}] if recipe.format.needs_text else None
-    model = ov.Model([op.result(product)], [activation])
-    compressed, _ = compress_weights(model, Path("specimen"), plain, [], inputs, bars=False)
-    (site,) = find_compressed_matmuls(compressed)
+    product = op.matmul(activation, weights, transpose_a=False, transpose_b=True)
+    (site,) = find_compressed_matmuls(ov.Model([op.result(product)], [activation]))
     return site
+
+
+def _encoding(recipe: Recipe) -> Encoding:
+    """What NNCF will store. Of a codebook of the user's its length is enough: it gives the type of the codes."""
+    own = replace(recipe.format.encoding, group_size=recipe.weight_group)
+    if recipe.codebook is None:
+        return own
+    count = len(read_codebook(recipe.codebook))
+    return replace(own, element_type="u4" if count <= 16 else "u8", table=tuple(range(count)), table_type="f32")

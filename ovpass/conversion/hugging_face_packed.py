@@ -21,6 +21,8 @@ import numpy.typing as npt
 
 from ovpass.conversion.hugging_face_folder import CONFIG, WEIGHTS, quantization, read_config
 from ovpass.errors import ModelError
+from ovpass.formats import integer
+from ovpass.formats.base import EncodedWeights, Encoding
 from ovpass.support.extras import extra_module
 
 Codes = npt.NDArray[np.uint8]
@@ -46,15 +48,24 @@ class PackedLayer:
     order: npt.NDArray[np.int64] | None
 
     @property
-    def group_size(self) -> int:
-        """Elements of K that share a scale and zero point."""
-        return int(self.codes.shape[1] // self.scales.shape[1])
+    def encoded(self) -> EncodedWeights:
+        """The weights [N, K] in the order of `codes`, in 4 or 8 bits; signed where zero points are in the middle."""
+        bits = 4 if max(self.codes.max(), self.zero_points.max()) < 16 else 8
+        middle = 2 ** (bits - 1)
+        symmetric = bool((self.zero_points == middle).all())
+        encoding = Encoding(
+            integer.NAME,
+            f"i{bits}" if symmetric else f"u{bits}",
+            self.codes.shape[1] // self.scales.shape[1],
+            symmetric,
+            {2: "f16", 4: "f32"}[self.scales.dtype.itemsize],
+        )
+        codes = self.codes.astype(np.int16) - middle if symmetric else self.codes
+        return EncodedWeights(encoding, codes, self.scales.astype(np.float32), None if symmetric else self.zero_points)
 
     def values(self) -> Array:
-        """The weights [N, K] with inputs in order, in the scales' type, as the product of difference and scale."""
-        grouped = self.codes.astype(self.scales.dtype).reshape(*self.scales.shape, self.group_size)
-        shifted = grouped - self.zero_points.astype(self.scales.dtype)[..., None]
-        found: Array = (shifted * self.scales[..., None]).reshape(self.codes.shape)
+        """The weights [N, K] in f32, with inputs in order."""
+        found = integer.decode(self.encoded)
         if self.order is None:
             return found
         ordered = np.empty_like(found)

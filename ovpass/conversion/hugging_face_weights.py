@@ -11,14 +11,14 @@ import openvino as ov
 from openvino import opset13 as op
 
 from ovpass.conversion.hugging_face_packed import PackedCheckpoint, PackedLayer
+from ovpass.formats import integer
+from ovpass.formats.base import ChainForm
+from ovpass.formats.packing import values_of
 from ovpass.ir.files import IrFile, open_source
 from ovpass.ir.writer import write_anew
-from ovpass.passes.packing import constant_of, values_of
 from ovpass.support.atomic_output import publish_together
 from ovpass.support.formatting import counted
 
-_SYMMETRIC = {4: 8, 8: 128}
-"""Zero points that make unsigned codes signed ones."""
 _SPELLINGS = ("weight", "weight_compressed", "_openvino_orig_weight")
 """Names of a weight in f32, of one that was saved in f16, and of one that was traced in f16."""
 _IN_ORDER, _REORDERED = "in order", "reordered"
@@ -53,7 +53,7 @@ def _place(checkpoint: PackedCheckpoint, name: str, constants: Mapping[str, ov.N
     readers = _readers(node, layer)
     if not readers:
         return None
-    weights = _chain(layer, readers[0].get_element_type())
+    weights = _weights(layer, readers[0].get_element_type().to_string())
     for reader in readers:
         _feed(reader, layer, weights)
     return _IN_ORDER if layer.order is None else _REORDERED
@@ -110,25 +110,7 @@ def _feed(reader: ov.Input, layer: PackedLayer, weights: ov.Output) -> None:
         activation.replace_source_output(in_order.output(0))
 
 
-def _chain(layer: PackedLayer, wanted: ov.Type) -> ov.Output:
+def _weights(layer: PackedLayer, wanted: str) -> ov.Output:
     """What NNCF writes: Convert, Subtract (unless symmetric), Multiply, Reshape (where there are groups), Convert."""
-    bits = 4 if max(layer.codes.max(), layer.zero_points.max()) < 16 else 8
-    symmetric = bool((layer.zero_points == _SYMMETRIC[bits]).all())
-    kind, shift = (f"i{bits}", _SYMMETRIC[bits]) if symmetric else (f"u{bits}", 0)
-    compute = ov.Type(layer.scales.dtype)
-    whole, groups = layer.codes.shape, layer.scales.shape[1]
-    blocks, ones = ((*layer.scales.shape, -1), (*layer.scales.shape, 1)) if groups > 1 else (whole, (whole[0], 1))
-
-    def named(node: ov.Node, role: str) -> ov.Node:
-        node.set_friendly_name(f"self.{layer.name}.weight{role}")
-        return node
-
-    codes = named(constant_of(layer.codes.reshape(blocks).astype(np.int64) - shift, kind), "")
-    node = named(op.convert(codes, compute), "/convert")
-    if not symmetric:
-        zero_points = named(constant_of(layer.zero_points.reshape(ones).astype(np.int64), kind), "/zero_point")
-        node = named(op.subtract(node, named(op.convert(zero_points, compute), "/zero_point_convert")), "/shifted")
-    node = named(op.multiply(node, named(op.constant(layer.scales.reshape(ones)), "/scale")), "/scaled")
-    if groups > 1:
-        node = named(op.reshape(node, op.constant(np.array(whole, np.int64)), False), "/reshaped")
-    return (named(op.convert(node, wanted), "/widened") if compute != wanted else node).output(0)
+    name, encoded = f"self.{layer.name}.weight", layer.encoded
+    return integer.write(encoded, ChainForm(name, f"{name}/", encoded.encoding.scale_type, wanted))

@@ -14,7 +14,8 @@ from openvino import opset13 as op
 
 from ovpass.errors import ModelError
 from ovpass.formats.chain import Operand
-from ovpass.passes.packing import Array, constant_of, evaluate, from_bytes, stored_bytes, type_name
+from ovpass.formats.packing import Array, constant_of, from_bytes, stored_bytes, type_name
+from ovpass.ir.constant_folding import evaluate
 from ovpass.sites import CompressedMatMul
 
 _CHAINS = ("Convert>Multiply", "Convert>Subtract>Multiply")

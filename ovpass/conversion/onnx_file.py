@@ -80,7 +80,7 @@ def _reason(text: str) -> str:
 def _settle(model: ov.Model, source: Path) -> None:
     """Names that stay, and weights that depend on nothing but Constants."""
     from ovpass.conversion.onnx_blocks import regroup  # noqa: PLC0415 - brings OpenVINO along
-    from ovpass.passes.packing import settle_shapes  # noqa: PLC0415 - likewise
+    from ovpass.ir.constant_folding import settle_shapes  # noqa: PLC0415 - likewise
     from ovpass.sites import find_compressed_matmuls  # noqa: PLC0415
 
     name_products(model)

@@ -12,19 +12,22 @@ smollm2@DYNAMIC_QUANTIZATION_GROUP_SIZE=32   the plugin's own quantization: name
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ovpass.errors import SettingsError
+from ovpass.errors import RenamedWarning, SettingsError
 from ovpass.settings.model_argument import split_model
 from ovpass.settings.settings import Rule, Settings, settings_from_dict
-from ovpass.support.choices import check_choice, near_choice
+from ovpass.support.choices import near_choice
 from ovpass.targets.group_sizes import parse_group_size
+from ovpass.targets.names import find_name
 
-PROFILES: Mapping[str, str | None] = {"gpu": "gpu-xmx", "gpu-xmx": "gpu-xmx", "gpu-no-xmx": "gpu", "cpu": "cpu"}
 NO_PROFILE = "none"
+_OLDER_XMX = "gpu"
+"""Of profiles it meant the one with XMX, of targets the one without."""
 _KEYS = (*(f.name for f in fields(Settings) if f.name != "rules"), "exempt", "profile", "plan")
 _NUMBERS = ("threshold", "axis", "at_tokens")
 _FLAGS = ("symmetric", "requantize", "only_if_faster")
@@ -56,7 +59,7 @@ class Candidate:
         return not self.changed and not self.properties
 
 
-def parse_candidate(text: str, profile: str = "gpu") -> Candidate:
+def parse_candidate(text: str, profile: str = "gpu-xmx") -> Candidate:
     """Read `MODEL` or `MODEL@setting,setting`; `profile` is the one of candidates that name none.
 
     Raises:
@@ -129,12 +132,14 @@ def _value(key: str, value: str) -> Any:
 
 
 def profile_target(name: str) -> str | None:
-    """The target that a profile follows; None for the profile that follows no device.
+    """The target or device that a profile follows; None for the profile that follows no device.
 
     Raises:
         SettingsError: for a name that is none.
     """
     if name == NO_PROFILE:
         return None
-    check_choice("profile", name, (*PROFILES, NO_PROFILE))
-    return PROFILES[name]
+    if name == _OLDER_XMX:
+        warnings.warn(f"profile {name} is now called gpu-xmx", RenamedWarning, stacklevel=2)
+        return "gpu-xmx"
+    return find_name(name, "profile").name

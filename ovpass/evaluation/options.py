@@ -76,7 +76,7 @@ class Evaluation:
     text: Path | None = None
     tokenizer: Path | None = None
     inputs: Sequence[Path] = field(default=())
-    profile: str = "gpu"
+    profile: str = "gpu-xmx"
     device: str = "CPU"
     harness: HarnessOptions | None = None
     chunk_tokens: int | None = None

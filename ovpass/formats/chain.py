@@ -9,14 +9,17 @@ looks the codes up in a small table).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from ovpass.ir.graph import Graph
 
-LOW_PRECISION = frozenset(
-    "u1 u2 u3 u4 u6 u8 i2 i4 i8 nf4 f4e2m1 f8e4m3 f8e5m2".split()  # element types of compressed weights
-)
-_INTEGER = frozenset("u1 u2 u3 u4 u6 u8 u16 u32 u64 i2 i4 i8 i16 i32 i64".split())
+INTEGERS = frozenset("u1 u2 u3 u4 u6 u8 i2 i4 i8".split())
+FLOATS = frozenset("nf4 f4e2m1 f8e4m3 f8e5m2".split())
+LOW_PRECISION = INTEGERS | FLOATS
+"""Element types of compressed weights."""
+_INTEGER = INTEGERS | frozenset("u16 u32 u64 i16 i32 i64".split())
 _SHAPE_ONLY = frozenset({"Convert", "Reshape", "Squeeze", "Unsqueeze", "Transpose"})
 _ARITHMETIC = frozenset({"Multiply", "Subtract"})
 
@@ -41,32 +44,51 @@ class WeightChain:
     path: tuple[int, ...]
     pattern: str  # op types after the Constant, for example "Convert>Multiply>Reshape>Convert"
     element_type: str
-    codebook: bool
+    format: str  # a key of FORMATS
     k_axes: tuple[int, ...]  # axes of the Constant that make up K; empty where a Reshape hides them
     scales: tuple[Operand, ...]
     zero_points: tuple[Operand, ...]
 
 
-def trace(graph: Graph, source: int, k_axis: int) -> WeightChain | None:
-    """Follow the constant op `source` back to its low-precision Constant.
+@dataclass(frozen=True)
+class ConstantInput:
+    """A constant input of a MatMul: the op `source`.
 
-    `k_axis` is the axis of the weights (as the MatMul reads them, negative) that is summed over. Returns None
-    where `source` is no decompression of a low-precision Constant.
+    `k_axis` is the axis that the MatMul sums over, as it reads the weights (negative).
     """
-    path = _path(graph, source)
-    if path is None:
-        return None
-    layout = _Layout(graph, path, k_axis)
-    kinds = [graph.types[i] for i in path]
-    return WeightChain(
-        path=tuple(path),
-        pattern=">".join(kinds[1:]),
-        element_type=graph.element_type(path[0]),
-        codebook="Gather" in kinds,
-        k_axes=layout.k_axes(),
-        scales=tuple(layout.operands("Multiply")),
-        zero_points=tuple(layout.operands("Subtract")),
-    )
+
+    graph: Graph
+    source: int
+    k_axis: int
+
+    @cached_property
+    def path(self) -> tuple[int, ...]:
+        """Indices from a low-precision Constant to `source`, empty where `source` is no scalar decompression of one."""
+        return tuple(_path(self.graph, self.source) or ())
+
+    @cached_property
+    def op_types(self) -> tuple[str, ...]:
+        """The types of the ops of `path`."""
+        return tuple(self.graph.types[i] for i in self.path)
+
+    @property
+    def element_type(self) -> str | None:
+        """The type of the Constant at which `path` begins."""
+        return self.graph.element_type(self.path[0]) if self.path else None
+
+    def chain(self, name: str, path: tuple[int, ...] | None = None) -> WeightChain:
+        """The chain of the format of that name, along `path` unless another one is given."""
+        path = self.path if path is None else path
+        layout = _Layout(self.graph, path, self.k_axis)
+        return WeightChain(
+            path=path,
+            pattern=">".join(self.graph.types[i] for i in path[1:]),
+            element_type=self.graph.element_type(path[0]),
+            format=name,
+            k_axes=layout.k_axes(),
+            scales=tuple(layout.operands("Multiply")),
+            zero_points=tuple(layout.operands("Subtract")),
+        )
 
 
 def _path(graph: Graph, index: int) -> list[int] | None:
@@ -100,7 +122,7 @@ class _Layout:
     the product of the varying atoms in the axis that the MatMul sums over.
     """
 
-    def __init__(self, graph: Graph, path: list[int], k_axis: int) -> None:
+    def __init__(self, graph: Graph, path: Sequence[int], k_axis: int) -> None:
         self._graph = graph
         self._path = path
         self._sizes: list[int] = list(_shape(graph, path[0]))

@@ -44,8 +44,9 @@ class Graph(ABC):
             for producer, _ in sources:
                 self.consumers[producer].append(index)
             kind = types[index]
-            # The ONNX frontend takes the shape of grouped weights from the activation; the data is constant.
-            data = sources[:1] if kind == "Reshape" else sources
+            # Shape and lengths can be taken from the activation, as the ONNX frontend does it for grouped weights and
+            # PyTorch's for packed projections; the data is constant.
+            data = sources[:1] if kind in ("Reshape", "VariadicSplit") else sources
             folds = bool(data) and kind not in _STATEFUL
             constant = kind == "Constant" or (folds and all(self.constant[producer] for producer, _ in data))
             self.constant.append(constant)

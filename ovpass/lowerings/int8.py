@@ -11,6 +11,7 @@ from ovpass.planning.native import ModelOptions
 from ovpass.planning.plan import QUANTIZE, Plan
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
+from ovpass.targets.names import get_target
 
 
 def _plan(sites: Sequence[CompressedMatMul], settings: Settings, _: ModelOptions) -> Plan:
@@ -23,7 +24,8 @@ def _passes(plan: Plan) -> list[Pass]:
 
     quantized = plan.chosen(QUANTIZE)
     requantized = tuple(d.name for d in quantized if d.method == REQUANTIZE)
-    int8 = Int8(tuple(d.name for d in quantized), for_cpu=plan.settings.target == "cpu")
+    target = get_target(plan.settings.target)
+    int8 = Int8(tuple(d.name for d in quantized), target.smallest_range, scales_apart=target.scales_apart)
     return [*([Requantize(requantized)] if requantized else []), int8]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ovpass.ir.metadata import Metadata, ModelMetadata
 from ovpass.lowerings.base import get_lowering
 from ovpass.planning.canonicalization import as_restated, with_requests
-from ovpass.planning.faster import check_calibrated, keep_faster
+from ovpass.planning.faster import costs_for, keep_faster
 from ovpass.planning.options import read_options, with_runtime_options
 from ovpass.planning.plan import Plan
 from ovpass.planning.recorded_plan import refuse_processed
@@ -16,9 +16,8 @@ from ovpass.planning.resolve import check_rules
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from ovpass.sites.source_attributes import read_asked
-from ovpass.targets import get_target
-from ovpass.targets.costs import calibration_of_this_cpu
 from ovpass.targets.effective_options import keeps_cache
+from ovpass.targets.names import get_target
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -54,10 +53,10 @@ def plan_sites(
 def _planned(sites: Sequence[CompressedMatMul], settings: Settings, metadata: Metadata) -> Plan:
     if not settings.only_if_faster:
         return _lowered(sites, settings, metadata)
-    check_calibrated(settings, get_lowering(settings.lowering).not_timed)
+    costs = costs_for(settings, get_lowering(settings.lowering).not_timed)
     own = read_options(metadata).group_size
     own = get_target(settings.target).default_group_size if own is None else own
-    return keep_faster(sites, _lowered(sites, settings, metadata), calibration_of_this_cpu(), own)
+    return keep_faster(sites, _lowered(sites, settings, metadata), costs, own)
 
 
 def _lowered(sites: Sequence[CompressedMatMul], settings: Settings, metadata: Metadata) -> Plan:

@@ -8,7 +8,7 @@ The graph no longer quantizes the activation. The weights are the same numbers t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -16,11 +16,13 @@ import openvino as ov
 from openvino import opset13 as op
 
 from ovpass.errors import PassError
+from ovpass.formats import integer
+from ovpass.formats.base import ChainForm
+from ovpass.ir.constant_folding import evaluate
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.note import extend_note
-from ovpass.passes.editing import bypass, marker
+from ovpass.passes.editing import bypass, marked_name
 from ovpass.passes.locate import locate
-from ovpass.passes.packing import constant_of, evaluate
 from ovpass.sites import CompressedMatMul
 from ovpass.sites.onnx_runtime import Foreign
 
@@ -64,17 +66,12 @@ def _product(site: CompressedMatMul, foreign: Foreign, activation: ov.Output) ->
     return product.output(0)
 
 
-def _weights(site: CompressedMatMul, foreign: Foreign, compute: ov.Type) -> ov.Node:
-    """codes -> Convert, [Subtract,] Multiply, with one scale a channel."""
-    name, stored = marker(site.matmul), foreign.stored()
+def _weights(site: CompressedMatMul, foreign: Foreign, compute: ov.Type) -> ov.Output:
+    """Convert, [Subtract,] Multiply, with one scale a channel."""
+    stored, kind = foreign.stored(), compute.to_string()
     assert stored is not None, "it would not have been found"
-    codes = constant_of(stored.codes, stored.element_type)
-    codes.set_friendly_name(foreign.graph.name(foreign.codes))
-    weights = name(op.convert(codes, compute), "weights_converted")
-    if stored.zero_point is not None:
-        shift = name(constant_of(stored.zero_point, stored.element_type), "weights_zero_point")
-        converted = name(op.convert(shift, compute), "weights_zero_point_converted")
-        weights = name(op.subtract(weights, converted), "weights_shifted")
-    values = foreign.along_channels(evaluate(foreign.graph.node(foreign.scale).output(0)))
-    scale = np.ascontiguousarray(np.broadcast_to(values, foreign.channels)).astype(compute.to_dtype())
-    return name(op.multiply(weights, name(op.constant(scale), "weights_scale")), "weights_scaled")
+    scale = np.broadcast_to(evaluate(foreign.graph.node(foreign.scale).output(0)).reshape(-1, 1), (site.n, 1))
+    scaled = replace(stored, encoding=replace(stored.encoding, scale_type=kind), scale=scale.astype(np.float32))
+    steps = marked_name(site.matmul, "weights_")
+    transposed = foreign.channel_axis == 1
+    return integer.write(scaled, ChainForm(foreign.graph.name(foreign.codes), steps, kind, kind, transposed))

@@ -14,18 +14,10 @@ import openvino as ov
 from openvino import opset13 as op
 
 from ovpass.formats.chain import Operand
+from ovpass.formats.packing import constant_of, from_bytes, stored_bytes, to_signed, to_unsigned, type_name, values_of
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.note import extend_note
 from ovpass.passes.editing import append, marker
-from ovpass.passes.packing import (
-    constant_of,
-    from_bytes,
-    stored_bytes,
-    to_signed,
-    to_unsigned,
-    type_name,
-    values_of,
-)
 from ovpass.sites import CompressedMatMul
 
 UNDO = "undo"

@@ -15,8 +15,13 @@ from ovpass.sites.inserted_ops import MARK
 
 def mark(node: ov.Node, owner: ov.Node, role: str) -> ov.Node:
     """Name an inserted node after the MatMul it serves."""
-    node.set_friendly_name(f"{owner.get_friendly_name()}{MARK}{role}")
+    node.set_friendly_name(marked_name(owner, role))
     return node
+
+
+def marked_name(owner: ov.Node, role: str) -> str:
+    """The name of an inserted node."""
+    return f"{owner.get_friendly_name()}{MARK}{role}"
 
 
 def is_inserted(node: ov.Node) -> bool:

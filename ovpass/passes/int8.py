@@ -1,13 +1,13 @@
 """Insert per-token quantization that plugins fuse into an int8 MatMul.
 
-    m  = max(0.003, max|x| along K)
+    m  = max(floor, max|x| along K)
     xq = FakeQuantize(x / m, -1 .. 1, 255 levels)
     y  = MatMul(xq, weights) * m
 
 OpenVINO's low-precision transformations turn this into an i8 x i8 FullyConnected on CPU and GPU. They move the step of
-1/127 from the FakeQuantize to the scales of the product, so that no node of the graph multiplies by it. The floor of
-0.003 is the GPU kernel's; a smaller one overflows 1 / m in half precision. docs/experiments/int8-forms.md compares this
-form with other forms.
+1/127 from the FakeQuantize to the scales of the product, so that no node of the graph multiplies by it. The floor on
+GPUs is the GPU kernel's, 0.003; a smaller one overflows 1 / m in half precision. The CPU's floor only avoids 0 / 0.
+docs/experiments/int8-forms.md compares this form with other forms.
 """
 
 from __future__ import annotations
@@ -25,19 +25,22 @@ from ovpass.passes.editing import append, feed, mark, marker
 from ovpass.passes.locate import locate
 from ovpass.sites import CompressedMatMul
 
-_FLOOR = 0.003
+GPU_FLOOR = 0.003
+"""Of the GPU plugin's kernel."""
 
 
 @dataclass(frozen=True)
 class Int8:
     """Give each of `sites` an int8 activation; sites that read one activation share its quantization.
 
-    `for_cpu` keeps the scales of the last products off the way to the model's outputs, where the CPU plugin computes
-    in f32 whatever it reaches.
+    `floor` is the largest value that a token is taken to have at least: the kernel's own. `scales_apart` keeps the
+    scales of the last products off the way to the model's outputs, where the CPU plugin computes in f32 whatever it
+    reaches.
     """
 
     sites: tuple[str, ...]
-    for_cpu: bool = False
+    floor: float = GPU_FLOOR
+    scales_apart: bool = False
     name: ClassVar[str] = "int8"
 
     def run(self, model: ov.Model) -> Mapping[str, int]:
@@ -46,8 +49,8 @@ class Int8:
         for site in locate(model, self.sites):
             shared[site.group_id].append(site)
         for sites in shared.values():
-            codes, scale = _quantize(sites[0])
-            if self.for_cpu and any(_is_last(site) for site in sites):
+            codes, scale = _quantize(sites[0], self.floor)
+            if self.scales_apart and any(_is_last(site) for site in sites):
                 scale = _apart(sites[0], scale)
             for site in sites:
                 feed(site, codes.output(0))
@@ -55,14 +58,15 @@ class Int8:
         return {"sites": len(self.sites), "quantizers": len(shared)}
 
 
-def _quantize(site: CompressedMatMul) -> tuple[ov.Node, ov.Node]:
+def _quantize(site: CompressedMatMul, floor: float) -> tuple[ov.Node, ov.Node]:
     """Multiples of 1/127 from -1 to 1, and what they were divided by: the largest of each token, [.., 1]."""
     x, name = site.activation, marker(site.matmul)
     dtype = _dtype(site)
     last = name(op.constant(np.array([-1], dtype=np.int64)), "axis")
     largest = name(op.reduce_max(name(op.abs(x), "abs"), last, keep_dims=True), "largest")
     # Not Maximum: a Clamp is fused into the ReduceMax, by both plugins.
-    scale = name(op.clamp(largest, _FLOOR, float(np.finfo(dtype).max)), "scale")
+    limits = np.finfo(dtype)
+    scale = name(op.clamp(largest, max(floor, float(limits.tiny)), float(limits.max)), "scale")
     low, high = name(op.constant(dtype(-1)), "low"), name(op.constant(dtype(1)), "high")
     scaled = name(op.divide(x, scale), "scaled")
     return name(op.fake_quantize(scaled, low, high, low, high, 255), "codes"), scale

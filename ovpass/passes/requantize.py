@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 import openvino as ov
-from openvino import opset13 as op
 
+from ovpass.formats import integer
+from ovpass.formats.base import ChainForm, Encoding
+from ovpass.ir.constant_folding import evaluate
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.note import extend_note
-from ovpass.passes.editing import marker
+from ovpass.passes.editing import marked_name
 from ovpass.passes.locate import locate
-from ovpass.passes.packing import evaluate
 from ovpass.sites import CompressedMatMul
 
+_ENCODING = Encoding(integer.NAME, "i8", scale_type="f32")
 REQUANTIZED = "requantized"
 """The section of the note that lists sites whose weights were replaced for good."""
 
@@ -40,13 +42,11 @@ class Requantize:
 def _replace_weights(site: CompressedMatMul) -> None:
     """i8 codes of round(w / s), s = max|w| / 127 over K; the chain is Convert, Multiply, as NNCF's int8_sym."""
     port = site.matmul.input(site.weights_input)
-    source, name = port.get_source_output(), marker(site.matmul)
-    k_axis = -1 if site.matmul.get_attributes()["transpose_b"] else -2
+    source, name = port.get_source_output(), marked_name(site.matmul, "weights")
+    transposed = not site.matmul.get_attributes()["transpose_b"]
     weights = np.asarray(evaluate(source), dtype=np.float32)
-    scale = np.abs(weights).max(axis=k_axis, keepdims=True) / np.float32(127)
-    scale = np.where(scale > 0, scale, np.float32(1))
-    codes = np.clip(np.rint(weights / scale), -127, 127).astype(np.int8)
-    dtype = source.get_element_type()
-    converted = name(op.convert(name(op.constant(codes), "weights"), dtype), "weights_converted")
-    factor = name(op.constant(scale.astype(dtype.to_dtype())), "weights_scale")
-    port.replace_source_output(name(op.multiply(converted, factor), "weights_scaled").output(0))
+    encoded = integer.encode(weights.swapaxes(-1, -2) if transposed else weights, _ENCODING)
+    kind = source.get_element_type().to_string()
+    stored = replace(encoded, encoding=replace(_ENCODING, scale_type=kind))
+    form = ChainForm(name, f"{name}_", compute=kind, output=kind, transposed=transposed)
+    port.replace_source_output(integer.write(stored, form))

@@ -11,6 +11,7 @@ import numpy as np
 import openvino as ov
 
 from ovpass.errors import ModelError
+from ovpass.formats.packing import stored_bytes
 from ovpass.ir.metadata import Metadata, ModelMetadata
 from ovpass.ir.model_graph import PRECISE, bodies_of
 from ovpass.ir.note import read_note, remove_note
@@ -18,7 +19,6 @@ from ovpass.ir.runtime_options import remove_option, write_option
 from ovpass.passes.canonicalize import RESTATED
 from ovpass.passes.chains import UNDO, original
 from ovpass.passes.editing import bypass, is_inserted
-from ovpass.passes.packing import stored_bytes
 from ovpass.passes.requantize import REQUANTIZED
 from ovpass.passes.runtime_options import OPTIONS
 from ovpass.planning.recorded_plan import noted_plan

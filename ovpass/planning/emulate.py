@@ -9,8 +9,9 @@ from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Decision, Plan, decide
 from ovpass.planning.resolve import Wanted, resolve
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
-from ovpass.targets import Target, get_target
+from ovpass.targets import Target
 from ovpass.targets.group_sizes import group_fits
+from ovpass.targets.names import get_target
 
 
 def plan_emulate(sites: Sequence[CompressedMatMul], settings: Settings) -> Plan:
@@ -45,7 +46,7 @@ def _decide(item: Wanted, settings: Settings, target: Target) -> Decision:
         group = group if rule.group_size is None else rule.group_size
         threshold = threshold if rule.threshold is None else rule.threshold
     _check_axis(item, axis)
-    if not group_fits(group, site.axis_length(axis), target.name):
+    if not group_fits(group, site.axis_length(axis), short_last_group=target.short_last_group):
         raise SettingsError(f"{item.because}: {_misfit(site, group, axis)}")
     return decide(
         site,

@@ -8,6 +8,7 @@ from ovpass.errors import SettingsError
 from ovpass.planning.resolve import Wanted
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import Target
+from ovpass.targets.gpu_xmx import has_static_batches
 
 RANK_4, PRECISE, F16_ZERO_POINT, F16_WEIGHTS = "rank-4", "precise", "f16-zero-point", "f16-weights"
 
@@ -37,17 +38,24 @@ def exemption_method(item: Wanted, group: Sequence[Wanted], target: Target, aske
 
 def _obstacle(method: str, site: CompressedMatMul, group: Sequence[Wanted], target: Target) -> str | None:
     """Why `method` would not keep `site` out, or None where it would."""
+    if target.name == "gpu-xmx" and has_static_batches(site) and not _compiles_in_static_batches(method, site):
+        return "unquantized products of static shapes and weights of rank 3 do not compile"
     if method == RANK_4 and site.activation_rank not in (2, 3):
         return f"the activation's rank is {site.activation_rank or 'dynamic'}, not 2 or 3"
     if method == F16_ZERO_POINT:
-        return zero_point_obstacle(site) or (None if target.name == "cpu" else _fusion_obstacle(site, group))
+        return zero_point_obstacle(site) or (_fusion_obstacle(site, group) if target.fuses else None)
     return None
+
+
+def _compiles_in_static_batches(method: str, site: CompressedMatMul) -> bool:
+    """Only what makes the plugin compute the weights when it compiles, or in f32 without a Reshape (measured)."""
+    return method == F16_WEIGHTS or (method == PRECISE and "Reshape" not in site.chain)
 
 
 def zero_point_obstacle(site: CompressedMatMul) -> str | None:
     """Why the weights' zero point cannot be rewritten, or None where it can."""
-    if site.weight_type not in _ZERO_POINT_TYPES or site.codebook:
-        return f"{site.weight_type} weights have no unsigned form with a zero point"
+    if site.weight_type not in _ZERO_POINT_TYPES or not site.affine:
+        return f"{site.stored_as} weights have no unsigned form with a zero point"
     if site.symmetric and site.weight_type.startswith("u"):
         return f"{site.weight_type} weights without a zero point cannot be given one"
     if site.weights_shared:

@@ -10,6 +10,7 @@ from ovpass.errors import SettingsError
 from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Decision, Plan
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
+from ovpass.targets import TARGETS
 from ovpass.targets.costs import (
     Calibration,
     Chosen,
@@ -20,6 +21,7 @@ from ovpass.targets.costs import (
     site_work,
 )
 from ovpass.targets.costs.calibration import INT8
+from ovpass.targets.names import get_target
 
 _OWN_ON = "what is left out runs as by default, which on a CPU can be the plugin's own quantization"
 _OWN_OFF = (
@@ -45,19 +47,22 @@ class Timed:
         return self.quantized < self.default
 
 
-def check_calibrated(settings: Settings, not_timed: str | None) -> None:
-    """Make sure that times can be expected for what is planned; `not_timed` is why the lowering has none.
+def costs_for(settings: Settings, not_timed: str | None) -> Chosen:
+    """The times to expect of what is planned; `not_timed` is why the lowering has none.
 
     Raises:
         SettingsError: if they cannot, and what can be done.
     """
-    if settings.target != "cpu":
+    costs = get_target(settings.target).costs
+    if costs is None:
+        timed = ", ".join(target.name for target in TARGETS.values() if target.costs is not None)
         raise SettingsError(
-            f"only_if_faster: there is no calibration for target {settings.target}, only for cpu; "
+            f"only_if_faster: there is no calibration for target {settings.target}, only for {timed}; "
             "scripts/calibrate_costs.py makes those of CPUs. Measure with 'ovpass bench' and exempt sites by rules"
         )
     if not_timed is not None:
         raise SettingsError(f"only_if_faster: {not_timed}")
+    return costs()
 
 
 def keep_faster(sites: Sequence[CompressedMatMul], plan: Plan, chosen: Chosen, own_group_size: int) -> Plan:

@@ -10,7 +10,9 @@ from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Plan, decide
 from ovpass.planning.resolve import resolve
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
+from ovpass.targets import Target
 from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.targets.names import get_target
 
 REQUANTIZE = "requantize"
 _LOWERS = re.compile(r"(Transpose>)?Convert>Multiply(>Convert)?(>Transpose)?")
@@ -24,6 +26,7 @@ def plan_int8(sites: Sequence[CompressedMatMul], settings: Settings) -> Plan:
             unless re-quantizing them is allowed.
     """
     _check(settings)
+    target = get_target(settings.target)
     decisions = []
     refused: list[tuple[str, str]] = []
     for item in resolve(sites, settings):
@@ -33,7 +36,7 @@ def plan_int8(sites: Sequence[CompressedMatMul], settings: Settings) -> Plan:
             continue
         if obstacle := structural_obstacle(site):
             decisions.append(decide(site, SKIP, obstacle))
-        elif (obstacle := weights_obstacle(site, settings.target)) and not settings.requantize:
+        elif (obstacle := weights_obstacle(site, target)) and not settings.requantize:
             refused.append((site.name, obstacle))
         else:
             reason = f"{obstacle}: re-quantized to i8 per channel" if obstacle else "8-bit per-channel weights"
@@ -44,6 +47,12 @@ def plan_int8(sites: Sequence[CompressedMatMul], settings: Settings) -> Plan:
         raise SettingsError(
             f"{len(refused)} of {len(sites)} sites do not lower to int8, {name} for one: {obstacle}; "
             "re-quantize them with --requantize (requantize: true), exempt them, or use lowering native or emulate"
+        )
+    stuck = [site.name for site in sites if get_target(settings.target).compiles_only_quantized(site)]
+    if stuck:
+        raise SettingsError(
+            f"{stuck[0]} has static shapes and weights of rank 3, and does not compile unless the plugin quantizes it, "
+            "which lowering int8 switches off; use lowering native"
         )
     # The plugin must not quantize on its own what this plan leaves alone.
     return Plan(settings=settings, decisions=tuple(decisions), model_group_size=0)
@@ -62,11 +71,11 @@ def structural_obstacle(site: CompressedMatMul) -> str | None:
     return None
 
 
-def weights_obstacle(site: CompressedMatMul, target: str) -> str | None:
+def weights_obstacle(site: CompressedMatMul, target: Target) -> str | None:
     """Why these weights do not lower to int8 as they are, or None (both plugins, measured)."""
-    if site.codebook or site.weight_type not in ("i8", "u8"):
-        return f"its weights are {'codebook ' if site.codebook else ''}{site.weight_type}"
-    if site.weight_type == "u8" and target == "cpu":
+    if not site.affine or site.weight_type not in ("i8", "u8"):
+        return f"its weights are {site.stored_as}"
+    if site.weight_type == "u8" and not target.unsigned_int8:
         return "its weights are u8, with which the CPU plugin falls back to a reference kernel in f32"
     if not site.symmetric:
         return "its weights are asymmetric"

@@ -12,14 +12,14 @@ from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Decision, Plan, decide
 from ovpass.planning.resolve import Wanted, by_activation, resolve, split_note
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
-from ovpass.targets import Target, Verdict, get_target
-from ovpass.targets.gpu_xmx import NO_KERNEL
+from ovpass.targets import TARGETS, Target, Verdict
+from ovpass.targets.base import NOT_COMPILED
 from ovpass.targets.group_sizes import PER_TOKEN, format_group_size
+from ovpass.targets.names import get_target
+from ovpass.targets.runtime_options import ASYMMETRIC, OPTIONS, THRESHOLD
 
 CAP = "cap"
 _LIMITED = "group-size-max"
-_THRESHOLD_VARIABLE = "OV_GPU_DYNAMIC_QUANTIZATION_THRESHOLD"
-_ASYMMETRIC_VARIABLE = "OV_GPU_ASYM_DYNAMIC_QUANTIZATION"
 
 
 @dataclass(frozen=True)
@@ -92,22 +92,28 @@ def _check_native(settings: Settings, target: Target) -> None:
 
 
 def _check_threshold(settings: Settings, target: Target) -> None:
-    if settings.threshold not in (None, target.default_threshold) and target.name != "gpu-xmx":
+    if settings.threshold not in (None, target.default_threshold) and THRESHOLD not in target.options:
         raise SettingsError(
-            f"threshold {settings.threshold}: target {target.name} has none to set; gpu-xmx and lowering emulate have"
+            f"threshold {settings.threshold}: target {target.name} has none to set; {_those_with(THRESHOLD)} and "
+            "lowering emulate have"
         )
 
 
 def _check_symmetry(settings: Settings, target: Target) -> None:
     if settings.symmetric:
         return
-    if target.name != "gpu-xmx":
+    if ASYMMETRIC not in target.options:
         raise SettingsError(f"symmetric: false is not possible on target {target.name}; lowering emulate takes it")
     if settings.group_size not in (None, PER_TOKEN):
         raise SettingsError(
             f"symmetric: false works per token only, not with group size {settings.group_size}; "
             "lowering emulate takes both"
         )
+
+
+def _those_with(option: str) -> str:
+    """The targets that know an option."""
+    return ", ".join(target.name for target in TARGETS.values() if option in target.options)
 
 
 def _model_group(wanted: Sequence[Wanted], base: int, target: Target) -> int:
@@ -120,7 +126,7 @@ def _model_group(wanted: Sequence[Wanted], base: int, target: Target) -> int:
         sizes = ", ".join(str(format_group_size(size)) for size in sorted(asked))
         raise SettingsError(
             f"rules ask for group sizes {sizes}, but target {target.name} has one for the whole model; "
-            "gpu-xmx and lowering emulate take several"
+            f"{', '.join(t.name for t in TARGETS.values() if t.per_site_group_size)} and lowering emulate take several"
         )
     if largest < PER_TOKEN:
         return largest
@@ -144,7 +150,7 @@ def _decide(
     verdict = verdict_in(target, site, model_group, options)
     if item.exempt:
         reason, method = f"exempt by {item.because}", None
-        if verdict.eligible:
+        if verdict.eligible or verdict.throws:
             method = exemption_method(item, group, target, settings.exempt_with)
             reason += f": {method}"
         else:
@@ -152,14 +158,28 @@ def _decide(
         return decide(site, EXEMPT, reason, method=method)
     asked = _asked(item, base)
     alone = verdict if verdict.rule == _LIMITED else target.verdict(site, asked)
-    if not alone.eligible and alone.rule != NO_KERNEL and item.rule is None:
-        return decide(site, SKIP, alone.reason)
+    if not alone.eligible and not alone.throws and item.rule is None:
+        return _left_alone(item, group, asked, alone, verdict, settings)
     if alone.eligible and asked < model_group and verdict.group_size != alone.group_size:
         return _capped(item, group, asked, model_group, target)
     for judged in (alone, verdict):
         if not judged.eligible:
-            raise SettingsError(f"{item.because}: {site.name} cannot be quantized: {judged.reason}")
+            instead = "; exempt it" if judged.rule == NOT_COMPILED else ""
+            raise SettingsError(f"{item.because}: {site.name} cannot be quantized: {judged.reason}{instead}")
     return _granted(item, asked, verdict)
+
+
+def _left_alone(
+    item: Wanted, group: Sequence[Wanted], asked: int, alone: Verdict, verdict: Verdict, settings: Settings
+) -> Decision:
+    """A site that is not quantized at its own group size, but perhaps at the model's, which other sites need."""
+    if not verdict.eligible:
+        return decide(item.site, SKIP, alone.reason)
+    if asked == PER_TOKEN:
+        return _granted(item, asked, verdict)
+    method = exemption_method(item, group, get_target(settings.target), settings.exempt_with)
+    reason = f"{alone.reason}; the model's group size would quantize it: {method}"
+    return decide(item.site, EXEMPT, reason, method=method)
 
 
 def _granted(item: Wanted, asked: int, verdict: Verdict) -> Decision:
@@ -213,9 +233,9 @@ def _fusion_obstacle(item: Wanted, group: Sequence[Wanted], asked: int) -> str |
 def _environment(settings: Settings, target: Target, base: int) -> dict[str, str]:
     environment = {}
     if settings.threshold not in (None, target.default_threshold):
-        environment[_THRESHOLD_VARIABLE] = str(settings.threshold)
+        environment[OPTIONS[THRESHOLD].variable] = str(settings.threshold)
     if not settings.symmetric:
         if base != PER_TOKEN:
             raise SettingsError("symmetric: false works per token only; the IR itself asks for another group size")
-        environment[_ASYMMETRIC_VARIABLE] = "1"
+        environment[OPTIONS[ASYMMETRIC].variable] = "1"
     return environment

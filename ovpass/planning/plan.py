@@ -136,8 +136,7 @@ def describe_weights(site: CompressedMatMul) -> str:
     """A site's weights in words: `u4 asymmetric g32 576x1536` (N x K)."""
     symmetry = "symmetric" if site.symmetric else "asymmetric"
     group = f"g{site.weight_group_size}" if site.weight_group_size else "per-channel"
-    codebook = "codebook " if site.codebook else ""
-    return f"{codebook}{site.weight_type} {symmetry} {group} {site.n}x{site.k}"
+    return f"{site.stored_as} {symmetry} {group} {site.n}x{site.k}"
 
 
 def decide(site: CompressedMatMul, action: str, reason: str, **details: Any) -> Decision:

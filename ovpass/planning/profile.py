@@ -12,7 +12,7 @@ from dataclasses import replace
 from ovpass.planning.plan import QUANTIZE, Decision, Plan
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
-from ovpass.targets import get_target
+from ovpass.targets.names import get_target
 
 
 def emulated(plan: Plan, sites: Sequence[CompressedMatMul]) -> Plan:

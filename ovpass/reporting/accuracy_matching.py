@@ -14,8 +14,8 @@ from ovpass.reporting.runs import Run
 from ovpass.reporting.side import Side
 from ovpass.reporting.sites import Key
 from ovpass.settings.settings import Settings
-from ovpass.targets import get_target
 from ovpass.targets.group_sizes import format_group_size, parse_group_size
+from ovpass.targets.names import get_target
 
 Groups = dict[Key, str | None]
 

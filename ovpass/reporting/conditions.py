@@ -11,8 +11,8 @@ from ovpass.reporting.measurements import BenchRun, SensitivityRun, Subject
 from ovpass.reporting.side import Side
 from ovpass.settings.settings import Rule, Settings, settings_to_dict
 from ovpass.support.formatting import counted, number
-from ovpass.targets import get_target
 from ovpass.targets.group_sizes import format_group_size
+from ovpass.targets.names import get_target
 
 Facts = dict[str, str]
 

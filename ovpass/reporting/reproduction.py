@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from ovpass.reporting.formatting import command_line
 from ovpass.reporting.runs import Run
 from ovpass.support.formatting import counted
-from ovpass.verification.simulated_gpu import INSTALL
+from ovpass.verification.simulated_gpu import INSTALL_COMMAND
 
 _EXTRAS = {"evaluate": "eval", "sensitivity": "eval", "tune": "eval", "bench": "genai"}
 _SHOWN = 12
@@ -41,7 +41,7 @@ def _packages(runs: Sequence[Run]) -> Iterator[str]:
         yield f"# ovpass {run.header.ovpass}, in its repository:"
         yield f"pip install '.[{extras}]' {command_line([f'openvino=={run.header.openvino}'])}"
     if any(getattr(run.verified or run.found, "simulated", None) for run in runs):
-        yield f"# For --simulate, on Debian:\n{INSTALL}"
+        yield f"# For --simulate:\n{INSTALL_COMMAND}"
 
 
 def _needed(run: Run) -> dict[str, str]:

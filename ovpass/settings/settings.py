@@ -16,9 +16,9 @@ from ovpass.support.choices import check_choice, near_choice
 from ovpass.support.garbage import collection_paused
 from ovpass.support.yaml_loader import safe_loader
 from ovpass.targets.group_sizes import format_group_size, parse_group_size
+from ovpass.targets.names import find_name
 from ovpass.targets.runtime_options import check_runtime_options
 
-TARGETS = ("gpu-xmx", "gpu", "cpu")
 EXEMPTIONS = ("auto", "rank-4", "precise", "f16-zero-point", "f16-weights")
 AT_TOKENS = 512
 _PLAIN: Mapping[str, tuple[type, str]] = {"bool": (bool, "True or False"), "int": (int, "a whole number")}
@@ -85,7 +85,7 @@ class Settings:
         object.__setattr__(self, "rules", _as_rules(self.rules))
         _check_types("settings", self)
         check_choice("lowering", self.lowering, LOWERINGS)
-        check_choice("target", self.target, TARGETS)
+        object.__setattr__(self, "target", find_name(self.target).name)
         check_choice("exempt_with", self.exempt_with, EXEMPTIONS)
         if self.requantize and self.lowering != "int8":
             raise SettingsError("requantize: only the int8 lowering re-quantizes weights")

@@ -30,12 +30,13 @@ class Core:
     q: list[int] = field(default_factory=list)
     k: list[int] = field(default_factory=list)
     v: list[int] = field(default_factory=list)
+    gate: list[int] = field(default_factory=list)
     out: list[int] = field(default_factory=list)
 
     @property
     def linears(self) -> list[int]:
         """All of them."""
-        return [*self.q, *self.k, *self.v, *self.out]
+        return [*self.q, *self.k, *self.v, *self.gate, *self.out]
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class _Blocks:
         for index, sources in enumerate(self._graph.inputs):
             level, opened = max((states[producer] for producer, _ in sources), default=(0, False))
             if index in ends:
-                if last < 0 or self._attends_itself(ends[index]):
+                if last < 0 or self._attends_itself(ends[index], states):
                     last = max(last + 1, level)
                 self._assign(ends[index].linears, last)
                 level, opened = max(level, last + 1), False
@@ -110,9 +111,13 @@ class _Blocks:
         for index in linears:
             self._layers.setdefault(index, block)
 
-    def _attends_itself(self, core: Core) -> bool:
-        """Cross-attention belongs to the block of the self-attention before it."""
-        return bool(self._activations(core.q) & self._activations(core.v))
+    def _attends_itself(self, core: Core, states: Sequence[tuple[int, bool]]) -> bool:
+        """Cross-attention belongs to the block of the self-attention before it: its V follows on another block."""
+        queries, values = self._activations(core.q), self._activations(core.v)
+        if queries & values:
+            return True
+        finished = [max((states[producer][0] for producer, _ in found), default=-1) for found in (queries, values)]
+        return finished[0] == finished[1] > 0
 
     def _activations(self, linears: Sequence[int]) -> set[tuple[int, int]]:
         return {source for i in linears for source in self._graph.inputs[i] if not self._graph.constant[source[0]]}

@@ -8,7 +8,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ovpass.formats.chain import WeightChain, trace
+from ovpass.formats import FORMATS, recognize
+from ovpass.formats.chain import WeightChain
+from ovpass.formats.codebook import NAME as CODEBOOK
 from ovpass.ir.graph import Graph, Shape
 from ovpass.sites.canonical import RestatedGraph, restated
 from ovpass.sites.inserted_ops import without_inserted
@@ -68,6 +70,21 @@ class CompressedMatMul:
     foreign: Foreign | None = field(default=None, compare=False, repr=False)
     of_experts: bool = False
     linear_attention: bool = False
+
+    @property
+    def format(self) -> str:
+        """The number format of the weights, a key of FORMATS."""
+        return self.weights.format
+
+    @property
+    def affine(self) -> bool:
+        """Whether a weight is (code - zero point) * scale: then `weight_type` says what the codes stand for."""
+        return FORMATS[self.format].affine
+
+    @property
+    def stored_as(self) -> str:
+        """The format in words: the element type, after the name of a format that does not follow from it."""
+        return self.weight_type if self.affine else f"{self.format} {self.weight_type}"
 
     @property
     def matmul(self) -> ov.Node:
@@ -197,7 +214,7 @@ def _weights(graph: Graph, index: int) -> tuple[int, WeightChain] | None:
         source, output = graph.inputs[index][port]
         if not graph.constant[source] or graph.constant[graph.inputs[index][1 - port][0]]:
             continue
-        chain = trace(graph, source, _k_axis(graph, index, port))
+        chain = recognize(graph, source, _k_axis(graph, index, port))
         shape = graph.shape(source, output)
         if chain is not None and shape and len(shape) > 1 and min(shape) > 0:
             return port, chain
@@ -235,7 +252,7 @@ def _site(
         symmetric=not chain.zero_points,
         zero_point=_zero_point(chain),
         zero_point_group_size=_group_size(k, [z.groups for z in chain.zero_points]),
-        codebook=chain.codebook,
+        codebook=chain.format == CODEBOOK,
         chain=chain.pattern,
         weight_rank=len(shape),
         weights_input=port,

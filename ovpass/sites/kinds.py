@@ -2,8 +2,10 @@
 
 Attention cores are found first: a ScaledDotProductAttention, or a Softmax between two MatMuls of activations.
 The nearest linear layers upstream of a core's inputs are Q, K and V. The nearest ones downstream are the output.
+A linear layer whose Sigmoid multiplies a core's result is its gate.
 A feed-forward block ends with a linear layer whose input is an activation function of other linear layers' outputs.
-A layer that widens and reaches a Result with no linear layer in between is the head.
+A layer that widens and reaches a Result with no linear layer or convolution in between is the head.
+Where structure says nothing, module paths in the exporter's names may.
 """
 
 from __future__ import annotations
@@ -14,16 +16,20 @@ from itertools import islice
 
 from ovpass.ir.graph import Graph
 from ovpass.sites.blocks import ACTIVATIONS, POINTWISE, RESHAPING, Core, FeedForward, number_layers
+from ovpass.sites.exporter_names import ModulePaths
 
 ATTN_Q, ATTN_K, ATTN_V, ATTN_QKV, ATTN_OUT = "attn.q", "attn.k", "attn.v", "attn.qkv", "attn.out"
+ATTN_GATE = "attn.gate"
 MLP_GATE, MLP_UP, MLP_GATE_UP, MLP_DOWN = "mlp.gate", "mlp.up", "mlp.gate_up", "mlp.down"
 LM_HEAD, OTHER = "lm_head", "other"
 KINDS = (
-    ATTN_Q, ATTN_K, ATTN_V, ATTN_QKV, ATTN_OUT,
+    ATTN_Q, ATTN_K, ATTN_V, ATTN_QKV, ATTN_OUT, ATTN_GATE,
     MLP_GATE, MLP_UP, MLP_GATE_UP, MLP_DOWN, LM_HEAD, OTHER,
 )  # fmt: skip
 
 _SPLITTING = frozenset("Split VariadicSplit Slice StridedSlice".split())
+_CONVOLUTIONS = frozenset("Convolution GroupConvolution".split())
+_GATING = RESHAPING | _SPLITTING | {"Multiply", "Sigmoid"}
 _MOST_FEEDING = 2  # linear layers in front of an activation function: gate and up
 _HEADS_MERGED = RESHAPING | _SPLITTING | {"Multiply"}  # a gate can multiply the attention's output
 
@@ -62,6 +68,9 @@ class _Classifier:
             self._label_feed_forward(index)
         layers = number_layers(self._graph, self._linear, self._cores, self._parts)
         self._label_heads()
+        paths = ModulePaths(self._graph, self._linear)
+        self._kinds.update(paths.kinds(self._linear - self._kinds.keys()))
+        layers = paths.layers(layers, {i for core in self._cores for i in core.linears})
         return {i: Role(self._kinds.get(i, OTHER), layers.get(i)) for i in self._linear}
 
     def _shape_computations(self) -> set[int]:
@@ -107,20 +116,26 @@ class _Classifier:
         core = Core(nodes)
         core.q, core.k, core.v = (self._linears_above(source) for source in (q, k, v))
         core.out = self._linears_below(nodes[-1])
+        core.gate = self._gates(core)
         return core
 
     def _linears_below(self, end: int) -> list[int]:
         """Each stream of a joint attention has an output layer of its own; else it is the nearest linear layer."""
         merging = self._graph.downstream([end], lambda i: i == end or self._graph.types[i] in _HEADS_MERGED)
-        below = self._graph.downstream([end], lambda i: i not in self._linear and i not in self._shapes)
+        below = self._graph.downstream([end], self._carries)
         return sorted(self._linear.intersection(merging)) or list(islice((i for i in below if i in self._linear), 1))
 
     def _linears_above(self, source: int) -> list[int]:
-        reached = self._graph.upstream([source], lambda i: i not in self._linear and i not in self._shapes)
+        reached = self._graph.upstream([source], self._carries)
         # Position embeddings can multiply a constant in float: the projection is the widest one that is reached.
         found = sorted(self._linear.intersection(reached))
         own = [i for i in found if self._reads_activation(i)]
         return own or found
+
+    def _carries(self, index: int) -> bool:
+        """Neither a layer with weights of its own nor a computation of shapes."""
+        is_layer = index in self._linear or self._graph.types[index] in _CONVOLUTIONS
+        return not is_layer and index not in self._shapes
 
     def _reads_activation(self, linear: int) -> bool:
         """Weights on input 1, as every projection has them; the rotary table is a constant on input 0."""
@@ -134,6 +149,15 @@ class _Classifier:
                 self._claim(index, ATTN_QKV if shared else kind)
         for index in core.out:
             self._claim(index, ATTN_OUT)
+        for index in core.gate:
+            self._claim(index, ATTN_GATE)
+
+    def _gates(self, core: Core) -> list[int]:
+        """Linear layers whose Sigmoid multiplies the result of the attention."""
+        sources = [source for index in core.out if (source := self._data_source(index)) is not None]
+        reached = list(self._graph.upstream(sources, lambda i: self._graph.types[i] in _GATING))
+        gated = core.nodes[-1] in reached and any(self._graph.types[i] == "Sigmoid" for i in reached)
+        return sorted(self._linear.intersection(reached)) if gated else []
 
     def _claim(self, index: int, kind: str) -> None:
         self._kinds.setdefault(index, kind)
@@ -147,7 +171,7 @@ class _Classifier:
             return
         between = self._between(source)
         feeding = self._linear.intersection(between)
-        activated = [i for i in between if self._graph.types[i] in ACTIVATIONS]
+        activated = [i for i in between if self._graph.types[i] in ACTIVATIONS and not self._squashes(i)]
         if not feeding or not activated:
             return
         self._claim(down, MLP_DOWN)
@@ -155,6 +179,11 @@ class _Classifier:
         self._parts.append(FeedForward(down, tuple(sorted(feeding))))
         for index in feeding:
             self._claim(index, self._feeding_kind(index, feeding, gates, between))
+
+    def _squashes(self, index: int) -> bool:
+        """A Tanh by itself, as classifiers and poolers have it; a GELU adds to it or multiplies it."""
+        readers = {self._graph.types[i] for i in self._graph.consumers[index]}
+        return self._graph.types[index] == "Tanh" and readers.isdisjoint(("Add", "Multiply"))
 
     def _between(self, source: int) -> list[int]:
         """Pointwise ops up to the one or two linear layers that feed `source`, and those; empty where else it leads."""
@@ -191,7 +220,7 @@ class _Classifier:
     def _ends(self, linear: int) -> bool:
         """Whether its output reaches a Result, and no other linear layer."""
         reaches_result = False
-        for index in self._graph.downstream(self._graph.consumers[linear], lambda i: i not in self._linear):
+        for index in self._graph.downstream(self._graph.consumers[linear], self._carries):
             if index in self._linear:
                 return False
             reaches_result = reaches_result or self._graph.types[index] == "Result"

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ovpass.formats.codes import Stored, recoded
+from ovpass.formats.base import EncodedWeights
+from ovpass.formats.integer import in_8_bits
 from ovpass.ir.graph import Graph, Shape
 
 if TYPE_CHECKING:
@@ -64,12 +65,15 @@ class Foreign:
         """One value, or one for each channel, so that it broadcasts against the weights."""
         return values.reshape((-1, 1) if self.channel_axis == 0 else (1, -1))
 
-    def stored(self) -> Stored | None:
-        """The weights as 8-bit codes with the fewest operands; None where 8 bits do not hold them. Reads them all."""
+    def stored(self) -> EncodedWeights | None:
+        """The weights [N, K] as 8-bit codes with the fewest operands; None where 8 bits do not hold them.
+
+        Reads them all.
+        """
         weights = self.graph.values(self.codes).astype("int32")
         if self.zero_point is not None:
             weights = weights - self.along_channels(self.graph.values(self.zero_point).astype("int32"))
-        return recoded(weights, self.channel_axis)
+        return in_8_bits(weights if self.channel_axis == 0 else weights.T)
 
     @cached_property
     def form(self) -> tuple[str, bool] | None:
@@ -79,7 +83,7 @@ class Foreign:
             if zero_point is None or not zero_point.any():
                 return "i8", False
         stored = self.stored()
-        return None if stored is None else (stored.element_type, stored.zero_point is not None)
+        return None if stored is None else (stored.encoding.element_type, stored.zero_point is not None)
 
 
 def find_foreign(graph: Graph) -> Iterator[Foreign]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+from ovpass.formats import FORMATS
 from ovpass.formats.chain import WeightChain
 from ovpass.ir.graph import Graph
 
@@ -19,7 +20,7 @@ _ARITHMETIC = ("Multiply", "Add", "Subtract")
 
 def static_path(graph: Graph, activation: int, weights: WeightChain) -> tuple[int, ...]:
     """The ops from a FakeQuantize to the op `activation` where plugins multiply integers; empty where they do not."""
-    if weights.codebook or weights.zero_points or weights.element_type not in ("i8", "u8"):
+    if not FORMATS[weights.format].affine or weights.zero_points or weights.element_type not in ("i8", "u8"):
         return ()
     if any(scale.groups != 1 for scale in weights.scales):
         return ()

@@ -1,4 +1,4 @@
-"""Import a package's names on first use."""
+"""Import modules, and the names of a package, on first use."""
 
 from __future__ import annotations
 
@@ -20,3 +20,18 @@ def lazy_exports(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str]
         return sorted({*vars(sys.modules[package]), *homes})
 
     return get, names
+
+
+class _LazyModule:
+    """Stands for a module until the first of its names is asked for."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(importlib.import_module(self._name), attribute)
+
+
+def lazy_module(name: str) -> Any:
+    """The module of that name, imported when the first of its names is used."""
+    return _LazyModule(name)

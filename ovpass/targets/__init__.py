@@ -1,22 +1,18 @@
 """Targets: the rules of each device family, one module each."""
 
-from ovpass.support.choices import check_choice
-from ovpass.targets.base import Refusal, Target, Verdict
+from ovpass.targets.base import Profile, Refusal, Target, Verdict
 from ovpass.targets.cpu import CPU
-from ovpass.targets.gpu import GPU
+from ovpass.targets.gpu_no_xmx import GPU_NO_XMX
+from ovpass.targets.gpu_xe2 import GPU_XE2
+from ovpass.targets.gpu_xe3p import GPU_XE3P
 from ovpass.targets.gpu_xmx import GPU_XMX
 
-TARGETS = {target.name: target for target in (GPU_XMX, GPU, CPU)}
+TARGETS: dict[str, Target] = {
+    "gpu-xmx": GPU_XMX,
+    "gpu-xe2": GPU_XE2,
+    "gpu-xe3p": GPU_XE3P,
+    "gpu-no-xmx": GPU_NO_XMX,
+    "cpu": CPU,
+}
 
-
-def get_target(name: str) -> Target:
-    """The target of that name.
-
-    Raises:
-        SettingsError: for a name that is none.
-    """
-    check_choice("target", name, TARGETS)
-    return TARGETS[name]
-
-
-__all__ = ["CPU", "GPU", "GPU_XMX", "TARGETS", "Refusal", "Target", "Verdict", "get_target"]
+__all__ = ["CPU", "GPU_NO_XMX", "GPU_XE2", "GPU_XE3P", "GPU_XMX", "TARGETS", "Profile", "Refusal", "Target", "Verdict"]

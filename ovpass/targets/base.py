@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ovpass.ir.runtime_options import GROUP_SIZE
 from ovpass.sites import CompressedMatMul
+from ovpass.targets.costs import Chosen
+from ovpass.targets.runtime_options import KV_CACHE, Obedience
+
+NOT_COMPILED = "not-compiled"
+"""The refusal of a site on which compilation fails unless the plugin quantizes its activation."""
+
+OpenVINODevice = str
+"""A device as OpenVINO names it: CPU or GPU."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer for one site. `group_size` is the one really used, None where there is none."""
+    """The answer for one site. `group_size` is the one really used, None where there is none.
+
+    `throws` tells that the plugin does not leave the site alone but fails.
+    """
 
     eligible: bool
     group_size: int | None
     reason: str
     rule: str
+    throws: bool = False
 
 
 @dataclass(frozen=True)
@@ -23,12 +36,13 @@ class Refusal:
     """One reason why a target leaves a site alone.
 
     `applies` gets the site and the group size in force for it, and returns the reason or None. `source` says
-    where the rule can be read or how it was measured.
+    where the rule can be read or how it was measured. With `throws` the plugin does not fall back but fails.
     """
 
     name: str
     source: str
     applies: Callable[[CompressedMatMul, int], str | None]
+    throws: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,21 +58,79 @@ class Adjustment:
 
 
 @dataclass(frozen=True)
-class Target:
-    """A device as ovpass knows it: its rules in the order in which the plugin comes to them.
+class Profile:
+    """A device that Intel's driver can pretend to be.
 
-    `adjustments` turn the group size asked for into the one the plugin uses, before the rules look at it.
+    `environment` are the driver's keys; `driver` is the oldest version that knows the device. `preview` marks devices
+    that are not sold yet, whose driver still changes.
     """
 
     name: str
     title: str
-    default_group_size: int
-    default_threshold: int
+    environment: Mapping[str, str]
+    driver: tuple[int, ...]
+    aliases: tuple[str, ...] = ()
+    preview: bool = False
+
+
+@dataclass(frozen=True)
+class Target:
+    """A device family as ovpass knows it: its rules in the order in which the plugin comes to them.
+
+    `device` is the OpenVINO device, `compute` the type in which the plugin computes and in which activations are
+    quantized. `adjustments` turn the group size asked for into the one the plugin uses, before the rules look at it.
+    `options` are the runtime options that the device knows, by name. `switched_off` gets the compute precision asked
+    for ("" where nothing is) and whether the execution mode is ACCURACY, and says why nothing is quantized then.
+
+    `exemptions` are the ways to leave a site out, the least invasive first. `short_last_group` tells that a group
+    size need not divide K, `fuses` that MatMuls of one activation are fused, `static_ignores_threshold` that static
+    shapes are quantized for any number of tokens, `strict_ir` that an unreadable option in the IR throws even where a
+    property overrules it. `unsigned_int8` and `scales_apart` are about the int8 lowering: whether it takes u8 weights,
+    and whether the scales of the last products have to be kept off the way to the outputs. `smallest_range` is what the
+    kernel takes the largest value of a group to be at least.
+
+    `costs` are the times that were measured on such a device, None if there are none. `profiles` are the devices of
+    the family that can be simulated, the usual one first. `older_names` are what the target was called before.
+    `owns` tells of a GPU's architecture (the first number of its version) and of whether it has XMX if it belongs here.
+    """
+
+    name: str
+    title: str
+    device: OpenVINODevice
     compute: str
+    default_threshold: int
+    options: Mapping[str, Obedience]
+    switched_off: Callable[[str, bool], str | None]
     refusals: tuple[Refusal, ...]
     adjustments: tuple[Adjustment, ...]
-    per_site_group_size: bool
     exemptions: tuple[str, ...]
+    per_site_group_size: bool = False
+    short_last_group: bool = False
+    fuses: bool = False
+    static_ignores_threshold: bool = False
+    strict_ir: bool = False
+    unsigned_int8: bool = True
+    scales_apart: bool = False
+    smallest_range: float = 0.003
+    costs: Callable[[], Chosen] | None = None
+    profiles: tuple[Profile, ...] = ()
+    older_names: tuple[str, ...] = ()
+    owns: Callable[[int, bool], bool] | None = None
+
+    @property
+    def default_group_size(self) -> int:
+        """The group size where nobody asks for one."""
+        return int(self.options[GROUP_SIZE].default)
+
+    @property
+    def kv_cache(self) -> str:
+        """The type in which keys and values are kept where nobody asks for one."""
+        return self.options[KV_CACHE].default
+
+    @property
+    def half(self) -> bool:
+        """Whether activations are quantized in half precision."""
+        return self.compute != "f32"
 
     def verdict(self, site: CompressedMatMul, group_size: int) -> Verdict:
         """Whether `site` is quantized when the model's group size is `group_size` (0: switched off)."""
@@ -70,9 +142,13 @@ class Target:
         for refusal in self.refusals:
             reason = refusal.applies(site, effective)
             if reason is not None:
-                return Verdict(False, None, reason, refusal.name)
+                return Verdict(False, None, reason, refusal.name, refusal.throws)
         granted = "; ".join(changes) or f"{site.weight_type} weights, K={site.k}"
         return Verdict(True, effective, granted, "eligible")
+
+    def compiles_only_quantized(self, site: CompressedMatMul) -> bool:
+        """Whether compilation fails on the site where the plugin's own quantization is switched off."""
+        return any(refusal.name == NOT_COMPILED and refusal.applies(site, 0) for refusal in self.refusals)
 
     def adjusted(self, site: CompressedMatMul, group_size: int) -> tuple[int, list[str]]:
         """The group size that the plugin makes of the one asked for, and why it is another."""

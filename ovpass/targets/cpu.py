@@ -9,8 +9,21 @@ from __future__ import annotations
 
 import re
 
+from ovpass.ir.runtime_options import GROUP_SIZE
 from ovpass.sites import CompressedMatMul
+from ovpass.support.cpu_features import has_amx
 from ovpass.targets.base import Refusal, Target
+from ovpass.targets.costs import calibration_of_this_cpu
+from ovpass.targets.folded_factors import SOURCE, folded_factor
+from ovpass.targets.runtime_options import (
+    CPU_CACHE_TYPES,
+    KEY_CACHE,
+    KEY_GROUP,
+    KV_CACHE,
+    VALUE_CACHE,
+    VALUE_GROUP,
+    Obedience,
+)
 from ovpass.targets.static import static_on_cpu
 
 _MEASURED = "measured: bit-identical to group size 0 otherwise"
@@ -20,8 +33,8 @@ _CHAIN = re.compile(r"((Reshape|Squeeze|Unsqueeze)>)*Convert(>Subtract)?>Multipl
 
 
 def _weight_type(site: CompressedMatMul, _: int) -> str | None:
-    if site.codebook:
-        return "codebook weights are not quantized for"
+    if not site.affine:
+        return f"{site.format} weights are not quantized for"
     if site.weight_type not in _WEIGHTS:
         return f"{site.weight_type} weights are not quantized for; {', '.join(_WEIGHTS)} are"
     if site.weight_type.startswith("i") and not site.symmetric:
@@ -83,12 +96,44 @@ def _weight_group(site: CompressedMatMul, group_size: int) -> str | None:
     return f"the weights' own group of {own} is not a multiple of group size {group_size}"
 
 
+_PRECISION = "INFERENCE_PRECISION_HINT"
+_CACHE = Obedience("u8", values=CPU_CACHE_TYPES, accuracy="f32")
+_CACHE_GROUP = Obedience("0")
+
+
+def _switched_off(precision: str, accuracy: bool) -> str | None:
+    # ACCURACY alone leaves the precision "dynamic", where the CPU does not quantize either (measured).
+    precision = precision or ("dynamic precision" if accuracy else _default_precision())
+    if precision != "f32" and has_amx():  # without AMX it quantizes in bf16 as well (measured)
+        return f"this CPU would compute in {precision}, where it does not quantize; set {_PRECISION}=f32"
+    return None
+
+
+def _default_precision() -> str:
+    """What the plugin computes in on this machine when it is not told."""
+    import openvino as ov  # noqa: PLC0415 - only this question needs it
+
+    try:
+        return str(ov.Core().get_property("CPU", _PRECISION).to_string())
+    except RuntimeError:
+        return "f32"
+
+
 CPU = Target(
     name="cpu",
     title="CPU",
-    default_group_size=32,
-    default_threshold=0,
+    device="CPU",
     compute="f32",
+    default_threshold=0,
+    options={
+        GROUP_SIZE: Obedience("32", accuracy="0"),
+        KV_CACHE: _CACHE,
+        KEY_CACHE: _CACHE,
+        VALUE_CACHE: _CACHE,
+        KEY_GROUP: _CACHE_GROUP,
+        VALUE_GROUP: _CACHE_GROUP,
+    },
+    switched_off=_switched_off,
     refusals=(
         Refusal("static", _MEASURED, static_on_cpu),
         Refusal("weight-type", _MEASURED, _weight_type),
@@ -98,11 +143,17 @@ CPU = Target(
         Refusal("zero-point", _MEASURED, _zero_point),
         Refusal("rank", _MEASURED, _ranks),
         Refusal("one-output", _MEASURED, _one_output),
+        Refusal("folded-factor", SOURCE, folded_factor),
         Refusal("group-multiple-of-16", _MEASURED, _group_alignment),
         Refusal("group-within-k", _MEASURED, _group_within_k),
         Refusal("weight-group", _MEASURED, _weight_group),
     ),
     adjustments=(),
-    per_site_group_size=False,
     exemptions=("f16-zero-point", "f16-weights"),
+    short_last_group=True,
+    strict_ir=True,
+    unsigned_int8=False,
+    scales_apart=True,
+    smallest_range=1e-30,
+    costs=calibration_of_this_cpu,
 )

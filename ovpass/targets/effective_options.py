@@ -9,14 +9,12 @@ from ovpass.errors import SettingsError
 from ovpass.ir.metadata import Metadata
 from ovpass.ir.runtime_options import read_option
 from ovpass.sites import CompressedMatMul
+from ovpass.targets.base import Target
 from ovpass.targets.runtime_options import OPTIONS, KnownOption, Obedience
 
 MODE = "EXECUTION_MODE_HINT"
 IR = "IR (rt_info/runtime_options)"
 PROPERTY = "compile property"
-
-_READS_ALL = ("cpu",)
-"""Targets that throw at a value in the IR which they cannot read, even where a property overrules it (measured)."""
 
 
 @dataclass(frozen=True)
@@ -48,25 +46,25 @@ class InForce:
     default: bool = False
 
 
-def options_in_force(target: str, around: Surroundings) -> list[InForce]:
+def options_in_force(target: Target, around: Surroundings) -> list[InForce]:
     """Every option that the target knows.
 
     Raises:
         SettingsError: for a value with which compile_model would throw.
     """
-    return [in_force(option, target, around) for option in OPTIONS.values() if target in option.targets]
+    return [in_force(option, target, around) for option in OPTIONS.values() if option.name in target.options]
 
 
-def in_force(option: KnownOption, target: str, around: Surroundings) -> InForce:
+def in_force(option: KnownOption, target: Target, around: Surroundings) -> InForce:
     """One option on a target that knows it.
 
     Raises:
         SettingsError: for a value with which compile_model would throw.
     """
-    obedience = option.targets[target]
+    obedience = target.options[option.name]
     in_ir = read_option(around.metadata, option.name)
     heard = obedience.hears_ir(keeps_cache=around.keeps_cache)
-    if in_ir is not None and heard and (target in _READS_ALL or option.name not in around.properties):
+    if in_ir is not None and heard and (target.strict_ir or option.name not in around.properties):
         in_ir = _read(option, in_ir, "the IR")
     said = list(_said(option, obedience, around, in_ir if heard else None))
     parent = OPTIONS[option.parent] if option.parent else None
@@ -77,10 +75,10 @@ def in_force(option: KnownOption, target: str, around: Surroundings) -> InForce:
         above = in_force(parent, target, around)
         value, source, default = above.value, f"{parent.name}, {above.source}", True
     else:
-        value, source, default = obedience.default, f"default of {target}", True
+        value, source, default = obedience.default, f"default of {target.name}", True
     steps = [f"{source} overrules {_saying(other, text)}" for text, other in said[1:]]
     if in_ir is not None and not heard:
-        steps.append(f"{target} ignores the IR, which says {in_ir}{_way_out(obedience)}")
+        steps.append(f"{target.name} ignores the IR, which says {in_ir}{_way_out(obedience)}")
     return InForce(option.name, value, source, tuple(steps), default)
 
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 import re
 
 from ovpass.sites import CompressedMatMul
-from ovpass.targets.base import Adjustment, Refusal, Target
+from ovpass.targets.base import NOT_COMPILED, Adjustment, Profile, Refusal, Target
+from ovpass.targets.folded_factors import SOURCE, folded_factor_on_gpu
 from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.targets.intel_gpu import gpu_options, kv_cache, simulated, switched_off
+from ovpass.targets.runtime_options import ASYMMETRIC, IGNORED, THRESHOLD, Obedience
 from ovpass.targets.static import static_on_gpu
 
-_WEIGHTS = ("i8", "u8", "i4", "u4", "u2")
+WEIGHTS = ("i8", "u8", "i4", "u4", "u2")
 _ZERO_POINTS = ("u8", "i8", "u4", "i4", "u2")
 _WIDE_SCALES = ("i32", "u32")
 # The shape changes freely before the Convert (folded) and once by a Reshape after the Multiply; the type changes once.
@@ -25,19 +28,19 @@ _CHAIN = re.compile(
 _SMALLEST_GROUP = 32
 _LINEAR_ATTENTION_GROUP = 128
 _LARGEST_BLOCKS = 32
-NO_KERNEL = "no-kernel"
-"""The one refusal that is a crash: the plugin does not fall back, it throws."""
+XE2 = 20
+"""The first architecture of another family."""
 _PIPELINE = "transformations_pipeline.cpp, the callback of DynamicQuantizeFullyConnected"
 _PASS = "dynamic_quantize_fully_connected.cpp"
 _COMPRESSED = "convert_fc_to_compressed.cpp"
 
 
-def _codebook(site: CompressedMatMul, _: int) -> str | None:
-    return "codebook weights are decompressed to f16 when the model is compiled" if site.codebook else None
+def _format(site: CompressedMatMul, _: int) -> str | None:
+    return None if site.affine else f"{site.format} weights are decompressed to f16 when the model is compiled"
 
 
 def _weight_type(site: CompressedMatMul, _: int) -> str | None:
-    if site.weight_type in _WEIGHTS:
+    if site.weight_type in WEIGHTS:
         return None
     return f"{site.weight_type} weights are decompressed to f16 when the model is compiled"
 
@@ -124,17 +127,50 @@ def _capped(site: CompressedMatMul, group_size: int) -> int:
     return min(group_size, site.weight_group_size or site.k, site.zero_point_group_size or site.k)
 
 
+def has_static_batches(site: CompressedMatMul) -> bool:
+    """Whether static activations meet a matrix of compressed weights for each batch, in weights of rank 3."""
+    weights = site.graph.shape(*site.graph.inputs[site.index][site.weights_input]) or ()
+    return site.activation_static and len(weights) == 3 and weights[0] != 1
+
+
+def _not_compiled(site: CompressedMatMul, group_size: int) -> str | None:
+    """Such a product compiles where it is quantized, or runs as a Gemm on weights in floating point (measured)."""
+    if not has_static_batches(site) or any(rule(site, group_size) for rule in _IN_FLOATING_POINT):
+        return None
+    if site.precise and "Reshape" not in site.chain:
+        return None
+    reason = next((why for rule in _KEEPING_COMPRESSED if (why := rule(site, group_size))), None)
+    return reason and f"{reason}, and unquantized products of static shapes and weights of rank 3 do not compile"
+
+
+_IN_FLOATING_POINT = (
+    _format, _weight_type, _weights_input, _chain, _constant_types, _batched, folded_factor_on_gpu, static_on_gpu
+)  # fmt: skip
+_KEEPING_COMPRESSED = (_zero_point, _rank, _precise, _k_alignment, _group_too_small, _group_ragged)
+
 GPU_XMX = Target(
     name="gpu-xmx",
     title="Intel GPU with XMX",
-    default_group_size=PER_TOKEN,
-    default_threshold=64,
+    device="GPU",
     compute="f16",
+    default_threshold=64,
+    options={
+        **gpu_options(PER_TOKEN, kv_cache("f16", IGNORED)),
+        THRESHOLD: Obedience("64", IGNORED, as_property=False, as_variable=True),
+        ASYMMETRIC: Obedience("0", IGNORED, as_property=False, as_variable=True),
+    },
+    switched_off=switched_off,
     refusals=(
+        Refusal(
+            NOT_COMPILED,
+            "measured: 'Incompatible MatMul matrix dimension', or batch dimension",
+            _not_compiled,
+            throws=True,
+        ),
         Refusal(
             "static", "measured: the FullyConnected reads the integers of the model's own quantization", static_on_gpu
         ),
-        Refusal("codebook", _COMPRESSED, _codebook),
+        Refusal("weight-format", _COMPRESSED, _format),
         Refusal("weight-type", _COMPRESSED, _weight_type),
         Refusal("weights-first", "convert_matmul_to_fc.cpp", _weights_input),
         Refusal("chain", _COMPRESSED, _chain),
@@ -142,17 +178,42 @@ GPU_XMX = Target(
         Refusal("constant-types", _COMPRESSED, _constant_types),
         Refusal("rank", _PIPELINE, _rank),
         Refusal("batched-weights", "convert_matmul_to_fc.cpp", _batched),
+        Refusal("folded-factor", SOURCE, folded_factor_on_gpu),
         Refusal("precise", _PIPELINE, _precise),
         Refusal("experts", "convert_tiled_moe_block_to_gather_matmuls.cpp", _experts),
         Refusal("k-multiple-of-32", _PIPELINE, _k_alignment),
         Refusal("group-too-small", _PASS, _group_too_small),
         Refusal("group-ragged", _PASS, _group_ragged),
-        Refusal(NO_KERNEL, "measured: 'Could not find a suitable kernel for dynamicquantize'", _no_kernel),
+        Refusal(
+            "no-kernel",
+            "measured: 'Could not find a suitable kernel for dynamicquantize'",
+            _no_kernel,
+            throws=True,
+        ),
     ),
     adjustments=(
         Adjustment(_PASS, _for_linear_attention, "in models with linear attention per-token means groups of {}"),
         Adjustment(_PASS, _capped, "zero points for every {} weights cap the group"),
     ),
-    per_site_group_size=True,
     exemptions=("rank-4", "precise", "f16-zero-point", "f16-weights"),
+    per_site_group_size=True,
+    fuses=True,
+    static_ignores_threshold=True,
+    owns=lambda architecture, xmx: xmx and architecture < XE2,
+    profiles=(
+        Profile(
+            "arc-a770",
+            "Arc A770 (Alchemist)",
+            simulated("dg2", "56a0", "8x4x16"),
+            driver=(22, 43),
+            aliases=("a770", "alchemist", "dg2"),
+        ),
+        Profile(
+            "arrow-lake-h",
+            "Core Ultra 200H (Arrow Lake-H)",
+            simulated("arl", "7d51", "2x4x16"),
+            driver=(26, 27),
+            aliases=("arl-h", "arlh"),
+        ),
+    ),
 )

@@ -43,11 +43,11 @@ def format_group_size(group_size: int | None) -> int | str | None:
     return _NAME if group_size == PER_TOKEN else group_size
 
 
-def group_fits(group_size: int, length: int | None, target: str) -> bool:
+def group_fits(group_size: int, length: int | None, *, short_last_group: bool) -> bool:
     """Whether groups of that size can be emulated along an axis of `length` elements, None if it is dynamic.
 
-    A shorter last group is the CPU's alone (measured); the GPU plugin quantizes no such site.
+    `short_last_group` tells whether the target forms one; the GPU plugin quantizes no such site (measured).
     """
     if length is None:
         return group_size >= PER_TOKEN
-    return group_size >= length or length % group_size == 0 or target == "cpu"
+    return group_size >= length or length % group_size == 0 or short_last_group

@@ -1,4 +1,4 @@
-"""The runtime options that plugins read from an IR, and their effect on each device.
+"""The runtime options that plugins read from an IR. Each target says which of them it knows, and their effect.
 
 Measured on OpenVINO 2026.4: `compiled_model.get_property` after setting an option in the IR, as a compile property and
 in the environment, on the CPU and on simulated GPUs with and without XMX. The code is in openvino/src:
@@ -21,19 +21,21 @@ from ovpass.targets.group_sizes import PER_TOKEN, format_group_size, parse_group
 OBEYED, IGNORED, NO_CACHE = "obeyed", "ignored", "obeyed without a KV cache"
 """What a device makes of an option in the IR; NO_CACHE: it ignores it in models that keep a KV cache."""
 
-KV_CACHE = "KV_CACHE_PRECISION"
+KV_CACHE, KEY_CACHE, VALUE_CACHE = "KV_CACHE_PRECISION", "KEY_CACHE_PRECISION", "VALUE_CACHE_PRECISION"
+KEY_GROUP, VALUE_GROUP = "KEY_CACHE_GROUP_SIZE", "VALUE_CACHE_GROUP_SIZE"
+SCALE_FACTOR = "ACTIVATIONS_SCALE_FACTOR"
 THRESHOLD = "GPU_DYNAMIC_QUANTIZATION_THRESHOLD"
 ASYMMETRIC = "GPU_ASYM_DYNAMIC_QUANTIZATION"
 
 _FLOATS = ("f32", "f16", "bf16")
 _OTHER_TYPES = "f64 u1 u2 u3 u6 u16 u32 u64 i2 i16 i32 i64 nf4 f4e2m1 f8e4m3 f8e5m2 f8e8m0 boolean dynamic undefined"
-_CPU_CACHE_TYPES = (*_FLOATS, "u8", "u4")
-_GPU_CACHE_TYPES = (*_FLOATS, "u8", "i8", "u4", "i4")
+CPU_CACHE_TYPES = (*_FLOATS, "u8", "u4")
+CACHE_TYPES = (*_FLOATS, "u8", "i8", "u4", "i4")
 
 
 @dataclass(frozen=True)
 class Obedience:
-    """What one target makes of an option.
+    """What a target makes of an option that it knows.
 
     `default` holds where nobody says anything. `ir` is OBEYED, IGNORED or NO_CACHE; `as_property` and `as_variable`
     say whether compile_model takes it, and whether the environment variable OV_<name> overrules all else. `values`
@@ -54,7 +56,7 @@ class Obedience:
 
 @dataclass(frozen=True)
 class KnownOption:
-    """An option. `read` makes of a text what plugins do, None where they throw; targets not named do not know it.
+    """An option. `read` makes of a text what plugins do, None where they throw; `values` work on some target or other.
 
     `instead` is the setting to use where ovpass sets the option itself; `parent` the option that holds where this
     one is not set.
@@ -63,7 +65,7 @@ class KnownOption:
     name: str
     meaning: str
     read: Callable[[str], str | None]
-    targets: Mapping[str, Obedience]
+    values: tuple[str, ...] = ()
     instead: str | None = None
     parent: str | None = None
 
@@ -71,11 +73,6 @@ class KnownOption:
     def variable(self) -> str:
         """The environment variable of the option, for devices that look at one."""
         return f"OV_{self.name}"
-
-    @property
-    def values(self) -> tuple[str, ...]:
-        """Those that work on any target; empty: no list."""
-        return tuple(dict.fromkeys(value for target in self.targets.values() for value in target.values))
 
 
 def _group(text: str) -> str | None:
@@ -85,7 +82,7 @@ def _group(text: str) -> str | None:
 
 def _element_type(text: str) -> str | None:
     lowered = text.lower() or "dynamic"
-    return lowered if lowered in (*_GPU_CACHE_TYPES, *_OTHER_TYPES.split()) else None
+    return lowered if lowered in (*CACHE_TYPES, *_OTHER_TYPES.split()) else None
 
 
 def _number(text: str) -> str | None:
@@ -96,76 +93,24 @@ def _number(text: str) -> str | None:
     return f"{number:.9g}" if math.isfinite(number) else None  # nine digits tell any two f32 apart
 
 
-_GPUS = ("gpu-xmx", "gpu")
 _PER_TOKEN = str(PER_TOKEN)
-_CPU_CACHE = {"cpu": Obedience("u8", values=_CPU_CACHE_TYPES, accuracy="f32")}
-_CPU_CACHE_GROUP = {"cpu": Obedience("0")}
 
 OPTIONS: Mapping[str, KnownOption] = MappingProxyType(
     {
         option.name: option
         for option in (
             KnownOption(
-                GROUP_SIZE,
-                "elements of an activation that share a scale; 0: off",
-                _group,
-                {
-                    "gpu-xmx": Obedience(_PER_TOKEN, as_variable=True),
-                    "gpu": Obedience("32", as_variable=True),
-                    "cpu": Obedience("32", accuracy="0"),
-                },
-                instead="group_size",
+                GROUP_SIZE, "elements of an activation that share a scale; 0: off", _group, instead="group_size"
             ),
-            KnownOption(
-                LARGEST_GROUP_SIZE,
-                "a group size above this switches the whole model off",
-                _group,
-                {gpu: Obedience(_PER_TOKEN, as_variable=True) for gpu in _GPUS},
-            ),
-            KnownOption(
-                KV_CACHE,
-                "type in which keys and values are kept",
-                _element_type,
-                {
-                    "gpu-xmx": Obedience("f16", IGNORED, as_variable=True, values=_GPU_CACHE_TYPES),
-                    "gpu": Obedience("i8", as_variable=True, values=_GPU_CACHE_TYPES),
-                    **_CPU_CACHE,
-                },
-            ),
-            KnownOption("KEY_CACHE_PRECISION", "the same for keys", _element_type, _CPU_CACHE, parent=KV_CACHE),
-            KnownOption("VALUE_CACHE_PRECISION", "the same for values", _element_type, _CPU_CACHE, parent=KV_CACHE),
-            KnownOption(
-                "KEY_CACHE_GROUP_SIZE",
-                "elements of a key that share a scale; 0: the plugin's choice",
-                _group,
-                _CPU_CACHE_GROUP,
-            ),
-            KnownOption(
-                "VALUE_CACHE_GROUP_SIZE",
-                "elements of a value that share a scale; 0: the plugin's choice",
-                _group,
-                _CPU_CACHE_GROUP,
-            ),
-            KnownOption(
-                "ACTIVATIONS_SCALE_FACTOR",
-                "activations are divided by it to stay within f16; -1: not",
-                _number,
-                {gpu: Obedience("-1", NO_CACHE, as_variable=True) for gpu in _GPUS},
-            ),
-            KnownOption(
-                THRESHOLD,
-                "quantize activations of more tokens than this",
-                _group,
-                {"gpu-xmx": Obedience("64", IGNORED, as_property=False, as_variable=True)},
-                instead="threshold",
-            ),
-            KnownOption(
-                ASYMMETRIC,
-                "1: quantize to u8 with a zero point",
-                _group,
-                {"gpu-xmx": Obedience("0", IGNORED, as_property=False, as_variable=True)},
-                instead="symmetric",
-            ),
+            KnownOption(LARGEST_GROUP_SIZE, "a group size above this switches the whole model off", _group),
+            KnownOption(KV_CACHE, "type in which keys and values are kept", _element_type, CACHE_TYPES),
+            KnownOption(KEY_CACHE, "the same for keys", _element_type, CPU_CACHE_TYPES, parent=KV_CACHE),
+            KnownOption(VALUE_CACHE, "the same for values", _element_type, CPU_CACHE_TYPES, parent=KV_CACHE),
+            KnownOption(KEY_GROUP, "elements of a key that share a scale; 0: the plugin's choice", _group),
+            KnownOption(VALUE_GROUP, "elements of a value that share a scale; 0: the plugin's choice", _group),
+            KnownOption(SCALE_FACTOR, "activations are divided by it to stay within f16; -1: not", _number),
+            KnownOption(THRESHOLD, "quantize activations of more tokens than this", _group, instead="threshold"),
+            KnownOption(ASYMMETRIC, "1: quantize to u8 with a zero point", _group, instead="symmetric"),
         )
     }
 )

@@ -12,7 +12,8 @@ from ovpass.settings.selection import select
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.sites.source_attributes import asked_of, read_asked
-from ovpass.targets import Verdict, get_target
+from ovpass.targets import Verdict
+from ovpass.targets.names import get_target
 from ovpass.transformation.loading import load
 
 

@@ -24,6 +24,7 @@ from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.sites.files import find_sites_in_file
 from ovpass.support.choices import check_choice
+from ovpass.targets.names import get_target
 from ovpass.transformation.loading import Loaded, no_sites
 from ovpass.tuning.executors import EXECUTORS, Executor, Task
 from ovpass.tuning.store import Store, default_folder, fingerprint
@@ -95,7 +96,7 @@ class Experiment:
     @property
     def half(self) -> bool:
         """Whether quantization runs in half precision, as on GPUs."""
-        return self.settings.target != "cpu"
+        return get_target(self.settings.target).half
 
     def plan_for(self, settings: Settings) -> Plan:
         """Plan the emulation of the target under these settings."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,9 +14,12 @@ from typing import Any
 import numpy as np
 import openvino as ov
 
+from ovpass.verification.driver import format_version, parse_version
 from ovpass.verification.inputs import InputSpec, input_specs, make_inputs
+from ovpass.verification.kernel_list import quantizing_primitives
 from ovpass.verification.observation import Order, Seen, TokenRun
-from ovpass.verification.runtime_model import readers_of, seen_matmuls
+from ovpass.verification.opencl import driver_version
+from ovpass.verification.runtime_model import Readers, originals, readers_of, seen_matmuls
 from ovpass.verification.threshold import find_threshold
 from ovpass.verification.tracing import traced_matmuls
 
@@ -67,10 +71,27 @@ class _Bench:
             matmuls = traced_matmuls(folder, readers)
         else:
             matmuls = seen_matmuls(self._compiled.get_runtime_model(), readers)
+        xmx = "GPU_HW_MATMUL" in self._core.get_property(self._device, "OPTIMIZATION_CAPABILITIES")
         asked = int(self._compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE"))
         name = str(self._core.get_property(self._device, "FULL_DEVICE_NAME"))
-        xmx = "GPU_HW_MATMUL" in self._core.get_property(self._device, "OPTIMIZATION_CAPABILITIES")
-        return Seen(None, True, tuple(matmuls), tuple(runs), threshold, asked, name, xmx)
+        return Seen(
+            error=None,
+            matmuls=tuple(matmuls),
+            runs=tuple(runs),
+            threshold=threshold,
+            group_size_property=asked,
+            device_name=name,
+            xmx=xmx,
+            architecture=str(self._core.get_property(self._device, "GPU_UARCH_VERSION")),
+            driver=format_version(parse_version(driver_version()) or ()),
+            in_kernel={} if xmx else self._in_kernel(readers),
+        )
+
+    def _in_kernel(self, readers: Readers) -> dict[str, bool]:
+        exported = io.BytesIO()
+        self._compiled.export_model(exported)
+        found = quantizing_primitives(exported.getvalue())
+        return {name: quantizes for text, quantizes in found.items() for name in originals(text, readers)}
 
     def _run(self, tokens: int) -> TokenRun:
         compiled = self._fresh()

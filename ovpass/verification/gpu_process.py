@@ -12,11 +12,16 @@ from pathlib import Path
 
 from ovpass.errors import VerifyError
 from ovpass.support.processes import end, how_it_ended, own_modules, python_module
+from ovpass.verification.driver import SYSTEM_DRIVER, Driver
 from ovpass.verification.observation import Order, Seen, seen_from_dict
 
 
-def run_in_child(orders: Sequence[Order], environment: Mapping[str, str], timeout: float) -> list[Seen] | None:
+def run_in_child(
+    orders: Sequence[Order], environment: Mapping[str, str], timeout: float, driver: Driver = SYSTEM_DRIVER
+) -> list[Seen] | None:
     """Carry out the orders in a child with these further environment variables; None where it does not see their GPU.
+
+    The child is started with `driver`.
 
     Raises:
         VerifyError: if the child crashes, or takes longer than `timeout` seconds; it is gone then.
@@ -24,13 +29,13 @@ def run_in_child(orders: Sequence[Order], environment: Mapping[str, str], timeou
     with tempfile.TemporaryDirectory(prefix="ovpass-gpu-") as name:
         folder = Path(name)
         (folder / "orders.json").write_text(json.dumps([asdict(order) for order in orders]), encoding="utf-8")
-        _run(folder, {**os.environ, **environment}, timeout)
+        _run(folder, {**os.environ, **driver.variables(), **environment}, timeout, driver)
         answers = json.loads((folder / "answers.json").read_text(encoding="utf-8"))
     return None if answers is None else [seen_from_dict(answer) for answer in answers]
 
 
-def _run(folder: Path, variables: Mapping[str, str], timeout: float) -> None:
-    command = python_module("ovpass.verification.child", "orders.json", "answers.json")
+def _run(folder: Path, variables: Mapping[str, str], timeout: float, driver: Driver) -> None:
+    command = driver.command(python_module("ovpass.verification.child", "orders.json", "answers.json"))
     log = folder / "log.txt"
     with log.open("wb") as stream:
         child = subprocess.Popen(

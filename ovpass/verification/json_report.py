@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from ovpass.targets.names import get_target
 from ovpass.verification.intercept_log import InterceptLog
 from ovpass.verification.report import Report, SiteCheck, describe
+from ovpass.verification.side_by_side import Answer
 
 
 def reports_to_dict(reports: Mapping[str, Report]) -> dict[str, Any]:
@@ -23,6 +25,7 @@ def reports_to_dict(reports: Mapping[str, Report]) -> dict[str, Any]:
         "device": first.device,
         "device_name": first.device_name,
         "simulated": first.simulated,
+        "driver": first.driver,
         "sites": listed(
             lambda report: (
                 {**_site(site), "group_size": None if site.found is None else describe(site.found)}
@@ -39,6 +42,22 @@ def reports_to_dict(reports: Mapping[str, Report]) -> dict[str, Any]:
         ),
         "threshold": next((report.threshold for report in reports.values() if report.threshold is not None), None),
         "notes": list(dict.fromkeys(note for report in reports.values() for note in report.notes)),
+    }
+
+
+def answers_to_dict(answers: Sequence[Answer]) -> dict[str, Any]:
+    """What all simulated devices said, each as in `reports_to_dict`, or its error."""
+    return {
+        "ok": all(answer.ok for answer in answers),
+        "devices": [
+            {
+                "simulated": answer.device,
+                "target": get_target(answer.device).name,
+                **({"error": answer.error, "missing": answer.missing} if answer.error else {}),
+                **(reports_to_dict(answer.reports) if answer.reports else {}),
+            }
+            for answer in answers
+        ],
     }
 
 

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ovpass.errors import VerifyError
+from ovpass.targets import Target
+from ovpass.targets.names import target_of
 
 TRACED_PASS = "DynamicQuantizeFullyConnected"
 TRACING = {"OV_ENABLE_SERIALIZE_TRACING": TRACED_PASS}
@@ -61,7 +63,9 @@ class TokenRun:
 class Seen:
     """What the plugin made of an Order; `error` is what it said where it threw, `compiled` whether it got that far.
 
-    `device_name` is what the device calls itself, `xmx` whether it has XMX.
+    `device_name` is what the device calls itself, `architecture` the version of its kind of GPU, `xmx` whether it has
+    XMX, and `driver` the version of Intel's driver. Without XMX `in_kernel` tells for each MatMul whether its own
+    kernel quantizes the activation.
     """
 
     error: str | None
@@ -72,6 +76,14 @@ class Seen:
     group_size_property: int | None = None
     device_name: str = ""
     xmx: bool = True
+    architecture: str = ""
+    driver: str = ""
+    in_kernel: Mapping[str, bool] = field(default_factory=dict)
+
+    @property
+    def target(self) -> Target:
+        """The target that the device belongs to."""
+        return target_of(int(self.architecture.partition(".")[0] or 0), xmx=self.xmx)
 
     @property
     def groups(self) -> dict[str, int | None]:

@@ -37,7 +37,7 @@ class ThresholdRun:
 class Report:
     """The answer to one verification. `ok` is false where a site differs from its plan.
 
-    `device_name` is what the device calls itself, None for the CPU.
+    `device_name` is what the device calls itself, and `driver` the version of its driver; None for the CPU.
     """
 
     device: str
@@ -48,6 +48,7 @@ class Report:
     threshold: int | None = None
     notes: tuple[str, ...] = ()
     device_name: str | None = None
+    driver: str | None = None
 
     @property
     def mismatches(self) -> list[SiteCheck]:

@@ -16,29 +16,37 @@ from ovpass.lowerings.planner import plan_sites
 from ovpass.planning.plan import QUANTIZE, SKIP, Plan
 from ovpass.planning.recorded_plan import noted_plan
 from ovpass.settings.settings import Settings
+from ovpass.sites import CompressedMatMul
 from ovpass.support.formatting import counted
-from ovpass.targets import get_target
+from ovpass.targets import CPU as RULES
 from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.targets.names import find_device, get_profile, get_target
 from ovpass.transformation.loading import Loaded, load
 from ovpass.verification.gpu_process import run_in_child
 from ovpass.verification.observation import TRACING, Order, Seen
 from ovpass.verification.refusals import refusal
 from ovpass.verification.report import OTHERWISE, Report, SiteCheck, compare, runs_summary
-from ovpass.verification.simulated_gpu import NOT_COVERED, SimulatedGpu, get_profile, profile_for
+from ovpass.verification.simulated_gpu import NOT_COVERED, SimulatedGpu
 from ovpass.verification.threshold import LARGEST
 
 CPU, GPU = "CPU", "GPU"
+_USUAL = "gpu-xmx"
 _DEVICE = re.compile(rf"{CPU}|{GPU}(\.\d+)?")
 _HINT = "INFERENCE_PRECISION_HINT"
 _SHOWN = 5
-_INSIDE_THE_KERNEL = "without XMX the kernel itself quantizes, and nothing in the compiled model tells for which sites"
+_IN_BODIES = "in bodies of If or Loop, which the CPU plugin does not show"
+_INITIALIZING = "in initializers of states, which the CPU plugin does not show"
+_INDIFFERENT = "not to be told: quantized or not, its numbers are the same, as with weights that are all zero"
+_INSIDE_THE_KERNEL = "without XMX the kernels tell which sites are quantized, not in what groups"
 
 
 @dataclass(frozen=True)
 class Question:
     """Verification options: the device (CPU, GPU, or GPU.1 for one of several), or the name of a simulated device.
 
-    `properties` are compile properties. `tokens` and `find_threshold` run the model with those numbers of tokens.
+    A target or device name stands for the OpenVINO device that it is. `properties` are compile properties. `tokens` and
+    `find_threshold` run the model with those numbers of tokens. `target` has the rules that the device should follow;
+    None means those of the device that answers.
     """
 
     device: str = GPU
@@ -47,12 +55,13 @@ class Question:
     tokens: Sequence[int] = ()
     find_threshold: bool = False
     timeout: float = 900.0
+    target: str | None = None
 
     def __post_init__(self) -> None:
         if not _DEVICE.fullmatch(self.device):
-            raise SettingsError(f"device {self.device!r} is unknown; it is {CPU} or {GPU}, of several {GPU}.1")
+            self._name_device()
         if self.simulate is not None:
-            get_profile(self.simulate)
+            object.__setattr__(self, "simulate", get_profile(self.simulate).name)
             if self.device != GPU:
                 raise SettingsError("only a GPU is simulated; the CPU is there")
         if any(number < 1 for number in self.tokens):
@@ -62,12 +71,13 @@ class Question:
         if self.timeout <= 0:
             raise SettingsError(f"timeout {self.timeout:g}: it is a positive number of seconds")
 
-    @property
-    def target(self) -> str:
-        """The target with the rules of the device."""
-        if self.device == CPU:
-            return "cpu"
-        return get_profile(self.simulate).target if self.simulate else "gpu-xmx"
+    def _name_device(self) -> None:
+        try:
+            named = find_device(self.device)
+        except SettingsError as error:
+            raise SettingsError(f"{error}; OpenVINO's own are {CPU} or {GPU}, of several {GPU}.1") from None
+        object.__setattr__(self, "target", self.target or named.name)
+        object.__setattr__(self, "device", named.target.device)
 
 
 def verify(
@@ -84,12 +94,18 @@ def verify(
     question = question or Question()
     reports = {}
     for loaded in load(open_source(source)):
-        plan = _plan(loaded, question, plans)
-        # What a plan for the CPU has to be run with, f32 above all, is nothing for a GPU.
-        own = plan.run_properties if (plan.settings.target == "cpu") == (question.device == CPU) else {}
-        asked = replace(question, properties={**own, **(question.properties or {})})
+        plan = _given_plan(loaded, plans) or noted_plan(loaded.document.metadata)
+        if plan is None:
+            _asked_group_size(question)  # before minutes of compiling
+        asked = question if plan is None else replace(question, properties=_properties(plan, question))
         reports[loaded.key] = (_ask_cpu if question.device == CPU else _ask_gpu)(loaded, plan, asked)
     return reports
+
+
+def _properties(plan: Plan, question: Question) -> dict[str, str]:
+    """What a plan has to be run with; that of a plan for the CPU, f32 above all, is nothing for a GPU."""
+    same = get_target(plan.settings.target).device == question.device.partition(".")[0]
+    return {**(plan.run_properties if same else {}), **(question.properties or {})}
 
 
 def verify_for_target(model: Path, target: str) -> dict[str, Report]:
@@ -98,30 +114,35 @@ def verify_for_target(model: Path, target: str) -> dict[str, Report]:
     Raises:
         OvpassError: as `verify`.
     """
-    if target == "cpu":
-        return verify(model, Question(device=CPU))
     try:
-        return verify(model, Question())
+        return verify(model, Question(device=target))
     except NoDeviceError:
-        return verify(model, Question(simulate=profile_for(target)))
+        return verify(model, Question(simulate=target))
 
 
-def _plan(loaded: Loaded, question: Question, plans: Mapping[str, Plan] | None) -> Plan:
-    if plans is not None:
-        if loaded.key not in plans:
-            raise SettingsError(f"the plan has nothing for {loaded.key}; it is for {sorted(plans)}")
-        _check_names(loaded, plans[loaded.key])
-        return plans[loaded.key]
-    noted = noted_plan(loaded.document.metadata)
-    if noted is not None:
-        return noted
+def _given_plan(loaded: Loaded, plans: Mapping[str, Plan] | None) -> Plan | None:
+    if plans is None:
+        return None
+    if loaded.key not in plans:
+        raise SettingsError(f"the plan has nothing for {loaded.key}; it is for {sorted(plans)}")
+    _check_names(loaded, plans[loaded.key])
+    return plans[loaded.key]
+
+
+def _asked_group_size(question: Question) -> int | None:
     asked = (question.properties or {}).get(GROUP_SIZE)
     size = None if asked is None else as_group_size(asked)
     if asked is not None and size is None:
         raise SettingsError(f"property {GROUP_SIZE}={asked}: is not a number")
+    return size
+
+
+def _plan_as_is(loaded: Loaded, question: Question, target: str) -> Plan:
+    """What the rules of a target make of the model as it is, with the properties asked for."""
+    size = _asked_group_size(question)
     # A plan has no group size that switches everything off; the sites are then planned as if there were none.
     sites = [] if size == 0 else loaded.sites
-    settings = Settings(target=question.target, group_size=size or None)
+    settings = Settings(target=target, group_size=size or None)
     return plan_sites(sites, settings, loaded.document.metadata, as_is=True)
 
 
@@ -136,33 +157,45 @@ def _check_names(loaded: Loaded, plan: Plan) -> None:
         )
 
 
-def _ask_cpu(loaded: Loaded, plan: Plan, question: Question) -> Report:
+def _ask_cpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
     from ovpass.sites import find_compressed_matmuls  # noqa: PLC0415
     from ovpass.verification.cpu import found_on_cpu, int8_on_cpu  # noqa: PLC0415 - brings OpenVINO along
 
+    if plan is None:
+        # A plan of the CPU's own has to be run in f32.
+        plan = _plan_as_is(loaded, question, RULES.name)
+        question = replace(question, properties=_properties(plan, question))
     properties, model = dict(question.properties or {}), loaded.ir.read()
-    hidden: set[str] = set()
     try:
+        sites = find_compressed_matmuls(model)
         if _evidence(plan) is Evidence.INT8_PRODUCT:
-            hidden = {site.name for site in loaded.sites if site.in_body}
             found = int8_on_cpu(model, properties)
+            untold = {site.name: _why_not_shown(site) for site in sites if site.name not in found}
         else:
             # The cut-out sites do not have the options of the model that they come from.
             own = read_group_size(loaded.document.metadata)
-            properties.setdefault(GROUP_SIZE, str(get_target("cpu").default_group_size if own is None else own))
+            properties.setdefault(GROUP_SIZE, str(RULES.default_group_size if own is None else own))
             likely = {decision.name: decision.group_size for decision in plan.decisions}
-            found = found_on_cpu(find_compressed_matmuls(model), properties, likely)
+            found = found_on_cpu(sites, properties, likely)
+            untold = {site.name: _INDIFFERENT for site in sites if site.name not in found}
     except RuntimeError as error:
         raise VerifyError(f"{loaded.ir.xml}: {refusal(str(error), CPU)}") from error
-    shown = replace(plan, decisions=tuple(d for d in plan.decisions if d.name not in hidden))
-    checks = compare(_as_seen(shown), found)
-    notes = []
-    if hidden:
-        are = counted(len(hidden), "site is", "sites are")
-        notes.append(f"{are} in bodies of If or Loop, which the CPU plugin does not show")
+    told = replace(plan, decisions=tuple(d for d in plan.decisions if not untold.get(d.name)))
+    checks = compare(_as_seen(told), found)
+    reasons = Counter(why for why in untold.values() if why)
+    notes = [f"{counted(n, 'site is', 'sites are')} {why}" for why, n in reasons.items()]
     if _evidence(plan) is Evidence.PLUGIN:
         notes += _silently_off(plan, checks, properties)
     return Report(CPU, None, tuple(checks), 0, notes=tuple(notes))
+
+
+def _why_not_shown(site: CompressedMatMul) -> str | None:
+    """Why the CPU's runtime model leaves a MatMul out, None where it should not."""
+    if site.in_body:
+        return _IN_BODIES
+    reached = site.graph.downstream([site.index], lambda i: site.graph.types[i] != "ReadValue")
+    ends = {site.graph.types[i] for i in reached if site.graph.types[i] == "ReadValue" or not site.graph.consumers[i]}
+    return _INITIALIZING if ends == {"ReadValue"} else None
 
 
 def _silently_off(plan: Plan, checks: Sequence[SiteCheck], properties: Mapping[str, str]) -> list[str]:
@@ -181,7 +214,7 @@ def _silently_off(plan: Plan, checks: Sequence[SiteCheck], properties: Mapping[s
     return notes
 
 
-def _ask_gpu(loaded: Loaded, plan: Plan, question: Question) -> Report:
+def _ask_gpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
     traced = any(site.in_body for site in loaded.sites)
     order = Order(
         str(loaded.ir.xml.resolve()),
@@ -191,14 +224,15 @@ def _ask_gpu(loaded: Loaded, plan: Plan, question: Question) -> Report:
         traced=traced,
         device=question.device,
     )
-    seen = _look(order, {**plan.run_environment, **(TRACING if traced else {})}, question)
+    environment = {**(plan.run_environment if plan else {}), **(TRACING if traced else {})}
+    seen = _look(order, environment, question)
     if seen.error is not None:
         did = "does not run" if seen.compiled else "does not compile"
         raise VerifyError(f"{loaded.ir.xml}: {did} on {question.device}: {refusal(seen.error)}")
     notes = [f"the device is simulated ({question.simulate}): {NOT_COVERED}"] if question.simulate else []
+    plan = plan or _plan_as_is(loaded, question, question.target or question.simulate or seen.target.name)
     if not seen.xmx:
         notes.append(f"it compiles with group size {seen.group_size_property}; {_INSIDE_THE_KERNEL}")
-        return Report(question.device, question.simulate, (), 0, notes=tuple(notes), device_name=seen.device_name)
     if question.find_threshold and seen.threshold is None:
         notes.append(f"quantization never ran, for 1 to {LARGEST} tokens")
     checks = compare(_as_seen(plan), _groups(seen, plan))
@@ -211,6 +245,7 @@ def _ask_gpu(loaded: Loaded, plan: Plan, question: Question) -> Report:
         seen.threshold,
         tuple(notes),
         seen.device_name,
+        seen.driver or None,
     )
 
 
@@ -221,7 +256,7 @@ def _look(order: Order, environment: Mapping[str, str], question: Question) -> S
     if seen is None:
         raise NoDeviceError(
             f"there is no {question.device} that OpenVINO can use; "
-            f"--simulate {profile_for(question.target)} asks the plugin without one"
+            f"--simulate {get_profile(question.target or _USUAL).name} asks the plugin without one"
         )
     return seen[0]
 
@@ -241,6 +276,9 @@ def _as_seen(plan: Plan) -> Plan:
 def _groups(seen: Seen, plan: Plan) -> dict[str, int | None]:
     """The group sizes by MatMul; an i8 activation without a quantizer is the int8 lowering's own, per token."""
     groups = dict(seen.groups)
+    if not seen.xmx:
+        planned = {decision.name: decision.group_size for decision in plan.chosen(QUANTIZE)}
+        groups.update({name: planned.get(name, OTHERWISE) if yes else None for name, yes in seen.in_kernel.items()})
     if _evidence(plan) is Evidence.INT8_PRODUCT:
         for matmul in seen.matmuls:
             if matmul.quantizer is None and matmul.activation_type == "i8":

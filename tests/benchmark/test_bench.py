@@ -18,9 +18,11 @@ from ovpass.benchmark.process import running
 from ovpass.benchmark.subjects import parse_subject
 from ovpass.benchmark.workload import DEFAULT_LENGTHS, Workload
 from ovpass.errors import VerifyError
-from tests.benchmark.processes import alive, children, wait_until
 from tests.builders import linear_model
 from tests.cli.command import ENCODER, LLAMA, MODELS, CommandLine
+from tests.support.processes import alive, children, wait_until
+
+pytestmark = pytest.mark.slow
 
 INTERRUPTIBLE = """# also where the tests run in the background, and what they start would ignore it
 import signal
@@ -140,7 +142,7 @@ def test_interrupted_it_leaves_no_process(end: signal.Signals) -> None:
         wait_until(lambda: len(children(bench.pid)) == 2)
         below = children(bench.pid)
         bench.send_signal(end)
-        out, err = bench.communicate(timeout=60)
+        out, err = bench.communicate(timeout=300)
     finally:
         bench.kill()
     assert bench.returncode == {signal.SIGINT: 130, signal.SIGKILL: -signal.SIGKILL}[end]

@@ -52,6 +52,7 @@ def test_bad_options_of_an_encoder(ovpass: CommandLine, arguments: tuple[str, ..
     assert said in ovpass.refuse("bench", ENCODER, *arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [LLAMA, ENCODER], ids=["generation", "inference"])
 def test_a_property_that_the_plugin_does_not_know(ovpass: CommandLine, model: Path) -> None:
     error = ovpass.refuse("bench", model, f"{model}@NO_SUCH_PROPERTY=1")
@@ -74,6 +75,7 @@ def test_a_folder_without_a_tokenizer(ovpass: CommandLine, tmp_path: Path) -> No
     assert "openvino_detokenizer.xml" in ovpass.refuse("bench", tmp_path / "llama")
 
 
+@pytest.mark.slow
 def test_a_short_context(ovpass: CommandLine, tmp_path: Path) -> None:
     shutil.copytree(LLAMA, tmp_path / "llama")
     (tmp_path / "llama" / "config.json").write_text(json.dumps({"max_position_embeddings": 70}))

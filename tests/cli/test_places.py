@@ -306,6 +306,7 @@ def test_places_are_tried_first(
     assert contents(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_what_may_not_be_read_or_written(llama: Path, tmp_path: Path) -> None:
     closed, sealed = tmp_path / "closed", tmp_path / "sealed"
     shutil.copytree(llama, closed / "model")

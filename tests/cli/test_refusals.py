@@ -171,7 +171,7 @@ SETTINGS = [
     (["--exempt", "re:("], ["re:("]),
     (["--exempt", "__module.lm_head/aten::linear/MatMu"], ["__module.lm_head/aten::linear/MatMul"]),
     (["--exempt", ""], ["empty"]),
-    (["--exempt", "kind:mlp.down", "--exempt-with", "f16-zero-point", "--target", "gpu"], ["f16-weights"]),
+    (["--exempt", "kind:mlp.down", "--exempt-with", "f16-zero-point", "--target", "gpu-no-xmx"], ["f16-weights"]),
 ]
 
 
@@ -265,12 +265,12 @@ def test_bad_usage(ovpass: CommandLine, args: list[str]) -> None:
     [
         (["inspct"], "'inspect'"),
         (["inspect", LLAMA, "--target", "GPU-XMX"], "'gpu-xmx'"),
-        (["plan", LLAMA, "--target", "GPU"], "'gpu'"),
+        (["plan", LLAMA, "--target", "CPU"], "'cpu'"),
         (["verify", LLAMA, "--simulate", "arc-a780"], "'arc-a770'"),
         (["bisect", LLAMA, "--max-kl", 1, "--find", "frist"], "'first'"),
         (["sensitivity", LLAMA, "--by", "sites"], "'site'"),
         (["sensitivity", LLAMA, "--profile", "gpu-noxmx"], "'gpu-no-xmx'"),
-        (["explain", LLAMA, "--device", "gpu-xnx"], "gpu-xmx"),
+        (["explain", LLAMA, "--device", "gpu-xnx"], "'gpu-xmx'"),
     ],
 )
 def test_what_was_meant(ovpass: CommandLine, args: list[object], meant: str) -> None:

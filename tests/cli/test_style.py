@@ -46,6 +46,7 @@ def fits(out: str) -> bool:
     return all(len(line) <= 80 or " " not in line.strip() for line in tables(out))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LONG)
 @pytest.mark.parametrize("detail", [(), ("--verbose",)], ids=["short", "verbose"])
 def test_looking_and_changing(ovpass: CommandLine, name: str, detail: tuple[str, ...], tmp_path: Path) -> None:
@@ -81,6 +82,7 @@ def test_only_what_was_decided_is_coloured() -> None:
     assert [row.plain[span.start : span.end] for span in row.spans if span.style] == ["exempt"]
 
 
+@pytest.mark.slow
 def test_commands_write_groups_and_numbers_alike(ovpass: CommandLine, tmp_path: Path) -> None:
     ranked = ovpass.succeed("sensitivity", LLAMA, *QUICK, "--fast", "--by", "kind", "--state", tmp_path).out
     found = ovpass.succeed("bisect", LLAMA, *QUICK, "--max-kl", 1e-12, "--by", "kind", "--state", tmp_path).out
@@ -107,6 +109,7 @@ def test_differences(ovpass: CommandLine, tmp_path: Path) -> None:
     assert ran.err == "Failed: 15 sites are not as planned\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "args",
     [
@@ -122,6 +125,7 @@ def test_searching(ovpass: CommandLine, args: tuple[object, ...], tmp_path: Path
     assert fits(ovpass.succeed(command, LLAMA, *QUICK, *options, "--state", tmp_path).out)
 
 
+@pytest.mark.slow
 def test_measuring(ovpass: CommandLine) -> None:
     models = (ENCODER, f"{ENCODER}@INFERENCE_PRECISION_HINT=f32,DYNAMIC_QUANTIZATION_GROUP_SIZE=64")
     ran = ovpass.succeed("bench", *models, "--prompt-tokens", "8,16", "--repeats", 2, "--warm-up", 0)

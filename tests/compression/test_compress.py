@@ -143,6 +143,7 @@ def test_group_sizes_that_do_not_divide(llama: Path, tmp_path: Path) -> None:
     assert len(left.models[0].left) == BODY - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "stored"),
     [
@@ -166,6 +167,7 @@ def test_models_with_their_cache_outside_are_calibrated_too(tmp_path: Path) -> N
     assert weight_types(compress_source(source, tmp_path / "out", recipe, calibration=FEW)) == {"i4": BODY, "u8": 1}
 
 
+@pytest.mark.slow
 def test_awq_does_without_a_text(llama: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for suffix in (".xml", ".bin"):
@@ -177,6 +179,7 @@ def test_awq_does_without_a_text(llama: Path, tmp_path: Path) -> None:
     compress_source(tmp_path / "in", tmp_path / "more", recipe, calibration=Calibration(None, llama, 2, 32))
 
 
+@pytest.mark.slow
 def test_then_apply_is_compress_and_apply(llama: Path, tmp_path: Path) -> None:
     settings = Settings(group_size=32, target="cpu", rules=(Rule("kind:attn.v", exempt=True),))
     recipe = Recipe("int4_asym", group_size=32)
@@ -252,7 +255,7 @@ def test_compressed_already(tmp_path: Path) -> None:
         (Recipe(), None, Settings(rules=(Rule("layer:7", exempt=True),)), "layer:0-0"),
         (Recipe("nf4", group_size=32), None, Settings(lowering="int8"), "take int8_sym, or"),
         (Recipe("nf4", group_size=32), None, Settings(), "take int4_sym or"),
-        (Recipe("int8_sym"), None, Settings(target="gpu"), "take int4_sym or int4_asym or int8_asym, or"),
+        (Recipe("int8_sym"), None, Settings(target="gpu-no-xmx"), "take int4_sym or int4_asym or int8_asym, or"),
         (Recipe("int4_sym", group_size=32, gptq=True), Calibration(samples=1, tokens=31), None, "take 32 tokens"),
         (Recipe("int4_sym", group_size=64), None, Settings(group_size=16), "below 32.* activation-group-size 32 would"),
         (Recipe("int4_sym", group_size=32), None, Settings(group_size=256, target="cpu"), "none of 8 sites.* 32 would"),
@@ -299,6 +302,7 @@ def test_samples_longer_than_the_model_takes(llama: Path, tmp_path: Path, recipe
     compress_source(tmp_path / "in", tmp_path / "out", recipe, calibration=Calibration(None, llama, 8, 8))
 
 
+@pytest.mark.slow
 def test_codebooks_of_other_lengths_are_adapted_too(llama: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "table.npy", np.linspace(-1, 1, 8, dtype=np.float32))
     recipe = Recipe("adaptive_codebook", codebook=tmp_path / "table.npy")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +9,7 @@ import pytest
 
 from ovpass.compression.nncf_weights import read_codebook
 from ovpass.errors import SettingsError
-
-COUNT_EVENTS = """
-import sys
-from openvino_telemetry.main import Telemetry
-sent = []
-Telemetry.send_event = lambda self, *_, **__: sent.append(self.consent)
-from ovpass.compression.compress import compress_source
-compress_source(*sys.argv[1:])
-print(any(sent))
-"""
+from tests.conversion.telemetry import consents
 
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY\1\0\x10\0" + b"{" * 16], ids=["empty", "no header"])
@@ -40,11 +28,5 @@ def test_codebooks_that_are_none(tmp_path: Path) -> None:
 
 
 def test_no_statistics_of_compression_are_sent(llama: Path, tmp_path: Path) -> None:
-    """NNCF keeps silent under pytest, so this takes a process of its own."""
-    (tmp_path / "run.py").write_text(COUNT_EVENTS)
-    environment = {name: value for name, value in os.environ.items() if name != "CI"}
-    command = [sys.executable, str(tmp_path / "run.py"), str(llama), str(tmp_path / "out")]
-    path = {"PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(command, env=environment | path, capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+    assert not any(consents("ovpass.compression.compress", "compress_source", llama, tmp_path / "out"))
     assert (tmp_path / "out/openvino_model.xml").exists()

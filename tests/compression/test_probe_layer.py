@@ -2,12 +2,51 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset13 as op
+
+from ovpass.compression.modes import MODES
+from ovpass.compression.nncf_weights import compress_weights
 from ovpass.compression.probe_layer import refuse_useless, specimen
 from ovpass.compression.recipe import Recipe
 from ovpass.errors import SettingsError
 from ovpass.settings.settings import Rule, Settings
+from ovpass.sites import CompressedMatMul, find_compressed_matmuls
+
+
+def compressed_by_nncf(recipe: Recipe, n: int, k: int) -> CompressedMatMul:
+    values = np.random.default_rng(1).standard_normal((n, k)).astype(np.float32)
+    x = op.parameter(ov.PartialShape([-1, k]), np.float32, name="x")
+    model = ov.Model([op.result(op.matmul(x, op.constant(values), False, True))], [x])
+    whole = Recipe(recipe.mode, recipe.group_size, all_layers=recipe.format.mixed, codebook=recipe.codebook)
+    inputs = [{"x": values}] if recipe.format.needs_text else None
+    (site,) = find_compressed_matmuls(compress_weights(model, Path("one"), whole, [], inputs, bars=False)[0])
+    return site
+
+
+def form(site: CompressedMatMul) -> dict[str, Any]:
+    """All that a site says of its weights."""
+    fields = (
+        "k n format weight_type weight_group_size symmetric zero_point zero_point_group_size codebook chain".split()
+    )
+    chain = site.weights
+    operands = [(o.element_type, o.integer, o.groups, o.shape, o.direct) for o in (*chain.scales, *chain.zero_points)]
+    own = {name: getattr(site, name) for name in fields}
+    return {**own, "chain": chain.pattern, "operands": operands, "k_axes": chain.k_axes}
+
+
+@pytest.mark.parametrize(("mode", "entries"), [*((mode, 16) for mode in MODES), ("codebook", 100)])
+def test_a_specimen_has_the_form_that_nncf_makes(mode: str, entries: int, tmp_path: Path) -> None:
+    table = tmp_path / "table.npy"
+    np.save(table, np.linspace(-1, 1, entries, dtype=np.float32))
+    recipe = Recipe(mode, codebook=table if MODES[mode].needs_codebook else None)
+    made = specimen(recipe)
+    assert form(made) == form(compressed_by_nncf(recipe, made.n, made.k))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +79,7 @@ def test_settings_with_some_use_are_left_to_the_plan(recipe: Recipe, settings: S
 
 
 def test_the_way_out_is_one(capsys: pytest.CaptureFixture[str]) -> None:
-    settings = Settings(target="gpu")
+    settings = Settings(target="gpu-no-xmx")
     with pytest.raises(SettingsError) as caught:
         refuse_useless(Recipe("int2_sym", group_size=32), settings)
     named = str(caught.value).partition("; take ")[2].partition(",")[0].split(" or ")

@@ -270,6 +270,7 @@ def test_links_are_no_place_for_a_folder(ovpass: CommandLine, tmp_path: Path, th
         assert f"is a link; name what it points to, {tmp_path / 'elsewhere'}" in refused
 
 
+@pytest.mark.slow
 def test_json_is_alone_on_stdout_and_tables_fit(ovpass: CommandLine, tmp_path: Path) -> None:
     source = write_gguf(tmp_path / "in.gguf", "Q4_1")
     found = ovpass.succeed("convert", source, "-o", tmp_path / "out", "--json").json

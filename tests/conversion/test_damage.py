@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import os
 import resource
 import struct
 from collections.abc import Iterator
@@ -19,6 +17,7 @@ from ovpass.conversion.hugging_face_folder import check_weights
 from ovpass.errors import ModelError
 from tests.cli.command import MODELS, CommandLine, contents
 from tests.conversion.gguf_files import write_gguf
+from tests.conversion.telemetry import consents
 from tests.conversion.test_convert import hugging_face
 
 ONNX = MODELS / "onnx/matmulnbits_u4_level4.onnx"
@@ -132,12 +131,7 @@ def test_a_full_disk(ovpass: CommandLine, tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
-def test_no_statistics_are_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    telemetry = importlib.import_module("openvino_telemetry.main").Telemetry
-    sent: list[bool] = []
-    monkeypatch.delenv("CI", raising=False)
-    monkeypatch.setattr(telemetry, "send_event", lambda self, *_, **__: sent.append(self.consent))
-    convert_source(ONNX, tmp_path / "out")
+def test_no_statistics_are_sent(tmp_path: Path) -> None:
+    sent = consents("ovpass.conversion.convert", "convert_source", ONNX, tmp_path / "out")
     assert sent
     assert not any(sent)
-    assert "CI" not in os.environ

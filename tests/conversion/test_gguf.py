@@ -18,8 +18,8 @@ from ovpass.conversion.gguf_file import open_gguf
 from ovpass.conversion.gguf_metadata import config_of
 from ovpass.conversion.linear_layers import LinearLayer, find_linear_layers
 from ovpass.errors import ModelError
+from ovpass.ir.constant_folding import evaluate
 from ovpass.ir.model_graph import ModelGraph
-from ovpass.passes.packing import evaluate
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from tests.cli.command import CommandLine
 from tests.conversion.gguf_files import BLOCKS, FFN, HEAD, HIDDEN, WORDS, weights_in, write_gguf
@@ -55,6 +55,7 @@ def difference(found: Any, wanted: Any) -> float:
     return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "tied", "weights", "lost"),
     [
@@ -80,6 +81,7 @@ def test_every_type_that_genai_reads(tmp_path: Path, kind: str, tied: bool, weig
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.gguf", "out"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["Q4_1", "F32", "Q5_1"])
 def test_exact_keeps_what_the_file_says(tmp_path: Path, kind: str) -> None:
     """Types that GenAI rounds, and such that it cannot read."""
@@ -92,6 +94,7 @@ def test_exact_keeps_what_the_file_says(tmp_path: Path, kind: str) -> None:
     assert all(np.array_equal(found[name], wanted[name].astype(np.float16).astype(np.float32)) for name in found)
 
 
+@pytest.mark.slow
 def test_the_converted_model_generates_and_can_be_read_by_every_command(ovpass: CommandLine, tmp_path: Path) -> None:
     source = write_gguf(tmp_path / "in.gguf", "Q4_0")
     ovpass.succeed("convert", source, "-o", tmp_path / "model", "--quiet")
@@ -218,6 +221,7 @@ def test_scales_that_are_no_numbers(tmp_path: Path, kind: str, exact: bool) -> N
         convert_source(source, tmp_path / "out", exact=exact)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "named"),
     [

@@ -32,6 +32,7 @@ RUNNABLE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", RUNNABLE)
 def test_code_does_what_is_shown(document: Document, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     if asks_a_gpu(document):

@@ -53,6 +53,7 @@ CALLS: dict[str, Calls] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", CALLS)
 def test_keys(command: str, ovpass: CommandLine, tmp_path: Path) -> None:
     found = {key for call in CALLS[command](tmp_path) for key in filled(ovpass(command, *call, "--json").json)}

@@ -10,6 +10,8 @@ import pytest
 from tests.docs.stand_ins import furnish, heads, sentences
 from tests.documents import ROOT, Command, Document, at_work, commands_of, documents, read
 
+pytestmark = pytest.mark.slow
+
 LEFT_OUT = ("-hf", "arc_easy")
 """Of commands: they need the exporters' environment or a network."""
 PROGRAMS = ("ovpass", "ovc")

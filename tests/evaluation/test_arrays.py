@@ -32,6 +32,7 @@ def saved(path: Path, **arrays: Any) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_an_encoder_on_text() -> None:
     how = Evaluation(tokenizer=LLAMA, windows=3, window_tokens=40)
     report = evaluate(ENCODER, [ENCODER, f"{ENCODER}@32,profile=cpu", f"{ENCODER}@per-token,threshold=0"], how)

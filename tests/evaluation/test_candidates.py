@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ovpass import Rule
-from ovpass.errors import SettingsError
+from ovpass.errors import RenamedWarning, SettingsError
 from ovpass.evaluation.candidates import parse_candidate
 from ovpass.targets.group_sizes import PER_TOKEN
 
@@ -25,7 +25,7 @@ def test_a_model_as_it_is() -> None:
         ("m@per-token", PER_TOKEN, "gpu-xmx"),
         ("m@64", 64, "gpu-xmx"),
         ("m@group_size=32,profile=cpu", 32, "cpu"),
-        ("m@group_size=32, profile=gpu-no-xmx", 32, "gpu"),
+        ("m@group_size=32, profile=gpu-no-xmx", 32, "gpu-no-xmx"),
         ("m@profile=cpu", None, "cpu"),
         ("m@target=cpu", None, "cpu"),
     ],
@@ -40,7 +40,13 @@ def test_settings(text: str, group_size: int | None, target: str) -> None:
 
 def test_the_profile_of_those_that_name_none() -> None:
     assert parse_candidate("m@32", "cpu").profile == "cpu"
-    assert parse_candidate("m@32,profile=gpu", "cpu").profile == "gpu-xmx"
+    assert parse_candidate("m@32,profile=gpu-xmx", "cpu").profile == "gpu-xmx"
+    assert parse_candidate("m@32,profile=lnl").profile == "lunar-lake"
+
+
+def test_profile_gpu_was_the_one_with_xmx() -> None:
+    with pytest.warns(RenamedWarning, match="gpu-xmx"):
+        assert parse_candidate("m@32,profile=gpu").profile == "gpu-xmx"
 
 
 def test_no_profile_emulates_to_the_letter() -> None:

@@ -21,6 +21,7 @@ QUICK = ("--windows", 2, "--window-tokens", 96)
 SUMMARY = {"perplexity", "perplexity_delta_percent", "kl", "top1_agreement", "windows", "tokens"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("candidate", ["@per-token", "@lowering=emulate,group_size=1,threshold=0", ""])
 def test_tables_fit_80_columns(ovpass: CommandLine, tmp_path: Path, candidate: str) -> None:
     shutil.copytree(LLAMA, tmp_path / "m")
@@ -32,6 +33,7 @@ def test_tables_fit_80_columns(ovpass: CommandLine, tmp_path: Path, candidate: s
     assert [len(row) for row in cells if row[:1] == ["weights"]] == [9]
 
 
+@pytest.mark.slow
 def test_the_report(ovpass: CommandLine) -> None:
     report = ovpass.succeed("evaluate", LLAMA, LLAMA, f"{LLAMA}@per-token", *QUICK, "--json").json
     assert report["reference"] == str(LLAMA)
@@ -49,6 +51,7 @@ def test_the_report(ovpass: CommandLine) -> None:
     assert changed["activations"]["kl"] == kl
 
 
+@pytest.mark.slow
 def test_a_model_that_gives_no_numbers(ovpass: CommandLine, llama: Path) -> None:
     _, offset, size = next(c for c in constants(llama / "openvino_model.xml") if c[0].endswith("/scale"))
     with (llama / "openvino_model.bin").open("r+b") as stream:
@@ -62,6 +65,7 @@ def test_a_model_that_gives_no_numbers(ovpass: CommandLine, llama: Path) -> None
     assert math.isnan(make_run(report, "run.json").found.candidates[0].kl.mean)
 
 
+@pytest.mark.slow
 def test_an_encoder(ovpass: CommandLine) -> None:
     options = ("--tokenizer", LLAMA, "--windows", 2, "--window-tokens", 20)
     ran = ovpass.succeed("evaluate", ENCODER, f"{ENCODER}@32,profile=cpu", *options)
@@ -71,6 +75,7 @@ def test_an_encoder(ovpass: CommandLine) -> None:
     assert 0.9 < output["cosine"]["value"] < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("candidate", ["@100", "@exempt=kind:attn.q,group_size=100"])
 def test_a_candidate_that_is_not_quantized_is_refused(ovpass: CommandLine, candidate: str) -> None:
     args = ("evaluate", LLAMA, f"{LLAMA}@per-token", f"{LLAMA}{candidate}", *QUICK)
@@ -82,6 +87,7 @@ def test_exempting_all_is_no_mistake(ovpass: CommandLine) -> None:
     assert found["kl"]["max"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "more"), [(LLAMA, ()), (ENCODER, ("--tokenizer", LLAMA))], ids=["text", "arrays"])
 def test_windows_within_the_threshold_are_refused(ovpass: CommandLine, model: Path, more: tuple[object, ...]) -> None:
     options = (*more, "--windows", 1, "--window-tokens")

@@ -20,6 +20,8 @@ from ovpass.evaluation.options import HarnessOptions
 from ovpass.evaluation.tokenizer import load_tokenizer
 from tests.cli.command import LLAMA, MODELS, CommandLine
 
+pytestmark = pytest.mark.slow
+
 TASKS = Path(__file__).parent / "tasks"
 ITEMS = [json.loads(line) for line in (TASKS / "general_knowledge.jsonl").read_text().splitlines()]
 

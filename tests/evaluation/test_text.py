@@ -22,6 +22,8 @@ from tests.builders import llama_model
 from tests.cli.command import LLAMA
 from tests.evaluation.models import folder_of, llama_folder
 
+pytestmark = pytest.mark.slow
+
 SMALL = Evaluation(windows=2, window_tokens=96)
 
 

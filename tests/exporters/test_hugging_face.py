@@ -12,7 +12,7 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from ovpass.passes.packing import evaluate
+from ovpass.ir.constant_folding import evaluate
 from ovpass.sites import find_compressed_matmuls
 from tests.cli.command import CommandLine, contents
 from tests.exporters.checkpoints import BLOCKS, pack, sd3

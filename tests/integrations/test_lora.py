@@ -19,6 +19,8 @@ from tests.documents import ROOT
 from tests.integrations.adapters import write_adapter
 from tests.simulated_gpu import Job
 
+pytestmark = pytest.mark.slow
+
 Compile = Callable[[Sequence[Job], float | None], list[Seen]]
 
 MODEL = ROOT / "models/tiny-llama-int4"

@@ -23,10 +23,12 @@ from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.runtime_options import GROUP_SIZE, LARGEST_GROUP_SIZE, read_option, write_option
 from ovpass.planning.explain import explain
 from ovpass.sites import find_compressed_matmuls
-from ovpass.targets import TARGETS
+from ovpass.targets import CPU, TARGETS
 from ovpass.targets.effective_options import Surroundings, in_force, options_in_force
+from ovpass.targets.names import get_profile
 from ovpass.targets.runtime_options import IGNORED, KV_CACHE, NO_CACHE, OBEYED, OPTIONS, show_value
-from ovpass.verification.simulated_gpu import _RECORDING, PROFILES, profile_for
+from ovpass.verification.driver import current_driver
+from ovpass.verification.simulated_gpu import RECORDING
 from tests.builders import linear_model, llama_model
 from tests.documents import ROOT, read
 from tests.integrations.option_probe import answers
@@ -50,7 +52,7 @@ class Case:
 
 
 ON_CPU = [
-    *(Case(name) for name, option in OPTIONS.items() if "cpu" in option.targets),
+    *(Case(name) for name in CPU.options),
     Case(GROUP_SIZE, {GROUP_SIZE: "64"}),
     Case(GROUP_SIZE, {GROUP_SIZE: "64"}, {GROUP_SIZE: "16"}),
     Case(GROUP_SIZE, {GROUP_SIZE: "64"}, {MODE: "ACCURACY"}),
@@ -109,7 +111,7 @@ def predicted(case: Case, target: str, *, keeps_cache: bool) -> str | None:
         write_option(ModelMetadata(model), name, text)
     around = Surroundings(ModelMetadata(model), keeps_cache, case.properties, case.environment)
     try:
-        return in_force(OPTIONS[case.name], target, around).value
+        return in_force(OPTIONS[case.name], TARGETS[target], around).value
     except SettingsError:
         return None
 
@@ -123,18 +125,19 @@ def test_the_cpu_plugin_agrees(case: Case) -> None:
     assert [predicted(case, "cpu", keeps_cache=True)] == answers([question(case, LLAMA, "CPU")])
 
 
+DEVICES = {"gpu-xmx": "arc-a770", "gpu-no-xmx": "iris-xe"}
+"""Devices that every driver knows."""
+
+
 def ask_gpu(target: str, cases: list[Case], model: Path, folder: Path) -> list[str | None]:
     """What the plugin says in a process of its own."""
-    environment = {**_RECORDING, **PROFILES[profile_for(target)].environment}
+    environment = {**RECORDING, **get_profile(DEVICES[target]).environment}
+    driver = current_driver()
+    asked = json.dumps([question(case, model, "GPU") for case in cases])
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tests.integrations.option_probe",
-            json.dumps([question(case, model, "GPU") for case in cases]),
-        ],
+        driver.command([sys.executable, "-m", "tests.integrations.option_probe", asked]),
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **driver.variables(), **environment},
         capture_output=True,
         text=True,
         check=True,
@@ -145,7 +148,7 @@ def ask_gpu(target: str, cases: list[Case], model: Path, folder: Path) -> list[s
 
 
 @pytest.mark.usefixtures("simulated_gpu")
-@pytest.mark.parametrize("target", ["gpu-xmx", "gpu"])
+@pytest.mark.parametrize("target", DEVICES)
 def test_the_gpu_plugin_agrees(target: str, tmp_path: Path) -> None:
     x = op.parameter([1, 16], ov.Type.f32)
     model = tmp_path / "relu.xml"  # any model will do, and this one compiles quickest
@@ -202,6 +205,7 @@ def next_logits(**options: str) -> np.ndarray[Any, Any]:
     return np.array(result[0])
 
 
+@pytest.mark.slow
 def test_the_cpu_keeps_its_cache_in_the_type_that_the_ir_names() -> None:
     exact = next_logits(**{KV_CACHE: "f32"})
     errors = {kind: float(np.abs(next_logits(**{KV_CACHE: kind}) - exact).max()) for kind in ("f16", "u8", "u4")}
@@ -235,10 +239,10 @@ def test_what_the_target_ignores_in_the_ir_becomes_a_property() -> None:
     plan = plan_with("gpu-xmx", **{KV_CACHE: "u8"})
     assert plan.run_properties == {KV_CACHE: "u8"}
     assert any("ignores" in note for note in plan.notes)
-    assert plan_with("gpu", **{KV_CACHE: "u8"}).run_properties == {}
+    assert plan_with("gpu-no-xmx", **{KV_CACHE: "u8"}).run_properties == {}
 
 
-@pytest.mark.parametrize("target", ["gpu-xmx", "gpu"])
+@pytest.mark.parametrize("target", ["gpu-xmx", "gpu-no-xmx"])
 def test_what_only_models_with_a_kv_cache_ignore_is_told_by_the_model(target: str) -> None:
     """The others need no property, and have nothing to be told."""
     settings = ovpass.Settings(target=target, runtime_options={SCALE: "8"})
@@ -250,10 +254,10 @@ def test_what_only_models_with_a_kv_cache_ignore_is_told_by_the_model(target: st
 
 
 def test_options_of_other_devices_are_noted() -> None:
-    (note,) = plan_with("gpu", **{KEY: "u8"}).notes
+    (note,) = plan_with("gpu-no-xmx", **{KEY: "u8"}).notes
     assert KEY in note
     assert "cpu" in note
-    assert any("cpu does not compile" in note for note in plan_with("gpu", **{KV_CACHE: "i8"}).notes)
+    assert any("cpu does not compile" in note for note in plan_with("gpu-no-xmx", **{KV_CACHE: "i8"}).notes)
 
 
 def test_a_value_that_the_target_does_not_compile_is_refused() -> None:
@@ -267,16 +271,16 @@ def test_the_plan_heeds_the_largest_group_size() -> None:
 
 
 def test_a_plan_keeps_its_options(tmp_path: Path) -> None:
-    plan = plan_with("gpu", **{KV_CACHE: "u8"})
+    plan = plan_with("gpu-no-xmx", **{KV_CACHE: "u8"})
     plan.save(tmp_path / "plan.yaml")
     assert ovpass.Plan.load(tmp_path / "plan.yaml") == plan
 
 
 def test_all_options_of_a_target_are_shown() -> None:
     around = Surroundings(ModelMetadata(linear_model("w_u8_asym_ch", 256, 64)), False, {}, {})
-    for target in TARGETS:
-        known = [name for name, option in OPTIONS.items() if target in option.targets]
-        assert [option.name for option in options_in_force(target, around)] == known
+    for target in TARGETS.values():
+        assert {option.name for option in options_in_force(target, around)} == set(target.options)
+        assert set(target.options) <= set(OPTIONS)
 
 
 IN_IR = {OBEYED: "", IGNORED: ", not from the IR", NO_CACHE: "; read from the IR only in models without a KV cache"}
@@ -292,7 +296,7 @@ def test_the_document_shows_the_table() -> None:
 
 
 def cell(name: str, target: str) -> str:
-    obedience = OPTIONS[name].targets.get(target)
+    obedience = TARGETS[target].options.get(name)
     if obedience is None:
         return "-"
     where = IN_IR[obedience.ir] if obedience.as_property else ", from the environment only"

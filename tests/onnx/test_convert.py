@@ -13,9 +13,9 @@ import pytest
 from ovpass.conversion.convert import convert_source
 from ovpass.conversion.onnx_file import convert_onnx
 from ovpass.errors import ModelError
+from ovpass.ir.constant_folding import evaluate
 from ovpass.ir.files import IrFile
 from ovpass.ir.runtime_options import GROUP_SIZE
-from ovpass.passes.packing import evaluate
 from ovpass.sites import find_compressed_matmuls
 from ovpass.sites.source_attributes import read_asked
 from ovpass.verification.cpu import found_on_cpu

@@ -14,8 +14,8 @@ from ovpass import api
 from ovpass.errors import ModelError, PassError, SettingsError
 from ovpass.evaluation.candidates import Candidate
 from ovpass.evaluation.preparation import prepare_clean
+from ovpass.ir.constant_folding import evaluate
 from ovpass.passes import Int8, PassManager, Restate
-from ovpass.passes.packing import evaluate
 from ovpass.settings.settings import Rule
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets.reference_arithmetic import Array
@@ -139,6 +139,7 @@ def test_int8_stays_within_the_error_of_the_quantization_asked_for(name: str, ir
     assert 0 < found < 1.3 * asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUANTIZED)
 def test_native_does_what_its_emulation_does(name: str, ir: Convert) -> None:
     model = read(ir(name))

@@ -11,7 +11,7 @@ import openvino as ov
 from hypothesis import strategies as st
 from openvino import opset13 as op
 
-from ovpass.passes.packing import evaluate
+from ovpass.ir.constant_folding import evaluate
 from ovpass.targets.reference_arithmetic import Array
 from tests.builders import FORMATS, activation, finish, matmul, weight_format, weights
 from tests.builders.layers import Value

@@ -74,6 +74,7 @@ def against_the_plugin() -> dict[tuple[int, int], dict[str, float]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fmt", QUANTIZED_BY_CPU)
 def test_agrees_with_the_cpu_plugin(against_the_plugin: Any, fmt: str) -> None:
     differences = {case: found[fmt] for case, found in against_the_plugin.items() if fmt in found}
@@ -212,6 +213,7 @@ def test_half_precision_models(target: str, threshold: int) -> None:
     assert relative(outputs(changed, {"x": x}), wanted) < 2e-3
 
 
+@pytest.mark.slow
 def test_every_format_is_emulated() -> None:
     models = {fmt: linear_model(fmt, k=256) for fmt in FORMATS}
     models = {fmt: model for fmt, model in models.items() if find_compressed_matmuls(model)}

@@ -182,6 +182,7 @@ def test_in_a_body(build: Any) -> None:
     assert same(outputs(exempting(model, names), inputs, GROUP), outputs(model, inputs, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exempt", ["kind:attn.q", "kind:mlp", "kind:lm_head", "re:.*"])
 def test_in_a_decoder(exempt: str) -> None:
     """With everything exempt the logits are bit-equal to off; with less, they change but are not those of on."""
@@ -250,6 +251,7 @@ GPU_REWRITES = [
 REWRITABLE = [fmt for fmt in QUANTIZED if not weight_format(fmt).batch]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "rule"), GPU_REWRITES)
 def test_rewritten_weights_have_the_same_values(method: str, rule: dict[str, Any]) -> None:
     """With quantization off, each rewriting is bit-equal to the original on the CPU plugin."""

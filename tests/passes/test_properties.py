@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import openvino as ov
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openvino import opset13 as op
@@ -22,6 +23,8 @@ from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.targets.reference_arithmetic import Array, dequantized
 from tests.passes.helpers import activations, described, distance, interface, nodes, outputs, same, structure
 from tests.passes.random_models import Recipe, recipes
+
+pytestmark = pytest.mark.slow
 
 
 def repeatable(examples: int) -> Callable[[Any], Any]:

@@ -23,6 +23,7 @@ from tests.passes.helpers import activations
 
 PRECISION, MODE = "INFERENCE_PRECISION_HINT", "EXECUTION_MODE_HINT"
 F32 = {PRECISION: "f32"}
+GPUS = [name for name, target in TARGETS.items() if target.device == "GPU"]
 
 
 def answer(
@@ -47,7 +48,7 @@ def asking(group_size: str | None) -> ov.Model:
 
 @pytest.mark.parametrize(("amx", "quantized"), [(True, 0), (False, 1)])
 def test_in_bf16_a_cpu_quantizes_without_amx_only(amx: bool, quantized: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ovpass.planning.explain.has_amx", lambda: amx)
+    monkeypatch.setattr("ovpass.targets.cpu.has_amx", lambda: amx)
     assert answer("cpu", {PRECISION: "bf16"}).quantized == quantized
     assert answer("cpu", F32).quantized == 1
 
@@ -86,7 +87,7 @@ def test_the_limit_switches_the_gpu_off() -> None:
 
 
 @pytest.mark.parametrize("properties", [F32, {MODE: "ACCURACY"}])
-@pytest.mark.parametrize("target", ["gpu-xmx", "gpu"])
+@pytest.mark.parametrize("target", GPUS)
 def test_f32_switches_gpus_off(target: str, properties: dict[str, str]) -> None:
     assert answer(target, properties).quantized == 0
 
@@ -134,11 +135,13 @@ def test_what_the_plugin_would_refuse(text: str) -> None:
 @pytest.mark.parametrize(
     ("device", "targets"),
     [
-        (None, ["gpu-xmx", "gpu", "cpu"]),
+        (None, list(TARGETS)),
         ("CPU", ["cpu"]),
-        ("GPU", ["gpu-xmx", "gpu"]),
-        ("gpu.1", ["gpu-xmx", "gpu"]),
+        ("GPU", GPUS),
+        ("gpu.1", GPUS),
         ("gpu-xmx", ["gpu-xmx"]),
+        ("lunar-lake", ["gpu-xe2"]),
+        ("LNL", ["gpu-xe2"]),
     ],
 )
 def test_devices(device: str | None, targets: list[str]) -> None:

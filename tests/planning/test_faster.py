@@ -201,8 +201,8 @@ def test_no_settings(wrong: dict[str, Any], words: list[str]) -> None:
     ("changes", "words"),
     [
         ({"target": "gpu-xmx"}, ["gpu-xmx", "calibrate_costs.py"]),
-        ({"target": "gpu"}, ["gpu", "calibrate_costs.py"]),
-        ({"target": "gpu", "lowering": "native"}, ["gpu", "calibrate_costs.py"]),
+        ({"target": "gpu-no-xmx"}, ["gpu-no-xmx", "calibrate_costs.py"]),
+        ({"target": "gpu-no-xmx", "lowering": "native"}, ["gpu-no-xmx", "calibrate_costs.py"]),
         ({"lowering": "native"}, ["native", "int8"]),
         ({"lowering": "emulate"}, ["emulate", "int8"]),
     ],

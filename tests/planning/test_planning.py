@@ -53,14 +53,14 @@ REFUSED = [
     ("llama", {"rules": (Rule("kind:mlp", threshold=3),)}, ["kind:mlp", "emulate"]),
     ("llama", {"rules": (Rule("kind:mlp", symmetric=False),)}, ["kind:mlp", "emulate"]),
     ("llama", {"threshold": 3, "target": "cpu"}, ["threshold", "cpu"]),
-    ("llama", {"threshold": 3, "target": "gpu"}, ["threshold", "gpu"]),
+    ("llama", {"threshold": 3, "target": "gpu-no-xmx"}, ["threshold", "gpu"]),
     ("llama", {"symmetric": False, "target": "cpu"}, ["symmetric", "cpu"]),
     ("llama", {"symmetric": False, "group_size": 32}, ["symmetric", "32"]),
     ("llama", {"rules": (Rule("kind:mlp", group_size=32),), "target": "cpu", "group_size": 64}, ["32, 64", "cpu"]),
     ("llama", {"rules": (Rule("kind:mlp.down", group_size=48),)}, ["kind:mlp.down", "48"]),
     ("llama", {"rules": (Rule("kind:mlp.down", group_size=8),)}, ["kind:mlp.down", "8"]),
     ("llama", {"exempt": "kind:mlp", "exempt_with": "rank-4", "target": "cpu"}, ["rank-4", "f16-zero-point"]),
-    ("llama", {"exempt": "kind:mlp", "exempt_with": "precise", "target": "gpu"}, ["precise", "f16-weights"]),
+    ("llama", {"exempt": "kind:mlp", "exempt_with": "precise", "target": "gpu-no-xmx"}, ["precise", "f16-weights"]),
     # int8
     ("llama", {"lowering": "int8"}, ["i4", "requantize"]),
     ("u8", {"lowering": "int8"}, ["asymmetric", "requantize"]),
@@ -116,7 +116,7 @@ def test_planning_changes_nothing() -> None:
 # native: the group size in force
 
 
-@pytest.mark.parametrize(("target", "size"), [("gpu-xmx", PER_TOKEN), ("gpu", 32), ("cpu", 32)])
+@pytest.mark.parametrize(("target", "size"), [("gpu-xmx", PER_TOKEN), ("gpu-no-xmx", 32), ("cpu", 32)])
 def test_the_target_has_a_default(target: str, size: int) -> None:
     plan = planned(linear_model("w_u8_asym_ch"), target=target)
     assert plan.model_group_size == size
@@ -190,7 +190,7 @@ def test_per_token_beside_a_smaller_group_is_all_of_k() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "method"), [("gpu-xmx", "rank-4"), ("cpu", "f16-zero-point"), ("gpu", "f16-weights")]
+    ("target", "method"), [("gpu-xmx", "rank-4"), ("cpu", "f16-zero-point"), ("gpu-no-xmx", "f16-weights")]
 )
 def test_the_least_invasive_way_out(target: str, method: str) -> None:
     model = linear_model("w_u8_asym_ch")

@@ -54,7 +54,7 @@ def test_the_target_s_own_group_size_is_that_of_its_sites() -> None:
     planned = plan(NAMES, group="per-token")
     planned["settings"] = {}
     assert chosen(planned, evaluation("models/made@64", "models/made@per-token"))[1]
-    assert chosen(inspect(NAMES), evaluation("models/made@64", "models/made@profile=gpu"))[1]
+    assert chosen(inspect(NAMES), evaluation("models/made@64", "models/made@profile=gpu-xmx"))[1]
     assert chosen(inspect(NAMES), evaluation("models/made@profile=cpu"))[1] is False
 
 

@@ -24,6 +24,7 @@ def test_from_runs_that_commands_printed(tmp_path: Path, ovpass: CommandLine) ->
     assert "--exempt kind:attn.v" in page
 
 
+@pytest.mark.slow
 def test_straight_from_a_model(tmp_path: Path, ovpass: CommandLine) -> None:
     """What it runs can be run again by the commands in it."""
     orders = ("--run", "inspect,plan", "--run", "evaluate {model}@64 --windows 1 --window-tokens 16")

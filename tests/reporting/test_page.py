@@ -168,6 +168,7 @@ def test_names_that_look_like_patterns_are_quoted() -> None:
     assert rules_for(left_out(made.sites), [*made.sites, twin]) == [r"re:re:\.\*"]
 
 
+@pytest.mark.slow
 def test_everything_hostile_is_escaped_everywhere() -> None:
     sites = [HOSTILE + str(i) for i in range(15)]
     runs = everything(sites, exempt=sites[:2], differing=sites[3:5])

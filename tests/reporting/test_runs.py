@@ -183,6 +183,7 @@ def _places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [place for key, value in items for place in [(*path, key), *_places(value, (*path, key))]]
 
 
+@pytest.mark.slow
 @hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(st.data())
 def test_damage_is_refused_or_shown_but_never_crashes(data: st.DataObject) -> None:

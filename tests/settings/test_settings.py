@@ -16,13 +16,13 @@ from ovpass.errors import SettingsError
 from ovpass.settings.lowerings import LOWERINGS
 from ovpass.settings.settings import (
     EXEMPTIONS,
-    TARGETS,
     Rule,
     Settings,
     load_settings,
     settings_from_dict,
     settings_to_dict,
 )
+from ovpass.targets import TARGETS
 from ovpass.targets.group_sizes import PER_TOKEN, format_group_size, parse_group_size
 
 sizes = st.none() | st.integers(1, 4096) | st.just(PER_TOKEN)
@@ -52,7 +52,7 @@ def all_settings(draw: st.DrawFn) -> Settings:
         axis=draw(st.integers(-4, 3)),
         symmetric=draw(st.booleans()),
         lowering=lowering,
-        target=draw(st.sampled_from(TARGETS)),
+        target=draw(st.sampled_from(list(TARGETS))),
         exempt_with=draw(st.sampled_from(EXEMPTIONS)),
         requantize=lowering == "int8" and draw(st.booleans()),
         rules=tuple(draw(st.lists(rules(), max_size=4))),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
-import time
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from ovpass.conversion.convert import convert_source
 from ovpass.conversion.isolated_process import run_python
 from ovpass.support.processes import own_modules, python_code, python_module
 from tests.conversion.gguf_files import write_gguf
+from tests.support.processes import alive, wait_until
 
 
 @pytest.mark.parametrize("command", [python_code("import openvino"), python_module("openvino")], ids=["code", "module"])
@@ -40,26 +40,23 @@ def test_converting_in_the_models_folder_runs_none_of_its_code(tmp_path: Path, m
 def test_an_interrupted_conversion_leaves_no_process(tmp_path: Path) -> None:
     """The child and the one that it started."""
     note = tmp_path / "pids"
-    code = f"import os, time; child = os.fork(); open({str(note)!r}, 'a').write(f'{{os.getpid()}} '); time.sleep(60)"
+    code = f"import os, time; child = os.fork(); open({str(note)!r}, 'a').write(f'{{os.getpid()}} '); time.sleep(600)"
 
-    def interrupt(*_: object) -> None:
+    def interrupt() -> None:
+        wait_until(lambda: note.exists() and note.read_text().count(" ") == 2)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 2)
+    before = signal.signal(signal.SIGUSR1, interrupted)
+    watch = threading.Thread(target=interrupt)
+    watch.start()
     try:
         with pytest.raises(KeyboardInterrupt):
             run_python(python_code(code), "failed")
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    time.sleep(0.2)
-    pids = note.read_text().split()
-    assert len(pids) == 2
-    assert not any(running(int(pid)) for pid in pids)
-
-
-def running(pid: int) -> bool:
-    """Not counting those that have ended and wait to be asked for their exit code."""
-    stat = Path(f"/proc/{pid}/stat")
-    return sys.platform == "linux" and stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+        watch.join()
+        signal.signal(signal.SIGUSR1, before)
+    pids = [int(pid) for pid in note.read_text().split()]
+    wait_until(lambda: not any(map(alive, pids)))

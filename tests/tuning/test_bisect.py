@@ -132,6 +132,7 @@ def test_a_planted_model_is_the_same_function(kinds: tuple[str, ...]) -> None:
     np.testing.assert_allclose(planted, exact, rtol=0, atol=1e-5)  # powers of two: only the order of sums can differ
 
 
+@pytest.mark.slow
 def test_groups_leave_the_culprit_alone(planted: Path, tmp_path: Path, ovpass: CommandLine) -> None:
     found = ovpass.succeed("bisect", planted, "--json", "--group-size", 32, "--state", tmp_path, *LIMIT, *WINDOWS).json
     assert not found["broken"]
@@ -149,6 +150,7 @@ def _logits(model: ov.Model) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]
 # --- by divergence ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("find", ["first", "smallest"])
 def test_divergence_finds_the_culprit(
     find: str, planted: Path, state: Path, tmp_path: Path, ovpass: CommandLine
@@ -165,6 +167,7 @@ def test_divergence_finds_the_culprit(
     assert set(actions.values()) == {"exempt", "quantize"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("by", "pattern"), [("kind", "kind:mlp.down"), ("block", "layer:1")])
 def test_units_are_left_out_by_what_picks_them(
     by: str, pattern: str, planted: Path, state: Path, ovpass: CommandLine
@@ -177,6 +180,7 @@ def test_units_are_left_out_by_what_picks_them(
     assert (again["broken"], again["found"]) == (False, [])
 
 
+@pytest.mark.slow
 def test_two_culprits_are_found_one_after_the_other(tmp_path: Path, ovpass: CommandLine) -> None:
     model = save_planted(tmp_path / "model", 0, "attn.out", "mlp.down")
     options = ("--state", tmp_path / "state", "--json", *LIMIT, *WINDOWS)
@@ -188,6 +192,7 @@ def test_two_culprits_are_found_one_after_the_other(tmp_path: Path, ovpass: Comm
     assert second["mended"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_goes_on(
     planted: Path, tmp_path: Path, ovpass: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,6 +223,7 @@ def _lines(folder: Path) -> list[str]:
     return file.read_text().splitlines()
 
 
+@pytest.mark.slow
 def test_what_is_printed_can_be_pasted(planted: Path, state: Path, tmp_path: Path, ovpass: CommandLine) -> None:
     printed = ovpass.succeed("bisect", planted, "--state", state, *LIMIT, *WINDOWS).out
     assert f"--exempt {DOWN}\n" in printed
@@ -231,6 +237,7 @@ def test_what_is_printed_can_be_pasted(planted: Path, state: Path, tmp_path: Pat
 # --- by a command ---
 
 
+@pytest.mark.slow
 def test_a_script_finds_the_culprit(planted: Path, tmp_path: Path, workplace: Path, ovpass: CommandLine) -> None:
     script = tmp_path / "check.py"
     script.write_text(CHECK)
@@ -242,6 +249,7 @@ def test_a_script_finds_the_culprit(planted: Path, tmp_path: Path, workplace: Pa
     assert list(workplace.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_command_sees_a_folder_with_just_the_chosen_sites(llama: Path, workplace: Path, ovpass: CommandLine) -> None:
     """It fails where both of two sites are quantized: only their nodes tell."""
     sites = {planted_name(0, "attn.out"), planted_name(1)}
@@ -252,6 +260,7 @@ def test_a_command_sees_a_folder_with_just_the_chosen_sites(llama: Path, workpla
     assert list(workplace.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("workplace")
 def test_native_models_exempt_the_other_sites(planted: Path, ovpass: CommandLine) -> None:
     check = f"grep -q '{DOWN}/ovpass.unsqueeze' {{model}}/openvino_model.xml"

@@ -55,11 +55,13 @@ def divergence(experiment: Experiment, *names: str) -> float:
     return float(sum(part.kl.sum() for part in scores) / sum(len(part.kl) for part in scores))
 
 
+@pytest.mark.slow
 def test_costs_are_those_of_the_emulated_plan(experiment: Experiment, exact: SensitivityReport) -> None:
     for entry in (exact.ranking[0], exact.ranking[-1]):
         assert entry.costs.mean == pytest.approx(divergence(experiment, entry.unit.name), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_savings_are_what_is_left_without_a_site(experiment: Experiment, exact: SensitivityReport) -> None:
     everything = choice_of(experiment.plan, experiment.sites)
     half = experiment.windows[:1]
@@ -93,6 +95,7 @@ def test_sites_switched_together(experiment: Experiment, by: str, units: int, la
     assert worst.facts is None
 
 
+@pytest.mark.slow
 def test_sites_and_kinds_of_one_name_are_told_apart(tmp_path: Path) -> None:
     model = llama_model()
     name = planted_name(0, "mlp.up")
@@ -108,6 +111,7 @@ def test_sites_and_kinds_of_one_name_are_told_apart(tmp_path: Path) -> None:
 # Fast ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_fast_ranking_screens_on_one_short_window(experiment: Experiment) -> None:
     long = replace(experiment, evaluation=Evaluation(windows=1, window_tokens=256))
     report = sensitivity(long, Measure(fast=True))
@@ -116,6 +120,7 @@ def test_the_fast_ranking_screens_on_one_short_window(experiment: Experiment) ->
     assert report.together == Cost.of(long.switched.scores(choice_of(long.plan, long.sites), long.windows))
 
 
+@pytest.mark.slow
 def test_the_worst_are_refined(experiment: Experiment, exact: SensitivityReport, tmp_path: Path) -> None:
     fast = sensitivity(replace(experiment, state=tmp_path / "a"), Measure(fast=True))
     refined = sensitivity(replace(experiment, state=tmp_path / "b"), Measure(fast=True, refine=4))
@@ -127,6 +132,7 @@ def test_the_worst_are_refined(experiment: Experiment, exact: SensitivityReport,
         assert entry.costs == by_name(exact)[entry.unit.name].costs
 
 
+@pytest.mark.slow
 def test_a_layer_that_quantization_breaks_comes_first(tmp_path: Path) -> None:
     planted = Experiment(save_planted(tmp_path / "model", 1), evaluation=SMALL, state=tmp_path / "state")
     for measure in (Measure(), Measure(fast=True)):
@@ -146,6 +152,7 @@ def test_nothing_is_measured_twice(experiment: Experiment, exact: SensitivityRep
     assert "switched" not in vars(again)  # no model was compiled
 
 
+@pytest.mark.slow
 def test_sites_that_are_not_quantized_are_named(experiment: Experiment, exact: SensitivityReport) -> None:
     rules = (Rule(match="kind:mlp.down", exempt=True),)
     report = sensitivity(replace(experiment, settings=Settings(rules=rules)), Measure(by="block", fast=True))
@@ -164,11 +171,11 @@ def test_held_out_windows_share_no_text(experiment: Experiment) -> None:
 @pytest.mark.parametrize(
     ("settings", "profile", "named"),
     [
-        (Settings(lowering="int8"), "gpu", "int8"),
+        (Settings(lowering="int8"), "gpu-xmx", "int8"),
         (Settings(lowering="emulate", axis=-2), "none", "axis"),
         (Settings(rules=(Rule(match="kind:lm_head", symmetric=False),)), "none", "symmetric"),
         (Settings(group_size=96), "cpu", "96"),
-        (Settings(rules=(Rule(match="re:.*", exempt=True),)), "gpu", "nothing"),
+        (Settings(rules=(Rule(match="re:.*", exempt=True),)), "gpu-xmx", "nothing"),
         (Settings(), "npu", "npu"),
     ],
 )

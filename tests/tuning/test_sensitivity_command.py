@@ -27,6 +27,7 @@ def run(ovpass: CommandLine, state: Path) -> tuple[Any, ...]:
     return ("sensitivity", LLAMA, *SMALL, "--state", state)
 
 
+@pytest.mark.slow
 def test_the_table_fits_a_terminal(ovpass: CommandLine, run: tuple[Any, ...]) -> None:
     for options in ((), ("--by", "kind"), ("--by", "block"), ("--fast", "--refine", 2), ("--verbose",)):
         out = ovpass.succeed(*run, *options).out
@@ -34,6 +35,7 @@ def test_the_table_fits_a_terminal(ovpass: CommandLine, run: tuple[Any, ...]) ->
         assert all(len(line) <= 80 for line in tables.splitlines())
 
 
+@pytest.mark.slow
 def test_what_the_table_shows(ovpass: CommandLine, run: tuple[Any, ...]) -> None:
     exact, fast = ovpass.succeed(*run).out, ovpass.succeed(*run, "--fast").out
     for kind in ("attn.q", "mlp.down", "lm_head"):
@@ -45,6 +47,7 @@ def test_what_the_table_shows(ovpass: CommandLine, run: tuple[Any, ...]) -> None
     assert "not measured" in ovpass.succeed(*run, "--exempt", "kind:lm_head", "--fast").out
 
 
+@pytest.mark.slow
 def test_json_alone_on_standard_output(ovpass: CommandLine, run: tuple[Any, ...], tmp_path: Path) -> None:
     data = ovpass.succeed(*run, "--json", "-o", tmp_path / "ranking.json").json
     assert json.loads((tmp_path / "ranking.json").read_text()) == data
@@ -63,6 +66,7 @@ def test_quiet(ovpass: CommandLine, run: tuple[Any, ...], tmp_path: Path) -> Non
     assert {path.name for path in tmp_path.iterdir()} == {"a.json", "a.png"}
 
 
+@pytest.mark.slow
 def test_other_settings_give_other_groups(ovpass: CommandLine, run: tuple[Any, ...]) -> None:
     data = ovpass.succeed(*run, "--profile", "cpu", "--group-size", 32, "--fast", "--json").json
     assert {entry["group_size"] for entry in data["ranking"]} == {32}

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +20,24 @@ from ovpass.tuning.store import Store, default_folder
 from tests.cli.command import LLAMA, CommandLine
 from tests.evaluation.models import llama_folder
 
-RUN = ("sensitivity", LLAMA, "--windows", 4, "--window-tokens", 512, "--json")
+RUN = ("sensitivity", LLAMA, "--windows", 1, "--window-tokens", 64, "--json")
 KEPT = 3
+ENDED = f"""
+import os, signal, sys
+from ovpass.cli.main import main
+from ovpass.tuning.store import Store
+put, ending, kept = Store.put, int(sys.argv.pop(1)), []
+
+def put_and_end(self, key, value):
+    put(self, key, value)
+    kept.append(key)
+    if len(kept) == {KEPT}:
+        os.kill(os.getpid(), ending)
+
+Store.put = put_and_end
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background it would be ignored
+main()
+"""
 
 
 def lines(folder: Path) -> int:
@@ -95,6 +107,7 @@ def file_of(experiment: Experiment) -> str:
     return (set(experiment.state.iterdir()) - before or {Path("known")}).pop().name
 
 
+@pytest.mark.slow
 def test_another_experiment_has_another_file(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
@@ -117,15 +130,10 @@ def test_another_experiment_has_another_file(tmp_path: Path) -> None:
 # Interruptions --------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def interrupted(state: Path, how: signal.Signals) -> Iterator[subprocess.Popen[str]]:
+def interrupted(state: Path, how: signal.Signals) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, ended in the middle of its measurements."""
-    command = [sys.executable, "-m", "ovpass", *map(str, RUN), "--state", str(state)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while process.poll() is None and lines(state) < KEPT:
-            time.sleep(0.001)
-        os.kill(process.pid, how)
-        yield process
+    command = [sys.executable, "-c", ENDED, str(int(how)), *map(str, RUN), "--state", str(state)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -141,11 +149,11 @@ def _without_date(printed: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in printed.items() if key != "run"}
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(ovpass: CommandLine, tmp_path: Path, uninterrupted: tuple[Any, int]) -> None:
     expected, measurements = uninterrupted
-    with interrupted(tmp_path, signal.SIGKILL) as process:
-        assert process.wait() == -signal.SIGKILL
-    assert KEPT <= lines(tmp_path) < measurements
+    assert interrupted(tmp_path, signal.SIGKILL).returncode == -signal.SIGKILL
+    assert lines(tmp_path) == KEPT < measurements
     before = only_file(tmp_path).read_bytes()
     assert _without_date(ovpass.succeed(*RUN, "--state", tmp_path).json) == expected
     kept = before[: before.rfind(b"\n") + 1]
@@ -153,10 +161,10 @@ def test_a_killed_run_goes_on_where_it_was(ovpass: CommandLine, tmp_path: Path, 
     assert lines(tmp_path) == measurements
 
 
+@pytest.mark.slow
 def test_interrupted_from_the_keyboard(tmp_path: Path, uninterrupted: tuple[Any, int]) -> None:
-    with interrupted(tmp_path, signal.SIGINT) as process:
-        out, err = process.communicate()
+    process = interrupted(tmp_path, signal.SIGINT)
     assert process.returncode == 130
-    assert (out, len(err.strip().splitlines())) == ("", 1)
-    assert "kept" in err
-    assert KEPT <= lines(tmp_path) < uninterrupted[1]
+    assert (process.stdout, len(process.stderr.strip().splitlines())) == ("", 1)
+    assert "kept" in process.stderr
+    assert lines(tmp_path) == KEPT < uninterrupted[1]

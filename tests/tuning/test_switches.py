@@ -66,6 +66,7 @@ def window(tokens: int, seed: int = 0) -> Window:
     return Window(np.random.default_rng(seed).integers(0, 320, tokens), tokens - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("half", [True, False])
 @pytest.mark.parametrize("form", FORMS)
@@ -140,6 +141,7 @@ def test_a_name_that_repeats_is_no_body() -> None:
 # A language model -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_windows_of_any_length_and_in_any_order() -> None:
     """The CPU plugin's If is wrong on the first inference after a shape has grown; nothing of that may show."""
     (ir,) = open_source(LLAMA).models

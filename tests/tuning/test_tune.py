@@ -48,11 +48,18 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tuned(planted: Path, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Measurements that tests share: what one has measured, others find there."""
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="module")
+def tuned(planted: Path, state: Path) -> Tuned:
     """Tuned to a budget that the culprit alone exceeds."""
-    return tune(Experiment(planted, evaluation=WINDOWS, state=tmp_path_factory.mktemp("state")), BUDGET)
+    return tune(Experiment(planted, evaluation=WINDOWS, state=state), BUDGET)
 
 
+@pytest.mark.slow
 def test_leaves_out_the_culprit_and_keeps_to_the_budget(tuned: Tuned) -> None:
     everything = next(p for p in tuned.points if p.group_size == PER_TOKEN and p.left_out == 0)
     assert not BUDGET.allows(everything.spent)
@@ -63,6 +70,7 @@ def test_leaves_out_the_culprit_and_keeps_to_the_budget(tuned: Tuned) -> None:
     assert [d.name for d in tuned.plan.chosen(EXEMPT)] == [CULPRIT]
 
 
+@pytest.mark.slow
 def test_its_plan_is_within_the_budget_on_other_text(planted: Path, tuned: Tuned, tmp_path: Path) -> None:
     tuned.plan.save(tmp_path / "plan.yaml")
     assert Plan.load(tmp_path / "plan.yaml") == tuned.plan
@@ -74,6 +82,7 @@ def test_its_plan_is_within_the_budget_on_other_text(planted: Path, tuned: Tuned
     assert kept <= (BUDGET.max_kl or 0) < broken
 
 
+@pytest.mark.slow
 def test_the_gpu_plugin_follows_the_plan(
     planted: Path, tuned: Tuned, tmp_path: Path, simulated_gpu: Callable[[Sequence[Job], float | None], list[Seen]]
 ) -> None:
@@ -87,6 +96,7 @@ def test_the_gpu_plugin_follows_the_plan(
     assert found[CULPRIT] is None
 
 
+@pytest.mark.slow
 def test_evidence_is_in_the_plan(tuned: Tuned) -> None:
     evidence = tuned.plan.evidence
     assert evidence["budget"] == {"max_kl": BUDGET.max_kl}
@@ -95,6 +105,7 @@ def test_evidence_is_in_the_plan(tuned: Tuned) -> None:
     assert evidence["tokens"] == {"search": 190, "held_out": 190}
 
 
+@pytest.mark.slow
 def test_the_frontier_buys_more_for_more(tuned: Tuned) -> None:
     costs = [point.spent.kl for point in tuned.frontier]
     assert len(costs) > 2
@@ -103,25 +114,28 @@ def test_the_frontier_buys_more_for_more(tuned: Tuned) -> None:
     assert {p.group_size for p in tuned.points} >= {PER_TOKEN, 64, 32}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limit", "left_out"), [(1e3, 0), (1e-12, 15)])
-def test_budgets_without_limit_and_without_room(tmp_path: Path, limit: float, left_out: int) -> None:
-    found = tune(Experiment(LLAMA, evaluation=WINDOWS, state=tmp_path), Budget(max_kl=limit))
+def test_budgets_without_limit_and_without_room(state: Path, limit: float, left_out: int) -> None:
+    found = tune(Experiment(LLAMA, evaluation=WINDOWS, state=state), Budget(max_kl=limit))
     assert (found.point.left_out, len(found.left_out)) == (left_out, left_out)
     assert found.held_out.kl <= limit
 
 
-def test_what_other_text_costs_is_told(ovpass: CommandLine, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_what_other_text_costs_is_told(ovpass: CommandLine, state: Path) -> None:
     """A budget between what everything costs on the windows of the search and on others: the latter decide."""
-    everything = tune(Experiment(LLAMA, evaluation=WINDOWS, state=tmp_path), Budget(max_kl=1e3))
+    everything = tune(Experiment(LLAMA, evaluation=WINDOWS, state=state), Budget(max_kl=1e3))
     between = (everything.point.spent.kl + everything.held_out.kl) / 2
     assert everything.point.spent.kl < between < everything.held_out.kl
-    found = tune(Experiment(LLAMA, evaluation=WINDOWS, state=tmp_path), Budget(max_kl=between))
+    found = tune(Experiment(LLAMA, evaluation=WINDOWS, state=state), Budget(max_kl=between))
     assert (everything.for_held_out, found.for_held_out) == (0, len(found.left_out))
     assert found.left_out
-    arguments = ("tune", LLAMA, "--max-kl", between, *SMALL, "--state", tmp_path)
+    arguments = ("tune", LLAMA, "--max-kl", between, *SMALL, "--state", state)
     assert f"{len(found.left_out)} site is left out only" in ovpass.succeed(*arguments).out
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_goes_on_to_the_same_plan(planted: Path, tuned: Tuned, tmp_path: Path) -> None:
     asked: list[str] = []
 
@@ -141,13 +155,15 @@ def test_an_interrupted_search_goes_on_to_the_same_plan(planted: Path, tuned: Tu
     assert "switched" not in vars(finished)  # it had nothing to measure, so nothing to compile
 
 
-def test_the_cpus_groups_are_its_own(planted: Path, tmp_path: Path) -> None:
-    experiment = Experiment(planted, Settings(target="cpu"), WINDOWS, tmp_path)
+@pytest.mark.slow
+def test_the_cpus_groups_are_its_own(planted: Path, state: Path) -> None:
+    experiment = Experiment(planted, Settings(target="cpu"), WINDOWS, state)
     found = tune(experiment, Budget(max_perplexity_percent=50))
     assert (found.point.group_size, found.point.share) == (32, 1)
     assert PER_TOKEN not in {point.group_size for point in found.points}
 
 
+@pytest.mark.slow
 def test_int8_is_tuned_by_the_time_that_it_saves(planted: Path, tmp_path: Path, ovpass: CommandLine) -> None:
     faster = ("--lowering", "int8", "--target", "cpu", "--requantize", "--only-if-faster", "--at-tokens", 2048)
     ran = ovpass.succeed("tune", planted, "--max-kl", 1e-3, *faster, *SMALL, "--state", tmp_path, "--json").json
@@ -159,6 +175,7 @@ def test_int8_is_tuned_by_the_time_that_it_saves(planted: Path, tmp_path: Path, 
     assert {point["group_size"] for point in ran["measured"]} == {"per-token"}
 
 
+@pytest.mark.slow
 def test_other_held_out_text_is_measured_anew(planted: Path, tmp_path: Path) -> None:
     words = read_text().split()
     found = []
@@ -170,6 +187,7 @@ def test_other_held_out_text_is_measured_anew(planted: Path, tmp_path: Path) -> 
     assert found[0].held_out != found[1].held_out
 
 
+@pytest.mark.slow
 def test_a_group_size_that_weights_cap_is_called_what_it_is(tmp_path: Path) -> None:
     found = tune(
         Experiment(llama_in("w_u4_asym_g32", tmp_path / "llama"), evaluation=WINDOWS, state=tmp_path / "state"),
@@ -178,14 +196,18 @@ def test_a_group_size_that_weights_cap_is_called_what_it_is(tmp_path: Path) -> N
     assert {point.group_size for point in found.points} == {PER_TOKEN, 32}
 
 
-def test_rules_of_the_user_stay_in_force(planted: Path, tmp_path: Path, ovpass: CommandLine) -> None:
-    ran = ovpass.succeed("tune", planted, "--max-kl", 9, "--exempt", "kind:attn", *SMALL, "--state", tmp_path, "--json")
+@pytest.mark.slow
+def test_rules_of_the_user_stay_in_force(planted: Path, state: Path, ovpass: CommandLine) -> None:
+    ran = ovpass.succeed("tune", planted, "--max-kl", 9, "--exempt", "kind:attn", *SMALL, "--state", state, "--json")
     exempt = [d["kind"] for d in ran.json["plan"]["decisions"] if d["action"] == "exempt"]
     assert sorted(set(exempt)) == ["attn.k", "attn.out", "attn.q", "attn.v"]
 
 
-def test_the_command_writes_a_plan_that_apply_takes(planted: Path, tmp_path: Path, ovpass: CommandLine) -> None:
-    plan, plot, state = tmp_path / "plan.yaml", tmp_path / "frontier.png", tmp_path / "state"
+@pytest.mark.slow
+def test_the_command_writes_a_plan_that_apply_takes(
+    planted: Path, state: Path, tmp_path: Path, ovpass: CommandLine
+) -> None:
+    plan, plot = tmp_path / "plan.yaml", tmp_path / "frontier.png"
     budget = ("--max-kl", BUDGET.max_kl)
     ran = ovpass.succeed("tune", planted, *budget, *SMALL, "--state", state, "-o", plan, "--plot", plot)
     assert max(map(len, ran.out.splitlines()[:-1])) <= 80

@@ -9,11 +9,15 @@ from pathlib import Path
 import openvino as ov
 import pytest
 
+from ovpass import Settings, make_plan
 from ovpass.planning.plan import load_plans
 from ovpass.settings.settings import Rule
 from ovpass.targets.group_sizes import PER_TOKEN
-from ovpass.verification import Question, Report, verify
-from ovpass.verification.simulated_gpu import _RECORDING, get_profile
+from ovpass.targets.names import get_profile
+from ovpass.verification import Question, Report
+from ovpass.verification.driver import SYSTEM_DRIVER
+from ovpass.verification.simulated_gpu import RECORDING, installed_version
+from ovpass.verification.verify_model import verify
 from tests.builders import if_model, linear_model, loop_model, pair_model, shared_model, trio_model
 from tests.passes.helpers import transformed
 from tests.verification.command import ENCODER, LLAMA, CommandLine, saved
@@ -23,6 +27,7 @@ pytestmark = pytest.mark.usefixtures("simulated_gpu")
 ARC = ("--simulate", "arc-a770")
 ON_ARC = Question(simulate="arc-a770")
 SITES = 12
+SIDE_BY_SIDE = ("arc-a770", "lunar-lake", "iris-xe")
 
 
 def found(report: Report) -> dict[str, int | None]:
@@ -134,22 +139,56 @@ def test_a_folder_of_two_models(tmp_path: Path, ovpass: CommandLine) -> None:
     assert len(report["notes"]) == 1
 
 
-def test_a_gpu_without_xmx_says_that_it_cannot_tell(ovpass: CommandLine) -> None:
+def test_kernels_tell_what_a_gpu_without_xmx_quantizes(ovpass: CommandLine) -> None:
     report = ovpass.succeed("verify", ENCODER, "--simulate", "iris-xe", "--json").json
-    assert (report["ok"], report["sites"]) == (True, [])
+    assert (report["ok"], len(report["sites"]), report["dynamic_quantize_nodes"]) == (True, 12, 0)
+    assert {site["found"] for site in report["sites"]} == {"not quantized"}
     assert "group size 32" in report["notes"][1]
 
 
-def test_the_device_itself_tells_that_it_has_no_xmx(ovpass: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {**_RECORDING, **get_profile("iris-xe").environment}.items():
+def test_the_kernels_disagree_with_a_plan(tmp_path: Path) -> None:
+    path = saved(linear_model("w_u4_asym_g128"), tmp_path)
+    assert found(verify(path, Question(simulate="iris-xe"))[""]) == {"linear": 32}
+    off = Question(simulate="iris-xe", properties={"DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"})
+    plan = make_plan(linear_model("w_u4_asym_g128"), Settings(target="iris-xe"))
+    assert not verify(path, off, {"": plan})[""].ok
+
+
+@pytest.mark.usefixtures("system_gpu")
+def test_the_device_itself_tells_whose_rules_it_follows(ovpass: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**RECORDING, **get_profile("iris-xe").environment}.items():
         monkeypatch.setenv(name, value)
-    assert ovpass.succeed("verify", ENCODER, "--json").json["sites"] == []
+    sites = ovpass.succeed("verify", ENCODER, "--json").json["sites"]
+    assert {site["planned"] for site in sites} == {"not quantized"}
+    asked = ovpass("verify", ENCODER, "--device", "gpu-xmx", "--json")
+    assert (asked.code, {site["planned"] for site in asked.json["sites"]}) == (1, {"per-token"})
+
+
+def test_all_devices_side_by_side(ovpass: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that the driver does not know are told; a plan for one of them is followed by that one alone."""
+    monkeypatch.setattr("ovpass.verification.side_by_side.profiles", lambda: {n: get_profile(n) for n in SIDE_BY_SIDE})
+    ran = ovpass("verify", ENCODER, "--simulate", "all", "--json")
+    devices = {entry["simulated"]: entry for entry in ran.json["devices"]}
+    assert list(devices) == list(SIDE_BY_SIDE)
+    assert [len(devices[name]["sites"]) for name in ("arc-a770", "iris-xe")] == [12, 12]
+    assert (ran.code, ran.json["ok"]) == (0, True)
+    lunar_lake = devices["lunar-lake"]
+    assert lunar_lake.get("missing") or lunar_lake["driver"]
+    asked = ovpass("verify", ENCODER, "--simulate", "all", "--property", "DYNAMIC_QUANTIZATION_GROUP_SIZE=64")
+    assert "64: 12" in asked.out
 
 
 @pytest.fixture
-def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+def system_gpu() -> None:
+    """A driver with which processes see a simulated GPU without being told where it is."""
+    if installed_version(SYSTEM_DRIVER) is None:
+        pytest.skip("the system has no driver")
+
+
+@pytest.fixture
+def two_gpus(system_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two that this process sees without being asked to simulate one."""
-    for name, value in {**_RECORDING, **get_profile("arc-a770").environment, "CreateMultipleRootDevices": "2"}.items():
+    for name, value in {**RECORDING, **get_profile("arc-a770").environment, "CreateMultipleRootDevices": "2"}.items():
         monkeypatch.setenv(name, value)
 
 

@@ -14,10 +14,12 @@ from tests.cli.command import CommandLine, contents
 from tests.zoo.expected import ON_GPU, REFUSED, refused
 from tests.zoo.exports import NAMES, ZOO, exports
 
+pytestmark = pytest.mark.slow
+
 EACH = pytest.mark.parametrize("name", NAMES)
 WAYS = {
     "native": ("--group-size", 32, "--exempt", "kind:attn"),
-    "native-gpu": ("--target", "gpu", "--group-size", 32),
+    "native-gpu": ("--target", "gpu-no-xmx", "--group-size", 32),
     "native-cpu": ("--target", "cpu", "--group-size", 32),
     "int8": ("--lowering", "int8", "--requantize"),
     "int8-cpu": ("--lowering", "int8", "--requantize", "--target", "cpu"),

@@ -20,6 +20,8 @@ from tests.cli.command import CommandLine, contents
 from tests.zoo.expected import FAMILIES, FIXED, REFUSED, refused
 from tests.zoo.exports import TOKENS, ZOO, Export, core, exports
 
+pytestmark = pytest.mark.slow
+
 EACH = pytest.mark.parametrize("export", exports(), ids=lambda export: export.key)
 SEARCHES = ("sensitivity", "bisect", "tune")
 SHORT = ("--windows", 1, "--window-tokens", 16)

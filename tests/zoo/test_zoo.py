@@ -83,6 +83,7 @@ def site_roles(folder: Path) -> dict[tuple[str, str], tuple[str, int | None]]:
     return {(loaded.key, site.name): (site.kind, site.layer) for loaded in models for site in loaded.sites}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_apply_and_strip(name: str, tmp_path: Path) -> None:
     """Native changes no node; emulate changes values by the rounding of 8 bits; strip undoes both."""

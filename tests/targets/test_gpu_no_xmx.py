@@ -1,7 +1,7 @@
-"""The rules of target gpu (no XMX), one by one.
+"""The rules of target gpu-no-xmx, one by one.
 
-They are read from OpenVINO's source, fully_connected_kernel_bf_tiled.cpp above all: quantization happens inside that
-kernel, nothing in a compiled model tells, so nothing here is compared with the plugin.
+They are from OpenVINO's source, fully_connected_kernel_bf_tiled.cpp above all. The plugin's kernels show which sites
+are quantized, not in what groups: test_simulated_devices.py compares these.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from dataclasses import replace
 import pytest
 
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
-from ovpass.targets import GPU
+from ovpass.targets import GPU_NO_XMX
 from ovpass.targets.group_sizes import PER_TOKEN
 from tests.builders import WeightFormat, linear_model
+from tests.targets.cases import flat, grouped
+from tests.targets.scaled_cases import multiplied, scaled
 
 
 def site(kind: str = "u4", group: int | None = 128, asymmetric: bool = True, k: int = 512) -> CompressedMatMul:
@@ -23,7 +25,7 @@ def site(kind: str = "u4", group: int | None = 128, asymmetric: bool = True, k: 
 
 
 def granted(of: CompressedMatMul, asked: int) -> int | None:
-    return GPU.verdict(of, asked).group_size
+    return GPU_NO_XMX.verdict(of, asked).group_size
 
 
 @pytest.mark.parametrize("kind", ["i4", "u4"])
@@ -34,7 +36,7 @@ def test_4_bit_weights_are_quantized_for(kind: str, asymmetric: bool) -> None:
 
 @pytest.mark.parametrize(("kind", "asymmetric"), [("u8", False), ("i8", False), ("i8", True), ("u2", True)])
 def test_other_weights_are_not(kind: str, asymmetric: bool) -> None:
-    assert GPU.verdict(site(kind, asymmetric=asymmetric), 32).rule == "weight-type"
+    assert GPU_NO_XMX.verdict(site(kind, asymmetric=asymmetric), 32).rule == "weight-type"
 
 
 def test_asymmetric_u8_weights_are() -> None:
@@ -44,15 +46,15 @@ def test_asymmetric_u8_weights_are() -> None:
 @pytest.mark.parametrize("name", ["w_nf4_g128", "w_f8e4m3_g128", "w_cb4_g64_f16table"])
 def test_float_and_codebook_weights_are_not(name: str) -> None:
     (found,) = find_compressed_matmuls(linear_model(name))
-    assert GPU.verdict(found, 32).rule == "weight-type"
+    assert GPU_NO_XMX.verdict(found, 32).rule == "weight-type"
 
 
 def test_default_group_is_32() -> None:
-    assert GPU.default_group_size == 32
+    assert GPU_NO_XMX.default_group_size == 32
 
 
 def test_group_size_0_is_off() -> None:
-    assert GPU.verdict(site(), 0).rule == "off"
+    assert GPU_NO_XMX.verdict(site(), 0).rule == "off"
 
 
 @pytest.mark.parametrize(("asked", "used"), [(32, 32), (48, 32), (64, 64), (100, 64), (128, 128), (1024, 128)])
@@ -67,12 +69,12 @@ def test_the_kernels_group_divides_the_weights_own(own: int | None, used: int) -
 
 @pytest.mark.parametrize("asked", [1, 16, 31])
 def test_smaller_settings_switch_it_off(asked: int) -> None:
-    assert GPU.verdict(site(), asked).rule == "no-group"
+    assert GPU_NO_XMX.verdict(site(), asked).rule == "no-group"
 
 
 @pytest.mark.parametrize("own", [16, 48])
 def test_weight_groups_must_be_multiples_of_32(own: int) -> None:
-    assert GPU.verdict(site(group=own, k=576 if own == 48 else 512), 32).rule == "weight-group"
+    assert GPU_NO_XMX.verdict(site(group=own, k=576 if own == 48 else 512), 32).rule == "weight-group"
 
 
 @pytest.mark.parametrize(("own", "used"), [(32, 32), (128, 128), (None, 512)])
@@ -87,7 +89,7 @@ def test_per_token_is_capped_by_the_zero_points_group() -> None:
 @pytest.mark.parametrize("asymmetric", [False, True])
 @pytest.mark.parametrize("asked", [64, PER_TOKEN])
 def test_no_zero_point_is_the_reason_for_its_groups(asymmetric: bool, asked: int) -> None:
-    verdict = GPU.verdict(site("i4", group=32, asymmetric=asymmetric), asked)
+    verdict = GPU_NO_XMX.verdict(site("i4", group=32, asymmetric=asymmetric), asked)
     assert verdict.group_size == 32
     assert "zero point" not in verdict.reason
     assert "weights'" in verdict.reason
@@ -95,14 +97,25 @@ def test_no_zero_point_is_the_reason_for_its_groups(asymmetric: bool, asked: int
 
 def test_weights_must_be_the_second_input() -> None:
     (found,) = find_compressed_matmuls(linear_model("w_u4_asym_g128", weights_on_input0=True))
-    assert GPU.verdict(found, 32).rule == "weights-first"
+    assert GPU_NO_XMX.verdict(found, 32).rule == "weights-first"
 
 
 @pytest.mark.parametrize(("rank", "eligible"), [(1, False), (2, True), (3, True), (4, False)])
 def test_activations_have_rank_2_or_3(rank: int, eligible: bool) -> None:
     (found,) = find_compressed_matmuls(linear_model("w_u4_asym_g128", rank=rank))
-    assert GPU.verdict(found, 32).eligible == eligible
+    assert GPU_NO_XMX.verdict(found, 32).eligible == eligible
+
+
+@pytest.mark.parametrize(("tokens", "eligible"), [(1, False), (256, False), (257, True)])
+def test_static_shapes_need_more_than_256_tokens(tokens: int, eligible: bool) -> None:
+    (found,) = find_compressed_matmuls(linear_model("w_u4_asym_g128", static_tokens=tokens))
+    assert GPU_NO_XMX.verdict(found, 32).eligible == eligible
 
 
 def test_precise_layers_are_left_alone() -> None:
-    assert GPU.verdict(replace(site(), precise=True), 32).rule == "precise"
+    assert GPU_NO_XMX.verdict(replace(site(), precise=True), 32).rule == "precise"
+
+
+def test_factors_that_are_folded_into_the_weights_leave_nothing_to_quantize_for() -> None:
+    (found,) = find_compressed_matmuls(scaled(multiplied(), weight=lambda: flat(grouped())))
+    assert GPU_NO_XMX.verdict(found, 32).rule == "folded-factor"

@@ -23,7 +23,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 300) -> None:
     """Look again and again; fail where it does not come true."""
     end = time.monotonic() + seconds
     while not condition():

@@ -1,0 +1,29 @@
+"""Names that have a better one now still work, and the command line says so."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from ovpass.errors import RenamedWarning
+
+
+@contextmanager
+def renamed_names_noted() -> Iterator[None]:
+    """Note on stderr the older names that a command was given, each once, unless it is to be quiet."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", RenamedWarning)
+        show = warnings.showwarning
+
+        def note(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if not issubclass(category, RenamedWarning):
+                show(message, category, *place, **more)
+            elif not click.get_current_context().params.get("quiet"):
+                click.echo(f"Note: {message}.", err=True)
+
+        warnings.showwarning = note
+        yield
