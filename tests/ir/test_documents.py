@@ -12,12 +12,17 @@ import pytest
 from openvino import opset13 as op
 
 from ovpass.errors import ModelError
+from ovpass.ir.constants import SlotTable
 from ovpass.ir.files import IrFile
 from ovpass.ir.metadata import IrMetadata, Metadata, ModelMetadata
 from ovpass.ir.runtime_options import as_group_size, read_group_size, write_option
+from ovpass.settings.settings import Settings
 from ovpass.sites import find_compressed_matmuls, find_sites
-from tests.builders import if_model, linear_model, loop_model, number_nodes, tensor_iterator_model
+from ovpass.sites.inserted_ops import bypasses
+from ovpass.transformation.transform import transform
+from tests.builders import if_model, linear_model, llama_model, loop_model, number_nodes, tensor_iterator_model
 from tests.ir.files import saved
+from tests.passes.helpers import structure
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 
@@ -113,3 +118,29 @@ def test_small_constants_are_read_from_the_weights(tmp_path: Path, kind: type[np
     model = ov.Model([op.reshape(x, op.constant(np.array([3, -1], kind)), special_zero=False)], [x])
     graph = IrFile(saved(model, tmp_path)).document().graph
     assert graph.integers(graph.types.index("Constant")) == [3, -1]
+
+
+@pytest.mark.parametrize("piece", [1, 7, 300])
+def test_pieces_end_anywhere(piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers, edges and bodies are the same however little of the text is read at once."""
+    xml = saved(if_model(), tmp_path)
+    whole = IrFile(xml).document()
+    slots = vars(SlotTable(xml, xml.with_suffix(".bin")))["_by_name"]
+    monkeypatch.setattr("ovpass.ir.net._PIECE", piece)
+    monkeypatch.setattr("ovpass.ir.constants._PIECE", piece)
+    again = IrFile(xml).document()
+    assert (again.graph.types, again.graph.inputs) == (whole.graph.types, whole.graph.inputs)
+    assert [site.name for site in find_sites(again.graph)] == [site.name for site in find_sites(whole.graph)]
+    assert vars(SlotTable(xml, xml.with_suffix(".bin")))["_by_name"] == slots
+
+
+def test_an_ir_is_written_without_what_was_inserted(tmp_path: Path) -> None:
+    """Quantizers apart, an emulated IR is the one that it was made from."""
+    source = saved(llama_model(), tmp_path)
+    transform(source, tmp_path / "emulated.xml", Settings(lowering="emulate", group_size=32))
+    emulated = IrFile(tmp_path / "emulated.xml")
+    document = emulated.document()
+    inserted, instead = bypasses(document.graph)
+    assert len(inserted) > document.ops / 2
+    document.write_without(tmp_path / "reduced.xml", inserted, instead)
+    assert structure(emulated.read(tmp_path / "reduced.xml")) == structure(IrFile(source).read())
