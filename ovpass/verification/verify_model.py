@@ -13,11 +13,13 @@ from ovpass.ir.files import open_source
 from ovpass.ir.runtime_options import GROUP_SIZE, as_group_size, read_group_size
 from ovpass.lowerings import Evidence, get_lowering
 from ovpass.lowerings.planner import plan_sites
+from ovpass.planning.crashes import crashing_sites, describe_crashes
 from ovpass.planning.plan import QUANTIZE, SKIP, Plan
 from ovpass.planning.recorded_plan import noted_plan
 from ovpass.settings.settings import Settings
 from ovpass.support.formatting import counted
 from ovpass.targets import CPU as RULES
+from ovpass.targets import Target
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.targets.names import find_device, get_profile, get_target
 from ovpass.transformation.loading import Loaded, load
@@ -213,12 +215,22 @@ def _ask_gpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
         device=question.device,
     )
     environment = {**(plan.run_environment if plan else {}), **(TRACING if traced else {})}
-    seen = _look(order, environment, question)
+    try:
+        seen = _look(order, environment, question)
+    except NoDeviceError:
+        raise
+    except VerifyError as error:
+        expected = question.target or question.simulate or _USUAL
+        crashing = _crashing(loaded, plan or _plan_as_is(loaded, question, expected), get_target(expected))
+        raise VerifyError(f"{error}{f' (known cause: {describe_crashes(crashing)})' if crashing else ''}") from error
     if seen.error is not None:
         did = "does not run" if seen.compiled else "does not compile"
         raise VerifyError(f"{loaded.ir.xml}: {did} on {question.device}: {refusal(seen.error)}")
     notes = [f"the device is simulated ({question.simulate}): {NOT_COVERED}"] if question.simulate else []
     plan = plan or _plan_as_is(loaded, question, question.target or question.simulate or seen.target.name)
+    crashing = _crashing(loaded, plan, seen.target)
+    if crashing:
+        notes.append(describe_crashes(crashing))
     if not seen.xmx:
         notes.append(f"it compiles with group size {seen.group_size_property}; {_INSIDE_THE_KERNEL}")
     if question.find_threshold and seen.threshold is None:
@@ -235,6 +247,10 @@ def _ask_gpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
         seen.device_name,
         seen.driver or None,
     )
+
+
+def _crashing(loaded: Loaded, plan: Plan, target: Target) -> Mapping[str, str]:
+    return crashing_sites(loaded.sites, plan.decisions, target) if _evidence(plan) is Evidence.PLUGIN else {}
 
 
 def _look(order: Order, environment: Mapping[str, str], question: Question) -> Seen:
