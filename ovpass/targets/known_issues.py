@@ -139,9 +139,9 @@ KNOWN_ISSUES = (
         targets=_XMX,
         first=(2026, 4, 0),
         fixed=None,
-        symptom="u4 and i4 weights with a zero point per channel, in groups below K, end the process with SIGFPE: at the "
-        "first inference of more than 64 tokens, and with static shapes when the model is compiled. Seen on simulated "
-        "devices of each generation with a driver of 2026, and not with one of 2022; not reported yet.",
+        symptom="u4 and i4 weights with a zero point per channel, in groups below K, end the process with SIGFPE: at "
+        "the first inference of more than 64 tokens, and with static shapes when the model is compiled. Seen on "
+        "simulated devices of each generation with a driver of 2026, and not with one of 2022; not reported yet.",
         advice="`ovpass plan` and `ovpass verify` name such sites, and `ovpass apply` refuses them without "
         "`--allow-crash`. Per-token works, and so do weights in groups.",
         shown_by="tests/planning/test_crashes.py",

@@ -8,7 +8,6 @@ activations means active with that group size. The runtime model shows int8 prod
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,11 +22,11 @@ from ovpass.sites import CompressedMatMul
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.targets.reference_arithmetic import dequantized
 from ovpass.verification.report import OTHERWISE
+from ovpass.verification.runtime_model import without_lowering
 
 _TOKENS = 16
 _TOLERANCE = 2e-3  # measured: 4e-7 between plugin and this, 3e-4 for each rounding that flips, 5e-3 between group sizes
 _GROUPS = (32, 16, 64, 128, 256, 512)
-_LOWERED = re.compile(r"/DequantizationMultiply$")
 
 Inputs = dict[str, npt.NDArray[Any]]
 Outputs = Mapping[str, npt.NDArray[Any]]
@@ -74,7 +73,7 @@ def int8_on_cpu(model: ov.Model, properties: Mapping[str, str]) -> dict[str, int
         if info["layerType"] not in ("FullyConnected", "MatMul"):
             continue
         int8 = node.input_value(0).get_element_type() == ov.Type.i8 and info["primitiveType"].endswith("_i8")
-        names = [_LOWERED.sub("", name) for name in info["originalLayersNames"].split(",")]
+        names = [without_lowering(name) for name in info["originalLayersNames"].split(",")]
         found.update(dict.fromkeys(names, PER_TOKEN if int8 else None))
     return found
 

@@ -19,13 +19,26 @@ from ovpass.verification.observation import SeenMatMul
 Readers = Mapping[str, list[str]]
 
 
+_LOWERED = re.compile(r"/DequantizationMultiply$")
+
+
+def without_lowering(name: str) -> str:
+    """The name of a MatMul without what the CPU plugin adds to that of an int8 product."""
+    return _LOWERED.sub("", name)
+
+
 def readers_of(model: ov.Model) -> Readers:
+    """`readers_in` for a model in memory."""
+    return readers_in(ModelGraph(model))
+
+
+def readers_in(graph: Graph) -> Readers:
     """For each MatMul, the ones that the plugin could fuse with it, itself included.
 
     They read the same activation and weights of one type. Names are paths through the bodies of If and Loop.
     """
     readers: dict[tuple[object, ...], list[str]] = {}
-    _collect(ModelGraph(model), "", readers)
+    _collect(graph, "", readers)
     return {name: names for names in readers.values() for name in names}
 
 

@@ -92,7 +92,7 @@ def verify(
     question = question or Question()
     reports = {}
     for loaded in load(open_source(source)):
-        plan = _given_plan(loaded, plans) or noted_plan(loaded.document.metadata)
+        plan = given_plan(loaded, plans) or noted_plan(loaded.document.metadata)
         if plan is None:
             _asked_group_size(question)  # before minutes of compiling
         asked = question if plan is None else replace(question, properties=_properties(plan, question))
@@ -118,7 +118,12 @@ def verify_for_target(model: Path, target: str) -> dict[str, Report]:
         return verify(model, Question(simulate=target))
 
 
-def _given_plan(loaded: Loaded, plans: Mapping[str, Plan] | None) -> Plan | None:
+def given_plan(loaded: Loaded, plans: Mapping[str, Plan] | None) -> Plan | None:
+    """The plan of `--plan` for a model, checked against its names; None if there is no such plan.
+
+    Raises:
+        OvpassError: if the plan is for other models.
+    """
     if plans is None:
         return None
     if loaded.key not in plans:
@@ -135,7 +140,7 @@ def _asked_group_size(question: Question) -> int | None:
     return size
 
 
-def _plan_as_is(loaded: Loaded, question: Question, target: str) -> Plan:
+def plan_as_is(loaded: Loaded, question: Question, target: str) -> Plan:
     """What the rules of a target make of the model as it is, with the properties asked for."""
     size = _asked_group_size(question)
     # A plan has no group size that switches everything off; the sites are then planned as if there were none.
@@ -161,12 +166,12 @@ def _ask_cpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
 
     if plan is None:
         # A plan of the CPU's own has to be run in f32.
-        plan = _plan_as_is(loaded, question, RULES.name)
+        plan = plan_as_is(loaded, question, RULES.name)
         question = replace(question, properties=_properties(plan, question))
     properties, model = dict(question.properties or {}), loaded.ir.read()
     hidden: set[str] = set()
     try:
-        if _evidence(plan) is Evidence.INT8_PRODUCT:
+        if evidence_of(plan) is Evidence.INT8_PRODUCT:
             hidden = {site.name for site in loaded.sites if site.in_body}
             found = int8_on_cpu(model, properties)
         else:
@@ -178,12 +183,12 @@ def _ask_cpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
     except RuntimeError as error:
         raise VerifyError(f"{loaded.ir.xml}: {refusal(str(error), CPU)}") from error
     shown = replace(plan, decisions=tuple(d for d in plan.decisions if d.name not in hidden))
-    checks = compare(_as_seen(shown), found)
+    checks = compare(as_seen(shown), found)
     notes = []
     if hidden:
         are = counted(len(hidden), "site is", "sites are")
         notes.append(f"{are} in bodies of If or Loop, which the CPU plugin does not show")
-    if _evidence(plan) is Evidence.PLUGIN:
+    if evidence_of(plan) is Evidence.PLUGIN:
         notes += _silently_off(plan, checks, properties)
     return Report(CPU, None, tuple(checks), 0, notes=tuple(notes))
 
@@ -221,13 +226,13 @@ def _ask_gpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
         raise
     except VerifyError as error:
         expected = question.target or question.simulate or _USUAL
-        crashing = _crashing(loaded, plan or _plan_as_is(loaded, question, expected), get_target(expected))
+        crashing = _crashing(loaded, plan or plan_as_is(loaded, question, expected), get_target(expected))
         raise VerifyError(f"{error}{f' (known cause: {describe_crashes(crashing)})' if crashing else ''}") from error
     if seen.error is not None:
         did = "does not run" if seen.compiled else "does not compile"
         raise VerifyError(f"{loaded.ir.xml}: {did} on {question.device}: {refusal(seen.error)}")
     notes = [f"the device is simulated ({question.simulate}): {NOT_COVERED}"] if question.simulate else []
-    plan = plan or _plan_as_is(loaded, question, question.target or question.simulate or seen.target.name)
+    plan = plan or plan_as_is(loaded, question, question.target or question.simulate or seen.target.name)
     crashing = _crashing(loaded, plan, seen.target)
     if crashing:
         notes.append(describe_crashes(crashing))
@@ -235,7 +240,7 @@ def _ask_gpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
         notes.append(f"it compiles with group size {seen.group_size_property}; {_INSIDE_THE_KERNEL}")
     if question.find_threshold and seen.threshold is None:
         notes.append(f"quantization never ran, for 1 to {LARGEST} tokens")
-    checks = compare(_as_seen(plan), _groups(seen, plan))
+    checks = compare(as_seen(plan), groups_found(seen, plan))
     return Report(
         question.device,
         question.simulate,
@@ -250,7 +255,7 @@ def _ask_gpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
 
 
 def _crashing(loaded: Loaded, plan: Plan, target: Target) -> Mapping[str, str]:
-    return crashing_sites(loaded.sites, plan.decisions, target) if _evidence(plan) is Evidence.PLUGIN else {}
+    return crashing_sites(loaded.sites, plan.decisions, target) if evidence_of(plan) is Evidence.PLUGIN else {}
 
 
 def _look(order: Order, environment: Mapping[str, str], question: Question) -> Seen:
@@ -265,25 +270,26 @@ def _look(order: Order, environment: Mapping[str, str], question: Question) -> S
     return seen[0]
 
 
-def _evidence(plan: Plan) -> Evidence:
+def evidence_of(plan: Plan) -> Evidence:
+    """How a compiled model shows what was planned."""
     return get_lowering(plan.settings.lowering).evidence
 
 
-def _as_seen(plan: Plan) -> Plan:
+def as_seen(plan: Plan) -> Plan:
     """What the plugin should show: no quantizer of its own where the graph quantizes already."""
-    if _evidence(plan) is not Evidence.NOTHING:
+    if evidence_of(plan) is not Evidence.NOTHING:
         return plan
     skipped = (replace(decision, action=SKIP, group_size=None) for decision in plan.decisions)
     return replace(plan, decisions=tuple(skipped))
 
 
-def _groups(seen: Seen, plan: Plan) -> dict[str, int | None]:
+def groups_found(seen: Seen, plan: Plan) -> dict[str, int | None]:
     """The group sizes by MatMul; an i8 activation without a quantizer is the int8 lowering's own, per token."""
     groups = dict(seen.groups)
     if not seen.xmx:
         planned = {decision.name: decision.group_size for decision in plan.chosen(QUANTIZE)}
         groups.update({name: planned.get(name, OTHERWISE) if yes else None for name, yes in seen.in_kernel.items()})
-    if _evidence(plan) is Evidence.INT8_PRODUCT:
+    if evidence_of(plan) is Evidence.INT8_PRODUCT:
         for matmul in seen.matmuls:
             if matmul.quantizer is None and matmul.activation_type == "i8":
                 groups.update(dict.fromkeys(matmul.names, PER_TOKEN))
