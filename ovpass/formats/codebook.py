@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ovpass.formats.base import ChainForm, EncodedWeights, Encoding, Format
-from ovpass.formats.chain import ConstantInput, WeightChain
+from ovpass.formats.chain import FLOATS, ConstantInput, WeightChain
 from ovpass.support.lazy import lazy_module
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def encode(weights: Array, encoding: Encoding) -> EncodedWeights:
 
     Raises:
         ValueError: for a zero point, for an element type that does not index all of the table, and for a table that is
-            not ascending in its type.
+            not ascending in its type or whose type is unknown.
     """
     table = stored_table(encoding)
     groups = scales.in_groups(weights, encoding.group_size)
@@ -57,11 +57,17 @@ def write(encoded: EncodedWeights, form: ChainForm) -> ov.Output:
 
 
 def stored_table(encoding: Encoding) -> Array:
-    """The table as its type holds it, f32 [entries]."""
+    """The table as its type holds it, f32 [entries].
+
+    Raises:
+        ValueError: as `encode`.
+    """
     kind, wanted = encoding.table_type, np.array(encoding.table, np.float32)
     bits = int(encoding.element_type[1:]) if encoding.element_type.startswith("u") else 0
     if not encoding.symmetric or not 2 <= len(wanted) <= 2**bits:
         raise ValueError(f"{encoding.element_type} codes index 2 to {2**bits} values without a zero point")
+    if kind not in ("f16", "f32", *FLOATS):
+        raise ValueError(f"a table in {kind}; f16, f32, {', '.join(sorted(FLOATS))} are known")
     if kind in ("f16", "f32"):
         table = wanted.astype("float16" if kind == "f16" else "float32").astype("float32")
     else:

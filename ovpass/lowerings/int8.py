@@ -24,7 +24,8 @@ def _passes(plan: Plan) -> list[Pass]:
 
     quantized = plan.chosen(QUANTIZE)
     requantized = tuple(d.name for d in quantized if d.method == REQUANTIZE)
-    int8 = Int8(tuple(d.name for d in quantized), scales_apart=get_target(plan.settings.target).scales_apart)
+    target = get_target(plan.settings.target)
+    int8 = Int8(tuple(d.name for d in quantized), target.smallest_range, scales_apart=target.scales_apart)
     return [*([Requantize(requantized)] if requantized else []), int8]
 
 

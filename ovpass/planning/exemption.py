@@ -8,6 +8,7 @@ from ovpass.errors import SettingsError
 from ovpass.planning.resolve import Wanted
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import Target
+from ovpass.targets.gpu_xmx import has_static_batches
 
 RANK_4, PRECISE, F16_ZERO_POINT, F16_WEIGHTS = "rank-4", "precise", "f16-zero-point", "f16-weights"
 
@@ -37,11 +38,18 @@ def exemption_method(item: Wanted, group: Sequence[Wanted], target: Target, aske
 
 def _obstacle(method: str, site: CompressedMatMul, group: Sequence[Wanted], target: Target) -> str | None:
     """Why `method` would not keep `site` out, or None where it would."""
+    if target.name == "gpu-xmx" and has_static_batches(site) and not _compiles_in_static_batches(method, site):
+        return "unquantized products of static shapes and weights of rank 3 do not compile"
     if method == RANK_4 and site.activation_rank not in (2, 3):
         return f"the activation's rank is {site.activation_rank or 'dynamic'}, not 2 or 3"
     if method == F16_ZERO_POINT:
         return zero_point_obstacle(site) or (_fusion_obstacle(site, group) if target.fuses else None)
     return None
+
+
+def _compiles_in_static_batches(method: str, site: CompressedMatMul) -> bool:
+    """Only what makes the plugin compute the weights when it compiles, or in f32 without a Reshape (measured)."""
+    return method == F16_WEIGHTS or (method == PRECISE and "Reshape" not in site.chain)
 
 
 def zero_point_obstacle(site: CompressedMatMul) -> str | None:
@@ -60,8 +68,9 @@ def zero_point_obstacle(site: CompressedMatMul) -> str | None:
 
 def _fusion_obstacle(site: CompressedMatMul, group: Sequence[Wanted]) -> str | None:
     """The plugin fails to compile a fused trio whose zero points differ in type (measured, dynamic shapes)."""
+    if len(group) != FUSED or site.activation_static or site.symmetric:
+        return None
     alike = all(item.site.weight_type == site.weight_type for item in group)
-    fused = len(group) == FUSED and alike and not site.activation_static and not site.symmetric
-    if fused and not all(item.exempt for item in group):
+    if alike and not all(item.exempt for item in group):
         return "it is one of three that the plugin fuses; exempt all three, or by another method"
     return None

@@ -48,6 +48,12 @@ def plan_int8(sites: Sequence[CompressedMatMul], settings: Settings) -> Plan:
             f"{len(refused)} of {len(sites)} sites do not lower to int8, {name} for one: {obstacle}; "
             "re-quantize them with --requantize (requantize: true), exempt them, or use lowering native or emulate"
         )
+    stuck = [site.name for site in sites if get_target(settings.target).compiles_only_quantized(site)]
+    if stuck:
+        raise SettingsError(
+            f"{stuck[0]} has static shapes and weights of rank 3, and does not compile unless the plugin quantizes it, "
+            "which lowering int8 switches off; use lowering native"
+        )
     # The plugin must not quantize on its own what this plan leaves alone.
     return Plan(settings=settings, decisions=tuple(decisions), model_group_size=0)
 

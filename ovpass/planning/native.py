@@ -13,6 +13,7 @@ from ovpass.planning.resolve import Wanted, by_activation, resolve, split_note
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import TARGETS, Target, Verdict
+from ovpass.targets.base import NOT_COMPILED
 from ovpass.targets.group_sizes import PER_TOKEN, format_group_size
 from ovpass.targets.names import get_target
 from ovpass.targets.runtime_options import ASYMMETRIC, OPTIONS, THRESHOLD
@@ -41,7 +42,13 @@ def plan_native(sites: Sequence[CompressedMatMul], settings: Settings, options: 
     base = in_force(settings, options, target)
     model_group = _model_group(wanted, base, target)
     groups = by_activation(wanted)
-    decisions = [_decide(item, groups[item.site.group_id], base, model_group, settings, options) for item in wanted]
+    splits = {activation: split_note(group) for activation, group in groups.items()}
+
+    def decision(item: Wanted) -> Decision:
+        decided = _decide(item, groups[item.site.group_id], base, model_group, settings, options)
+        return replace(decided, reason=decided.reason + splits[item.site.group_id]) if item.exempt else decided
+
+    decisions = [decision(item) for item in wanted]
     return Plan(
         settings=settings,
         decisions=tuple(decisions),
@@ -143,12 +150,12 @@ def _decide(
     verdict = verdict_in(target, site, model_group, options)
     if item.exempt:
         reason, method = f"exempt by {item.because}", None
-        if verdict.eligible:
+        if verdict.eligible or verdict.throws:
             method = exemption_method(item, group, target, settings.exempt_with)
             reason += f": {method}"
         else:
             reason += f"; {target.name} would not quantize it anyway: {verdict.reason}"
-        return decide(site, EXEMPT, reason + split_note(group), method=method)
+        return decide(site, EXEMPT, reason, method=method)
     asked = _asked(item, base)
     alone = verdict if verdict.rule == _LIMITED else target.verdict(site, asked)
     if not alone.eligible and not alone.throws and item.rule is None:
@@ -157,7 +164,8 @@ def _decide(
         return _capped(item, group, asked, model_group, target)
     for judged in (alone, verdict):
         if not judged.eligible:
-            raise SettingsError(f"{item.because}: {site.name} cannot be quantized: {judged.reason}")
+            instead = "; exempt it" if judged.rule == NOT_COMPILED else ""
+            raise SettingsError(f"{item.because}: {site.name} cannot be quantized: {judged.reason}{instead}")
     return _granted(item, asked, verdict)
 
 
@@ -212,10 +220,12 @@ def _cap_obstacle(site: CompressedMatMul, group_size: int) -> str | None:
 
 def _fusion_obstacle(item: Wanted, group: Sequence[Wanted], asked: int) -> str | None:
     """The plugin fails to compile a fused trio whose scales differ in shape (measured, dynamic shapes)."""
+    if len(group) != FUSED:
+        return None
     sizes = {other.rule.group_size if other.rule else None for other in group if not other.exempt}
     alike = len({(other.site.weight_type, other.site.symmetric) for other in group}) == 1
     asymmetric = not item.site.symmetric or all(other.rule and other.rule.group_size for other in group)
-    if len(group) == FUSED and alike and asymmetric and len(sizes) > 1:
+    if alike and asymmetric and len(sizes) > 1:
         return f"the plugin fuses it with two others, which need group size {asked} too"
     return None
 

@@ -10,6 +10,9 @@ from ovpass.sites import CompressedMatMul
 from ovpass.targets.costs import Chosen
 from ovpass.targets.runtime_options import KV_CACHE, Obedience
 
+NOT_COMPILED = "not-compiled"
+"""The refusal of a site on which compilation fails unless the plugin quantizes its activation."""
+
 OpenVINODevice = str
 """A device as OpenVINO names it: CPU or GPU."""
 
@@ -86,7 +89,8 @@ class Target:
     size need not divide K, `fuses` that MatMuls of one activation are fused, `static_ignores_threshold` that static
     shapes are quantized for any number of tokens, `strict_ir` that an unreadable option in the IR throws even where a
     property overrules it. `unsigned_int8` and `scales_apart` are about the int8 lowering: whether it takes u8 weights,
-    and whether the scales of the last products have to be kept off the way to the outputs.
+    and whether the scales of the last products have to be kept off the way to the outputs. `smallest_range` is what the
+    kernel takes the largest value of a group to be at least.
 
     `costs` are the times that were measured on such a device, None if there are none. `profiles` are the devices of
     the family that can be simulated, the usual one first. `older_names` are what the target was called before.
@@ -111,6 +115,7 @@ class Target:
     strict_ir: bool = False
     unsigned_int8: bool = True
     scales_apart: bool = False
+    smallest_range: float = 0.003
     costs: Callable[[], Chosen] | None = None
     profiles: tuple[Profile, ...] = ()
     older_names: tuple[str, ...] = ()
@@ -149,6 +154,10 @@ class Target:
         """Why the plugin's process ends with a site quantized in this group size, or None."""
         reasons = (crash.applies(site, group_size) for crash in self.crashes)
         return next((reason for reason in reasons if reason is not None), None)
+
+    def compiles_only_quantized(self, site: CompressedMatMul) -> bool:
+        """Whether compilation fails on the site where the plugin's own quantization is switched off."""
+        return any(refusal.name == NOT_COMPILED and refusal.applies(site, 0) for refusal in self.refusals)
 
     def adjusted(self, site: CompressedMatMul, group_size: int) -> tuple[int, list[str]]:
         """The group size that the plugin makes of the one asked for, and why it is another."""

@@ -14,6 +14,7 @@ from ovpass.sites import CompressedMatMul
 from ovpass.support.cpu_features import has_amx
 from ovpass.targets.base import Refusal, Target
 from ovpass.targets.costs import calibration_of_this_cpu
+from ovpass.targets.folded_factors import SOURCE, folded_factor
 from ovpass.targets.runtime_options import (
     CPU_CACHE_TYPES,
     KEY_CACHE,
@@ -142,6 +143,7 @@ CPU = Target(
         Refusal("zero-point", _MEASURED, _zero_point),
         Refusal("rank", _MEASURED, _ranks),
         Refusal("one-output", _MEASURED, _one_output),
+        Refusal("folded-factor", SOURCE, folded_factor),
         Refusal("group-multiple-of-16", _MEASURED, _group_alignment),
         Refusal("group-within-k", _MEASURED, _group_within_k),
         Refusal("weight-group", _MEASURED, _weight_group),
@@ -152,5 +154,6 @@ CPU = Target(
     strict_ir=True,
     unsigned_int8=False,
     scales_apart=True,
+    smallest_range=1e-30,
     costs=calibration_of_this_cpu,
 )

@@ -13,6 +13,7 @@ import math
 
 from ovpass.sites import CompressedMatMul
 from ovpass.targets.base import Adjustment, Profile, Refusal, Target
+from ovpass.targets.folded_factors import SOURCE, folded_factor_on_gpu
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.targets.intel_gpu import gpu_options, kv_cache, simulated, switched_off
 from ovpass.targets.runtime_options import OBEYED
@@ -95,6 +96,7 @@ GPU_NO_XMX = Target(
         Refusal("weight-type", _WEIGHTS, _weight_type),
         Refusal("weights-first", "convert_matmul_to_fc.cpp", _weights_input),
         Refusal("rank", "Validate in fully_connected_kernel_bf_tiled.cpp", _rank),
+        Refusal("folded-factor", SOURCE, folded_factor_on_gpu),
         Refusal("precise", _CHECKS, _precise),
         Refusal("static-tokens", _CHECKS, _few_static_tokens),
         Refusal("weight-group", _CHECKS, _weight_group),

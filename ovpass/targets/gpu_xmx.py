@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 
 from ovpass.sites import CompressedMatMul
-from ovpass.targets.base import Adjustment, Profile, Refusal, Target
+from ovpass.targets.base import NOT_COMPILED, Adjustment, Profile, Refusal, Target
+from ovpass.targets.folded_factors import SOURCE, folded_factor_on_gpu
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.targets.intel_gpu import gpu_options, kv_cache, simulated, switched_off
 from ovpass.targets.runtime_options import ASYMMETRIC, IGNORED, THRESHOLD, Obedience
@@ -138,6 +139,27 @@ def _capped(site: CompressedMatMul, group_size: int) -> int:
     return min(group_size, site.weight_group_size or site.k, site.zero_point_group_size or site.k)
 
 
+def has_static_batches(site: CompressedMatMul) -> bool:
+    """Whether static activations meet a matrix of compressed weights for each batch, in weights of rank 3."""
+    weights = site.graph.shape(*site.graph.inputs[site.index][site.weights_input]) or ()
+    return site.activation_static and len(weights) == 3 and weights[0] != 1
+
+
+def _not_compiled(site: CompressedMatMul, group_size: int) -> str | None:
+    """Such a product compiles where it is quantized, or runs as a Gemm on weights in floating point (measured)."""
+    if not has_static_batches(site) or any(rule(site, group_size) for rule in _IN_FLOATING_POINT):
+        return None
+    if site.precise and "Reshape" not in site.chain:
+        return None
+    reason = next((why for rule in _KEEPING_COMPRESSED if (why := rule(site, group_size))), None)
+    return reason and f"{reason}, and unquantized products of static shapes and weights of rank 3 do not compile"
+
+
+_IN_FLOATING_POINT = (
+    _format, _weight_type, _weights_input, _chain, _constant_types, _batched, folded_factor_on_gpu, static_on_gpu
+)  # fmt: skip
+_KEEPING_COMPRESSED = (_zero_point, _rank, _precise, _k_alignment, _group_too_small, _group_ragged)
+
 GPU_XMX = Target(
     name="gpu-xmx",
     title="Intel GPU with XMX",
@@ -152,6 +174,12 @@ GPU_XMX = Target(
     switched_off=switched_off,
     refusals=(
         Refusal(
+            NOT_COMPILED,
+            "measured: 'Incompatible MatMul matrix dimension', or batch dimension",
+            _not_compiled,
+            throws=True,
+        ),
+        Refusal(
             "static", "measured: the FullyConnected reads the integers of the model's own quantization", static_on_gpu
         ),
         Refusal("weight-format", _COMPRESSED, _format),
@@ -162,6 +190,7 @@ GPU_XMX = Target(
         Refusal("constant-types", _COMPRESSED, _constant_types),
         Refusal("rank", _PIPELINE, _rank),
         Refusal("batched-weights", "convert_matmul_to_fc.cpp", _batched),
+        Refusal("folded-factor", SOURCE, folded_factor_on_gpu),
         Refusal("precise", _PIPELINE, _precise),
         Refusal("experts", "convert_tiled_moe_block_to_gather_matmuls.cpp", _experts),
         Refusal("k-multiple-of-32", _PIPELINE, _k_alignment),

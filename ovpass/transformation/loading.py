@@ -16,6 +16,7 @@ from ovpass.planning.resolve import check_rules
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.sites.files import find_sites_in_file
+from ovpass.support.garbage import collection_paused
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ def no_sites(model: Path) -> ModelError:
     )
 
 
+@collection_paused()
 def load(source: ModelSource) -> list[Loaded]:
     """Read the models of a source that have sites.
 
@@ -50,6 +52,7 @@ def load(source: ModelSource) -> list[Loaded]:
     return [Loaded("" if sole else ir.key, ir, document, sites) for ir, document, sites in with_sites]
 
 
+@collection_paused()
 def plan_loaded(models: Sequence[Loaded], settings: Settings) -> dict[str, Plan]:
     """Plan each model; every rule must pick a site in at least one of them.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,11 +14,12 @@ import openvino as ov
 _CACHES = ("past_key_values", "cache_params.past")
 _IDS = 64
 """Token ids stay below this: any vocabulary has them."""
-_MANY_TOKENS = 97
-"""More than any window of positions; no multiple of one."""
+_MANY_TOKENS, _FEW_TOKENS = 97, 5
+"""More than any window of positions, and no multiple of one; and as many as any text model takes."""
 _LARGEST_WINDOW = 16
 _LARGEST_PICTURE = 64
 _WAY_TO_PATCHES = 8
+_KEEPING_AXES = ("Convert", "Add", "Subtract", "Multiply", "Divide")
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,15 @@ class InputSpec:
 def input_specs(model: ov.Model | ov.CompiledModel) -> list[InputSpec]:
     """What the model wants to be fed with.
 
-    Of an `ov.Model` dimensions that it declares dynamic, but takes in one size only, are told as that size: those of
-    pictures behind positions that were learned, and positions in the window of a convolution. OpenVINO's own
-    inference of shapes says which.
+    Of an `ov.Model` dimensions that it declares dynamic, but takes in one size only, are told as that size: channels
+    and features that meet weights, pictures behind positions that were learned, and positions in the window of a
+    convolution. The graph says the first, OpenVINO's own inference of shapes the others.
     """
     specs = []
     for port in model.inputs:
         shape = tuple(dim.get_length() if dim.is_static else -1 for dim in port.get_partial_shape())
+        if isinstance(model, ov.Model):
+            shape = _with_features(port.get_node(), shape)
         specs.append(InputSpec(port.get_any_name(), shape, port.get_element_type().to_string()))
     if isinstance(model, ov.Model) and any(_is_picture(spec) or _is_window(spec) for spec in specs):
         return _settled(model, specs)
@@ -136,7 +139,8 @@ def _settled_picture(trial: ov.Model, specs: Sequence[InputSpec], number: int) -
         return replace(spec, shape=(*spec.shape[:2], patch * patches, patch * patches))
 
     def fits(patches: int) -> bool:
-        return _fits(trial, _with(specs, number, sized(patches)))
+        tried = _with(specs, number, sized(patches))
+        return _fits(trial, tried) or (len(specs) > 1 and _fits(trial, tried, _FEW_TOKENS))
 
     if fits(2):
         most = 2
@@ -150,23 +154,65 @@ def _settled_picture(trial: ov.Model, specs: Sequence[InputSpec], number: int) -
 
 def _patch(parameter: ov.Node) -> int:
     """The stride of the first convolution behind the input."""
+    convolution = next((node for node in _behind(parameter) if node.get_type_name() == "Convolution"), None)
+    return 1 if convolution is None else int(convolution.get_attributes()["strides"][-1])
+
+
+def _with_features(parameter: ov.Node, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape with the number of channels or features that the first weights behind the input are for."""
+    readers = (node for node in _behind(parameter, _KEEPING_AXES) if node.get_type_name() in _FEATURES)
+    first = next(readers, None) if -1 in shape[1:] else None
+    if first is None:
+        return shape
+    axis, features = _FEATURES[first.get_type_name()](first)
+    axis %= len(shape)
+    return (*shape[:axis], features, *shape[axis + 1 :]) if shape[axis] == -1 and features > 0 else shape
+
+
+def _of_convolution(node: ov.Node) -> tuple[int, int]:
+    filters = node.get_input_partial_shape(1)
+    return 1, filters[1].get_length() if filters.rank.is_static and filters[1].is_static else -1
+
+
+def _of_matmul(node: ov.Node) -> tuple[int, int]:
+    weights, attributes = node.get_input_partial_shape(1), node.get_attributes()
+    if weights.is_dynamic or len(weights) < 2 or attributes["transpose_a"]:
+        return -1, -1
+    return -1, weights[-1 if attributes["transpose_b"] else -2].get_length()
+
+
+def _of_reshape(node: ov.Node) -> tuple[int, int]:
+    """Rows that are split into pictures, as Qwen2-VL gets them."""
+    pattern = node.input_value(1).get_node()
+    sizes = pattern.get_vector().tolist() if pattern.get_type_name() == "Constant" else []
+    return -1, math.prod(sizes[1:]) if sizes[:1] == [-1] and min(sizes[1:], default=0) > 0 else -1
+
+
+_FEATURES: Mapping[str, Callable[[ov.Node], tuple[int, int]]] = {
+    "Convolution": _of_convolution,
+    "MatMul": _of_matmul,
+    "Reshape": _of_reshape,
+}
+"""By type of op the axis of its data whose length its other input tells, and that length, -1 for none."""
+
+
+def _behind(parameter: ov.Node, through: Collection[str] | None = None) -> Iterator[ov.Node]:
+    """The ops that read the input, those that read what they make, and so on for a few steps; `through` these types."""
     nodes = [parameter]
     for _ in range(_WAY_TO_PATCHES):
         nodes = [target.get_node() for node in nodes for port in node.outputs() for target in port.get_target_inputs()]
-        strides = [node.get_attributes()["strides"] for node in nodes if node.get_type_name() == "Convolution"]
-        if strides:
-            return int(strides[0][-1])
-    return 1
+        yield from nodes
+        nodes = [node for node in nodes if through is None or node.get_type_name() in through]
 
 
 def _with(specs: Sequence[InputSpec], number: int, spec: InputSpec) -> list[InputSpec]:
     return [*specs[:number], spec, *specs[number + 1 :]]
 
 
-def _fits(trial: ov.Model, specs: Sequence[InputSpec]) -> bool:
-    """Whether shapes for many tokens go through the model, which keeps them if so."""
+def _fits(trial: ov.Model, specs: Sequence[InputSpec], tokens: int = _MANY_TOKENS) -> bool:
+    """Whether shapes for so many tokens go through the model, which keeps them if so."""
     try:
-        trial.reshape({name: list(shape) for name, shape in shapes_for(specs, _MANY_TOKENS).items()})
+        trial.reshape({name: list(shape) for name, shape in shapes_for(specs, tokens).items()})
     except RuntimeError:
         return False
     return True

@@ -13,8 +13,11 @@ import openvino as ov
 
 from ovpass.ir.graph import Graph
 from ovpass.ir.model_graph import ModelGraph
+from ovpass.sites.constant_arithmetic import FACTORS, constant_arithmetic
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.verification.observation import SeenMatMul
+
+_CONVERTED = re.compile(r"_(de)?compressed_to_f(16|32)$")
 
 Readers = Mapping[str, list[str]]
 
@@ -35,20 +38,27 @@ def readers_of(model: ov.Model) -> Readers:
 def readers_in(graph: Graph) -> Readers:
     """For each MatMul, the ones that the plugin could fuse with it, itself included.
 
-    They read the same activation and weights of one type. Names are paths through the bodies of If and Loop.
+    They read the same activation and weights of one type. Names are paths through the bodies of If and Loop. A factor
+    behind a MatMul stands for that one: the plugin can fold it into the weights, and leaves its name.
     """
     readers: dict[tuple[object, ...], list[str]] = {}
-    _collect(graph, "", readers)
-    return {name: names for names in readers.values() for name in names}
+    factors: dict[str, list[str]] = {}
+    _collect(graph, "", readers, factors)
+    return {**factors, **{name: names for names in readers.values() for name in names}}
 
 
-def _collect(graph: Graph, prefix: str, readers: dict[tuple[object, ...], list[str]]) -> None:
+def _collect(
+    graph: Graph, prefix: str, readers: dict[tuple[object, ...], list[str]], factors: dict[str, list[str]]
+) -> None:
     for index, kind in enumerate(graph.types):
         if kind == "MatMul":
             key = (prefix, *_activation(graph, index), *_weights(graph, index))
-            readers.setdefault(key, []).append(prefix + graph.name(index))
+            name = prefix + graph.name(index)
+            readers.setdefault(key, []).append(name)
+            folded = (op.index for op in constant_arithmetic(graph, index) if op.kind in FACTORS)
+            factors.update({prefix + graph.name(op): [name] for op in folded})
         for name, body in graph.bodies(index):
-            _collect(body, f"{prefix}{graph.name(index)}/{name}/", readers)
+            _collect(body, f"{prefix}{graph.name(index)}/{name}/", readers, factors)
 
 
 def _activation(graph: Graph, matmul: int) -> tuple[object, ...]:
@@ -78,7 +88,7 @@ def seen_matmuls(runtime: ov.Model, readers: Readers) -> list[SeenMatMul]:
         source = op.input_value(0).get_node()
         before = _info(source)
         quantized = before["layerType"] == "DynamicQuantize"
-        names = [name for text in info["originalLayersNames"].split(",") for name in originals(text, readers)]
+        names = dict.fromkeys(n for text in info["originalLayersNames"].split(",") for n in originals(text, readers))
         found.append(
             SeenMatMul(
                 kind=info["layerType"],
@@ -103,10 +113,16 @@ def _info(op: ov.Node) -> dict[str, str]:
 
 
 def originals(name: str, readers: Readers) -> list[str]:
-    """The MatMuls behind a name of the runtime model: `linear`, `linear.0`, `linear_with_bias_fused_3FCs`."""
+    """The MatMuls behind a name of the runtime model: `linear`, `linear.0`, `linear_with_bias_fused_3FCs`.
+
+    `linear_decompressed_to_f32` is one whose product is read in f32: what converts it is fused into it.
+    """
+    if name not in readers:
+        name = _CONVERTED.sub("", name)
     fused = re.fullmatch(r"(.*?)(?:_with_bias)?_fused_(\d+)FCs", name)
     if fused:
         together = readers.get(fused[1], [])
         return together if len(together) == int(fused[2]) else []
     plain = name if name in readers else re.sub(r"\.\d+$", "", name)
-    return [plain] if plain in readers else []
+    behind = readers.get(plain, [])
+    return [plain] if plain in behind else behind

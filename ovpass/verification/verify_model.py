@@ -17,6 +17,7 @@ from ovpass.planning.crashes import crashing_sites, describe_crashes
 from ovpass.planning.plan import QUANTIZE, SKIP, Plan
 from ovpass.planning.recorded_plan import noted_plan
 from ovpass.settings.settings import Settings
+from ovpass.sites import CompressedMatMul
 from ovpass.support.formatting import counted
 from ovpass.targets import CPU as RULES
 from ovpass.targets import Target
@@ -35,6 +36,9 @@ _USUAL = "gpu-xmx"
 _DEVICE = re.compile(rf"{CPU}|{GPU}(\.\d+)?")
 _HINT = "INFERENCE_PRECISION_HINT"
 _SHOWN = 5
+_IN_BODIES = "in bodies of If or Loop, which the CPU plugin does not show"
+_INITIALIZING = "in initializers of states, which the CPU plugin does not show"
+_INDIFFERENT = "not to be told: quantized or not, its numbers are the same, as with weights that are all zero"
 _INSIDE_THE_KERNEL = "without XMX the kernels tell which sites are quantized, not in what groups"
 
 
@@ -169,28 +173,36 @@ def _ask_cpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
         plan = plan_as_is(loaded, question, RULES.name)
         question = replace(question, properties=_properties(plan, question))
     properties, model = dict(question.properties or {}), loaded.ir.read()
-    hidden: set[str] = set()
     try:
+        sites = find_compressed_matmuls(model)
         if evidence_of(plan) is Evidence.INT8_PRODUCT:
-            hidden = {site.name for site in loaded.sites if site.in_body}
             found = int8_on_cpu(model, properties)
+            untold = {site.name: _why_not_shown(site) for site in sites if site.name not in found}
         else:
             # The cut-out sites do not have the options of the model that they come from.
             own = read_group_size(loaded.document.metadata)
             properties.setdefault(GROUP_SIZE, str(RULES.default_group_size if own is None else own))
             likely = {decision.name: decision.group_size for decision in plan.decisions}
-            found = found_on_cpu(find_compressed_matmuls(model), properties, likely)
+            found = found_on_cpu(sites, properties, likely)
+            untold = {site.name: _INDIFFERENT for site in sites if site.name not in found}
     except RuntimeError as error:
         raise VerifyError(f"{loaded.ir.xml}: {refusal(str(error), CPU)}") from error
-    shown = replace(plan, decisions=tuple(d for d in plan.decisions if d.name not in hidden))
-    checks = compare(as_seen(shown), found)
-    notes = []
-    if hidden:
-        are = counted(len(hidden), "site is", "sites are")
-        notes.append(f"{are} in bodies of If or Loop, which the CPU plugin does not show")
+    told = replace(plan, decisions=tuple(d for d in plan.decisions if not untold.get(d.name)))
+    checks = compare(as_seen(told), found)
+    reasons = Counter(why for why in untold.values() if why)
+    notes = [f"{counted(n, 'site is', 'sites are')} {why}" for why, n in reasons.items()]
     if evidence_of(plan) is Evidence.PLUGIN:
         notes += _silently_off(plan, checks, properties)
     return Report(CPU, None, tuple(checks), 0, notes=tuple(notes))
+
+
+def _why_not_shown(site: CompressedMatMul) -> str | None:
+    """Why the CPU's runtime model leaves a MatMul out, None where it should not."""
+    if site.in_body:
+        return _IN_BODIES
+    reached = site.graph.downstream([site.index], lambda i: site.graph.types[i] != "ReadValue")
+    ends = {site.graph.types[i] for i in reached if site.graph.types[i] == "ReadValue" or not site.graph.consumers[i]}
+    return _INITIALIZING if ends == {"ReadValue"} else None
 
 
 def _silently_off(plan: Plan, checks: Sequence[SiteCheck], properties: Mapping[str, str]) -> list[str]:

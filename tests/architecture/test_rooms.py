@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+
+import pytest
+
 from tests.architecture.imports import PACKAGE, cycles, imports, room
 
 ROOMS = """
@@ -31,3 +35,10 @@ def test_every_room_has_its_place() -> None:
 
 def test_few_files_lie_at_the_top() -> None:
     assert len([path for path in PACKAGE.iterdir() if path.is_file()]) <= MOST_FILES_AT_THE_TOP
+
+
+@pytest.mark.parametrize("package", ["ovpass", "ovpass.passes", "ovpass.verification"])
+def test_no_module_hides_a_name_that_its_package_offers(package: str) -> None:
+    """Importing a module sets it as an attribute of its package, in place of whatever has its name."""
+    offered = set(importlib.import_module(package).__all__)
+    assert offered.isdisjoint(module.removeprefix(f"{package}.") for module in imports())

@@ -114,6 +114,7 @@ def test_rounding_is_openvinos(kind: str, drawn: Array) -> None:
         (Encoding("float", "nf4", symmetric=False), "symmetric"),
         (Encoding("float", "i4"), "i4"),
         (Encoding("codebook", "u2", table=(0.0, 1.0, 2.0, 3.0, 4.0)), "2 to 4"),
+        (Encoding("codebook", "u4", table=(0.0, 1.0), table_type="i8"), "a table in i8"),
         (Encoding("codebook", "u4", table=(1.0, 0.0)), "ascending"),
         (Encoding("codebook", "u4", table=(1.0, 1.0001), table_type="f8e4m3"), "ascending"),
     ],

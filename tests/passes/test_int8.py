@@ -15,6 +15,7 @@ from ovpass import api
 from ovpass.errors import SettingsError
 from ovpass.ir.constant_folding import evaluate
 from ovpass.lowerings.planner import make_plan
+from ovpass.passes.requantize import Requantize
 from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets.group_sizes import PER_TOKEN
@@ -96,6 +97,21 @@ def test_tokens_near_zero_are_divided_by_the_floor() -> None:
     x *= 0.001 / np.abs(x).max()
     codes = np.rint(x / np.float32(0.003) * 127) * np.float32(0.003) / 127
     assert relative(outputs(int8(model), {"x": x}), outputs(model, {"x": codes}, 0)) < 1e-3
+
+
+@pytest.mark.parametrize("hint", ["f32", "bf16"])
+@pytest.mark.parametrize("size", [1e-5, 1e-12, 0])
+def test_the_cpu_has_a_floor_of_its_own(size: float, hint: str) -> None:
+    model, inputs = linear_model("w_i8_sym_ch"), {"x": activations(1, 20, K) * np.float32(size)}
+    lowered = compiled(int8(model, target="cpu"), INFERENCE_PRECISION_HINT=hint)
+    (expected,) = outputs(transformed(model, lowering="emulate", target="cpu", group_size=PER_TOKEN), inputs)
+    (found,) = outputs(lowered, inputs)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.1 * size)
+
+
+def test_the_floor_of_the_cpu_is_none_that_half_precision_lacks() -> None:
+    model = int8(linear_model("p_i4_g128_no_outconv_f16"), target="cpu", requantize=True)
+    assert np.isfinite(outputs(model, {"x": np.zeros((1, 9, K), np.float16)})).all()
 
 
 @pytest.mark.parametrize("static", [None, 20])
@@ -319,6 +335,20 @@ def test_requantized_weights_are_close(fmt: str) -> None:
     step = np.abs(before).max(axis, keepdims=True) / 127
     # half a step of 1/127 of the channel's largest weight, and a scale rounded to half precision
     assert (np.abs(after - before) <= 0.5 * step + 2**-10 * np.abs(before) + 1e-9).all()
+
+
+@pytest.mark.parametrize("fmt", [*REQUANTIZABLE, "p_i4_3d_weights_B4_g128"])
+def test_requantized_codes_are_those_of_nncfs_int8_sym(fmt: str) -> None:
+    """round(w / s), s = max|w| / 127, in f32 with the scale not yet in half precision; where all are 0, s is 1."""
+    model = linear_model(fmt, k=256)
+    weights = np.asarray(evaluate(weights_of(model)), np.float32)
+    Requantize(("linear",)).run(model)
+    scale = np.abs(weights).max(-1 if weight_format(fmt).transpose_b else -2, keepdims=True) / np.float32(127)
+    scale = np.where(scale > 0, scale, np.float32(1))
+    multiply = weights_of(model).get_node()
+    stored = multiply.input_value(1).get_node().data
+    assert np.array_equal(multiply.input_value(0).get_node().input_value(0).get_node().data, np.rint(weights / scale))
+    assert np.array_equal(stored, scale.astype(stored.dtype))
 
 
 def weights_of(model: ov.Model) -> ov.Output:

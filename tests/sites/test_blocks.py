@@ -31,6 +31,21 @@ def test_blocks_without_attention_count() -> None:
     assert {kind for name, (kind, _) in found.items() if "mixer" in name} == {"other"}
 
 
+def test_queries_of_a_bottleneck_attend_the_stream() -> None:
+    """As in MobileBERT: Q and K read a narrow copy of what V reads."""
+    x = activation(FMT, WIDTH)
+    y: Value = x
+    for block in range(3):
+        narrow = norm(linear(y, f"{block}.bottleneck"))
+        query, key = (split_heads(linear(narrow, f"{block}.{part}")) for part in "qk")
+        mixed = attend(query, key, split_heads(linear(y, f"{block}.v")))
+        y = norm(op.add(y, linear(mixed, f"{block}.out")))
+        y = norm(op.add(y, gelu_mlp(y, f"{block}.mlp")))
+    found = roles(finish([y], [x], ["y"]))
+    blocks = {name: layer for name, (_, layer) in found.items() if "bottleneck" not in name}
+    assert blocks == {name: int(name[0]) for name in blocks}
+
+
 def test_blocks_of_nothing_but_a_mixer() -> None:
     x = activation(FMT, WIDTH)
     y: Value = x

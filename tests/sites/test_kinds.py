@@ -141,6 +141,45 @@ def test_swiglu_alone() -> None:
     assert roles(swiglu_model(FMT)) == {name: (kind, None) for name, kind in names.items()}
 
 
+def test_a_classifier_behind_a_tanh_is_no_feed_forward_part() -> None:
+    x = activation(FMT, WIDTH)
+    model = finish([linear(op.tanh(linear(x, "dense")), "out_proj", 3)], [x], ["y"])
+    assert roles(model) == {"dense": ("other", None), "out_proj": ("other", None)}
+
+
+def test_a_gelu_of_tanh_is_one() -> None:
+    x = activation(FMT, WIDTH)
+    up = linear(x, "up", 2 * WIDTH)
+    bent = op.multiply(up, op.add(op.tanh(op.multiply(up, np.float32(0.8))), np.float32(1)))
+    model = finish([linear(bent, "down", k=2 * WIDTH)], [x], ["y"])
+    assert roles(model) == {"up": ("mlp.up", None), "down": ("mlp.down", None)}
+
+
+def test_a_gate_of_attention() -> None:
+    x = activation(FMT, WIDTH)
+    query, key, value = (split_heads(linear(x, name)) for name in ("q", "k", "v"))
+    gated = op.multiply(attend(query, key, value), op.sigmoid(linear(x, "gate")))
+    found = roles(finish([linear(gated, "out")], [x], ["y"]))
+    assert found == {name: (f"attn.{name}", 0) for name in ("q", "k", "v", "gate", "out")}
+
+
+def test_a_convolution_is_a_layer_that_is_not_looked_through() -> None:
+    """Queries, keys and values by convolutions, and a layer whose only way to a Result is one."""
+    x = activation(FMT, WIDTH)
+    turned = op.transpose(x, np.array([0, 2, 1]))
+
+    def convolved(value: Value) -> ov.Node:
+        weights = np.ones((WIDTH, WIDTH, 1), np.float32)
+        return op.convolution(value, weights, [1], [0], [0], [1])
+
+    query, key, value = (split_heads(op.transpose(convolved(turned), np.array([0, 2, 1]))) for _ in range(3))
+    mixed = convolved(op.transpose(attend(query, key, value), np.array([0, 2, 1])))
+    last = linear(op.transpose(mixed, np.array([0, 2, 1])), "last")
+    wide = op.transpose(linear(last, "wide", 2 * WIDTH), np.array([0, 2, 1]))
+    fused = op.convolution(wide, np.ones((4, 2 * WIDTH, 1), np.float32), [1], [0], [0], [1])
+    assert roles(finish([fused], [x], ["y"])) == {"last": ("other", None), "wide": ("other", None)}
+
+
 def test_fused_gate_up() -> None:
     x = activation(FMT, WIDTH)
     halves = op.split(linear(x, "gate_up", 4 * WIDTH), np.int64(2), 2)

@@ -18,6 +18,7 @@ from ovpass.targets.group_sizes import PER_TOKEN
 from tests.builders import pair_model, tied_model, trio_model
 from tests.targets.cases import CHAINS, LENGTHS, PLAIN, SHAPES, Build, merged, weight_groups
 from tests.targets.compared import FILES, Compared, Groups
+from tests.targets.scaled_cases import SCALED
 from tests.targets.static_cases import STATIC
 
 TOKENS, BATCH = 5, 4
@@ -46,6 +47,7 @@ ZOOS: dict[str, tuple[dict[str, Build], tuple[int, ...]]] = {
     "shapes": (SHAPES, FEW_GROUPS),
     "chains": (COMPILED_CHAINS, FEW_GROUPS),
     "quantized by the model": (STATIC, FEW_GROUPS),
+    "scaled products": (SCALED, FEW_GROUPS),
     "structures": (STRUCTURES, FEW_GROUPS),
     "files": (FILES, FEW_GROUPS),
 }

@@ -20,6 +20,7 @@ from tests.builders import (
 from tests.simulated_gpu import Job
 from tests.targets.cases import CHAINS, LENGTHS, PLAIN, SHAPES, Build, merged, weight_groups
 from tests.targets.compared import FILES, Compared, Groups
+from tests.targets.scaled_cases import SCALED
 from tests.targets.static_cases import STATIC
 
 EVERY_GROUP = (0, 16, 32, 33, 40, 48, 60, 64, 96, 100, 128, 192, 256, 512, 1024, 4096, PER_TOKEN)
@@ -47,6 +48,7 @@ ZOOS: Zoos = {
     "shapes": (SHAPES, LARGE_GROUPS),
     "chains": (CHAINS, LARGE_GROUPS),
     "quantized by the model": (STATIC, LARGE_GROUPS),
+    "scaled products": (SCALED, LARGE_GROUPS),
     "structures": (STRUCTURES, LARGE_GROUPS),
     "files": (FILES, (32, 64, PER_TOKEN)),
 }
@@ -82,6 +84,8 @@ def _compared(target: Target, case: str, sites: list[CompressedMatMul], done: Ma
     names = [name for name in next(iter(done.values())).groups if name.startswith(f"{case}/")]
     did = {name[len(case) + 1 :]: {group: seen.groups[name] for group, seen in done.items()} for name in names}
     nothing: Groups = dict.fromkeys(done)
+    if all(matmul.names for seen in done.values() for matmul in seen.matmuls if matmul.group_size is not None):
+        did = {**{site.name: nothing for site in sites}, **did}  # no quantizer could belong to those without a name
     return Compared({name: said.get(name, nothing) for name in {**said, **did}}, did, sites)
 
 

@@ -14,6 +14,8 @@ from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from ovpass.targets import GPU_NO_XMX
 from ovpass.targets.group_sizes import PER_TOKEN
 from tests.builders import WeightFormat, linear_model
+from tests.targets.cases import flat, grouped
+from tests.targets.scaled_cases import multiplied, scaled
 
 
 def site(kind: str = "u4", group: int | None = 128, asymmetric: bool = True, k: int = 512) -> CompressedMatMul:
@@ -112,3 +114,8 @@ def test_static_shapes_need_more_than_256_tokens(tokens: int, eligible: bool) ->
 
 def test_precise_layers_are_left_alone() -> None:
     assert GPU_NO_XMX.verdict(replace(site(), precise=True), 32).rule == "precise"
+
+
+def test_factors_that_are_folded_into_the_weights_leave_nothing_to_quantize_for() -> None:
+    (found,) = find_compressed_matmuls(scaled(multiplied(), weight=lambda: flat(grouped())))
+    assert GPU_NO_XMX.verdict(found, 32).rule == "folded-factor"

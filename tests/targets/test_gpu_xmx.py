@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import openvino as ov
 import pytest
+from openvino import opset13 as op
 
-from ovpass.planning.native import ModelOptions, verdict_in
+from ovpass.errors import SettingsError
+from ovpass.passes import Exempt, PassManager
+from ovpass.planning.int8 import plan_int8
+from ovpass.planning.native import ModelOptions, plan_native, verdict_in
+from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from ovpass.targets import GPU_XMX
+from ovpass.targets.base import NOT_COMPILED
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.verification import Seen
 from tests.builders import (
@@ -24,8 +31,9 @@ from tests.builders import (
     tensor_iterator_model,
     trio_model,
 )
+from tests.builders.layers import Value
 from tests.simulated_gpu import Job
-from tests.targets.cases import Build
+from tests.targets.cases import Build, codes, convert, one_matmul, reshape, scale
 from tests.targets.compared import Compared
 from tests.targets.gpu_table import ZOOS, compared_on_gpu
 
@@ -143,6 +151,92 @@ def test_refused_for_want_of_a_kernel_where_infer_throws(inferred: Mapping[tuple
         verdict = GPU_XMX.verdict(site, group)
         assert verdict.throws == (done.error is not None), (k, group, done.error)
         assert verdict.eligible == (executed(done) == [True]), (k, group)
+
+
+def static_batches(fmt: str, shape: Sequence[int]) -> ov.Model:
+    """A MatMul of static shapes with weights [4, N, K]."""
+    steps = {"u8": batch_of("u8"), "u4 in groups": batch_of("u4", 128), "u4 in groups of 16": batch_of("u4", 16)}
+    return one_matmul(steps[fmt](), shape=shape)
+
+
+def batch_of(kind: str, group: int = 512) -> Callable[[], Value]:
+    """Makes asymmetric weights [4, 64, 512] of a type, with a Reshape where they have groups."""
+    shape = (4, 64, 512) if group == 512 else (4, 64, 512 // group, group)
+
+    def build() -> Value:
+        of_group = (*shape[:-1], 1)
+        shifted = op.subtract(convert(codes(shape, kind)), convert(codes(of_group, kind)))
+        scaled = op.multiply(shifted, scale(of_group))
+        return scaled if group == 512 else reshape(scaled, 4, 64, 512)
+
+    return build
+
+
+STATIC_BATCHES = [
+    (fmt, shape, group)
+    for fmt, group in (("u8", 64), ("u8", 16), ("u4 in groups", 64), ("u4 in groups of 16", 64))
+    for shape in ([70, 512], [4, 70, 512], [1, 70, 512], [2, 4, 70, 512])
+] + [("u4 in groups of 16", [4, 70, 512], PER_TOKEN)]
+EXEMPT_BATCHES = [
+    (fmt, shape, method)
+    for fmt in ("u8", "u4 in groups")
+    for shape in ([4, 70, 512], [2, 4, 70, 512])
+    for method in ("precise", "f16-weights")
+]
+
+
+@pytest.fixture(scope="module")
+def static_zoo(simulated_gpu: Compile) -> list[Seen]:
+    plain = [asking(static_batches(fmt, shape), group) for fmt, shape, group in STATIC_BATCHES]
+    exempt = [
+        asking(PassManager([Exempt({"linear": method})]).run(static_batches(fmt, shape)).model, 64)
+        for fmt, shape, method in EXEMPT_BATCHES
+    ]
+    return simulated_gpu([*plain, *exempt])
+
+
+def test_static_batches_are_refused_where_the_plugin_throws(static_zoo: Sequence[Seen]) -> None:
+    for (fmt, shape, group), done in zip(STATIC_BATCHES, static_zoo, strict=False):
+        (site,) = find_compressed_matmuls(static_batches(fmt, shape))
+        verdict = GPU_XMX.verdict(site, group)
+        assert (verdict.rule == NOT_COMPILED) == (done.error is not None), (fmt, shape, group, verdict, done.error)
+        if done.error is None:
+            assert done.groups.get("linear") == verdict.group_size
+
+
+def test_static_batches_are_exempted_so_that_they_compile(static_zoo: Sequence[Seen]) -> None:
+    for (fmt, shape, method), done in zip(EXEMPT_BATCHES, static_zoo[len(STATIC_BATCHES) :], strict=True):
+        sites = find_compressed_matmuls(static_batches(fmt, shape))
+        settings = Settings(rules=(Rule("linear", exempt=True),), exempt_with=method)
+        refused = False
+        try:
+            plan_native(sites, settings, ModelOptions())
+        except SettingsError:
+            refused = True
+        assert refused == (done.error is not None), (fmt, shape, method, done.error)
+
+
+@pytest.mark.parametrize("method", ["rank-4", "f16-zero-point"])
+def test_other_ways_of_exempting_static_batches_are_refused(method: str) -> None:
+    sites = find_compressed_matmuls(static_batches("u8", [4, 70, 512]))
+    with pytest.raises(SettingsError, match="do not compile"):
+        plan_native(sites, Settings(rules=(Rule("linear", exempt=True),), exempt_with=method), ModelOptions())
+    with pytest.raises(SettingsError, match="use lowering native"):
+        plan_int8(sites, Settings(lowering="int8"))
+
+
+def test_a_plan_under_which_the_model_does_not_compile_is_refused() -> None:
+    of_16 = find_compressed_matmuls(static_batches("u4 in groups of 16", [4, 70, 512]))
+    (decision,) = plan_native(of_16, Settings(), ModelOptions()).decisions
+    assert decision.group_size == PER_TOKEN
+    of_rank_4 = find_compressed_matmuls(static_batches("u8", [2, 4, 70, 512]))
+    for sites, settings in ((of_16, Settings(group_size=64)), (of_rank_4, Settings())):
+        with pytest.raises(SettingsError, match="exempt it"):
+            plan_native(sites, settings, ModelOptions())
+        (decision,) = plan_native(
+            sites, replace(settings, rules=(Rule("linear", exempt=True),)), ModelOptions()
+        ).decisions
+        assert decision.method == ("precise" if sites is of_rank_4 else "f16-weights")
 
 
 @pytest.mark.parametrize("asked", [32, 64, 128, PER_TOKEN])

@@ -91,3 +91,40 @@ def test_pictures_are_as_large_as_the_model_takes_them(side: int | None, tokens:
     assert inputs["pixel_values"].shape == (1, 3, expected, expected)
     assert np.isfinite(next(iter(ov.Core().compile_model(model, "CPU")(inputs).values()))).all()
     assert model.input().get_partial_shape().is_dynamic  # looking changes nothing
+
+
+def contrast_model(window: int = 16) -> ov.Model:
+    """Text and picture as CLIP takes them: nothing of the picture's shape is told, and text has a window."""
+    ids = op.parameter([-1, -1], np.int64, name="input_ids")
+    picture = op.parameter([-1, -1, -1, -1], np.float32, name="pixel_values")
+    pooled = op.parameter([-1, -1], np.float32, name="pooled_projections")
+    for node in (ids, picture, pooled):
+        node.output(0).set_names({node.get_friendly_name()})
+    table, zero = op.constant(np.ones((64, 8), np.float32)), op.constant(np.int64(0))
+    positions = op.gather(op.constant(np.ones((window, 8), np.float32)), positions_of(ids), zero)
+    text = op.reduce_sum(op.add(op.gather(table, ids, zero), positions), np.array([1]))
+    normal = op.divide(op.subtract(picture, np.float32(0.5)), np.float32(0.5))
+    patches = op.convolution(normal, np.ones((8, 3, 4, 4), np.float32), [4, 4], [0, 0], [0, 0], [1, 1])
+    rows = op.add(op.reshape(patches, np.array([0, 8, -1]), True), np.ones((1, 8, 25), np.float32))
+    projected = op.matmul(op.convert(op.convert(pooled, "f16"), "f32"), np.ones((8, 24), np.float32), False, True)
+    return ov.Model([op.add(op.add(op.reduce_sum(rows, np.array([2])), text), projected)], [ids, picture, pooled])
+
+
+def positions_of(ids: ov.Node) -> ov.Node:
+    length = op.gather(op.shape_of(ids), op.constant(np.int64(1)), op.constant(np.int64(0)))
+    return op.range(op.constant(np.int64(0)), length, op.constant(np.int64(1)), "i64")
+
+
+def test_channels_and_features_are_those_of_the_weights_that_they_meet() -> None:
+    model = contrast_model()
+    inputs = make_inputs(input_specs(model), 7)
+    shapes = {name: value.shape for name, value in inputs.items()}
+    assert shapes == {"input_ids": (1, 7), "pixel_values": (1, 3, 20, 20), "pooled_projections": (1, 24)}
+    assert np.isfinite(next(iter(ov.Core().compile_model(model, "CPU")(inputs).values()))).all()
+
+
+def test_rows_that_are_split_into_patches_are_as_long_as_those() -> None:
+    rows = op.parameter([-1, -1], np.float32, name="hidden_states")
+    rows.output(0).set_names({"hidden_states"})
+    model = ov.Model([op.relu(op.reshape(rows, np.array([-1, 3, 2, 4, 4]), False))], [rows])
+    assert make_inputs(input_specs(model), 7)["hidden_states"].shape == (7, 96)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import openvino as ov
 import pytest
 from openvino import opset13 as op
@@ -18,6 +19,7 @@ from ovpass.verification.runtime_model import last_group, originals, readers_of
 from ovpass.verification.tracing import traced_matmuls
 from tests.builders import (
     activation,
+    add_bias,
     finish,
     if_model,
     linear_model,
@@ -27,7 +29,8 @@ from tests.builders import (
     trio_model,
 )
 from tests.simulated_gpu import Job
-from tests.targets.cases import merged
+from tests.targets.cases import flat, grouped, merged
+from tests.targets.scaled_cases import multiplied, scaled
 
 I8 = "w_i8_sym_ch"
 TRIO = ["linear_0", "linear_1", "linear_2"]
@@ -54,6 +57,31 @@ def test_a_name_that_ends_like_a_renamed_one_is_itself() -> None:
     model = linear_model(I8)
     next(node for node in model.get_ops() if node.get_type_name() == "MatMul").set_friendly_name("linear.0")
     assert originals("linear.0", readers_of(model)) == ["linear.0"]
+
+
+def read_in_f32() -> ov.Model:
+    """A product that is put beside something normalized, for which the plugin keeps f32."""
+    x, beside = activation(I8, 512), op.parameter([-1, 32], ov.Type.f32, name="beside")
+    beside.output(0).set_names({"beside"})
+    product = add_bias(matmul(x, I8, 64, 512, "linear"), 64, "f32", "linear.bias")
+    length = op.maximum(op.reduce_l2(beside, np.array([-1]), True), np.float32(1e-12))
+    leading = op.gather(op.shape_of(x), np.array([0, 1]), np.int64(0))
+    normal = op.unsqueeze(op.divide(beside, length), np.int64(1))
+    repeated = op.broadcast(normal, op.concat([leading, op.constant(np.array([32]))], 0), "BIDIRECTIONAL")
+    return finish([op.concat([product, repeated], -1)], [x, beside], ["y"])
+
+
+def test_a_conversion_behind_it_does_not_hide_the_name() -> None:
+    model = linear_model(I8)
+    assert originals("linear_decompressed_to_f32", readers_of(model)) == ["linear"]
+    next(node for node in model.get_ops() if node.get_type_name() == "MatMul").set_friendly_name("x_compressed_to_f16")
+    assert originals("x_compressed_to_f16", readers_of(model)) == ["x_compressed_to_f16"]
+
+
+def test_a_factor_that_is_folded_stands_for_its_matmul() -> None:
+    model = scaled(lambda y: op.relu(op.multiply(op.add(y, np.float32(1)), np.float32(0.5))))
+    (factor,) = (node for node in model.get_results()[0].input_value(0).get_node().input_values())
+    assert originals(f"{factor.get_node().get_friendly_name()}.0", readers_of(model)) == ["linear"]
 
 
 def test_only_weights_of_one_kind_are_fused() -> None:
@@ -102,6 +130,8 @@ CASES: dict[str, tuple[Callable[[], ov.Model], dict[str, int | None], int]] = {
     "trio": (lambda: trio_model(I8), dict.fromkeys(TRIO, 64), 1),
     "trio-with-lora": (lora_trio, {**dict.fromkeys(TRIO, 64), "lora_a": None, "lora_b": None}, 1),
     "four": (lambda: shared_model([I8] * 4, [64] * 4), {f"linear_{i}": 64 for i in range(4)}, 1),
+    "read-in-f32": (read_in_f32, {"linear": 64}, 1),
+    "folded-factor": (lambda: scaled(multiplied(64), weight=lambda: flat(grouped())), {"linear": 64}, 1),
     "swiglu": (lambda: swiglu_model(I8), dict.fromkeys(("gate_proj", "up_proj", "down_proj"), 64), 2),
 }
 

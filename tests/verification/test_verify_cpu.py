@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import openvino as ov
 import pytest
+from openvino import opset13 as op
 
 from ovpass.ir.runtime_options import GROUP_SIZE
 from ovpass.settings.settings import Rule
@@ -17,11 +19,23 @@ from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.verification import Question, verify
 from ovpass.verification.cpu import found_on_cpu
 from ovpass.verification.report import OTHERWISE
-from tests.builders import if_model, linear_model, llama_model, pair_model, swiglu_model, trio_model
+from tests.builders import (
+    activation,
+    finish,
+    if_model,
+    linear_model,
+    llama_model,
+    matmul,
+    pair_model,
+    swiglu_model,
+    trio_model,
+)
 from tests.passes.helpers import transformed
 from tests.targets.cases import CHAINS
+from tests.targets.scaled_cases import AFTER, multiplied, scaled
 from tests.verification.command import ENCODER, LLAMA, CommandLine, saved
 
+I8 = "w_i8_sym_ch"
 F32 = {"INFERENCE_PRECISION_HINT": "f32"}
 ON_CPU = Question(device="CPU")
 
@@ -65,6 +79,8 @@ SILENTLY_OFF: dict[str, tuple[Callable[[], ov.Model], int]] = {
     "batched weights": (lambda: linear_model("p_i4_3d_weights_B4_ch"), 32),
     "one output": (lambda: linear_model("w_i8_sym_ch", n=1), 32),
     "chain": (CHAINS["multiply-subtract"], 32),
+    "folded factor": (lambda: scaled(multiplied()), 32),
+    "folded factors behind a bias": (lambda: scaled(AFTER["biased then divided by N"]), 32),
 }
 
 
@@ -75,6 +91,29 @@ def test_silently_off(case: str) -> None:
     assert found(model, group) == {None}
     (site,) = find_compressed_matmuls(model)
     assert not CPU.verdict(site, group).eligible
+
+
+@pytest.mark.parametrize("name", AFTER)
+@pytest.mark.parametrize("rank", [2, 3])
+def test_sites_are_proved_with_the_biases_and_factors_behind_them(rank: int, name: str) -> None:
+    model = scaled(AFTER[name], rank=rank)
+    (site,) = find_compressed_matmuls(model)
+    assert found(model, 32, likely=64) == {CPU.verdict(site, 32).group_size}
+
+
+def test_a_bias_for_each_position_and_a_large_one_hide_nothing() -> None:
+    positions = np.full((7, 64), 1e4, np.float32)
+    assert found(scaled(lambda y: op.add(y, op.constant(positions)), rank=3), 32, likely=64) == {32}
+
+
+def test_weights_of_zero_tell_nothing(tmp_path: Path) -> None:
+    x = activation(I8, 64)
+    codes = op.convert(op.constant(np.zeros((16, 64), np.int8)), "f32")
+    zeros = op.matmul(x, op.multiply(codes, op.constant(np.ones((16, 1), np.float32))), False, True)
+    model = finish([zeros, op.relu(matmul(x, I8, 16, 64, "other"))], [x], ["y", "z"])
+    report = verify(saved(model, tmp_path), ON_CPU)[""]
+    assert (report.ok, [check.name for check in report.sites]) == (True, ["other"])
+    assert "1 site is not to be told" in report.notes[0]
 
 
 def test_bf16_ignores_every_group_where_there_is_amx(tmp_path: Path) -> None:
@@ -196,6 +235,18 @@ def test_int8_in_bodies_is_not_shown(tmp_path: Path) -> None:
     report = verify(path, ON_CPU)[""]
     assert (report.ok, report.sites) == (True, ())
     assert report.notes == ("2 sites are in bodies of If or Loop, which the CPU plugin does not show",)
+
+
+def test_int8_in_initializers_of_states_is_not_shown(tmp_path: Path) -> None:
+    """As K and V of cross attention are, which depend on nothing but the encoder's output."""
+    x = activation(I8, 512)
+    kept = op.read_value(matmul(x, I8, 64, 512, "initial"), "kept", ov.Type.f32, ov.PartialShape([-1, -1, 64]))
+    output = op.relu(matmul(kept, I8, 32, 64, "linear"))
+    model = finish([output], [x], ["y"], [op.assign(kept, "kept")])
+    path = saved(transformed(model, lowering="int8", target="cpu"), tmp_path)
+    report = verify(path, ON_CPU)[""]
+    assert {check.name: check.found for check in report.sites} == {"linear": PER_TOKEN}
+    assert report.notes == ("1 site is in initializers of states, which the CPU plugin does not show",)
 
 
 @pytest.mark.slow
