@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element
 from ovpass.errors import LogError
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.verification.observation import SeenMatMul
-from ovpass.verification.runtime_model import Readers, last_group, originals, without_lowering
+from ovpass.verification.original_names import Readers, last_group, originals, without_lowering
 
 _GPU_GRAPH = "runtime_gpu_graph"
 _PRODUCTS = ("FullyConnected", "MatMul", "Gemm")
@@ -64,7 +64,7 @@ class ExecutionGraph:
         return [
             SeenMatMul(
                 product.kind,
-                tuple(name for text in product.originals for name in originals(text, readers)),
+                tuple(dict.fromkeys(name for text in product.originals for name in originals(text, readers))),
                 product.activation_type,
                 product.group_size,
                 product.quantizer,

@@ -16,8 +16,8 @@ from ovpass.targets import TARGETS
 from ovpass.transformation.loading import Loaded, load
 from ovpass.verification.execution_graph import ExecutionGraph
 from ovpass.verification.observation import Seen
+from ovpass.verification.original_names import readers_in
 from ovpass.verification.report import Report, compare
-from ovpass.verification.runtime_model import readers_in
 from ovpass.verification.verify_model import Question, as_seen, evidence_of, given_plan, groups_found, plan_as_is
 
 
