@@ -68,6 +68,7 @@ class ExecutionGraph:
                 product.activation_type,
                 product.group_size,
                 product.quantizer,
+                product.kernel,
             )
             for product in self.products
         ]

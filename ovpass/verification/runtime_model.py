@@ -35,6 +35,7 @@ def seen_matmuls(runtime: ov.Model, readers: Readers) -> list[SeenMatMul]:
                 activation_type=op.input_value(0).get_element_type().to_string(),
                 group_size=last_group(before["group_sizes"]) if quantized else None,
                 quantizer=source.get_friendly_name() if quantized else None,
+                kernel=info.get("primitiveType", ""),
             )
         )
     return found
