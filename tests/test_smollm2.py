@@ -93,6 +93,13 @@ def test_verify_by_the_rules_on_the_gpu_plugin(smollm2: Path) -> None:
     assert report["dynamic_quantize_nodes"] == 4 * BLOCKS + 1
 
 
+def test_verify_by_the_rules_on_an_arc_b580(smollm2: Path, simulated: Callable[[str], object]) -> None:
+    simulated("arc-b580")
+    report = verified(smollm2, "--simulate", "arc-b580")
+    assert found(report) == {("per-token", "per-token"): SITES - 1, (32, 32): 1}
+    assert report["dynamic_quantize_nodes"] == 4 * BLOCKS + 1
+
+
 @pytest.mark.usefixtures("simulated_gpu")
 def test_weights_with_zero_points_cap_the_group_as_planned(smollm2: Path, tmp_path: Path) -> None:
     done = ovpass.transform(smollm2, tmp_path / "out", Settings(group_size=64))

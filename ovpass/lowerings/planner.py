@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ovpass.ir.metadata import Metadata, ModelMetadata
-from ovpass.lowerings.base import get_lowering
+from ovpass.lowerings.base import Evidence, get_lowering
 from ovpass.planning.canonicalization import as_restated, with_requests
+from ovpass.planning.crashes import refuse_crashes
 from ovpass.planning.faster import costs_for, keep_faster
 from ovpass.planning.options import read_options, with_runtime_options
 from ovpass.planning.plan import Plan
@@ -62,6 +63,16 @@ def _planned(sites: Sequence[CompressedMatMul], settings: Settings, metadata: Me
 def _lowered(sites: Sequence[CompressedMatMul], settings: Settings, metadata: Metadata) -> Plan:
     plan = get_lowering(settings.lowering).plan(sites, settings, read_options(metadata))
     return with_runtime_options(plan, keeps_cache(sites))
+
+
+def refuse_crashes_of(plan: Plan, sites: Sequence[CompressedMatMul]) -> None:
+    """Make sure that the plugin survives what a plan asks of it.
+
+    Raises:
+        SettingsError: if a site ends its process.
+    """
+    if get_lowering(plan.settings.lowering).evidence is Evidence.PLUGIN:
+        refuse_crashes(sites, plan.decisions, get_target(plan.settings.target))
 
 
 def check_plan(plan: Plan, sites: Sequence[CompressedMatMul]) -> None:

@@ -17,6 +17,7 @@ from ovpass.ir.metadata import Metadata, ModelMetadata
 from ovpass.ir.note import read_note
 from ovpass.ir.original_weights import EarlierWeights, note_earlier, read_earlier
 from ovpass.lowerings.pipeline import passes_for
+from ovpass.lowerings.planner import refuse_crashes_of
 from ovpass.passes.base import MetadataPass, Pass, PassResult
 from ovpass.passes.manager import PassManager, run_on_metadata
 from ovpass.planning.plan import Plan
@@ -48,12 +49,14 @@ def transform(
     plans: Mapping[str, Plan] | Plan | None = None,
     overwrite: bool = False,
     copy_weights: bool = False,
+    allow_crash: bool = False,
     progress: Progress = lambda _: None,
 ) -> Transformed:
     """Apply settings, or finished plans, to an .xml or a model folder.
 
     The output has the source's form; files that are not changed are carried along, weights as hard links where the
-    file system allows and `copy_weights` does not forbid it.
+    file system allows and `copy_weights` does not forbid it. With `allow_crash`, sites that are known to end the
+    plugin's process are written all the same.
 
     Raises:
         OvpassError: a subclass, for an invalid model, setting, plan or path. Then nothing is written.
@@ -68,6 +71,9 @@ def transform(
         plans = plan_loaded(models, settings or Settings())
     else:
         check_plans(plans, models)
+    if not allow_crash:
+        for loaded in models:
+            refuse_crashes_of(plans[loaded.key], loaded.sites)
     jobs = [_Job(loaded.key, loaded.ir, loaded.document, passes_for(plans[loaded.key])) for loaded in models]
     run = RunNotes.of(plans.values())
     results, weights = _write(origin, destination, jobs, run, copy_weights, progress)

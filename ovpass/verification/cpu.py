@@ -9,7 +9,6 @@ with weights of zero, nothing can be told. The runtime model shows int8 products
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +23,7 @@ from ovpass.sites import CompressedMatMul
 from ovpass.sites.constant_arithmetic import constant_arithmetic
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.targets.reference_arithmetic import dequantized
+from ovpass.verification.original_names import without_lowering
 from ovpass.verification.report import OTHERWISE
 
 _TOKENS = 16
@@ -32,7 +32,6 @@ _GROUPS = (32, 16, 64, 128, 256, 512)
 _NEAR_ZERO = 1e-30
 _BIASES = ("Add", "Subtract")
 _FACTORS = {"Multiply": op.multiply, "Divide": op.divide}
-_LOWERED = re.compile(r"/DequantizationMultiply$")
 
 Inputs = dict[str, npt.NDArray[Any]]
 Outputs = Mapping[str, npt.NDArray[Any]]
@@ -86,7 +85,7 @@ def int8_on_cpu(model: ov.Model, properties: Mapping[str, str]) -> dict[str, int
         if info["layerType"] not in ("FullyConnected", "MatMul"):
             continue
         int8 = node.input_value(0).get_element_type() == ov.Type.i8 and info["primitiveType"].endswith("_i8")
-        names = [_LOWERED.sub("", name) for name in info["originalLayersNames"].split(",")]
+        names = [without_lowering(name) for name in info["originalLayersNames"].split(",")]
         found.update(dict.fromkeys(names, PER_TOKEN if int8 else None))
     return found
 

@@ -19,7 +19,8 @@ from ovpass.verification.inputs import InputSpec, input_specs, make_inputs
 from ovpass.verification.kernel_list import quantizing_primitives
 from ovpass.verification.observation import Order, Seen, TokenRun
 from ovpass.verification.opencl import driver_version
-from ovpass.verification.runtime_model import Readers, originals, readers_of, seen_matmuls
+from ovpass.verification.original_names import Readers, originals
+from ovpass.verification.runtime_model import readers_of, seen_matmuls
 from ovpass.verification.threshold import find_threshold
 from ovpass.verification.tracing import traced_matmuls
 

@@ -38,7 +38,8 @@ class SeenMatMul:
     """A FullyConnected or Gemm of the compiled model; `group_size` is None without a DynamicQuantize before it.
 
     `names` are the MatMuls of the original model that it computes, each by the path to it through bodies of If and
-    Loop: several where the plugin fused them.
+    Loop: several where the plugin fused them. `kernel` is the plugin's name of what runs it, which with dynamic shapes
+    is known once the model has run.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class SeenMatMul:
     activation_type: str
     group_size: int | None
     quantizer: str | None
+    kernel: str = ""
 
 
 @dataclass(frozen=True)

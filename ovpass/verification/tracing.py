@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from ovpass.verification.observation import TRACED_PASS, SeenMatMul
-from ovpass.verification.runtime_model import Readers, last_group, originals
+from ovpass.verification.original_names import Readers, last_group, originals
 
 
 def traced_matmuls(folder: Path, readers: Readers) -> list[SeenMatMul]:

@@ -15,7 +15,8 @@ from ovpass.passes import Exempt, PassManager
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.verification import Seen
 from ovpass.verification.observation import TRACED_PASS
-from ovpass.verification.runtime_model import last_group, originals, readers_of
+from ovpass.verification.original_names import last_group, originals
+from ovpass.verification.runtime_model import readers_of
 from ovpass.verification.tracing import traced_matmuls
 from tests.builders import (
     activation,
