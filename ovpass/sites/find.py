@@ -14,7 +14,7 @@ from ovpass.formats.codebook import NAME as CODEBOOK
 from ovpass.ir.graph import Graph, Shape
 from ovpass.sites.canonical import RestatedGraph, restated
 from ovpass.sites.inserted_ops import without_inserted
-from ovpass.sites.kinds import Role, roles
+from ovpass.sites.kinds import OTHER, Role, roles
 from ovpass.sites.onnx_runtime import Foreign
 from ovpass.sites.static_quantization import static_path
 from ovpass.sites.structures import fused_experts, has_linear_attention
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import openvino as ov
 
 _FLOATS = ("f16", "bf16", "f32", "f64")
+_UNKNOWN = Role(OTHER, None)
 _WITH_BODIES = ("If", "Loop", "TensorIterator")
 
 
@@ -163,7 +164,7 @@ def find_compressed_matmuls(model: ov.Model) -> list[CompressedMatMul]:
 def find_sites(graph: Graph, only: Collection[str] | None = None) -> list[CompressedMatMul]:
     """`find_compressed_matmuls` for a model in any form; with `only`, no other names than these are looked into.
 
-    Whether weights are shared is then told among those sites alone.
+    Whether weights are shared is then told among those sites alone, and kinds and blocks are not told at all.
     """
     names = None if only is None else {_unnumbered(name) for name in only}
     found: list[CompressedMatMul] = []
@@ -193,14 +194,14 @@ def _search(graph: Graph, prefix: str, names: Collection[str] | None) -> Iterato
         candidates = [i for i in candidates if _unnumbered(prefix + graph.name(i)) in names]
     weights = {i: _weights(graph, i) for i in candidates}
     matmuls = {i: found for i, found in weights.items() if found is not None}
-    by_index = roles(without_inserted(graph)) if matmuls else {}
+    by_index = roles(without_inserted(graph)) if matmuls and names is None else {}
     experts = fused_experts(graph) if matmuls else set()
     readers = Counter(chain.path[0] for _, chain in matmuls.values())
     for index, kind in enumerate(graph.types):
         if index in matmuls:
             port, chain = matmuls[index]
             shared = readers[chain.path[0]] > 1
-            yield _site(graph, index, port, chain, by_index[index], prefix, shared, index in experts)
+            yield _site(graph, index, port, chain, by_index.get(index, _UNKNOWN), prefix, shared, index in experts)
         elif kind in _WITH_BODIES:
             for name, body in graph.bodies(index):
                 yield from _search(body, f"{prefix}{graph.name(index)}/{name}/", names)
