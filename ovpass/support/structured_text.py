@@ -63,7 +63,7 @@ def parse_yaml(text: str) -> Any:
         finally:
             loader.dispose()
     except (yaml.YAMLError, ValueError) as error:  # ValueError: characters that no encoding has
-        raise MalformedError(_reason(error)) from error
+        raise MalformedError(_reason(error, text)) from error
 
 
 @collection_paused()
@@ -86,9 +86,12 @@ def parse_json(text: str) -> Any:
 _TOO_DEEP = f"lists and objects are nested more than {DEEPEST} deep"
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, text: str) -> str:
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-    return f"line {mark.line + 1}: {problem}" if mark and problem else " ".join(str(error).split())
+    if not mark or not problem:
+        return " ".join(str(error).split())
+    last = len(text.splitlines()) or 1  # libyaml finds out on the line behind it that there is no more
+    return f"line {min(mark.line + 1, last)}: {problem}"
 
 
 def _integer(digits: str) -> int:
