@@ -9,6 +9,7 @@ from typing import Any
 from ovpass.ir.metadata import Metadata
 from ovpass.ir.note import damaged
 from ovpass.sites import CompressedMatMul
+from ovpass.support.structured_text import MalformedError, parse_json
 
 _SECTION, _NAME = "ovpass", "asked"
 _DYNAMIC = "activations u8 asymmetric, one scale for the tensor"
@@ -31,8 +32,8 @@ def read_asked(metadata: Metadata) -> Asked:
         ModelError: for a record that ovpass has not written so.
     """
     try:
-        recorded = json.loads(metadata.get(_SECTION, _NAME) or "{}")
-    except ValueError as error:
+        recorded = parse_json(metadata.get(_SECTION, _NAME) or "{}")
+    except MalformedError as error:
         raise damaged(metadata, f"is no JSON: {error}") from error
     entries = recorded.values() if isinstance(recorded, dict) else [None]
     if not all(isinstance(entry, dict) and isinstance(entry.get("op"), str) for entry in entries):

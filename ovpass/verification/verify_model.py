@@ -19,6 +19,7 @@ from ovpass.planning.recorded_plan import noted_plan
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.support.formatting import counted
+from ovpass.support.processes import check_timeout
 from ovpass.targets import CPU as RULES
 from ovpass.targets import Target
 from ovpass.targets.group_sizes import PER_TOKEN
@@ -72,8 +73,7 @@ class Question:
             raise SettingsError(f"tokens {list(self.tokens)}: a number of tokens is 1 or more")
         if self.device == CPU and (self.tokens or self.find_threshold):
             raise SettingsError("tokens and threshold are for GPUs; the CPU quantizes for any number of tokens")
-        if self.timeout <= 0:
-            raise SettingsError(f"timeout {self.timeout:g}: it is a positive number of seconds")
+        check_timeout(self.timeout)
 
     def _name_device(self) -> None:
         try:

@@ -223,6 +223,8 @@ def test_the_command_writes_a_plan_that_apply_takes(
         (),
         ("--max-kl", 0),
         ("--max-kl", "nan"),
+        ("--max-kl", "inf"),
+        ("--max-ppl-increase", "inf"),
         ("--max-kl", 1, "--group-size", 32),
         ("--max-kl", 1, "--lowering", "int8"),
         ("--max-kl", 1, "--profile", "tpu"),
