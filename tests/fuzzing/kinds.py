@@ -62,17 +62,17 @@ def _models(folder: Path) -> None:
     }
     for name, model in models.items():
         ov.save_model(model, folder / f"{name}.xml", compress_to_fp16=False)
-    for path in _EARLIER.glob("*.*"):
-        shutil.copy(path, folder)
+    shutil.copytree(_EARLIER, folder / "earlier")
 
 
 def _ir(source: Path, folder: Path, rng: Random) -> Sequence[Arguments]:
-    original = rng.choice(sorted(source.glob("*.xml")))
+    earlier = rng.random() < 0.3
+    original = rng.choice(sorted((source / "earlier" if earlier else source).glob("*.xml")))
     xml = folder / "model.xml"
     xml.write_text(edit_xml(original.read_text(encoding="utf-8"), rng), encoding="utf-8")
     shutil.copy(original.with_suffix(".bin"), xml.with_suffix(".bin"))
     change: Arguments = ("strip", xml, "-o", OUT)
-    if not (_EARLIER / original.name).exists() and rng.random() < 0.9:
+    if not earlier and rng.random() < 0.9:
         change = ("apply", xml, "-o", OUT, *rng.choice(_APPLY))
     return [("inspect", xml, "--json"), ("explain", xml), change]
 
