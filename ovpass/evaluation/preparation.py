@@ -20,6 +20,7 @@ from ovpass.planning.profile import emulated
 from ovpass.planning.recorded_plan import recorded_plan
 from ovpass.settings.settings import Settings
 from ovpass.support.formatting import counted
+from ovpass.targets.names import get_target
 from ovpass.transformation.loading import Loaded, load, plan_loaded
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def _recorded(candidate: Candidate, ir: IrFile, plan: Plan, device: str) -> Plan
             "first with 'ovpass strip'"
         )
     target = plan.settings.target if candidate.settings is None else candidate.settings.target
-    here = (target == "cpu") == (device == "CPU")
+    here = get_target(target).device == device.partition(".")[0]
     if not _by_plugin(plan) or GROUP_SIZE in candidate.properties or not _can_be_stripped(plan):
         return None
     if candidate.settings is None and here:
