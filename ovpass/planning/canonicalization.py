@@ -29,9 +29,9 @@ def with_requests(plan: Plan, sites: Sequence[CompressedMatMul], recorded: Asked
         if asked is None:
             return decision
         if site.foreign is None:
-            return replace(decision, reason=f"{decision.reason}; the file asked for {asked}")
+            return replace(decision, reason=f"{decision.reason}; the source file requests {asked}")
         if decision.action == SKIP:
-            return replace(decision, reason=f"{decision.reason}; the file's {asked} stays")
-        return replace(decision, reason=f"{decision.reason}; replaces the file's {asked}", restate=True)
+            return replace(decision, reason=f"{decision.reason}; keeps the source file's {asked}")
+        return replace(decision, reason=f"{decision.reason}; replaces the source file's {asked}", restate=True)
 
     return replace(plan, decisions=tuple(said(decision) for decision in plan.decisions))
