@@ -36,8 +36,8 @@ _HINT = "INFERENCE_PRECISION_HINT"
 _SHOWN = 5
 _IN_BODIES = "in bodies of If or Loop, which the CPU plugin does not show"
 _INITIALIZING = "in initializers of states, which the CPU plugin does not show"
-_INDIFFERENT = "not to be told: quantized or not, its numbers are the same, as with weights that are all zero"
-_INSIDE_THE_KERNEL = "without XMX the kernels tell which sites are quantized, not in what groups"
+_INDIFFERENT = "unknown: the outputs are the same quantized or not, as with all-zero weights"
+_INSIDE_THE_KERNEL = "without XMX, the kernels show which sites are quantized, but not their group sizes"
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class Question:
         if self.simulate is not None:
             object.__setattr__(self, "simulate", get_profile(self.simulate).name)
             if self.device != GPU:
-                raise SettingsError("only a GPU is simulated; the CPU is there")
+                raise SettingsError("only GPUs can be simulated; leave out simulate for the CPU")
         if any(number < 1 for number in self.tokens):
-            raise SettingsError(f"tokens {list(self.tokens)}: a number of tokens is 1 or more")
+            raise SettingsError(f"tokens {list(self.tokens)}: use numbers of 1 or more")
         if self.device == CPU and (self.tokens or self.find_threshold):
             raise SettingsError("tokens and threshold are for GPUs; the CPU quantizes for any number of tokens")
         if self.timeout <= 0:
@@ -75,7 +75,7 @@ class Question:
         try:
             named = find_device(self.device)
         except SettingsError as error:
-            raise SettingsError(f"{error}; OpenVINO's own are {CPU} or {GPU}, of several {GPU}.1") from None
+            raise SettingsError(f"{error}; or use {CPU}, {GPU}, or {GPU}.1 for one of several") from None
         object.__setattr__(self, "target", self.target or named.name)
         object.__setattr__(self, "device", named.target.device)
 
@@ -124,7 +124,7 @@ def _given_plan(loaded: Loaded, plans: Mapping[str, Plan] | None) -> Plan | None
     if plans is None:
         return None
     if loaded.key not in plans:
-        raise SettingsError(f"the plan has nothing for {loaded.key}; it is for {sorted(plans)}")
+        raise SettingsError(f"the plan has no model {loaded.key}; it has {sorted(plans)}")
     _check_names(loaded, plans[loaded.key])
     return plans[loaded.key]
 
@@ -210,7 +210,7 @@ def _silently_off(plan: Plan, checks: Sequence[SiteCheck], properties: Mapping[s
     if len(unquantized) == len(checks) and plan.chosen(QUANTIZE) and asked != "0" and properties.get(_HINT) != "f32":
         notes.append(f"nothing is quantized, and {_HINT} is not f32: in bf16 a CPU with AMX ignores the group size")
     if any(check.found == OTHERWISE for check in checks):
-        notes.append("'otherwise' is an activation that is quantized, but in no group size that explains the numbers")
+        notes.append("'otherwise' means that the activation is quantized, but no group size explains the numbers")
     return notes
 
 
@@ -234,7 +234,7 @@ def _ask_gpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
     if not seen.xmx:
         notes.append(f"it compiles with group size {seen.group_size_property}; {_INSIDE_THE_KERNEL}")
     if question.find_threshold and seen.threshold is None:
-        notes.append(f"quantization never ran, for 1 to {LARGEST} tokens")
+        notes.append(f"quantization did not run for 1 to {LARGEST} tokens")
     checks = compare(_as_seen(plan), _groups(seen, plan))
     return Report(
         question.device,
@@ -255,8 +255,8 @@ def _look(order: Order, environment: Mapping[str, str], question: Question) -> S
     seen = run_in_child([order], environment, question.timeout)
     if seen is None:
         raise NoDeviceError(
-            f"there is no {question.device} that OpenVINO can use; "
-            f"--simulate {get_profile(question.target or _USUAL).name} asks the plugin without one"
+            f"OpenVINO sees no {question.device}; "
+            f"--simulate {get_profile(question.target or _USUAL).name} checks without one"
         )
     return seen[0]
 
