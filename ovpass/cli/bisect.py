@@ -85,7 +85,7 @@ def _print(culprits: Culprits) -> None:
     else:
         verdict(f"Not broken with all sites quantized{_cost(culprits)}.", ok=True)
     if culprits.skipped:
-        note(f"{counted(len(culprits.skipped), 'site')} stayed exact: {next(iter(culprits.skipped.values()))}")
+        note(f"{counted(len(culprits.skipped), 'site')} stayed unquantized: {next(iter(culprits.skipped.values()))}")
 
 
 def _print_found(culprits: Culprits) -> None:
@@ -102,11 +102,9 @@ def _print_found(culprits: Culprits) -> None:
     print_table(("Found", "Kind", "Layer", "Group", "Sites"), rows, numeric=("Layer", "Group", "Sites"))
     if culprits.costs is not None and culprits.together is not None:
         alone, together = (number(cost.mean, 2) for cost in (culprits.costs, culprits.together))
-        say(f"Quantized alone: KL {alone} nats a token; all sites together: {together}.")
+        say(f"Quantized alone: KL {alone} nats per token; all sites together: {together}.")
     how = "not broken" if culprits.mended else "still broken; search again with these options"
-    verdict(
-        f"All sites but what was found: {how}. {counted(culprits.asked, 'question')} asked.", ok=bool(culprits.mended)
-    )
+    verdict(f"All other sites quantized: {how}. {counted(culprits.asked, 'test')} run.", ok=bool(culprits.mended))
     for rule in culprits.rules:
         click.echo(f"--exempt {shlex.quote(rule.match)}")
     click.echo(_rules_text(culprits), nl=False)
@@ -121,4 +119,4 @@ def _rules_text(culprits: Culprits) -> str:
 
 
 def _cost(culprits: Culprits) -> str:
-    return "" if culprits.together is None else f": KL {number(culprits.together.mean, 2)} nats a token"
+    return "" if culprits.together is None else f": KL {number(culprits.together.mean, 2)} nats per token"
