@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
@@ -13,7 +15,7 @@ from ovpass.cli import COMMANDS
 from ovpass.cli.renamed import renamed_names_noted
 from ovpass.cli.run_header import remember_arguments
 from ovpass.cli.signals import ending_in_order
-from ovpass.cli.streams import leave_closed_pipe, prepare_streams
+from ovpass.cli.streams import brief, leave_closed_pipe, prepare_streams
 from ovpass.errors import CheckFailedError, OvpassError
 from ovpass.support.choices import near_choice
 from ovpass.version import __version__
@@ -27,7 +29,10 @@ class _LazyGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         remember_arguments(ctx, args)
-        return super().parse_args(ctx, args)
+        if not args:
+            return super().parse_args(ctx, args)  # shows the help, as an error
+        with _brief_usage_errors():
+            return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -52,7 +57,7 @@ class _LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with renamed_names_noted():
+            with renamed_names_noted(), _brief_usage_errors():
                 found = super().invoke(ctx)
             sys.stdout.flush()
             return found
@@ -60,6 +65,15 @@ class _LazyGroup(click.Group):
             leave_closed_pipe()
         except KeyboardInterrupt as interruption:  # click would exit with 1, which is a failed check
             _leave(_INTERRUPTED, "Interrupted", str(interruption) or "outputs are there whole or not at all")
+
+
+@contextmanager
+def _brief_usage_errors() -> Iterator[None]:
+    """Click repeats the argument that it refuses, whatever is in it."""
+    try:
+        yield
+    except click.UsageError as error:
+        raise click.UsageError(brief(error.format_message()), error.ctx) from error
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from ovpass.cli.json_text import json_text
 from ovpass.cli.run_header import run_header
-from ovpass.cli.streams import in_one_line, sizes_of_terminal, visible
+from ovpass.cli.streams import brief, in_one_line, sizes_of_terminal, visible
 from ovpass.cli.table import make_table
 from ovpass.planning.plan import Decision
 from ovpass.sites import KINDS
@@ -72,9 +72,10 @@ def verdict(text: str, *, ok: bool | None = None) -> None:
 
 
 def complain(word: str, error: object) -> None:
-    """Why there is no result, or no good one, on stderr: `Error` or `Failed`."""
+    """Why there is no result, or no good one, in one line on stderr: `Error` or `Failed`."""
     console = _console(err=True)
-    console.print(Text.assemble((f"{word}:", "bold red"), f" {visible(str(error))}"), soft_wrap=True)
+    said = visible(str(error)) if getattr(error, "has_lines", False) else brief(str(error))
+    console.print(Text.assemble((f"{word}:", "bold red"), f" {said}"), soft_wrap=True)
 
 
 def _console(*, err: bool = False) -> Console:

@@ -14,6 +14,7 @@ CLOSED_PIPE = 141
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _NARROWEST, _WIDEST = 20, 10_000
+_LONGEST, _CUT = 2_000, " ... "
 _SIZES = ("COLUMNS", "LINES")
 
 
@@ -38,6 +39,13 @@ def visible(text: str) -> str:
 def in_one_line(text: str) -> str:
     """`visible` for a cell of a table or a step of progress: line feeds and tabs are escaped as well."""
     return visible(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def brief(text: str) -> str:
+    """`visible` for a message: one line, and without its middle where that is too long."""
+    line = visible(" ".join(filter(None, (part.strip() for part in text.split("\n")))))
+    kept = (_LONGEST - len(_CUT)) // 2
+    return line if len(line) <= _LONGEST else f"{line[:kept]}{_CUT}{line[-kept:]}"
 
 
 def sizes_of_terminal(environment: Mapping[str, str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ class OutputSummary:
 
 
 @dataclass(frozen=True)
-class ArraysJudged:
+class OutputsResult:
     """One candidate: its outputs against the reference's, and what is to be known about them."""
 
     model: str
@@ -60,7 +61,7 @@ class ArraysReport:
 
     reference: str
     how: str
-    candidates: tuple[ArraysJudged, ...]
+    candidates: tuple[OutputsResult, ...]
 
 
 def evaluate_arrays(
@@ -85,7 +86,7 @@ def evaluate_arrays(
         outputs = _run(own, candidate.label, cases, device, progress)
         seconds = time.perf_counter() - started
         notes = candidate_notes(own.plan, tokens)
-        judged.append(ArraysJudged(candidate.label, own.how, notes, _summaries(truth, outputs), len(cases), seconds))
+        judged.append(OutputsResult(candidate.label, own.how, notes, _summaries(truth, outputs), len(cases), seconds))
     return ArraysReport(reference.label, prepared.how, tuple(judged))
 
 
@@ -98,7 +99,7 @@ def load_case(path: Path, model: ov.Model) -> Inputs:
     try:
         loaded = np.load(path, allow_pickle=False)
         arrays = dict(loaded) if isinstance(loaded, NpzFile) else {}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
+    except (OSError, ValueError, EOFError, BadZipFile, NotImplementedError, RuntimeError, zlib.error) as error:
         raise ModelError(f"{path}: cannot be read as inputs (.npz): {error}") from error
     for port, spec in zip(model.inputs, input_specs(model), strict=True):
         if spec.name not in arrays:

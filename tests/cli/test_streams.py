@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ovpass.cli.streams import in_one_line, visible
+from ovpass.cli.streams import brief, in_one_line, visible
 from tests.cli.command import LLAMA, CommandLine, contents
 
 ODD = "a\x1b[31m\x1b]0;title\x07\x9b31m\u202eb"
@@ -43,6 +43,38 @@ def odd_plan(ovpass: CommandLine, tmp_path: Path) -> Path:
 def test_text_keeps_its_lines_and_cells_have_one() -> None:
     assert visible("ä\n\tb\x1b") == "ä\n\tb\\x1b"
     assert in_one_line("a\n\tb") == "a\\n\\tb"
+
+
+def test_messages_are_short_lines() -> None:
+    assert brief("one\n  two\r\n\n\x1bthree\n") == "one two \\x1bthree"
+    cut = brief(f"first{'x' * 10**6}last")
+    assert (len(cut), cut[:6], cut[-5:]) == (1999, "firstx", "xlast")
+    assert " ... " in cut
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("inspect", f"{'x' * 100_000}.xml"),
+        ("plan", LLAMA, "--exempt", "re:" + "x" * 100_000),
+        ("plan", LLAMA, "--target", "a\nb" + "x" * 100_000),
+    ],
+    ids=["path", "pattern", "choice"],
+)
+def test_errors_are_short_lines(ovpass: CommandLine, arguments: tuple[object, ...]) -> None:
+    assert len(ovpass.refuse(*arguments)) < 2_100
+
+
+@pytest.mark.parametrize(
+    "arguments", [("x" * 100_000,), (f"--{'x' * 100_000}",), ("plan", LLAMA, "--axis", "\x1b\n" * 100_000)]
+)
+def test_usage_errors_are_short(ovpass: CommandLine, arguments: tuple[object, ...]) -> None:
+    ran = ovpass(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert "Usage" in ran.err
+    assert len(ran.err) < 2_300
+    assert len(ran.err.splitlines()) <= 4
+    assert not CONTROL.search(ran.err)
 
 
 @pytest.mark.parametrize("options", [(), ("--verbose",)])
