@@ -78,7 +78,7 @@ def _read(path: Path, compiled: ov.CompiledModel) -> dict[str, npt.NDArray[Any]]
         RuntimeError,
         zlib.error,
     ):  # the last but one for an .npy
-        raise SettingsError(f"{path}: is no .npz of plain arrays, as numpy.savez writes one") from None
+        raise SettingsError(f"{path}: is not an .npz of plain arrays, as numpy.savez writes it") from None
     names = [port.get_names() for port in compiled.inputs]
     missing = [min(aliases) for aliases in names if not aliases & given.keys()]
     unknown = sorted(given.keys() - set().union(*names))

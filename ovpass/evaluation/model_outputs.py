@@ -107,7 +107,7 @@ def load_case(path: Path, model: ov.Model) -> Inputs:
             raise ModelError(f"{path}: has no array for input {wanted}; it has {', '.join(arrays) or 'none'}")
         if not port.get_partial_shape().compatible(ov.PartialShape(list(arrays[spec.name].shape))):
             shape = list(arrays[spec.name].shape)
-            raise ModelError(f"{path}: {spec.name} is {shape}, the model takes {port.get_partial_shape()}")
+            raise ModelError(f"{path}: {spec.name} has shape {shape}, the model takes {port.get_partial_shape()}")
     return {port.get_any_name(): arrays[port.get_any_name()] for port in model.inputs}
 
 

@@ -65,7 +65,7 @@ def structural_obstacle(site: CompressedMatMul) -> str | None:
     if site.weights_input != 1 or site.weight_rank != 2:
         return "its weights are not a matrix on the second input"
     if site.transposed_activation:
-        return "its activation is transposed"
+        return "the activation is transposed"
     if site.precise:
         return "it is marked precise"
     return None
