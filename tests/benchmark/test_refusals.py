@@ -16,7 +16,7 @@ GENERATION = [
     (("--prompt-tokens", "0"), "1 token or more"),
     (("--prompt-tokens", "32,many"), "32,64,65"),
     (("--prompt-tokens", ""), "32,64,65"),
-    (("--prompt-tokens", "32,32"), "twice"),
+    (("--prompt-tokens", "32,32"), "repeated"),
     (("--prompt-tokens", "2017"), "2048"),
     (("--output-tokens", "-1"), "2 or more"),
     (("--repeats", "0"), "1 or more"),
@@ -30,7 +30,7 @@ GENERATION = [
     (("--inputs", __file__), ".xml"),
     (("--property", "NUM_STREAMS"), "NAME=VALUE"),
     (("--plot", "times.bmp"), ".png"),
-    ((str(ENCODER),), "apart"),
+    ((str(ENCODER),), "separately"),
 ]
 
 

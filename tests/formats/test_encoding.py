@@ -108,7 +108,7 @@ def test_rounding_is_openvinos(kind: str, drawn: Array) -> None:
     ("encoding", "said"),
     [
         (Encoding("integer", "u1"), "asymmetric"),
-        (Encoding("integer", "nf4"), "no integer type"),
+        (Encoding("integer", "nf4"), "nf4"),
         (Encoding("integer", "i4", 24), "do not divide K=64"),
         (Encoding("integer", "i4", scale_type="i8"), "scales in i8"),
         (Encoding("float", "nf4", symmetric=False), "symmetric"),

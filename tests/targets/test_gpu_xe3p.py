@@ -13,11 +13,11 @@ from ovpass.settings.settings import Settings
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets import GPU_XE2, GPU_XE3P
 from ovpass.targets.group_sizes import PER_TOKEN
-from ovpass.verification import Seen
+from ovpass.verification import Observation
 from tests.builders import linear_model
 from tests.simulated_gpu import Job
 
-Compile = Callable[[list[Job]], list[Seen]]
+Compile = Callable[[list[Job]], list[Observation]]
 GROUPS = (32, 64, 128, PER_TOKEN)
 FLOATS = ("w_f8e4m3_ch", "w_f8e4m3_g128", "w_f8e5m2_ch", "w_f4e2m1_ch", "w_f4e2m1_g128", "w_nvfp4_g16")
 OTHERS = ("w_nf4_ch", "w_i8_sym_ch", "w_u4_asym_g32", "w_f16_plain", "w_mxfp4_g32_e8m0", "w_mxfp8_g32_e8m0")

@@ -311,7 +311,7 @@ def test_verbose_shows_what_the_command_prints(llama: Path, workplace: Path, ovp
         (("--check", "no-such-command"), "no-such-command"),
         (("--check", "./openvino_model.xml"), "openvino_model.xml"),
         (("--check", "exit 125 #"), "cannot"),
-        (("--check", "false"), "nothing quantized"),
+        (("--check", "false"), "without quantization"),
         (("--check", "true", "--lowering", "native", "--profile", "none"), "none"),
         (("--check", "true", "--exempt", "re:.*"), "nothing is quantized"),
         (("--max-kl", 1, "--find", "last"), "last"),

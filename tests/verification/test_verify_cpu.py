@@ -113,7 +113,7 @@ def test_weights_of_zero_tell_nothing(tmp_path: Path) -> None:
     model = finish([zeros, op.relu(matmul(x, I8, 16, 64, "other"))], [x], ["y", "z"])
     report = verify(saved(model, tmp_path), ON_CPU)[""]
     assert (report.ok, [check.name for check in report.sites]) == (True, ["other"])
-    assert "1 site is not to be told" in report.notes[0]
+    assert "1 site is unknown" in report.notes[0]
 
 
 def test_bf16_ignores_every_group_where_there_is_amx(tmp_path: Path) -> None:
