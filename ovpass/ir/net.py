@@ -9,11 +9,14 @@ from typing import NamedTuple
 from xml.etree.ElementTree import Element, TreeBuilder, XMLParser, tostring
 from xml.sax.saxutils import quoteattr
 
+from ovpass.ir.encoding import open_text
+
 _BODIES = {"If": ("then_body", "else_body"), "Loop": ("body",), "TensorIterator": ("body",)}
 _PRECISE = ("precise", "DisablePrecisionConversion")
 _PIECE = 1 << 16
 _DEEPEST = 64
 """Levels of rt_info, and of bodies within bodies: what walks them is recursive."""
+_LEVELS_OF_A_BODY = 4
 
 Source = tuple[str, str]
 """An output by the ids of its layer and port."""
@@ -84,14 +87,14 @@ def copy_without(
 
         def keep_layer(element: Element) -> None:
             if element.attrib["id"] not in layers:
-                stream.write(tostring(element, encoding="unicode"))
+                stream.write(_text(element))
 
         def keep_edge(element: Element) -> None:
             if element.attrib["to-layer"] in layers:
                 return
             source = element.attrib["from-layer"], element.attrib["from-port"]
             element.attrib["from-layer"], element.attrib["from-port"] = instead.get(source, source)
-            edges.append(tostring(element, encoding="unicode"))
+            edges.append(_text(element))
 
         stream.write(f"<net {' '.join(f'{name}={quoteattr(value)}' for name, value in root.items())}><layers>")
         _parse(xml, keep_layer, keep_edge)
@@ -99,8 +102,13 @@ def copy_without(
         stream.writelines(edges)
         stream.write("</edges>")
         rest = [child for child in root if child.tag not in ("layers", "edges")]
-        stream.writelines(tostring(child, encoding="unicode") for child in rest)
+        stream.writelines(map(_text, rest))
         stream.write("</net>")
+
+
+def _text(element: Element) -> str:
+    _check_depth(element, _LEVELS_OF_A_BODY * _DEEPEST)  # writing recurses
+    return tostring(element, encoding="unicode")
 
 
 def _parse(xml: Path, layer: Callable[[Element], None], edge: Callable[[Element], None]) -> Element:
@@ -116,7 +124,7 @@ def _parse(xml: Path, layer: Callable[[Element], None], edge: Callable[[Element]
             for child in _taken(element.find("edges"), unfinished):
                 edge(child)
 
-    with xml.open(encoding="utf-8") as stream:
+    with open_text(xml) as stream:
         while piece := stream.read(_PIECE):
             parser.feed(piece)
             hand_over(unfinished=1)
@@ -126,7 +134,7 @@ def _parse(xml: Path, layer: Callable[[Element], None], edge: Callable[[Element]
         raise ValueError("its root is not <net>")
     _check_complete(root)
     hand_over(unfinished=0)
-    _check_depth(root)
+    _check_depth(root, _DEEPEST)
     return root
 
 
@@ -145,13 +153,13 @@ def _check_complete(graph: Element) -> None:
         raise ValueError("it has no layers or no edges")
 
 
-def _check_depth(root: Element) -> None:
+def _check_depth(root: Element, deepest: int) -> None:
     level = [root]
-    for _ in range(_DEEPEST):
+    for _ in range(deepest):
         level = [child for element in level for child in element]
         if not level:
             return
-    raise ValueError(f"its rt_info is nested more than {_DEEPEST} levels deep")
+    raise ValueError(f"what is in its <{root.tag}> is nested more than {deepest} levels deep")
 
 
 class _Reader:

@@ -67,6 +67,86 @@ def test_odd_files_are_rewritten_right(ovpass: CommandLine, tmp_path: Path, name
         assert str(back.get_rt_info(GROUP).astype(str)) == str(before.get_rt_info(GROUP).astype(str)) == "64"
 
 
+NAMED = "größer"
+ENCODINGS = {
+    "utf-16": "UTF-16",
+    "utf-16-le": "UTF-16",
+    "utf-32": "UTF-32",
+    "utf-8-sig": "UTF-8",
+    "latin-1": "ISO-8859-1",
+    "utf-8": "windows-1252",  # OpenVINO takes no notice
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("settings", [("--group-size", 32), ("--lowering", "emulate")])
+def test_encodings_are_those_of_openvino(
+    ovpass: CommandLine, tmp_path: Path, encoding: str, settings: tuple[object, ...]
+) -> None:
+    xml = saved(linear_model("w_i8_sym_ch", 64, 16), tmp_path)
+    declared = f'<?xml version="1.0" encoding="{ENCODINGS[encoding]}"?>'
+    text = xml.read_text().replace('<?xml version="1.0"?>', declared).replace('name="linear"', f'name="{NAMED}"')
+    xml.write_bytes(text.encode(encoding))
+    before = names(xml)
+    assert NAMED in before
+    assert [site["name"] for site in ovpass.succeed("inspect", xml, "--json").json["sites"]] == [NAMED]
+    ovpass.succeed("apply", xml, "-o", tmp_path / "out.xml", *settings)
+    assert NAMED in names(tmp_path / "out.xml")
+    ovpass.succeed("strip", tmp_path / "out.xml", "-o", tmp_path / "back.xml")
+    assert names(tmp_path / "back.xml") == before
+
+
+def names(xml: Path) -> list[str]:
+    return [op.get_friendly_name() for op in ov.Core().read_model(xml).get_ordered_ops()]
+
+
+def info(*sections: str) -> str:
+    return f"<rt_info>{''.join(f'<runtime_options>{section}</runtime_options>' for section in sections)}</rt_info>"
+
+
+def size(value: int) -> str:
+    return f'<DYNAMIC_QUANTIZATION_GROUP_SIZE value="{value}"/>'
+
+
+REPEATED = {
+    "entries": info(size(16) + size(64)),
+    "sections": info(size(16), size(64)),
+    "sections, the last without it": info(size(64), '<OTHER value="1"/>'),
+    "sections, the last empty": info(size(64), ""),
+    "rt_info": info(size(64)) + info(size(16)),
+    "rt_info, the first without it": info() + info(size(64)),
+    "no value": info("<DYNAMIC_QUANTIZATION_GROUP_SIZE/>"),
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_repeated_runtime_options_count_as_openvino_counts_them(
+    ovpass: CommandLine, tmp_path: Path, name: str
+) -> None:
+    xml = saved(linear_model("w_i8_sym_ch", 64, 16), tmp_path)
+    graph = xml.read_text().partition("</edges>")[0]
+    xml.write_text(f"{graph}</edges>{REPEATED[name]}</net>")
+    before = group_size(xml)
+    assert open_source(xml).models[0].document().metadata.get(*GROUP) == before
+    ovpass.succeed("apply", xml, "-o", tmp_path / "out.xml", "--group-size", 32)
+    assert group_size(tmp_path / "out.xml") == "32"
+    ovpass.succeed("strip", tmp_path / "out.xml", "-o", tmp_path / "back.xml")
+    assert group_size(tmp_path / "back.xml") == before
+
+
+def group_size(xml: Path) -> str | None:
+    model = ov.Core().read_model(xml)
+    return str(model.get_rt_info(GROUP).astype(str)) if model.has_rt_info(GROUP) else None
+
+
+def test_elements_too_deep_to_be_copied_are_refused(ovpass: CommandLine, tmp_path: Path) -> None:
+    xml = saved(linear_model("w_i8_sym_ch", 64, 16), tmp_path)
+    deep = "<a>" * 3000 + "</a>" * 3000
+    xml.write_text(swapped(re.sub(r"(<edge [^>]*)/>", rf"\1>{deep}</edge>", xml.read_text(), count=1)))
+    assert str(xml) in ovpass.refuse("apply", xml, "-o", tmp_path / "out.xml", "--group-size", 32)
+    assert not (tmp_path / "out.xml").exists()
+
+
 def nested(text: str) -> str:
     return text.replace("</net>", "<rt_info>" + "<a>" * 3000 + "</a>" * 3000 + "</rt_info></net>")
 
