@@ -17,6 +17,8 @@ _PIECE = 1 << 16
 _DEEPEST = 64
 """Levels of rt_info, and of bodies within bodies: what walks them is recursive."""
 _LEVELS_OF_A_BODY = 4
+_NO_PORTS = Element("none")
+_VERSIONS = ("10", "11")
 
 Source = tuple[str, str]
 """An output by the ids of its layer and port."""
@@ -69,6 +71,8 @@ def read_net(xml: Path) -> tuple[Net, Element]:
     layers: list[Layer] = []
     edges: list[Edge] = []
     root = _parse(xml, lambda e: layers.append(reader.layer(e)), lambda e: edges.append(reader.edge(e)))
+    if root.get("version") not in _VERSIONS:
+        raise ValueError(f"it has version {root.get('version')!r:.60}; OpenVINO reads {' and '.join(_VERSIONS)}")
     return Net(layers, edges), root
 
 
@@ -176,14 +180,15 @@ class _Reader:
         parts: dict[str, Element] = {}
         for child in element:
             parts.setdefault(child.tag, child)
-        inputs = parts.get("input")
+        inputs, outputs = parts.get("input", _NO_PORTS), parts.get("output", _NO_PORTS)
+        _check_numbers(element, [*inputs, *outputs])
         return Layer(
             self._text(element.attrib["id"]),
             kind,
             element.get("name"),
             self._attributes(parts.get("data")),
-            0 if inputs is None else len(inputs),
-            self._ports(parts["output"]) if "output" in parts else (),
+            len(inputs),
+            self._ports(outputs),
             "rt_info" in parts and _is_precise(element),
             tuple((name, self._body(parts[name])) for name in _BODIES.get(kind, ()) if name in parts),
         )
@@ -219,6 +224,12 @@ class _Reader:
         body = Net(list(map(self.layer, _taken(layers, 0))), list(map(self.edge, _taken(edges, 0))))
         self._depth -= 1
         return body
+
+
+def _check_numbers(layer: Element, ports: Sequence[Element]) -> None:
+    for number, port in enumerate(ports):
+        if port.get("id") != str(number):
+            raise ValueError(f"layer {layer.get('name')}: its ports are not numbered from 0 in their order")
 
 
 def _port(element: Element) -> Port:

@@ -11,6 +11,7 @@ import openvino as ov
 import pytest
 
 from ovpass.ir.files import open_source
+from ovpass.ir.validation import ELEMENT_TYPES
 from tests.builders import linear_model
 from tests.cli.command import CommandLine
 from tests.ir.files import saved
@@ -120,9 +121,7 @@ REPEATED = {
 
 
 @pytest.mark.parametrize("name", REPEATED)
-def test_repeated_runtime_options_count_as_openvino_counts_them(
-    ovpass: CommandLine, tmp_path: Path, name: str
-) -> None:
+def test_repeated_runtime_options_count_as_openvino_counts_them(ovpass: CommandLine, tmp_path: Path, name: str) -> None:
     xml = saved(linear_model("w_i8_sym_ch", 64, 16), tmp_path)
     graph = xml.read_text().partition("</edges>")[0]
     xml.write_text(f"{graph}</edges>{REPEATED[name]}</net>")
@@ -166,6 +165,23 @@ DAMAGED: dict[str, Edit] = {
     "an offset beyond the weights": lambda text: re.sub(r'offset="\d+"', 'offset="99999999"', text, count=1),
     "an offset of 5,000 digits": lambda text: re.sub(r'offset="\d+"', f'offset="{"9" * 5000}"', text, count=1),
     "a size that is not the shape's": lambda text: re.sub(r'size="1024"', 'size="1023"', text, count=1),
+    "a size in other digits": lambda text: re.sub(r'size="1024"', 'size="\u0661\u0660\u0662\u0664"', text, count=1),
+    "a port in other digits": lambda text: re.sub(r'from-port="0"', 'from-port="\u0660"', text, count=1),
+    "a port with a sign": lambda text: re.sub(r'from-port="0"', 'from-port="+0"', text, count=1),
+    "ports from 1": lambda text: re.sub(r'<port id="(\d)"', lambda port: f'<port id="{int(port[1]) + 1}"', text),
+    "one id twice": lambda text: re.sub(r'<layer id="1"', '<layer id="0"', text, count=1),
+    "negative ids": lambda text: re.sub(r'(layer(?: id)?=")(\d)', r"\1-\2", text),
+    "a dimension in floating point": swap("<dim>64</dim>", "<dim>1e9</dim>"),
+    "a dimension of 5,000 digits": swap("<dim>64</dim>", f"<dim>{'9' * 5000}</dim>"),
+    "an empty dimension": swap("<dim>64</dim>", "<dim></dim>"),
+    "a negative dimension": swap("<dim>64</dim>", "<dim>-7</dim>"),
+    "an output that is not the constant's": swap("<dim>16</dim>", "<dim>17</dim>"),
+    "an element type that is none": swap('element_type="i8"', 'element_type="x"'),
+    "an element type in capitals": swap('element_type="i8"', 'element_type="I8"'),
+    "an output of no element type": swap('precision="FP32"', 'precision="X"'),
+    "an output without an element type": swap(' precision="FP32"', ""),
+    "another version": swap('version="11"', 'version="99"'),
+    "no version": swap(' version="11"', ""),
     "a type without inputs": swap('type="Relu"', 'type="FakeQuantize"'),
     "deep rt_info": nested,
     "no end": lambda text: text[: len(text) // 2],
@@ -187,6 +203,11 @@ def test_damaged_files_are_refused(ovpass: CommandLine, tmp_path: Path, name: st
     assert not (tmp_path / "out.xml").exists()
 
 
+def test_element_types_are_those_of_openvino() -> None:
+    types = {value.get_type_name() for value in vars(ov.Type).values() if isinstance(value, ov.Type)}
+    assert types - {"dynamic", "undefined"} <= ELEMENT_TYPES
+
+
 def test_a_cycle_is_refused(ovpass: CommandLine, tmp_path: Path) -> None:
     xml = saved(linear_model("w_i8_sym_ch", 64, 16), tmp_path)
     *_, (layer, port), _ = re.findall(r'<edge from-layer="(\d+)" from-port="(\d+)"', xml.read_text())
@@ -200,6 +221,11 @@ def test_pipes_in_a_folder_are_no_models(tmp_path: Path) -> None:
     saved(linear_model("w_i8_sym_ch", 64, 16), tmp_path)
     os.mkfifo(tmp_path / "pipe.xml")
     assert [ir.xml.name for ir in open_source(tmp_path).models] == ["model.xml"]
+
+
+def test_a_pipe_is_no_model(ovpass: CommandLine, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.xml")
+    assert "neither a file nor a folder" in ovpass.refuse("inspect", tmp_path / "pipe.xml")
 
 
 def test_many_comments_before_the_root_take_no_time(tmp_path: Path) -> None:
