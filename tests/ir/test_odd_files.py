@@ -233,3 +233,12 @@ def test_many_comments_before_the_root_take_no_time(tmp_path: Path) -> None:
     xml.write_text("<!-- a -->" * 60 + xml.read_text().removeprefix('<?xml version="1.0"?>'))
     xml.with_suffix(".bin").rename(tmp_path / "other.bin")
     assert [ir.xml.name for ir in open_source(tmp_path).models] == ["model.xml"]
+
+
+def test_an_inserted_quantizer_without_its_activation_is_refused(ovpass: CommandLine, tmp_path: Path) -> None:
+    xml = saved(linear_model("w_i8_sym_ch", 64, 16), tmp_path)
+    emulated = tmp_path / "emulated.xml"
+    ovpass.succeed("apply", xml, "-o", emulated, "--lowering", "emulate", "--group-size", 32)
+    emulated.write_text(emulated.read_text().replace('name="x"', 'name="linear/ovpass.x"', 1))
+    assert str(emulated) in ovpass.refuse("strip", emulated, "-o", tmp_path / "out.xml")
+    assert not (tmp_path / "out.xml").exists()
