@@ -17,7 +17,7 @@ import ovpass
 from ovpass import Settings
 from tests.builders import if_model, linear_model, llama_model
 from tests.cli.command import ENCODER, LLAMA
-from tests.fuzzing.edits import edit_bytes, edit_data, edit_xml
+from tests.fuzzing.edits import edit_bytes, edit_data, edit_xml, encode_xml
 from tests.fuzzing.runner import run
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +61,7 @@ def _models(folder: Path) -> None:
 def _ir(source: Path, folder: Path, rng: Random) -> Sequence[Arguments]:
     original = rng.choice(sorted(source.glob("*.xml")))
     xml = folder / "model.xml"
-    xml.write_text(edit_xml(original.read_text(encoding="utf-8"), rng), encoding="utf-8")
+    xml.write_bytes(encode_xml(edit_xml(original.read_text(encoding="utf-8"), rng), rng))
     shutil.copy(original.with_suffix(".bin"), xml.with_suffix(".bin"))
     change: Arguments = ("strip", xml, "-o", OUT)
     if original.stem not in ("applied", "emulated") and rng.random() < 0.9:
