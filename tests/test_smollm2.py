@@ -16,7 +16,7 @@ import pytest
 
 import ovpass
 from ovpass import Rule, Settings, Transformed
-from ovpass.verification import Seen
+from ovpass.verification import Observation
 from tests.simulated_gpu import Job
 
 ROOT = Path(__file__).parent.parent
@@ -25,7 +25,7 @@ KINDS = ("attn.q", "attn.k", "attn.v", "attn.out", "mlp.gate", "mlp.up", "mlp.do
 QUESTION = "What is the capital of France?"
 F32 = {"INFERENCE_PRECISION_HINT": "f32"}
 
-Compile = Callable[[list[Job], float], list[Seen]]
+Compile = Callable[[list[Job], float], list[Observation]]
 
 
 @pytest.fixture(scope="module")

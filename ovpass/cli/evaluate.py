@@ -17,12 +17,12 @@ from ovpass.support.formatting import counted, number
 
 if TYPE_CHECKING:
     from ovpass.evaluation.harness import Tasks
-    from ovpass.evaluation.language_model import Judged, TextReport
-    from ovpass.evaluation.model_outputs import ArraysJudged, ArraysReport
+    from ovpass.evaluation.language_model import CandidateResult, TextReport
+    from ovpass.evaluation.model_outputs import ArraysReport, OutputsResult
     from ovpass.evaluation.summary import Estimate, TextSummary
 
 _COLUMNS = ("", "PPL", "%", "KL", "median", "trim", "p99", "max", "Top-1")
-_LEGEND = """PPL: perplexity; KL in nats a token: mean, median,
+_LEGEND = """PPL: perplexity; KL in nats per token: mean, median,
 mean without the largest 1 %, 99th percentile, maximum; Top-1 in percent."""
 _INTERVALS = ("", "PPL %", "KL", "median", "Top-1")
 
@@ -66,7 +66,7 @@ def _harness(options: dict[str, Any]) -> HarnessOptions | None:
     tasks, folder, limit = (options[name] for name in ("harness", "harness_tasks_dir", "limit"))
     if tasks is None:
         if folder is not None or limit is not None:
-            raise SettingsError("--harness-tasks-dir and --limit are for tasks that --harness names")
+            raise SettingsError("--harness-tasks-dir and --limit need --harness; add it, or leave them out")
         return None
     return HarnessOptions([task.strip() for task in tasks.split(",")], folder, limit)
 
@@ -80,7 +80,7 @@ def _print(report: TextReport | ArraysReport) -> None:
         _print_text(report)
         _print_harness(report)
     say(f"Reference: {report.reference}, run with {report.how}.")
-    candidates: Sequence[Judged | ArraysJudged] = report.candidates
+    candidates: Sequence[CandidateResult | OutputsResult] = report.candidates
     for place, judged in enumerate(candidates, start=1):
         say(f"{place}: {judged.model}: {judged.how}.")
     for place, judged in enumerate(candidates, start=1):
@@ -126,7 +126,7 @@ def _print_harness(report: TextReport) -> None:
     print_table(columns, rows, numeric=columns[3:])
 
 
-def _parts(judged: Judged) -> list[tuple[object, ...]]:
+def _parts(judged: CandidateResult) -> list[tuple[object, ...]]:
     """The two costs apart, where there are two."""
     if judged.weights is None:
         return []

@@ -54,7 +54,7 @@ def remove_tokenizer(folder: Path) -> None:
 def carry_tokenizer(source: Path | None, folder: Path, progress: Progress) -> list[str]:
     """Copy tokenizer and configurations from beside a model, and convert the tokenizer; returns notes."""
     if source is None:
-        return ["no tokenizer: name the folder instead of the file, and what is beside the model comes along"]
+        return ["no tokenizer: name the folder instead of the file, and the files beside the model are included"]
     for pattern in _CARRIED:
         for path in sorted(source.glob(pattern)):
             if path.is_file() and not (folder / path.name).exists():
@@ -63,7 +63,7 @@ def carry_tokenizer(source: Path | None, folder: Path, progress: Progress) -> li
         return [f"no tokenizer: {source} has none"]
     missing = [name for name in ("transformers", "openvino_tokenizers") if importlib.util.find_spec(name) is None]
     if missing:
-        return [f"the tokenizer was copied, not converted: that needs {missing[0]}, pip install 'ovpass[export]'"]
+        return [f"the tokenizer is copied, not converted: conversion needs {missing[0]}, pip install 'ovpass[export]'"]
     progress("converting the tokenizer")
     try:
         targets = [str(folder / name) for name in (TOKENIZER, DETOKENIZER)]

@@ -27,7 +27,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Judged:
+class CandidateResult:
     """One candidate: `total` against the reference; `weights` and `activations` are parts of it.
 
     `weights` compares the candidate's own weights, run clean, with the reference, where they are other weights;
@@ -51,7 +51,7 @@ class TextReport:
     reference: str
     how: str
     perplexity: float
-    candidates: tuple[Judged, ...]
+    candidates: tuple[CandidateResult, ...]
     harness: HarnessReport | None = None
 
 
@@ -94,7 +94,7 @@ class TextEvaluation:
         scores = self._compared(truth, truth.load)
         return TextReport(reference.label, prepared.how, perplexity(scores), tuple(judged))
 
-    def _judge(self, candidate: Candidate, truth: Recording, own: dict[Path, Recording | None]) -> Judged:
+    def _judge(self, candidate: Candidate, truth: Recording, own: dict[Path, Recording | None]) -> CandidateResult:
         path = candidate.path.resolve()
         if path not in own:
             clean = prepare_clean(candidate, self.chunk)
@@ -112,7 +112,7 @@ class TextEvaluation:
         seconds = time.perf_counter() - started
         self._require_change(candidate, prepared, changes)
         notes = self._notes(prepared, seconds)
-        judged = Judged(candidate.label, prepared.how, notes, summarize(total), None, None, seconds)
+        judged = CandidateResult(candidate.label, prepared.how, notes, summarize(total), None, None, seconds)
         if base is None:
             return judged
         if base is truth:
@@ -133,8 +133,8 @@ class TextEvaluation:
         longest = max(len(window.ids) for window in self.windows)
         if not changed and cache and prepared.chunk is not None and prepared.chunk >= longest:
             raise SettingsError(
-                f"{candidate.label}: windows of {longest} tokens are one piece of {prepared.chunk}, in which the "
-                "KV cache is not read; take longer windows (--window-tokens) or shorter pieces (--chunk-tokens)"
+                f"{candidate.label}: windows of {longest} tokens fit in one chunk of {prepared.chunk}, so the "
+                "KV cache is not read; use longer windows (--window-tokens) or smaller chunks (--chunk-tokens)"
             )
         if not changed:
             what = ", ".join(f"{name}={value}" for name, value in {**asked, **cache}.items()) or "the plan"
@@ -145,7 +145,7 @@ class TextEvaluation:
 
     def _cache_changes(self, prepared: Prepared, name: str, first: Array) -> bool:
         """Whether predictions of the first window differ from those with a cache in f32, fed in the same pieces."""
-        self.progress(f"{name}: proving that the cache is read")
+        self.progress(f"{name}: checking that the KV cache is read")
         exact = replace(prepared, properties=exact_cache(prepared.properties))
         runner = Runner(exact, f"{name} (f32 KV cache)", self.device)
         return not np.array_equal(runner.logits(self.windows[0]), first, equal_nan=True)
@@ -159,7 +159,7 @@ class TextEvaluation:
         alone = seconds / pieces * sum(len(window.ids) for window in self.windows)
         return (
             *notes,
-            f"fed in pieces of {counted(prepared.chunk, 'token')}; --chunk-tokens 1 is what generation does, and takes "
+            f"fed in chunks of {counted(prepared.chunk, 'token')}; --chunk-tokens 1 is like generation and takes "
             f"about {alone:.0f} s",
         )
 
@@ -184,12 +184,12 @@ class TextEvaluation:
     def _scores(self, truth: Array, logits: Array, number: int, name: str) -> TokenScores:
         if truth.shape != logits.shape:
             raise ModelError(
-                f"{name}: predicts {logits.shape[-1]} tokens, the reference {truth.shape[-1]}: "
-                "they have different vocabularies"
+                f"{name}: has {logits.shape[-1]} tokens in its vocabulary, the reference {truth.shape[-1]}: "
+                "compare models with one vocabulary"
             )
         if (largest := int(self.windows[number].targets.max())) >= logits.shape[-1]:
             raise ModelError(
-                f"{name}: predicts {logits.shape[-1]} tokens, and the text has token {largest}; name the model's own "
-                "tokenizer with --tokenizer"
+                f"{name}: has {logits.shape[-1]} tokens in its vocabulary, but the text has token {largest}; "
+                "name the model's own tokenizer with --tokenizer"
             )
         return compare_logits(truth, logits, self.windows[number])

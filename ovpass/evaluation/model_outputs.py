@@ -43,7 +43,7 @@ class OutputSummary:
 
 
 @dataclass(frozen=True)
-class ArraysJudged:
+class OutputsResult:
     """One candidate: its outputs against the reference's, and what is to be known about them."""
 
     model: str
@@ -60,7 +60,7 @@ class ArraysReport:
 
     reference: str
     how: str
-    candidates: tuple[ArraysJudged, ...]
+    candidates: tuple[OutputsResult, ...]
 
 
 def evaluate_arrays(
@@ -85,7 +85,7 @@ def evaluate_arrays(
         outputs = _run(own, candidate.label, cases, device, progress)
         seconds = time.perf_counter() - started
         notes = candidate_notes(own.plan, tokens)
-        judged.append(ArraysJudged(candidate.label, own.how, notes, _summaries(truth, outputs), len(cases), seconds))
+        judged.append(OutputsResult(candidate.label, own.how, notes, _summaries(truth, outputs), len(cases), seconds))
     return ArraysReport(reference.label, prepared.how, tuple(judged))
 
 
@@ -105,7 +105,7 @@ def load_case(path: Path, model: ov.Model) -> Inputs:
             raise ModelError(f"{path}: has no array for input {wanted}; it has {', '.join(arrays) or 'none'}")
         if not port.get_partial_shape().compatible(ov.PartialShape(list(arrays[spec.name].shape))):
             shape = list(arrays[spec.name].shape)
-            raise ModelError(f"{path}: {spec.name} is {shape}, the model takes {port.get_partial_shape()}")
+            raise ModelError(f"{path}: {spec.name} has shape {shape}, the model takes {port.get_partial_shape()}")
     return {port.get_any_name(): arrays[port.get_any_name()] for port in model.inputs}
 
 

@@ -17,9 +17,10 @@ from ovpass.lowerings import Evidence, get_lowering
 from ovpass.lowerings.planner import check_plan, make_plan
 from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Plan, load_plans
 from ovpass.planning.profile import emulated
-from ovpass.planning.recorded_plan import noted_plan as recorded_plan
+from ovpass.planning.recorded_plan import recorded_plan
 from ovpass.settings.settings import Settings
 from ovpass.support.formatting import counted
+from ovpass.targets.names import get_target
 from ovpass.transformation.loading import Loaded, load, plan_loaded
 
 if TYPE_CHECKING:
@@ -51,11 +52,11 @@ class Prepared:
 
 def without_own_quantization(model: ov.Model) -> ov.Model:
     """The same model, in place, without activations that its graph itself quantizes, as files of ONNX Runtime do."""
-    from ovpass.passes import PassManager, Restate  # noqa: PLC0415
+    from ovpass.passes import Canonicalize, PassManager  # noqa: PLC0415
     from ovpass.sites import find_compressed_matmuls  # noqa: PLC0415
 
-    foreign = tuple(site.name for site in find_compressed_matmuls(model) if site.foreign is not None)
-    return PassManager([Restate(foreign)]).run(model, in_place=True).model if foreign else model
+    noncanonical = tuple(site.name for site in find_compressed_matmuls(model) if site.noncanonical is not None)
+    return PassManager([Canonicalize(noncanonical)]).run(model, in_place=True).model if noncanonical else model
 
 
 def prepare_clean(candidate: Candidate, chunk: int | None = None) -> Prepared | None:
@@ -125,13 +126,13 @@ def check_candidate(candidate: Candidate, device: str, tokens: int | None, chunk
         return
     if not plan.chosen(QUANTIZE):
         reason = plan.notes[0] if plan.notes else next(d.reason for d in plan.decisions if d.action == SKIP)
-        raise SettingsError(f"{candidate.label}: nothing would be quantized: {reason}; take other settings")
+        raise SettingsError(f"{candidate.label}: nothing is quantized: {reason}; use other settings")
     threshold = min(d.threshold or 0 for d in plan.chosen(QUANTIZE))
     seen = tokens if chunk is None or tokens is None else min(chunk, tokens)
     if seen is not None and seen <= threshold:
         raise SettingsError(
             f"{candidate.label}: inputs of {counted(seen, 'token')} are within the threshold of {threshold}: nothing "
-            "would be quantized; take longer ones (--window-tokens, --chunk-tokens), or threshold=0"
+            "is quantized; use longer inputs (--window-tokens, --chunk-tokens), or threshold=0"
         )
 
 
@@ -167,11 +168,11 @@ def _recorded(candidate: Candidate, ir: IrFile, plan: Plan, device: str) -> Plan
     others = candidate.settings is not None and candidate.settings != Settings(target=candidate.settings.target)
     if candidate.plan is not None or others:
         raise SettingsError(
-            f"{candidate.label}: carries a plan already; evaluate it as it is, or with profile=..., or undo the plan "
+            f"{candidate.label}: already has a plan; evaluate it as it is, or with profile=..., or undo the plan "
             "first with 'ovpass strip'"
         )
     target = plan.settings.target if candidate.settings is None else candidate.settings.target
-    here = (target == "cpu") == (device == "CPU")
+    here = get_target(target).device == device.partition(".")[0]
     if not _by_plugin(plan) or GROUP_SIZE in candidate.properties or not _can_be_stripped(plan):
         return None
     if candidate.settings is None and here:

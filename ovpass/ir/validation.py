@@ -67,7 +67,7 @@ def whole(text: str, what: str) -> int:
         ValueError: for anything else, with `what` it is.
     """
     if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
-        raise ValueError(f"{what} is {text[:_SHOWN]!r}, which is no whole number")
+        raise ValueError(f"{what} is {text[:_SHOWN]!r}, which is not a whole number")
     return int(text)
 
 

@@ -11,6 +11,8 @@ from numpy.lib.npyio import NpzFile
 
 from ovpass.support.structured_text import MalformedError
 
+_NO_ARRAYS = "it is not a whole .npz of plain arrays, as numpy.savez writes it"
+
 
 def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     """The arrays of an .npz by name; none is unpickled.
@@ -23,6 +25,8 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         if isinstance(loaded, NpzFile):
             with loaded:
                 return {name: np.asarray(loaded[name]) for name in loaded}
+    except OSError as error:
+        raise MalformedError(error.strerror or _NO_ARRAYS) from error
     except Exception as error:  # zipfile, its decompressors and NumPy's parser fail in ways of their own
-        raise MalformedError(getattr(error, "strerror", None) or str(error) or "it is cut short") from error
-    raise MalformedError("it holds one array without a name; numpy.savez writes an .npz")
+        raise MalformedError(_NO_ARRAYS) from error  # NumPy's words would have users unpickle the file
+    raise MalformedError(_NO_ARRAYS)

@@ -33,14 +33,14 @@ def check_carried(source: ModelSource) -> None:
         if path.is_symlink() and path.is_dir():
             raise ModelError(f"{path}: is a link to a folder; put the folder itself there, or remove the link")
         if path.is_symlink() and not path.exists():
-            raise ModelError(f"{path}: is a link to nothing; remove it")
+            raise ModelError(f"{path}: is a broken link; remove it")
         if path.is_symlink() and path not in own and home not in path.resolve().parents:
             raise ModelError(
                 f"{path}: is a link out of the model folder, to {path.resolve()}; put the file itself there, "
                 "or remove the link"
             )
         if not path.is_dir() and not path.is_file():
-            raise ModelError(f"{path}: is no regular file; remove it from the model folder")
+            raise ModelError(f"{path}: is not a regular file; remove it from the model folder")
 
 
 def carry_along(source: ModelSource, rewritten: Sequence[IrFile], folder: Path, *, copy_weights: bool) -> None:

@@ -56,10 +56,10 @@ def found_on_cpu(
     actual = _outputs(ov.Core().compile_model(cut, "CPU", dict(properties)), inputs)
     active = {name for name in plain if not np.array_equal(actual[name], plain[name], equal_nan=True)}
     found: dict[str, int | None] = {name: OTHERWISE if name in active else None for name in plain}
-    asked = as_group_size(properties.get(GROUP_SIZE, ""))
+    requested = as_group_size(properties.get(GROUP_SIZE, ""))
     inactive = found.keys() - active
     untold = inactive & _indifferent(sites, exact, inputs, plain) if inactive else set()
-    for groups in (likely, *(dict.fromkeys(found, group) for group in (asked, *_GROUPS))):
+    for groups in (likely, *(dict.fromkeys(found, group) for group in (requested, *_GROUPS))):
         tried = {name: group for name, group in groups.items() if group and found.get(name) == OTHERWISE}
         if not tried:
             continue

@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element
 
 from ovpass.errors import LogError
 from ovpass.targets.group_sizes import PER_TOKEN
-from ovpass.verification.observation import SeenMatMul
+from ovpass.verification.observation import ObservedMatMul
 from ovpass.verification.original_names import Readers, last_group, originals, without_lowering
 
 _GPU_GRAPH = "runtime_gpu_graph"
@@ -59,10 +59,10 @@ class ExecutionGraph:
         in_kernel = bool(kernels) and all(kernel.startswith("fully_connected_gpu_bf_tiled") for kernel in kernels)
         return self.device == "GPU" and (self.quantizers > 0 or not in_kernel)
 
-    def matmuls(self, readers: Readers) -> list[SeenMatMul]:
+    def matmuls(self, readers: Readers) -> list[ObservedMatMul]:
         """The products by the names of the model that was compiled, as a runtime model shows them."""
         return [
-            SeenMatMul(
+            ObservedMatMul(
                 product.kind,
                 tuple(dict.fromkeys(name for text in product.originals for name in originals(text, readers))),
                 product.activation_type,

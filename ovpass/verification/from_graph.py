@@ -10,12 +10,12 @@ from ovpass.errors import LogError, SettingsError
 from ovpass.ir.files import open_source
 from ovpass.lowerings import Evidence
 from ovpass.planning.plan import Plan
-from ovpass.planning.recorded_plan import noted_plan
+from ovpass.planning.recorded_plan import recorded_plan
 from ovpass.support.formatting import counted
 from ovpass.targets import TARGETS
 from ovpass.transformation.loading import Loaded, load
 from ovpass.verification.execution_graph import ExecutionGraph
-from ovpass.verification.observation import Seen
+from ovpass.verification.observation import Observation
 from ovpass.verification.original_names import readers_in
 from ovpass.verification.report import Report, compare
 from ovpass.verification.verify_model import Question, as_seen, evidence_of, given_plan, groups_found, plan_as_is
@@ -32,7 +32,7 @@ def verify_graph(
         OvpassError: for a bad model or plan, a graph of another model, and a graph that does not show quantization.
     """
     loaded = _sole(source)
-    plan = given_plan(loaded, plans) or noted_plan(loaded.document.metadata)
+    plan = given_plan(loaded, plans) or recorded_plan(loaded.document.metadata)
     if graph.device == "CPU":
         return _on_cpu(loaded, graph, plan)
     if not graph.shows_quantization:
@@ -40,7 +40,7 @@ def verify_graph(
             f"{graph.path}: is of a GPU without XMX, whose kernels quantize; the graph does not show which. "
             "'ovpass verify MODEL' on that machine does, and --simulate meteor-lake here"
         )
-    seen = Seen(error=None, matmuls=tuple(graph.matmuls(readers_in(loaded.document.graph))))
+    seen = Observation(error=None, matmuls=tuple(graph.matmuls(readers_in(loaded.document.graph))))
     _check_model(graph, loaded, set(seen.groups))
     notes = []
     if plan is None and question.target is None:
@@ -66,7 +66,7 @@ def _with_xmx() -> list[str]:
     return [name for name, target in TARGETS.items() if target.owns is not None and target.per_site_group_size]
 
 
-def _compared(loaded: Loaded, plan: Plan, seen: Seen, graph: ExecutionGraph) -> Report:
+def _compared(loaded: Loaded, plan: Plan, seen: Observation, graph: ExecutionGraph) -> Report:
     shown, notes = _without_bodies(loaded, as_seen(plan))
     checks = compare(shown, groups_found(seen, plan))
     return Report(graph.device, None, tuple(checks), graph.quantizers, notes=tuple(notes))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import openvino as ov
 
 from ovpass.ir.model_graph import ModelGraph
-from ovpass.verification.observation import SeenMatMul
+from ovpass.verification.observation import ObservedMatMul
 from ovpass.verification.original_names import Readers, last_group, originals, readers_in
 
 
@@ -17,7 +17,7 @@ def readers_of(model: ov.Model) -> Readers:
     return readers_in(ModelGraph(model))
 
 
-def seen_matmuls(runtime: ov.Model, readers: Readers) -> list[SeenMatMul]:
+def observed_matmuls(runtime: ov.Model, readers: Readers) -> list[ObservedMatMul]:
     """The FullyConnected and Gemm nodes of a runtime model, by the names of the model that was compiled."""
     found = []
     for op in runtime.get_ordered_ops():
@@ -29,7 +29,7 @@ def seen_matmuls(runtime: ov.Model, readers: Readers) -> list[SeenMatMul]:
         quantized = before["layerType"] == "DynamicQuantize"
         names = dict.fromkeys(n for text in info["originalLayersNames"].split(",") for n in originals(text, readers))
         found.append(
-            SeenMatMul(
+            ObservedMatMul(
                 kind=info["layerType"],
                 names=tuple(names),
                 activation_type=op.input_value(0).get_element_type().to_string(),

@@ -15,19 +15,19 @@ from ovpass.targets import Profile
 from ovpass.targets.names import get_profile
 from ovpass.verification.driver import Driver, current_driver, driver_version, format_version
 from ovpass.verification.gpu_process import run_in_child
-from ovpass.verification.observation import Order, Seen
+from ovpass.verification.observation import Observation, Order
 
 INSTALL_COMMAND = "ovpass devices --install-driver"
 INSTALL_HELP = f"""The simulated GPU needs Intel's OpenCL driver and a loader, no device and no kernel module:
 
     {INSTALL_COMMAND}
 
-puts them into a folder of your own and changes nothing else; 75 MB to download, 305 MB on disk. It needs apt, of Debian
-or Ubuntu. Arc A770 and Iris Xe are also known to the driver of Debian 12:
+installs them into your own folder and changes nothing else (75 MB download, 305 MB on disk). It needs apt (Debian or
+Ubuntu). The driver in Debian 12 also knows Arc A770 and Iris Xe:
 
     apt-get install --no-install-recommends intel-opencl-icd ocl-icd-libopencl1"""
 
-NOT_COVERED = "speed, values and the choice of kernel are not the device's"
+NOT_COVERED = "speed, values and choice of kernel differ from the real device"
 
 RECEIVER = "SetCommandStreamReceiver"
 """The driver's key for where commands go: 0, and -1, are the hardware; all others record or simulate."""
@@ -62,7 +62,7 @@ class SimulatedGpu:
     profile: str = "arc-a770"
     timeout: float = 600.0
 
-    def look(self, orders: Sequence[Order], environment: Mapping[str, str] | None = None) -> list[Seen]:
+    def look(self, orders: Sequence[Order], environment: Mapping[str, str] | None = None) -> list[Observation]:
         """Carry out the orders, with further environment variables if given."""
         driver, profile = current_driver(), get_profile(self.profile)
         check_knows(driver, profile)
@@ -90,9 +90,9 @@ def check_knows(driver: Driver, profile: Profile) -> None:
     """
     version = installed_version(driver)
     if version is None:
-        raise NoDeviceError(f"there is no driver to simulate {profile.name} with.\n{INSTALL_HELP}")
+        raise NoDeviceError(f"no driver to simulate {profile.name} is installed.\n{INSTALL_HELP}")
     if version < profile.driver:
         raise NoDeviceError(
-            f"driver {format_version(version)}, {driver.place}, does not know {profile.name}; it takes "
+            f"driver {format_version(version)}, {driver.place}, does not know {profile.name}; that needs "
             f"{format_version(profile.driver)} or later: {INSTALL_COMMAND}"
         )

@@ -15,7 +15,7 @@ from ovpass.lowerings import Evidence, get_lowering
 from ovpass.lowerings.planner import plan_sites
 from ovpass.planning.crashes import crashing_sites, describe_crashes
 from ovpass.planning.plan import QUANTIZE, SKIP, Plan
-from ovpass.planning.recorded_plan import noted_plan
+from ovpass.planning.recorded_plan import recorded_plan
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.support.formatting import counted
@@ -26,7 +26,7 @@ from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.targets.names import find_device, get_profile, get_target
 from ovpass.transformation.loading import Loaded, load
 from ovpass.verification.gpu_process import run_in_child
-from ovpass.verification.observation import TRACING, Order, Seen
+from ovpass.verification.observation import TRACING, Observation, Order
 from ovpass.verification.refusals import refusal
 from ovpass.verification.report import OTHERWISE, Report, SiteCheck, compare, runs_summary
 from ovpass.verification.simulated_gpu import NOT_COVERED, SimulatedGpu
@@ -41,8 +41,8 @@ _REFERENCE = "fully_connected_gpu_bfyx_ref"
 _FASTER = "weights in i4, u4, u8 or symmetric i8 have a faster one"
 _IN_BODIES = "in bodies of If or Loop, which the CPU plugin does not show"
 _INITIALIZING = "in initializers of states, which the CPU plugin does not show"
-_INDIFFERENT = "not to be told: quantized or not, its numbers are the same, as with weights that are all zero"
-_INSIDE_THE_KERNEL = "without XMX the kernels tell which sites are quantized, not in what groups"
+_INDIFFERENT = "unknown: the outputs are the same quantized or not, as with all-zero weights"
+_INSIDE_THE_KERNEL = "without XMX, the kernels show which sites are quantized, but not their group sizes"
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ class Question:
         if self.simulate is not None:
             object.__setattr__(self, "simulate", get_profile(self.simulate).name)
             if self.device != GPU:
-                raise SettingsError("only a GPU is simulated; the CPU is there")
+                raise SettingsError("only GPUs can be simulated; leave out simulate for the CPU")
         if any(number < 1 for number in self.tokens):
-            raise SettingsError(f"tokens {list(self.tokens)}: a number of tokens is 1 or more")
+            raise SettingsError(f"tokens {list(self.tokens)}: use numbers of 1 or more")
         if self.device == CPU and (self.tokens or self.find_threshold):
             raise SettingsError("tokens and threshold are for GPUs; the CPU quantizes for any number of tokens")
         check_timeout(self.timeout)
@@ -79,7 +79,7 @@ class Question:
         try:
             named = find_device(self.device)
         except SettingsError as error:
-            raise SettingsError(f"{error}; OpenVINO's own are {CPU} or {GPU}, of several {GPU}.1") from None
+            raise SettingsError(f"{error}; or use {CPU}, {GPU}, or {GPU}.1 for one of several") from None
         object.__setattr__(self, "target", self.target or named.name)
         object.__setattr__(self, "device", named.target.device)
 
@@ -98,11 +98,11 @@ def verify(
     question = question or Question()
     reports = {}
     for loaded in load(open_source(source)):
-        plan = given_plan(loaded, plans) or noted_plan(loaded.document.metadata)
+        plan = given_plan(loaded, plans) or recorded_plan(loaded.document.metadata)
         if plan is None:
             _asked_group_size(question)  # before minutes of compiling
-        asked = question if plan is None else replace(question, properties=_properties(plan, question))
-        reports[loaded.key] = (_ask_cpu if question.device == CPU else _ask_gpu)(loaded, plan, asked)
+        requested = question if plan is None else replace(question, properties=_properties(plan, question))
+        reports[loaded.key] = (_ask_cpu if question.device == CPU else _ask_gpu)(loaded, plan, requested)
     return reports
 
 
@@ -133,16 +133,16 @@ def given_plan(loaded: Loaded, plans: Mapping[str, Plan] | None) -> Plan | None:
     if plans is None:
         return None
     if loaded.key not in plans:
-        raise SettingsError(f"the plan has nothing for {loaded.key}; it is for {sorted(plans)}")
+        raise SettingsError(f"the plan has no model {loaded.key}; it has {sorted(plans)}")
     _check_names(loaded, plans[loaded.key])
     return plans[loaded.key]
 
 
 def _asked_group_size(question: Question) -> int | None:
-    asked = (question.properties or {}).get(GROUP_SIZE)
-    size = None if asked is None else as_group_size(asked)
-    if asked is not None and size is None:
-        raise SettingsError(f"property {GROUP_SIZE}={asked}: is not a number")
+    requested = (question.properties or {}).get(GROUP_SIZE)
+    size = None if requested is None else as_group_size(requested)
+    if requested is not None and size is None:
+        raise SettingsError(f"property {GROUP_SIZE}={requested}: is not a number")
     return size
 
 
@@ -209,17 +209,22 @@ def _why_not_shown(site: CompressedMatMul) -> str | None:
 
 def _silently_off(plan: Plan, checks: Sequence[SiteCheck], properties: Mapping[str, str]) -> list[str]:
     """The plugin reports the group size it was asked for, whether it uses it or not."""
-    asked = properties[GROUP_SIZE]
+    requested = properties[GROUP_SIZE]
     unquantized = {check.name for check in checks if check.found is None}
     reasons = Counter(d.reason for d in plan.decisions if d.name in unquantized and d.action == SKIP)
     notes = [
-        f"{counted(n, 'site is', 'sites are')} not quantized though the property says {asked}: {why}"
+        f"{counted(n, 'site is', 'sites are')} not quantized though the property says {requested}: {why}"
         for why, n in reasons.items()
     ]
-    if len(unquantized) == len(checks) and plan.chosen(QUANTIZE) and asked != "0" and properties.get(_HINT) != "f32":
+    if (
+        len(unquantized) == len(checks)
+        and plan.chosen(QUANTIZE)
+        and requested != "0"
+        and properties.get(_HINT) != "f32"
+    ):
         notes.append(f"nothing is quantized, and {_HINT} is not f32: in bf16 a CPU with AMX ignores the group size")
     if any(check.found == OTHERWISE for check in checks):
-        notes.append("'otherwise' is an activation that is quantized, but in no group size that explains the numbers")
+        notes.append("'otherwise' means that the activation is quantized, but no group size explains the numbers")
     return notes
 
 
@@ -254,7 +259,7 @@ def _ask_gpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
     if not seen.xmx:
         notes.append(f"it compiles with group size {seen.group_size_property}; {_INSIDE_THE_KERNEL}")
     if question.find_threshold and seen.threshold is None:
-        notes.append(f"quantization never ran, for 1 to {LARGEST} tokens")
+        notes.append(f"quantization did not run for 1 to {LARGEST} tokens")
     checks = compare(as_seen(plan), groups_found(seen, plan))
     return Report(
         question.device,
@@ -269,7 +274,7 @@ def _ask_gpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
     )
 
 
-def _reference_kernels(seen: Seen, sites: Sequence[CompressedMatMul]) -> list[str]:
+def _reference_kernels(seen: Observation, sites: Sequence[CompressedMatMul]) -> list[str]:
     """Sites that the plugin has no fast kernel for. Which oneDNN kernel is chosen does not show."""
     known = {site.name for site in sites}
     slow = {name: matmul.kernel for matmul in seen.matmuls if _REFERENCE in matmul.kernel for name in matmul.names}
@@ -285,14 +290,14 @@ def _crashing(loaded: Loaded, plan: Plan, target: Target) -> Mapping[str, str]:
     return crashing_sites(loaded.sites, plan.decisions, target) if evidence_of(plan) is Evidence.PLUGIN else {}
 
 
-def _look(order: Order, environment: Mapping[str, str], question: Question) -> Seen:
+def _look(order: Order, environment: Mapping[str, str], question: Question) -> Observation:
     if question.simulate:
         return SimulatedGpu(question.simulate, question.timeout).look([order], environment)[0]
     seen = run_in_child([order], environment, question.timeout)
     if seen is None:
         raise NoDeviceError(
-            f"there is no {question.device} that OpenVINO can use; "
-            f"--simulate {get_profile(question.target or _USUAL).name} asks the plugin without one"
+            f"OpenVINO sees no {question.device}; "
+            f"--simulate {get_profile(question.target or _USUAL).name} checks without one"
         )
     return seen[0]
 
@@ -310,7 +315,7 @@ def as_seen(plan: Plan) -> Plan:
     return replace(plan, decisions=tuple(skipped))
 
 
-def groups_found(seen: Seen, plan: Plan) -> dict[str, int | None]:
+def groups_found(seen: Observation, plan: Plan) -> dict[str, int | None]:
     """The group sizes by MatMul; an i8 activation without a quantizer is the int8 lowering's own, per token."""
     groups = dict(seen.groups)
     if not seen.xmx:

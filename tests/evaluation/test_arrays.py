@@ -79,7 +79,7 @@ def broken(folder: Path) -> dict[str, Path]:
         "cannot be read": folder / "text.npz",
         "empty.npz": folder / "empty.npz",
         "cut.npz": folder / "cut.npz",
-        "one array without a name": folder / "one.npy",
+        "one.npy": folder / "one.npy",
         "none.npz": folder / "none.npz",
         "no array for input x": saved(folder / "name.npz", y=x),
         r"\[1, 4, 500\]": saved(folder / "shape.npz", x=x[..., :500]),
@@ -103,7 +103,7 @@ def test_inputs_of_another_type_are_converted_or_refused(linear: Path, tmp_path:
 def test_what_there_is_nothing_to_ask(linear: Path) -> None:
     with pytest.raises(OvpassError, match="--inputs"):
         evaluate(linear, [linear], Evaluation(tokenizer=LLAMA))
-    with pytest.raises(OvpassError, match="language models"):
+    with pytest.raises(OvpassError, match="language model"):
         evaluate(ENCODER, [ENCODER], Evaluation(harness=HarnessOptions(["any"])))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from ovpass.planning.plan import plan_from_dict, save_plans
 from ovpass.reporting.accuracy import accuracy
-from ovpass.reporting.accuracy_matching import judged
+from ovpass.reporting.accuracy_matching import matched
 from ovpass.reporting.verdict import verdict
 from tests.reporting.made import bench, evaluate, header, inspect, names, plan, side, tune, verify
 
@@ -29,7 +29,7 @@ def evaluation(*candidates: str, files: dict[str, str] | None = None, changed: s
 
 
 def chosen(*runs: dict[str, Any]) -> tuple[str, bool | None]:
-    found = judged(side(runs))
+    found = matched(side(runs))
     assert found is not None
     return found.candidate.model, found.fits
 
@@ -80,7 +80,7 @@ def test_it_is_the_model_that_the_plan_was_applied_to() -> None:
 def test_what_is_of_something_else_is_said_to_be() -> None:
     cost = verdict(side([PLANNED, evaluation("models/made@per-token"), bench()]))[2]
     assert cost.state != "on"
-    assert "Not of this plan: models/made@per-token" in cost.details[0]
+    assert "Of another plan: models/made@per-token" in cost.details[0]
     cost = verdict(side([PLANNED, evaluation("models/made@64"), bench()]))[2]
     assert (cost.state, "models/made@64" in cost.details[0]) == ("on", True)
 
