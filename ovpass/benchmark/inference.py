@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
-import numpy as np
 import numpy.typing as npt
 import openvino as ov
 
@@ -17,6 +14,8 @@ from ovpass.benchmark.messages import LATENCY, THROUGHPUT, Sample
 from ovpass.benchmark.subjects import Subject
 from ovpass.benchmark.workload import Workload
 from ovpass.errors import SettingsError
+from ovpass.support.array_files import read_arrays
+from ovpass.support.structured_text import MalformedError
 from ovpass.verification.inputs import input_specs, make_inputs, shapes_for
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -66,19 +65,9 @@ class Inference:
 
 def _read(path: Path, compiled: ov.CompiledModel) -> dict[str, npt.NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            given = dict(arrays)
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        BadZipFile,
-        RuntimeError,
-        zlib.error,
-    ):  # the last but one for an .npy
-        raise SettingsError(f"{path}: is not an .npz of plain arrays, as numpy.savez writes it") from None
+        given = read_arrays(path)
+    except MalformedError as error:
+        raise SettingsError(f"{path}: cannot be read as inputs (.npz): {error}") from error
     names = [port.get_names() for port in compiled.inputs]
     missing = [min(aliases) for aliases in names if not aliases & given.keys()]
     unknown = sorted(given.keys() - set().union(*names))

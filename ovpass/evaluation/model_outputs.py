@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
-from numpy.lib.npyio import NpzFile
 
 from ovpass.errors import ModelError
 from ovpass.evaluation.candidates import Candidate
@@ -21,7 +18,9 @@ from ovpass.evaluation.notes import candidate_notes
 from ovpass.evaluation.preparation import Prepared, prepare, prepare_reference
 from ovpass.evaluation.runner import compiled
 from ovpass.evaluation.summary import Estimate, estimate
+from ovpass.support.array_files import read_arrays
 from ovpass.support.formatting import last_line
+from ovpass.support.structured_text import MalformedError
 from ovpass.verification.inputs import input_specs
 
 Array = npt.NDArray[Any]
@@ -97,9 +96,8 @@ def load_case(path: Path, model: ov.Model) -> Inputs:
         ModelError: naming what the file lacks, or what has another shape.
     """
     try:
-        loaded = np.load(path, allow_pickle=False)
-        arrays = dict(loaded) if isinstance(loaded, NpzFile) else {}
-    except (OSError, ValueError, EOFError, BadZipFile, NotImplementedError, RuntimeError, zlib.error) as error:
+        arrays = read_arrays(path)
+    except MalformedError as error:
         raise ModelError(f"{path}: cannot be read as inputs (.npz): {error}") from error
     for port, spec in zip(model.inputs, input_specs(model), strict=True):
         if spec.name not in arrays:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 
+from ovpass.ir.encoding import open_text
+
 _CONSTANT = re.compile(
     r'<layer((?:\s+[\w:]+="[^"]*")+)\s*>\s*<data((?:\s+[\w:]+="[^"]*")+)\s*/?>',
 )
@@ -84,7 +86,7 @@ class ConstantTable:
 def _layers_with_data(xml: Path) -> Iterator[tuple[str, str]]:
     """The attributes of every layer and its data, bodies included; the text is read in pieces."""
     rest = ""
-    with xml.open(encoding="utf-8") as stream:
+    with open_text(xml) as stream:
         while piece := stream.read(_PIECE):
             rest += piece
             last = rest.rfind(_LAYER)

@@ -8,9 +8,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from ovpass.errors import ModelError
+from ovpass.ir.encoding import UTF_8, encoding_of
 from ovpass.ir.graph import Output
 from ovpass.ir.metadata import IrMetadata
-from ovpass.ir.net import copy_without, read_net
+from ovpass.ir.net import Source, copy_without, read_net
 from ovpass.ir.text_graph import IrGraph
 from ovpass.support.garbage import collection_paused
 
@@ -45,26 +47,37 @@ class IrDocument:
 
         Raises:
             OSError: if it cannot be written.
+            ModelError: if its elements are nested too deep to be copied.
         """
         ids = {self.graph.source(index, 0)[0] for index in ops}
         sources = {self.graph.source(*output): self.graph.source(*other) for output, other in instead.items()}
-        copy_without(self._xml, self._root, path, ids, sources)
+        self._copy(path, ids, sources)
 
     def write(self, path: Path) -> None:
         """Write the .xml with the metadata as they are now.
 
         Layers and edges stay the same to the byte where all else follows them, as OpenVINO's serializer writes it.
-        Anything else that OpenVINO reads is written in that order.
+        Anything else that OpenVINO reads is written in that order, and in UTF-8.
 
         Raises:
             OSError: if it cannot be written.
+            ModelError: if its elements are nested too deep to be copied.
         """
-        head, end, tail = self._xml.read_text(encoding="utf-8").rpartition(_GRAPH_END)
+        if encoding_of(self._xml) != UTF_8:
+            self._copy(path, (), {})
+            return
+        head, end, tail = self._xml.read_text(UTF_8).rpartition(_GRAPH_END)
         if not self._is_all_else(tail):
-            copy_without(self._xml, self._root, path, (), {})
+            self._copy(path, (), {})
             return
         after = [deepcopy(child) for child in self._root if child.tag not in _GRAPH]
         path.write_text(head + end + "\n" + "".join(map(_indented, after)) + "</net>\n", encoding="utf-8")
+
+    def _copy(self, path: Path, ids: Collection[str], instead: Mapping[Source, Source]) -> None:
+        try:
+            copy_without(self._xml, self._root, path, ids, instead)
+        except ValueError as error:
+            raise ModelError(f"{self._xml}: cannot be rewritten: {error}") from error
 
     def _is_all_else(self, tail: str) -> bool:
         """Whether the text behind the last closing tag of edges holds what was read besides layers and edges."""

@@ -12,6 +12,7 @@ from xml.etree.ElementTree import ParseError, XMLPullParser
 
 from ovpass.errors import ModelError
 from ovpass.ir.document import IrDocument
+from ovpass.ir.encoding import open_text
 from ovpass.support.formatting import last_line
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _open(root: Path) -> ModelSource:
             raise ModelError(f"{root}: is neither an .xml nor a model folder")
         return ModelSource(root, (IrFile(root),))
     if not root.is_dir():
-        raise ModelError(f"{root}: no such file or folder")
+        raise ModelError(f"{root}: {'is neither a file nor a folder' if root.exists() else 'no such file or folder'}")
     next(root.iterdir(), None)  # rglob takes a folder that may not be read for an empty one
     found = [
         IrFile(xml, xml.relative_to(root).as_posix())
@@ -126,16 +127,16 @@ def _open(root: Path) -> ModelSource:
 def _is_execution_graph(xml: Path) -> bool:
     """Whether the first layers say when they run."""
     try:
-        with xml.open("rb") as stream:
-            return b' execOrder="' in stream.read(_HEAD)
-    except OSError:
+        with open_text(xml) as stream:
+            return ' execOrder="' in stream.read(_HEAD)
+    except (OSError, UnicodeDecodeError):
         return False  # whoever reads it says what is wrong
 
 
 def _is_ir(xml: Path) -> bool:
     """Whether the first element is that of an IR."""
     parser: XMLPullParser[Any] = XMLPullParser(events=("start",))
-    with suppress(ParseError), xml.open("rb") as stream:
+    with suppress(ParseError, UnicodeDecodeError), open_text(xml) as stream:
         parser.feed(stream.read(_HEAD))
         return any(getattr(event[-1], "tag", None) == "net" for event in islice(parser.read_events(), 1))
     return False

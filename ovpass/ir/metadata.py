@@ -59,7 +59,10 @@ class ModelMetadata(Metadata):
 
 
 class IrMetadata(Metadata):
-    """The `rt_info` element under the root of an IR."""
+    """The `rt_info` element under the root of an IR.
+
+    OpenVINO reads the first of several such elements, and in it the last section and the last entry of a name.
+    """
 
     def __init__(self, net: Element, xml: Path) -> None:
         self._net, self._xml = net, xml
@@ -69,20 +72,32 @@ class IrMetadata(Metadata):
         return str(self._xml)
 
     def get(self, section: str, name: str) -> str | None:
-        entry = self._net.find(f"rt_info/{section}/{name}")
-        return None if entry is None else entry.get("value")
+        info = self._net.find("rt_info")
+        parent = None if info is None else _last(info, section)
+        entry = None if parent is None else _last(parent, name)
+        return None if entry is None else entry.get("value", "")
 
     def set(self, section: str, name: str, value: str) -> None:
-        _child(_child(_child(self._net, "rt_info"), section), name).set("value", value)
+        _made(_made(self._info(), section), name).set("value", value)
 
     def remove(self, section: str, name: str) -> None:
-        info = _child(self._net, "rt_info")
-        parent = _child(info, section)
-        parent.remove(_child(parent, name))
-        if not len(parent):
+        info = self._info()
+        parent = _made(info, section)
+        for entry in parent.findall(name):
+            parent.remove(entry)
+        if not len(parent) and info.findall(section) == [parent]:  # an empty one hides those before it
             info.remove(parent)
 
+    def _info(self) -> Element:
+        found = self._net.find("rt_info")
+        return SubElement(self._net, "rt_info") if found is None else found
 
-def _child(parent: Element, tag: str) -> Element:
-    found = parent.find(tag)
+
+def _last(parent: Element, tag: str) -> Element | None:
+    found = parent.findall(tag)
+    return found[-1] if found else None
+
+
+def _made(parent: Element, tag: str) -> Element:
+    found = _last(parent, tag)
     return SubElement(parent, tag) if found is None else found

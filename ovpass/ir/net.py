@@ -9,11 +9,16 @@ from typing import NamedTuple
 from xml.etree.ElementTree import Element, TreeBuilder, XMLParser, tostring
 from xml.sax.saxutils import quoteattr
 
+from ovpass.ir.encoding import open_text
+
 _BODIES = {"If": ("then_body", "else_body"), "Loop": ("body",), "TensorIterator": ("body",)}
 _PRECISE = ("precise", "DisablePrecisionConversion")
 _PIECE = 1 << 16
 _DEEPEST = 64
 """Levels of rt_info, and of bodies within bodies: what walks them is recursive."""
+_LEVELS_OF_A_BODY = 4
+_NO_PORTS = Element("none")
+_VERSIONS = ("10", "11")
 
 Source = tuple[str, str]
 """An output by the ids of its layer and port."""
@@ -66,6 +71,8 @@ def read_net(xml: Path) -> tuple[Net, Element]:
     layers: list[Layer] = []
     edges: list[Edge] = []
     root = _parse(xml, lambda e: layers.append(reader.layer(e)), lambda e: edges.append(reader.edge(e)))
+    if root.get("version") not in _VERSIONS:
+        raise ValueError(f"it has version {root.get('version')!r:.60}; OpenVINO reads {' and '.join(_VERSIONS)}")
     return Net(layers, edges), root
 
 
@@ -84,14 +91,14 @@ def copy_without(
 
         def keep_layer(element: Element) -> None:
             if element.attrib["id"] not in layers:
-                stream.write(tostring(element, encoding="unicode"))
+                stream.write(_text(element))
 
         def keep_edge(element: Element) -> None:
             if element.attrib["to-layer"] in layers:
                 return
             source = element.attrib["from-layer"], element.attrib["from-port"]
             element.attrib["from-layer"], element.attrib["from-port"] = instead.get(source, source)
-            edges.append(tostring(element, encoding="unicode"))
+            edges.append(_text(element))
 
         stream.write(f"<net {' '.join(f'{name}={quoteattr(value)}' for name, value in root.items())}><layers>")
         _parse(xml, keep_layer, keep_edge)
@@ -99,8 +106,13 @@ def copy_without(
         stream.writelines(edges)
         stream.write("</edges>")
         rest = [child for child in root if child.tag not in ("layers", "edges")]
-        stream.writelines(tostring(child, encoding="unicode") for child in rest)
+        stream.writelines(map(_text, rest))
         stream.write("</net>")
+
+
+def _text(element: Element) -> str:
+    _check_depth(element, _LEVELS_OF_A_BODY * _DEEPEST)  # writing recurses
+    return tostring(element, encoding="unicode")
 
 
 def _parse(xml: Path, layer: Callable[[Element], None], edge: Callable[[Element], None]) -> Element:
@@ -116,7 +128,7 @@ def _parse(xml: Path, layer: Callable[[Element], None], edge: Callable[[Element]
             for child in _taken(element.find("edges"), unfinished):
                 edge(child)
 
-    with xml.open(encoding="utf-8") as stream:
+    with open_text(xml) as stream:
         while piece := stream.read(_PIECE):
             parser.feed(piece)
             hand_over(unfinished=1)
@@ -126,7 +138,7 @@ def _parse(xml: Path, layer: Callable[[Element], None], edge: Callable[[Element]
         raise ValueError("its root is not <net>")
     _check_complete(root)
     hand_over(unfinished=0)
-    _check_depth(root)
+    _check_depth(root, _DEEPEST)
     return root
 
 
@@ -145,13 +157,13 @@ def _check_complete(graph: Element) -> None:
         raise ValueError("it has no layers or no edges")
 
 
-def _check_depth(root: Element) -> None:
+def _check_depth(root: Element, deepest: int) -> None:
     level = [root]
-    for _ in range(_DEEPEST):
+    for _ in range(deepest):
         level = [child for element in level for child in element]
         if not level:
             return
-    raise ValueError(f"its rt_info is nested more than {_DEEPEST} levels deep")
+    raise ValueError(f"what is in its <{root.tag}> is nested more than {deepest} levels deep")
 
 
 class _Reader:
@@ -168,14 +180,15 @@ class _Reader:
         parts: dict[str, Element] = {}
         for child in element:
             parts.setdefault(child.tag, child)
-        inputs = parts.get("input")
+        inputs, outputs = parts.get("input", _NO_PORTS), parts.get("output", _NO_PORTS)
+        _check_numbers(element, [*inputs, *outputs])
         return Layer(
             self._text(element.attrib["id"]),
             kind,
             element.get("name"),
             self._attributes(parts.get("data")),
-            0 if inputs is None else len(inputs),
-            self._ports(parts["output"]) if "output" in parts else (),
+            len(inputs),
+            self._ports(outputs),
             "rt_info" in parts and _is_precise(element),
             tuple((name, self._body(parts[name])) for name in _BODIES.get(kind, ()) if name in parts),
         )
@@ -211,6 +224,12 @@ class _Reader:
         body = Net(list(map(self.layer, _taken(layers, 0))), list(map(self.edge, _taken(edges, 0))))
         self._depth -= 1
         return body
+
+
+def _check_numbers(layer: Element, ports: Sequence[Element]) -> None:
+    for number, port in enumerate(ports):
+        if port.get("id") != str(number):
+            raise ValueError(f"layer {layer.get('name')}: its ports are not numbered from 0 in their order")
 
 
 def _port(element: Element) -> Port:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 from ovpass.errors import ModelError
 from ovpass.ir.graph import Graph, Shape
 from ovpass.ir.net import Layer, Net, Source
-from ovpass.ir.validation import check_layers
+from ovpass.ir.validation import check_layers, whole
 
 if TYPE_CHECKING:
     from ovpass.ir.graph import Array
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _TYPES = {"Const": "Constant", "ReLU": "Relu", "SoftMax": "Softmax", "PReLU": "PRelu"}
 _Parameters = ParamSpec("_Parameters")
 _Read = TypeVar("_Read")
+_SHOWN = 60
 _STORED = {
     "i8": "int8", "u8": "uint8", "i32": "int32", "i64": "int64", "f16": "float16", "f32": "float32", "f64": "float64",
 }  # fmt: skip
@@ -134,11 +135,16 @@ class IrGraph(Graph):
 def _in_topological_order(net: Net) -> tuple[list[Layer], list[list[tuple[int, int]]]]:
     """Layers so that each follows what it reads, and the `(layer, output port)` behind each input port."""
     position = {layer.identity: index for index, layer in enumerate(net.layers)}
+    if len(position) < len(net.layers):
+        raise ValueError("two layers have the same id")
     sources: list[list[tuple[int, int, int]]] = [[] for _ in net.layers]
     for edge in net.edges:
+        for layer in (edge.producer, edge.consumer):
+            if layer not in position:
+                raise ValueError(f"an edge names layer {layer[:_SHOWN]!r}, which is not there")
         producer, consumer = position[edge.producer], position[edge.consumer]
-        output = int(edge.output) - net.layers[producer].inputs
-        sources[consumer].append((int(edge.input), producer, output))
+        output = whole(edge.output, "a port of an edge") - net.layers[producer].inputs
+        sources[consumer].append((whole(edge.input, "a port of an edge"), producer, output))
     check_layers(net.layers, sources)
     order = _sorted(sources)
     rank = {old: new for new, old in enumerate(order)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ovpass.ir.net import Layer
+from ovpass.ir.net import Layer, Port
 
 Edges = Sequence[tuple[int, int, int]]
 """Of one layer: its input port, the index of the layer that it reads, and that layer's output port."""
@@ -25,6 +25,11 @@ _BITS = {
     "u64": 64, "u32": 32, "u16": 16, "u8": 8, "u6": 6, "u4": 4, "u3": 3, "u2": 2, "u1": 1, "nf4": 4, "f4e2m1": 4,
     "f8e4m3": 8, "f8e5m2": 8, "f8e8m0": 8, "boolean": 8,
 }  # fmt: skip
+ELEMENT_TYPES = frozenset({*_BITS, "string"})
+_PRECISIONS = ELEMENT_TYPES | {"fp16", "fp32", "fp64", "bool", "bin", "dynamic", "undefined", "unspecified"}
+_SHOWN = 60
+_DIGITS = 19
+"""Of the largest number that an IR holds, 2**63 - 1."""
 
 
 def check_layers(layers: Sequence[Layer], sources: Sequence[Edges]) -> None:
@@ -33,9 +38,14 @@ def check_layers(layers: Sequence[Layer], sources: Sequence[Edges]) -> None:
     Raises:
         ValueError: naming the layer and what is wrong with it.
     """
+    checked: set[tuple[Port, ...]] = set()
     for layer, edges in zip(layers, sources, strict=True):
         if layer.name is None:
             raise ValueError(f"layer number {layer.identity} has no name")
+        whole(layer.identity, f"layer {layer.name}: its id")
+        if layer.outputs not in checked:
+            _check_outputs(layer)
+            checked.add(layer.outputs)
         if [port for port, _, _ in sorted(edges)] != list(range(layer.inputs)):
             raise ValueError(f"layer {layer.name}: its {layer.inputs} input ports are not connected once each")
         if layer.inputs < _LEAST_INPUTS.get(layer.type, 0):
@@ -50,21 +60,40 @@ def check_layers(layers: Sequence[Layer], sources: Sequence[Edges]) -> None:
             raise ValueError(f"layer {layer.name} has type Constant, which an IR spells Const")
 
 
+def whole(text: str, what: str) -> int:
+    """A whole number from 0 up: OpenVINO takes none that Python's `int` takes besides.
+
+    Raises:
+        ValueError: for anything else, with `what` it is.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        raise ValueError(f"{what} is {text[:_SHOWN]!r}, which is not a whole number")
+    return int(text)
+
+
+def _check_outputs(layer: Layer) -> None:
+    for port in layer.outputs:
+        if port.precision is None or port.precision.lower() not in _PRECISIONS:
+            raise ValueError(f"layer {layer.name}: an output has the element type {port.precision!r:.60}")
+        for dimension in port.dimensions or ():
+            if dimension != "-1":
+                whole(dimension, f"layer {layer.name}: a dimension")
+
+
 def _check_constant(layer: Layer) -> None:
     data = layer.data
     missing = [name for name in ("element_type", "shape", "offset", "size") if name not in data]
     if missing:
         raise ValueError(f"layer {layer.name}: its constant has no {', '.join(missing)}")
-    shape, offset, size = _whole(data["shape"]), _whole(data["offset"]), _whole(data["size"])
-    if shape is None or offset is None or size is None or len(offset) != 1 or len(size) != 1:
-        raise ValueError(f"layer {layer.name}: shape, offset or size of its constant is not a whole number")
-    bits = _BITS.get(data["element_type"])
-    if not layer.outputs or (bits is not None and size[0] != -(-math.prod(shape) * bits // 8)):
-        raise ValueError(f"layer {layer.name}: {size[0]} bytes are not {data['element_type']}[{data['shape']}]")
-
-
-def _whole(text: str) -> list[int] | None:
-    """Numbers with commas between; none for what is no list of whole numbers from 0 up."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    whole = all(part.isascii() and part.isdigit() and len(part) < 20 for part in parts)
-    return [int(part) for part in parts] if whole else None
+    name, element_type = f"layer {layer.name}", data["element_type"]
+    whole(data["offset"], f"{name}: its offset")
+    size = whole(data["size"], f"{name}: its size")
+    shape = [part.strip() for part in data["shape"].split(",") if part.strip()]
+    elements = math.prod(whole(part, f"{name}: a dimension") for part in shape)
+    if element_type not in ELEMENT_TYPES:
+        raise ValueError(f"{name} has the element type {element_type!r:.60}, which ovpass does not know")
+    bits = _BITS.get(element_type)
+    if bits is not None and size != -(-elements * bits // 8):
+        raise ValueError(f"{name}: {size} bytes are not {element_type}[{','.join(shape)}]")
+    if len(layer.outputs) != 1 or layer.outputs[0].dimensions != tuple(shape):
+        raise ValueError(f"{name}: its output has not the shape of the constant, [{','.join(shape)}]")

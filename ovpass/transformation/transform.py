@@ -111,7 +111,8 @@ def strip_source(
         key = "" if len(changed) == 1 else ir.key
         if plan is not None and plan.settings.lowering == _EMULATE:
             # OpenVINO takes 5 KB for every node: quantizers are most of a model, and nothing else was changed.
-            quantizers, instead = bypasses(document.graph)
+            with ir.complete():
+                quantizers, instead = bypasses(document.graph)
             jobs.append(_Job(key, ir, document, [Strip(len(quantizers))], quantizers, instead))
         else:
             jobs.append(_Job(key, ir, document, [Strip()]))

@@ -79,7 +79,7 @@ def broken(folder: Path) -> dict[str, Path]:
         "cannot be read": folder / "text.npz",
         "empty.npz": folder / "empty.npz",
         "cut.npz": folder / "cut.npz",
-        "has no array for input x": folder / "one.npy",
+        "one.npy": folder / "one.npy",
         "none.npz": folder / "none.npz",
         "no array for input x": saved(folder / "name.npz", y=x),
         r"\[1, 4, 500\]": saved(folder / "shape.npz", x=x[..., :500]),

@@ -26,6 +26,9 @@ _ODD_TEXTS = (
     "true",
 )
 _ODD_VALUES: tuple[Any, ...] = (None, True, -1, 0, 1e308, 2**70, "", "x", [], {}, ["x"], {"x": 1}, [[[]]], "per-token")
+_ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "iso-8859-1", "windows-1252")
+_ASIDES = ("<!-- </edges> -->", "<![CDATA[</edges>]]>", "<?x </layers>?>", "<rt_info/>", "<edges></edges>", "\n" * 99)
+_PART = re.compile(r"<(layers|edges|rt_info|runtime_options|meta_data)\b[^>]*>.*</\1>", re.DOTALL)
 _WORDS = (
     *("native", "int8", "emulate", "quantize", "exempt", "skip", "auto", "rank-4", "precise", "per-token", "cpu", "u8"),
     *("arc-b580", "kind:mlp.down", "layer:0", "layer:0-99999999999", "re:.*", "re:(", "mlp.down", "lm_head"),
@@ -40,8 +43,17 @@ _BLOCK = re.compile(r"<(layer|port|input|output|rt_info)\b[^>]*>.*?</\1>", re.DO
 def edit_xml(text: str, rng: Random) -> str:
     """One edit, now and then more, of attributes, of JSON in them, of elements or of the length."""
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        text = rng.choice((_attribute, _attribute, _json, _element, _block, _moved, _cut))(text, rng)
+        text = rng.choice((_attribute, _attribute, _json, _element, _block, _moved, _part, _note, _cut))(text, rng)
     return text
+
+
+def encode_xml(text: str, rng: Random) -> bytes:
+    """Mostly UTF-8, sometimes another encoding or another declaration than its own."""
+    if rng.random() < 0.9:
+        return text.encode()
+    declared, encoding = rng.choice(_ENCODINGS), rng.choice(_ENCODINGS)
+    head = f'<?xml version="1.0" encoding="{declared}"?>'
+    return text.replace('<?xml version="1.0"?>', head).encode(encoding, errors="xmlcharrefreplace")
 
 
 def edit_data(data: Any, rng: Random) -> Any:
@@ -107,6 +119,27 @@ def _moved(text: str, rng: Random) -> str:
     place, other = rng.choice(found), rng.choice(found)
     rest = text[: place.start()] + text[place.end() :]
     return rest[: other.start()] + place[0] + rest[other.start() :]
+
+
+def _part(text: str, rng: Random) -> str:
+    """A part of the model is somewhere else, or there twice."""
+    found = list(_PART.finditer(text))
+    if not found:
+        return text
+    part = rng.choice(found)[0]
+    rest = text if rng.random() < 0.5 else text.replace(part, "", 1)
+    return _inserted(rest, part, rng)
+
+
+def _note(text: str, rng: Random) -> str:
+    """Between two elements is what a parser passes over."""
+    return _inserted(text, rng.choice(_ASIDES), rng)
+
+
+def _inserted(text: str, part: str, rng: Random) -> str:
+    places = [match.start() for match in re.finditer("<", text)]
+    place = rng.choice(places) if places else 0
+    return text[:place] + part + text[place:]
 
 
 def _cut(text: str, rng: Random) -> str:

@@ -15,7 +15,7 @@ import yaml
 
 from tests.builders import if_model, linear_model, llama_model, loop_model
 from tests.cli.command import ENCODER, LLAMA
-from tests.fuzzing.edits import edit_bytes, edit_data, edit_xml
+from tests.fuzzing.edits import edit_bytes, edit_data, edit_xml, encode_xml
 from tests.fuzzing.gguf_edits import edit_gguf
 from tests.fuzzing.npz_edits import edit_npz
 from tests.fuzzing.onnx_edits import edit_onnx
@@ -69,7 +69,7 @@ def _ir(source: Path, folder: Path, rng: Random) -> Sequence[Arguments]:
     earlier = rng.random() < 0.3
     original = rng.choice(sorted((source / "earlier" if earlier else source).glob("*.xml")))
     xml = folder / "model.xml"
-    xml.write_text(edit_xml(original.read_text(encoding="utf-8"), rng), encoding="utf-8")
+    xml.write_bytes(encode_xml(edit_xml(original.read_text(encoding="utf-8"), rng), rng))
     shutil.copy(original.with_suffix(".bin"), xml.with_suffix(".bin"))
     change: Arguments = ("strip", xml, "-o", OUT)
     if not earlier and rng.random() < 0.9:

@@ -11,6 +11,7 @@ import openvino as ov
 import pytest
 
 from ovpass.ir.files import open_source
+from ovpass.ir.validation import ELEMENT_TYPES
 from tests.builders import linear_model
 from tests.cli.command import CommandLine
 from tests.ir.files import saved
@@ -67,6 +68,84 @@ def test_odd_files_are_rewritten_right(ovpass: CommandLine, tmp_path: Path, name
         assert str(back.get_rt_info(GROUP).astype(str)) == str(before.get_rt_info(GROUP).astype(str)) == "64"
 
 
+NAMED = "größer"
+ENCODINGS = {
+    "utf-16": "UTF-16",
+    "utf-16-le": "UTF-16",
+    "utf-32": "UTF-32",
+    "utf-8-sig": "UTF-8",
+    "latin-1": "ISO-8859-1",
+    "utf-8": "windows-1252",  # OpenVINO takes no notice
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("settings", [("--group-size", 32), ("--lowering", "emulate")])
+def test_encodings_are_those_of_openvino(
+    ovpass: CommandLine, tmp_path: Path, encoding: str, settings: tuple[object, ...]
+) -> None:
+    xml = saved(linear_model("w_i8_sym_ch", 64, 16), tmp_path)
+    declared = f'<?xml version="1.0" encoding="{ENCODINGS[encoding]}"?>'
+    text = xml.read_text().replace('<?xml version="1.0"?>', declared).replace('name="linear"', f'name="{NAMED}"')
+    xml.write_bytes(text.encode(encoding))
+    before = names(xml)
+    assert NAMED in before
+    assert [site["name"] for site in ovpass.succeed("inspect", xml, "--json").json["sites"]] == [NAMED]
+    ovpass.succeed("apply", xml, "-o", tmp_path / "out.xml", *settings)
+    assert NAMED in names(tmp_path / "out.xml")
+    ovpass.succeed("strip", tmp_path / "out.xml", "-o", tmp_path / "back.xml")
+    assert names(tmp_path / "back.xml") == before
+
+
+def names(xml: Path) -> list[str]:
+    return [op.get_friendly_name() for op in ov.Core().read_model(xml).get_ordered_ops()]
+
+
+def info(*sections: str) -> str:
+    return f"<rt_info>{''.join(f'<runtime_options>{section}</runtime_options>' for section in sections)}</rt_info>"
+
+
+def size(value: int) -> str:
+    return f'<DYNAMIC_QUANTIZATION_GROUP_SIZE value="{value}"/>'
+
+
+REPEATED = {
+    "entries": info(size(16) + size(64)),
+    "sections": info(size(16), size(64)),
+    "sections, the last without it": info(size(64), '<OTHER value="1"/>'),
+    "sections, the last empty": info(size(64), ""),
+    "rt_info": info(size(64)) + info(size(16)),
+    "rt_info, the first without it": info() + info(size(64)),
+    "no value": info("<DYNAMIC_QUANTIZATION_GROUP_SIZE/>"),
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_repeated_runtime_options_count_as_openvino_counts_them(ovpass: CommandLine, tmp_path: Path, name: str) -> None:
+    xml = saved(linear_model("w_i8_sym_ch", 64, 16), tmp_path)
+    graph = xml.read_text().partition("</edges>")[0]
+    xml.write_text(f"{graph}</edges>{REPEATED[name]}</net>")
+    before = group_size(xml)
+    assert open_source(xml).models[0].document().metadata.get(*GROUP) == before
+    ovpass.succeed("apply", xml, "-o", tmp_path / "out.xml", "--group-size", 32)
+    assert group_size(tmp_path / "out.xml") == "32"
+    ovpass.succeed("strip", tmp_path / "out.xml", "-o", tmp_path / "back.xml")
+    assert group_size(tmp_path / "back.xml") == before
+
+
+def group_size(xml: Path) -> str | None:
+    model = ov.Core().read_model(xml)
+    return str(model.get_rt_info(GROUP).astype(str)) if model.has_rt_info(GROUP) else None
+
+
+def test_elements_too_deep_to_be_copied_are_refused(ovpass: CommandLine, tmp_path: Path) -> None:
+    xml = saved(linear_model("w_i8_sym_ch", 64, 16), tmp_path)
+    deep = "<a>" * 3000 + "</a>" * 3000
+    xml.write_text(swapped(re.sub(r"(<edge [^>]*)/>", rf"\1>{deep}</edge>", xml.read_text(), count=1)))
+    assert str(xml) in ovpass.refuse("apply", xml, "-o", tmp_path / "out.xml", "--group-size", 32)
+    assert not (tmp_path / "out.xml").exists()
+
+
 def nested(text: str) -> str:
     return text.replace("</net>", "<rt_info>" + "<a>" * 3000 + "</a>" * 3000 + "</rt_info></net>")
 
@@ -86,6 +165,23 @@ DAMAGED: dict[str, Edit] = {
     "an offset beyond the weights": lambda text: re.sub(r'offset="\d+"', 'offset="99999999"', text, count=1),
     "an offset of 5,000 digits": lambda text: re.sub(r'offset="\d+"', f'offset="{"9" * 5000}"', text, count=1),
     "a size that is not the shape's": lambda text: re.sub(r'size="1024"', 'size="1023"', text, count=1),
+    "a size in other digits": lambda text: re.sub(r'size="1024"', 'size="\u0661\u0660\u0662\u0664"', text, count=1),
+    "a port in other digits": lambda text: re.sub(r'from-port="0"', 'from-port="\u0660"', text, count=1),
+    "a port with a sign": lambda text: re.sub(r'from-port="0"', 'from-port="+0"', text, count=1),
+    "ports from 1": lambda text: re.sub(r'<port id="(\d)"', lambda port: f'<port id="{int(port[1]) + 1}"', text),
+    "one id twice": lambda text: re.sub(r'<layer id="1"', '<layer id="0"', text, count=1),
+    "negative ids": lambda text: re.sub(r'(layer(?: id)?=")(\d)', r"\1-\2", text),
+    "a dimension in floating point": swap("<dim>64</dim>", "<dim>1e9</dim>"),
+    "a dimension of 5,000 digits": swap("<dim>64</dim>", f"<dim>{'9' * 5000}</dim>"),
+    "an empty dimension": swap("<dim>64</dim>", "<dim></dim>"),
+    "a negative dimension": swap("<dim>64</dim>", "<dim>-7</dim>"),
+    "an output that is not the constant's": swap("<dim>16</dim>", "<dim>17</dim>"),
+    "an element type that is none": swap('element_type="i8"', 'element_type="x"'),
+    "an element type in capitals": swap('element_type="i8"', 'element_type="I8"'),
+    "an output of no element type": swap('precision="FP32"', 'precision="X"'),
+    "an output without an element type": swap(' precision="FP32"', ""),
+    "another version": swap('version="11"', 'version="99"'),
+    "no version": swap(' version="11"', ""),
     "a type without inputs": swap('type="Relu"', 'type="FakeQuantize"'),
     "deep rt_info": nested,
     "no end": lambda text: text[: len(text) // 2],
@@ -107,6 +203,11 @@ def test_damaged_files_are_refused(ovpass: CommandLine, tmp_path: Path, name: st
     assert not (tmp_path / "out.xml").exists()
 
 
+def test_element_types_are_those_of_openvino() -> None:
+    types = {value.get_type_name() for value in vars(ov.Type).values() if isinstance(value, ov.Type)}
+    assert types - {"dynamic", "undefined"} <= ELEMENT_TYPES
+
+
 def test_a_cycle_is_refused(ovpass: CommandLine, tmp_path: Path) -> None:
     xml = saved(linear_model("w_i8_sym_ch", 64, 16), tmp_path)
     *_, (layer, port), _ = re.findall(r'<edge from-layer="(\d+)" from-port="(\d+)"', xml.read_text())
@@ -122,8 +223,22 @@ def test_pipes_in_a_folder_are_no_models(tmp_path: Path) -> None:
     assert [ir.xml.name for ir in open_source(tmp_path).models] == ["model.xml"]
 
 
+def test_a_pipe_is_no_model(ovpass: CommandLine, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.xml")
+    assert "neither a file nor a folder" in ovpass.refuse("inspect", tmp_path / "pipe.xml")
+
+
 def test_many_comments_before_the_root_take_no_time(tmp_path: Path) -> None:
     xml = saved(linear_model("w_i8_sym_ch", 64, 16), tmp_path)
     xml.write_text("<!-- a -->" * 60 + xml.read_text().removeprefix('<?xml version="1.0"?>'))
     xml.with_suffix(".bin").rename(tmp_path / "other.bin")
     assert [ir.xml.name for ir in open_source(tmp_path).models] == ["model.xml"]
+
+
+def test_an_inserted_quantizer_without_its_activation_is_refused(ovpass: CommandLine, tmp_path: Path) -> None:
+    xml = saved(linear_model("w_i8_sym_ch", 64, 16), tmp_path)
+    emulated = tmp_path / "emulated.xml"
+    ovpass.succeed("apply", xml, "-o", emulated, "--lowering", "emulate", "--group-size", 32)
+    emulated.write_text(emulated.read_text().replace('name="x"', 'name="linear/ovpass.x"', 1))
+    assert str(emulated) in ovpass.refuse("strip", emulated, "-o", tmp_path / "out.xml")
+    assert not (tmp_path / "out.xml").exists()
