@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from ovpass.cli.output import note, print_json, print_table, progress, say, verd
 from ovpass.cli.search_options import by_option, experiment_from, search_options
 from ovpass.settings.settings import settings_to_dict
 from ovpass.support.formatting import counted, number
+from ovpass.support.printable import shell_word
 from ovpass.targets.group_sizes import format_group_size
 from ovpass.transformation.destination import check_files
 from ovpass.tuning.units import FIND
@@ -108,7 +108,7 @@ def _print_found(culprits: Culprits) -> None:
         f"All sites but what was found: {how}. {counted(culprits.asked, 'question')} asked.", ok=bool(culprits.mended)
     )
     for rule in culprits.rules:
-        click.echo(f"--exempt {shlex.quote(rule.match)}")
+        click.echo(f"--exempt {shell_word(rule.match)}")
     click.echo(_rules_text(culprits), nl=False)
 
 

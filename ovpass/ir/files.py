@@ -13,6 +13,7 @@ from xml.etree.ElementTree import ParseError
 from ovpass.errors import ModelError
 from ovpass.ir.document import IrDocument
 from ovpass.support.formatting import last_line
+from ovpass.support.printable import shell_word
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -102,7 +103,7 @@ def _open(root: Path) -> ModelSource:
     if root.is_file():
         if root.suffix == ".onnx":
             raise ModelError(
-                f"{root}: is an ONNX file; make an OpenVINO model of it first: ovpass convert {root} -o OUT"
+                f"{root}: is an ONNX file; make an OpenVINO model of it first: ovpass convert {shell_word(root)} -o OUT"
             )
         if root.suffix != ".xml":
             raise ModelError(f"{root}: is neither an .xml nor a model folder")

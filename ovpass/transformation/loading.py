@@ -16,6 +16,7 @@ from ovpass.planning.resolve import check_rules
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.sites.files import find_sites_in_file
+from ovpass.support.printable import shell_word
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Loaded:
 def no_sites(model: Path) -> ModelError:
     """The refusal of a model in floating point, with the way out."""
     return ModelError(
-        f"{model}: has no MatMul with compressed weights; compress them first: ovpass compress {model} -o OUT"
+        f"{model}: has no MatMul with compressed weights; "
+        f"compress them first: ovpass compress {shell_word(model)} -o OUT"
     )
 
 
