@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ovpass.ir.graph import Graph
-from ovpass.settings.selection import select
+from ovpass.settings.selection import Candidates
 from ovpass.sites.kinds import roles
 
 _FLOATS = ("f16", "bf16", "f32", "f64")
@@ -64,5 +64,6 @@ def pick(layers: Sequence[LinearLayer], patterns: Sequence[str]) -> list[LinearL
     Raises:
         SettingsError: for a pattern that picks none, with near misses.
     """
-    picked = {id(layer) for pattern in patterns for layer in select(layers, pattern)}
+    candidates = Candidates(layers)
+    picked = {id(layer) for pattern in patterns for layer in candidates.select(pattern)}
     return [layer for layer in layers if id(layer) in picked]

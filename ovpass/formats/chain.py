@@ -132,7 +132,7 @@ class _Layout:
         axes = [[atom] for atom in range(len(self._sizes))]
         for step, index in enumerate(path[1:], start=1):
             kind = graph.types[index]
-            if kind == "Transpose":
+            if kind == "Transpose" and self._known:
                 axes = [axes[i] for i in graph.integers(graph.inputs[index][1][0])]
             elif kind in _ARITHMETIC:
                 self._steps.append(step)

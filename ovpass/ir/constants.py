@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
@@ -14,6 +15,9 @@ _CONSTANT = re.compile(
 )
 _ATTRIBUTE = re.compile(r'([\w:]+)="([^"]*)"')
 _SMALL = 64
+_PIECE = 1 << 20
+_LONGEST = 1 << 22
+_LAYER = "<layer"
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,12 @@ class SlotTable:
             self._weights = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if weights.stat().st_size else b""
         self._by_name: dict[str, list[Slot]] = defaultdict(list)
         self._by_content: dict[bytes, int] | None = None
-        for layer, data in _CONSTANT.findall(xml.read_text(encoding="utf-8")):
+        for layer, data in _layers_with_data(xml):
             if 'type="Const"' in layer:
                 attributes = dict(_ATTRIBUTE.findall(layer))
-                self.add(unescape(attributes["name"]), _slot(dict(_ATTRIBUTE.findall(data))))
+                slot = _slot(dict(_ATTRIBUTE.findall(data)))
+                if slot is not None and "name" in attributes:
+                    self.add(unescape(attributes["name"]), slot)
 
     def add(self, name: str, slot: Slot) -> None:
         """Make a further constant known under `name`."""
@@ -70,6 +76,26 @@ class SlotTable:
         return self._weights[offset : offset + size]
 
 
-def _slot(data: dict[str, str]) -> Slot:
-    shape = tuple(int(dimension) for dimension in data.get("shape", "").split(",") if dimension.strip())
-    return Slot(int(data["offset"]), int(data["size"]), data["element_type"], shape)
+def _layers_with_data(xml: Path) -> Iterator[tuple[str, str]]:
+    """The attributes of every layer and its data, bodies included; the text is read in pieces."""
+    rest = ""
+    with xml.open(encoding="utf-8") as stream:
+        while piece := stream.read(_PIECE):
+            rest += piece
+            last = rest.rfind(_LAYER)
+            cut = last if last > 0 else len(rest) if len(rest) > _LONGEST else 0  # the edges are long, and have none
+            yield from _groups(rest[:cut])
+            rest = rest[cut:]
+    yield from _groups(rest)
+
+
+def _groups(text: str) -> Iterator[tuple[str, str]]:
+    return ((found[1], found[2]) for found in _CONSTANT.finditer(text))
+
+
+def _slot(data: dict[str, str]) -> Slot | None:
+    try:
+        shape = tuple(int(dimension) for dimension in data.get("shape", "").split(",") if dimension.strip())
+        return Slot(int(data["offset"]), int(data["size"]), data["element_type"], shape)
+    except (KeyError, ValueError):
+        return None

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from copy import deepcopy
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from ovpass.ir.graph import Output
 from ovpass.ir.metadata import IrMetadata
+from ovpass.ir.net import copy_without, read_net
 from ovpass.ir.text_graph import IrGraph
+from ovpass.support.garbage import collection_paused
 
-_GRAPH_END = "</edges>"
+_GRAPH, _GRAPH_END = ("layers", "edges"), "</edges>"
 
 
 class IrDocument:
@@ -20,12 +25,12 @@ class IrDocument:
     """
 
     def __init__(self, xml: Path, weights: Path) -> None:
-        self._text = xml.read_text(encoding="utf-8")
-        self._net = ElementTree.fromstring(self._text)
-        if self._net.tag != "net":
-            raise ValueError("its root is not <net>")
-        self.graph = IrGraph(self._net, weights)
-        self.metadata = IrMetadata(self._net, xml)
+        self._xml = xml
+        with collection_paused():
+            net, self._root = read_net(xml)
+            self.graph = IrGraph(net, weights)
+        self._others = [_canonical(child) for child in self._root if child.tag not in _GRAPH]
+        self.metadata = IrMetadata(self._root, xml)
         needed, present = self.graph.constant_bytes(), weights.stat().st_size
         if needed > present:
             raise ValueError(f"{weights.name} is cut short: {needed} bytes are needed, {present} are there")
@@ -35,11 +40,44 @@ class IrDocument:
         """How many layers the graph has, bodies aside."""
         return len(self.graph.types)
 
-    def text(self) -> str:
-        """The .xml with the metadata as they are now; the layers and edges are the same to the byte."""
-        head, _, _ = self._text.rpartition(_GRAPH_END)
-        after = [child for child in self._net if child.tag not in ("layers", "edges")]
-        return head + _GRAPH_END + "\n" + "".join(_indented(child) for child in after) + "</net>\n"
+    def write_without(self, path: Path, ops: Collection[int], instead: Mapping[Output, Output]) -> None:
+        """Write the .xml without some ops of its graph; `instead` names for their outputs what is read in their place.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        ids = {self.graph.source(index, 0)[0] for index in ops}
+        sources = {self.graph.source(*output): self.graph.source(*other) for output, other in instead.items()}
+        copy_without(self._xml, self._root, path, ids, sources)
+
+    def write(self, path: Path) -> None:
+        """Write the .xml with the metadata as they are now.
+
+        Layers and edges stay the same to the byte where all else follows them, as OpenVINO's serializer writes it.
+        Anything else that OpenVINO reads is written in that order.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        head, end, tail = self._xml.read_text(encoding="utf-8").rpartition(_GRAPH_END)
+        if not self._is_all_else(tail):
+            copy_without(self._xml, self._root, path, (), {})
+            return
+        after = [deepcopy(child) for child in self._root if child.tag not in _GRAPH]
+        path.write_text(head + end + "\n" + "".join(map(_indented, after)) + "</net>\n", encoding="utf-8")
+
+    def _is_all_else(self, tail: str) -> bool:
+        """Whether the text behind the last closing tag of edges holds what was read besides layers and edges."""
+        try:
+            found = ElementTree.fromstring(f"<net>{tail}")
+        except ElementTree.ParseError:
+            return False
+        between = "".join([found.text or "", *(child.tail or "" for child in found)])
+        return not between.strip() and [_canonical(child) for child in found] == self._others
+
+
+def _canonical(element: Element) -> str:
+    return ElementTree.canonicalize(ElementTree.tostring(element, encoding="unicode"), strip_text=True)
 
 
 def _indented(element: Element) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
-from xml.etree.ElementTree import ParseError
+from typing import TYPE_CHECKING, Any
+from xml.etree.ElementTree import ParseError, XMLPullParser
 
 from ovpass.errors import ModelError
 from ovpass.ir.document import IrDocument
@@ -56,8 +56,8 @@ class IrFile:
         except (ParseError, UnicodeDecodeError, KeyError, ValueError, IndexError, TypeError) as error:
             raise ModelError(f"{self.xml}: is not a complete OpenVINO IR: {error}") from error
 
-    def read(self) -> ov.Model:
-        """The model, its weights mapped into memory and not read.
+    def read(self, xml: Path | None = None) -> ov.Model:
+        """The model, its weights mapped into memory and not read; from another .xml for the same weights if given.
 
         Raises:
             ModelError: if OpenVINO refuses it.
@@ -65,7 +65,7 @@ class IrFile:
         import openvino as ov  # noqa: PLC0415 - slow to start, and not needed to look at a model
 
         try:
-            return ov.Core().read_model(self.xml)
+            return ov.Core().read_model(xml or self.xml, self.bin)
         except RuntimeError as error:
             raise ModelError(f"{self.xml}: OpenVINO cannot read it: {last_line(error)}") from error
 
@@ -114,7 +114,7 @@ def _open(root: Path) -> ModelSource:
     found = [
         IrFile(xml, xml.relative_to(root).as_posix())
         for xml in sorted(root.rglob("*.xml"))
-        if xml.name not in _TOKENIZERS and (xml.with_suffix(".bin").exists() or _is_ir(xml))
+        if xml.is_file() and xml.name not in _TOKENIZERS and (xml.with_suffix(".bin").exists() or _is_ir(xml))
     ]
     if not found:
         raise ModelError(f"{root}: holds no OpenVINO model (an .xml with its .bin)")
@@ -123,6 +123,8 @@ def _open(root: Path) -> ModelSource:
 
 def _is_ir(xml: Path) -> bool:
     """Whether the first element is that of an IR."""
-    with xml.open("rb") as stream:
-        head = stream.read(_HEAD)
-    return re.match(rb"\s*(<\?xml[^>]*>)?\s*(<!--.*?-->\s*)*<net\b", head, re.DOTALL) is not None
+    parser: XMLPullParser[Any] = XMLPullParser(events=("start",))
+    with suppress(ParseError), xml.open("rb") as stream:
+        parser.feed(stream.read(_HEAD))
+        return any(getattr(event[-1], "tag", None) == "net" for event in islice(parser.read_events(), 1))
+    return False

@@ -7,8 +7,9 @@ The finder works on `Graph`. Subclasses read it from an `ov.Model` (`ovpass.ir.m
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 # Results of these never count as constant, whatever feeds them.
 _STATEFUL = {"Parameter", "ReadValue", "Assign", "Result", "If", "Loop", "TensorIterator"}
 
+Output = tuple[int, int]
+"""An op and one of its output ports."""
 Shape = tuple[int, ...]
 """Dimensions, -1 where one is dynamic."""
 
@@ -94,23 +97,30 @@ class Graph(ABC):
         """The op itself, where the graph was read from an `ov.Model`."""
         raise TypeError("this graph was read from text; read the model to get at its nodes")
 
-    def upstream(self, starts: Iterable[int], enter: Callable[[int], bool]) -> list[int]:
-        """Ops reached against the edges from `starts`; an op that `enter` refuses is listed, not passed."""
-        return self._walk(starts, enter, lambda i: [producer for producer, _ in self.inputs[i]])
+    def upstream(self, starts: Iterable[int], enter: Callable[[int], bool]) -> Iterator[int]:
+        """Ops reached against the edges from `starts`, the last first; one that `enter` refuses is listed, not passed.
 
-    def downstream(self, starts: Iterable[int], enter: Callable[[int], bool]) -> list[int]:
-        """Ops reached along the edges from `starts`; an op that `enter` refuses is listed, not passed."""
-        return self._walk(starts, enter, lambda i: self.consumers[i])
+        They are found as they are asked for: who stops at the nearest does not walk the rest of the graph.
+        """
+        return _walk(starts, enter, lambda i: [producer for producer, _ in self.inputs[i]], -1)
 
-    def _walk(self, starts: Iterable[int], enter: Callable[[int], bool], step: Callable[[int], list[int]]) -> list[int]:
-        seen: dict[int, None] = dict.fromkeys(starts)
-        queue = list(seen)
-        while queue:
-            index = queue.pop()
-            if not enter(index):
-                continue
-            for other in step(index):
-                if other not in seen:
-                    seen[other] = None
-                    queue.append(other)
-        return list(seen)
+    def downstream(self, starts: Iterable[int], enter: Callable[[int], bool]) -> Iterator[int]:
+        """Ops reached along the edges from `starts`, the first first; otherwise as `upstream`."""
+        return _walk(starts, enter, lambda i: self.consumers[i], 1)
+
+
+def _walk(
+    starts: Iterable[int], enter: Callable[[int], bool], step: Callable[[int], list[int]], direction: int
+) -> Iterator[int]:
+    """In order of the indices, up or down: whatever a step leads to lies further on."""
+    seen = set(starts)
+    queue = sorted(direction * index for index in seen)
+    while queue:
+        index = direction * heappop(queue)
+        yield index
+        if not enter(index):
+            continue
+        for other in step(index):
+            if other not in seen:
+                seen.add(other)
+                heappush(queue, direction * other)

@@ -11,6 +11,7 @@ LARGEST_GROUP_SIZE = "GPU_DYNAMIC_QUANTIZATION_GROUP_SIZE_MAX"
 _SECTION = "runtime_options"
 _NUMBER = re.compile(r"\s*([+-]?\d+)")
 _LIMIT = 2**64
+_MOST_DIGITS = 1000
 
 
 def read_option(metadata: Metadata, name: str) -> str | None:
@@ -32,7 +33,7 @@ def as_group_size(text: str) -> int | None:
     if not text:
         return 0
     found = _NUMBER.match(text)
-    if found is None or abs(int(found[1])) >= _LIMIT:
+    if found is None or len(found[1]) > _MOST_DIGITS or abs(int(found[1])) >= _LIMIT:
         return None
     return int(found[1]) % _LIMIT
 

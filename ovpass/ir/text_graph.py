@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
-from xml.etree.ElementTree import Element
 
 from ovpass.errors import ModelError
 from ovpass.ir.graph import Graph, Shape
+from ovpass.ir.net import Layer, Net, Source
+from ovpass.ir.validation import check_layers
 
 if TYPE_CHECKING:
     from ovpass.ir.graph import Array
 
 # The serializer's spelling of op types that differs from their own.
 _TYPES = {"Const": "Constant", "ReLU": "Relu", "SoftMax": "Softmax", "PReLU": "PRelu"}
-_BODIES = ("then_body", "else_body", "body")
-_PRECISE = ("precise", "DisablePrecisionConversion")
 _Parameters = ParamSpec("_Parameters")
 _Read = TypeVar("_Read")
 _STORED = {
@@ -42,38 +41,37 @@ def _of_a_layer(
 
 
 class IrGraph(Graph):
-    """Reads what is asked for from the elements of the layers; `weights` is the .bin, for small Constants.
+    """Reads what is asked for from the records of the layers; `weights` is the .bin, for small Constants.
 
     Raises:
         KeyError, ValueError: where edges are missing or malformed.
         ModelError: when an attribute is asked for that is.
     """
 
-    def __init__(self, net: Element, weights: Path) -> None:
+    def __init__(self, net: Net, weights: Path) -> None:
         self._weights = weights
-        layers, edges = net.find("layers"), net.find("edges")
-        if layers is None or edges is None:
-            raise ValueError("it has no layers or no edges")
-        self._layers, sources = _in_topological_order(list(layers), list(edges))
-        types = [layer.attrib["type"] for layer in self._layers]
-        super().__init__([_TYPES.get(kind, kind) for kind in types], sources)
+        self._layers, sources = _in_topological_order(net)
+        super().__init__([_TYPES.get(layer.type, layer.type) for layer in self._layers], sources)
 
     @_of_a_layer
     def name(self, index: int) -> str:
-        return self._layers[index].attrib["name"]
+        name = self._layers[index].name
+        if name is None:
+            raise KeyError("name")
+        return name
 
     @_of_a_layer
     def shape(self, index: int, port: int = 0) -> Shape | None:
-        output = self._output(index, port)
-        if output.get("rank") == "dynamic":
-            return None
-        return tuple(int(dimension.text or "") for dimension in output.findall("dim"))
+        dimensions = self._layers[index].outputs[port].dimensions
+        return None if dimensions is None else tuple(map(int, dimensions))
 
     @_of_a_layer
     def element_type(self, index: int, port: int = 0) -> str:
         if self.types[index] == "Constant":
             return self._data(index)["element_type"]
-        precision = self._output(index, port).attrib["precision"]
+        precision = self._layers[index].outputs[port].precision
+        if precision is None:
+            raise KeyError("precision")
         return _ELEMENT_TYPES.get(precision, precision.lower())
 
     @_of_a_layer
@@ -103,15 +101,19 @@ class IrGraph(Graph):
         return flat.reshape(self.shape(index) or ())
 
     def precise(self, index: int) -> bool:
-        return any(a.get("name") in _PRECISE for a in self._layers[index].iterfind("rt_info/attribute"))
+        return self._layers[index].precise
 
     def bodies(self, index: int) -> list[tuple[str, Graph]]:
-        found = ((name, self._layers[index].find(name)) for name in _BODIES)
-        return [(name, IrGraph(body, self._weights)) for name, body in found if body is not None]
+        return [(name, IrGraph(body, self._weights)) for name, body in self._layers[index].bodies]
+
+    def source(self, index: int, port: int) -> Source:
+        """An output as edges of the .xml name it."""
+        layer = self._layers[index]
+        return layer.identity, str(layer.inputs + port)
 
     def damaged(self, index: int, error: Exception) -> ModelError:
         """What is said where a layer does not tell what it should."""
-        name = self._layers[index].get("name", f"number {index}")
+        name = self._layers[index].name or f"number {index}"
         return ModelError(
             f"{self._weights.with_suffix('.xml')}: is not a complete OpenVINO IR: layer {name}: {error!r}"
         )
@@ -120,45 +122,30 @@ class IrGraph(Graph):
         """How far into the .bin the Constants reach, bodies included."""
         ends = [0]
         for layer in self._layers:
-            if layer.attrib["type"] == "Const":
-                data = layer.find("data")
-                ends.append(0 if data is None else int(data.attrib["offset"]) + int(data.attrib["size"]))
-            elif layer.attrib["type"] in ("If", "Loop", "TensorIterator"):
-                inner = (layer.find(name) for name in _BODIES)
-                ends += [IrGraph(body, self._weights).constant_bytes() for body in inner if body is not None]
+            if layer.type == "Const":
+                ends.append(int(layer.data["offset"]) + int(layer.data["size"]))
+            ends += [IrGraph(body, self._weights).constant_bytes() for _, body in layer.bodies]
         return max(ends)
 
-    def _data(self, index: int) -> dict[str, str]:
-        data = self._layers[index].find("data")
-        return {} if data is None else data.attrib
-
-    def _output(self, index: int, port: int) -> Element:
-        output = self._layers[index].find("output")
-        if output is None:
-            raise ValueError(f"layer {self.name(index)} has no output")
-        return output[port]
+    def _data(self, index: int) -> Mapping[str, str]:
+        return self._layers[index].data
 
 
-def _in_topological_order(
-    layers: list[Element], edges: list[Element]
-) -> tuple[list[Element], list[list[tuple[int, int]]]]:
+def _in_topological_order(net: Net) -> tuple[list[Layer], list[list[tuple[int, int]]]]:
     """Layers so that each follows what it reads, and the `(layer, output port)` behind each input port."""
-    position = {layer.attrib["id"]: index for index, layer in enumerate(layers)}
-    first_output = [_count_inputs(layer) for layer in layers]
-    sources: list[list[tuple[int, int, int]]] = [[] for _ in layers]
-    for edge in edges:
-        producer, consumer = position[edge.attrib["from-layer"]], position[edge.attrib["to-layer"]]
-        output = int(edge.attrib["from-port"]) - first_output[producer]
-        sources[consumer].append((int(edge.attrib["to-port"]), producer, output))
+    position = {layer.identity: index for index, layer in enumerate(net.layers)}
+    sources: list[list[tuple[int, int, int]]] = [[] for _ in net.layers]
+    for edge in net.edges:
+        producer, consumer = position[edge.producer], position[edge.consumer]
+        output = int(edge.output) - net.layers[producer].inputs
+        sources[consumer].append((int(edge.input), producer, output))
+    check_layers(net.layers, sources)
     order = _sorted(sources)
     rank = {old: new for new, old in enumerate(order)}
+    if any(rank[producer] >= rank[old] for old in order for _, producer, _ in sources[old]):
+        raise ValueError("its edges go in a circle")
     inputs = [[(rank[producer], output) for _, producer, output in sorted(sources[old])] for old in order]
-    return [layers[old] for old in order], inputs
-
-
-def _count_inputs(layer: Element) -> int:
-    inputs = layer.find("input")
-    return 0 if inputs is None else len(inputs)
+    return [net.layers[old] for old in order], inputs
 
 
 def _sorted(sources: list[list[tuple[int, int, int]]]) -> list[int]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import openvino as ov
 
-from ovpass.passes.chains import ChainEditor
+from ovpass.passes.chains import ChainEditor, note_undo
 from ovpass.passes.locate import locate
 
 
@@ -21,6 +21,10 @@ class CapGroups:
 
     def run(self, model: ov.Model) -> Mapping[str, int]:
         """Rewrite the decompression chains; the weights' values stay the same."""
+        undo: dict[str, dict[str, Any]] = {}
         for site in locate(model, self.sites):
-            ChainEditor(model, site).cap(self.sites[site.name])
+            editor = ChainEditor(site)
+            editor.cap(self.sites[site.name])
+            undo.update(editor.undo)
+        note_undo(model, undo)
         return {"sites": len(self.sites)}

@@ -23,12 +23,19 @@ from ovpass.sites import CompressedMatMul
 UNDO = "undo"
 
 
+def note_undo(model: ov.Model, undo: dict[str, dict[str, Any]]) -> None:
+    """Let `strip` undo what editors did."""
+    if undo:
+        extend_note(ModelMetadata(model), UNDO, undo)
+
+
 class ChainEditor:
     """Edits of the decompression chain of one site."""
 
-    def __init__(self, model: ov.Model, site: CompressedMatMul) -> None:
-        self._model = model
+    def __init__(self, site: CompressedMatMul) -> None:
         self._site = site
+        self.undo: dict[str, dict[str, Any]] = {}
+        """How to undo the edits, by the Constants that they made: for the note in the model."""
         self._name = marker(site.matmul)
         self._codes, self._convert = (site.graph.node(i) for i in site.weights.path[:2])
         self._shape = tuple(self._codes.get_output_shape(0))
@@ -107,7 +114,7 @@ class ChainEditor:
         """Let `port` read the Constant `new` instead of `old`, and note how to undo that."""
         self._name(new, f"weights.{how}.{old.get_friendly_name()}")
         entry = {"how": how, "name": old.get_friendly_name(), **undo}
-        extend_note(ModelMetadata(self._model), UNDO, {new.get_friendly_name(): entry})
+        self.undo[new.get_friendly_name()] = entry
         port.replace_source_output(new.output(0))
 
 

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import openvino as ov
 from openvino import opset13 as op
 
-from ovpass.passes.chains import ChainEditor
+from ovpass.passes.chains import ChainEditor, note_undo
 from ovpass.passes.editing import append, feed, marker, small_constant
 from ovpass.passes.locate import locate
 from ovpass.planning.exemption import F16_WEIGHTS, F16_ZERO_POINT, PRECISE, RANK_4
@@ -41,12 +41,14 @@ class Exempt:
 
     def run(self, model: ov.Model) -> Mapping[str, int]:
         """Edit around, or the weights of, each MatMul."""
+        undo: dict[str, dict[str, Any]] = {}
         for site in locate(model, self.sites):
-            _METHODS[self.sites[site.name]](model, site)
+            undo.update(_METHODS[self.sites[site.name]](site) or {})
+        note_undo(model, undo)
         return Counter(self.sites.values())
 
 
-def _rank_4(_: ov.Model, site: CompressedMatMul) -> None:
+def _rank_4(site: CompressedMatMul) -> None:
     """Take the MatMul through rank 4, at which the GPU plugin does not quantize.
 
     The Clamp changes nothing and is fused into the FullyConnected; without it the plugin folds the two reshapes
@@ -69,7 +71,7 @@ def _rank_4(_: ov.Model, site: CompressedMatMul) -> None:
     append(owner, down)
 
 
-def _precise(_: ov.Model, site: CompressedMatMul) -> None:
+def _precise(site: CompressedMatMul) -> None:
     """Mark the MatMul precise: it computes in f32, where there is no quantization."""
     site.matmul.set_rt_info(_precise_attribute(), _PRECISE_KEY)
 
@@ -82,7 +84,7 @@ def _precise_attribute() -> ov.OVAny:
     return node.get_rt_info()[_PRECISE_KEY]
 
 
-def _f16_weights(_: ov.Model, site: CompressedMatMul) -> None:
+def _f16_weights(site: CompressedMatMul) -> None:
     """Hide the decompression behind a Clamp that changes nothing: the plugin computes the weights when it compiles.
 
     Transposes and Reshapes would not do: the GPU plugin sees through them where no Convert comes before.
@@ -92,11 +94,13 @@ def _f16_weights(_: ov.Model, site: CompressedMatMul) -> None:
     port.replace_source_output(clamped.output(0))
 
 
-def _f16_zero_point(model: ov.Model, site: CompressedMatMul) -> None:
-    ChainEditor(model, site).float_zero_point()
+def _f16_zero_point(site: CompressedMatMul) -> dict[str, dict[str, Any]]:
+    editor = ChainEditor(site)
+    editor.float_zero_point()
+    return editor.undo
 
 
-_METHODS: dict[str, Callable[[ov.Model, CompressedMatMul], None]] = {
+_METHODS: dict[str, Callable[[CompressedMatMul], dict[str, dict[str, Any]] | None]] = {
     RANK_4: _rank_4,
     PRECISE: _precise,
     F16_ZERO_POINT: _f16_zero_point,

@@ -21,6 +21,7 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as op
 
+from ovpass.ir.graph import Graph
 from ovpass.passes.editing import append, feed, mark, marker
 from ovpass.passes.locate import locate
 from ovpass.sites import CompressedMatMul
@@ -48,9 +49,10 @@ class Int8:
         shared: dict[str, list[CompressedMatMul]] = defaultdict(list)
         for site in locate(model, self.sites):
             shared[site.group_id].append(site)
+        last = {graph: _last_products(graph) for graph in {site.graph for sites in shared.values() for site in sites}}
         for sites in shared.values():
             codes, scale = _quantize(sites[0], self.floor)
-            if self.scales_apart and any(_is_last(site) for site in sites):
+            if self.scales_apart and any(site.index in last[site.graph] for site in sites):
                 scale = _apart(sites[0], scale)
             for site in sites:
                 feed(site, codes.output(0))
@@ -72,11 +74,11 @@ def _quantize(site: CompressedMatMul, floor: float) -> tuple[ov.Node, ov.Node]:
     return name(op.fake_quantize(scaled, low, high, low, high, 255), "codes"), scale
 
 
-def _is_last(site: CompressedMatMul) -> bool:
-    """Whether an output of the model depends on the product without another MatMul between."""
-    graph = site.graph
-    reached = graph.downstream([site.index], lambda i: i == site.index or graph.types[i] != "MatMul")
-    return any(graph.types[i] == "Result" for i in reached)
+def _last_products(graph: Graph) -> set[int]:
+    """MatMuls on which an output depends without another MatMul between."""
+    results = [i for i, kind in enumerate(graph.types) if kind == "Result"]
+    reached = graph.upstream(results, lambda i: graph.types[i] != "MatMul")
+    return {i for i in reached if graph.types[i] == "MatMul"}
 
 
 def _apart(site: CompressedMatMul, scale: ov.Node) -> ov.Node:

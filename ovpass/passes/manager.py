@@ -59,7 +59,8 @@ def _run_one(step: Pass, model: ov.Model) -> PassResult:
     started = time.perf_counter()
     try:
         counts = step.run(model)
-        model.validate_nodes_and_infer_types()
+        if not isinstance(step, MetadataPass):
+            model.validate_nodes_and_infer_types()
     except OvpassError:
         raise
     except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -25,8 +26,9 @@ from ovpass.planning.recorded_plan import noted_plan
 
 @dataclass(frozen=True)
 class Strip:
-    """Take out all that ovpass put into a model."""
+    """Take out all that ovpass put into a model; `left_out` counts nodes that its reader has left out already."""
 
+    left_out: int = 0
     name: ClassVar[str] = "strip"
 
     def run(self, model: ov.Model) -> Mapping[str, int]:
@@ -37,7 +39,7 @@ class Strip:
         """
         metadata = ModelMetadata(model)
         note = strippable(metadata, model.get_friendly_name())
-        counts = {"constants": 0, "nodes": 0, "attributes": 0}
+        counts = {"constants": 0, "nodes": self.left_out, "attributes": 0}
         plan = noted_plan(metadata)
         marked = {d.name for d in plan.decisions if d.method == "precise"} if plan else set()
         for graph in _graphs(model):
@@ -81,21 +83,25 @@ def _graphs(model: ov.Model) -> Iterator[ov.Model]:
 
 def _restore_constants(graph: ov.Model, undo: Mapping[str, dict[str, Any]]) -> int:
     """Put back replaced Constants; one that something else still reads is found, not made again."""
-    constants = [node for node in graph.get_ops() if node.get_type_name() == "Constant"]
-    replaced = [node for node in constants if node.get_friendly_name() in undo]
+    if not undo:
+        return 0
+    constants: dict[str, list[ov.Node]] = defaultdict(list)
+    for node in graph.get_ops():
+        if node.get_type_name() == "Constant":
+            constants[node.get_friendly_name()].append(node)
+    replaced = [node for name, nodes in constants.items() if name in undo for node in nodes]
     for constant in replaced:
         node = original(constant, undo[constant.get_friendly_name()])
-        kept = next((other for other in constants if _same(other, node)), node)
+        kept = next((other for other in constants.get(node.get_friendly_name(), ()) if _same(other, node)), node)
         for consumer in list(constant.output(0).get_target_inputs()):
             consumer.replace_source_output(kept.output(0))
     return len(replaced)
 
 
 def _same(constant: ov.Node, node: ov.Node) -> bool:
-    """Whether a Constant has another's name, type, shape and values: names alone can repeat."""
+    """Whether a Constant has the type, shape and values of another of its name: names can repeat."""
     return (
-        constant.get_friendly_name() == node.get_friendly_name()
-        and node.get_type_name() == "Constant"
+        node.get_type_name() == "Constant"
         and constant.get_output_element_type(0) == node.get_output_element_type(0)
         and list(constant.get_output_shape(0)) == list(node.get_output_shape(0))
         and bool(np.array_equal(stored_bytes(constant), stored_bytes(node)))
@@ -129,14 +135,20 @@ def _original_source(node: ov.Node) -> ov.Output:
 
 def _remove_precise(graph: ov.Model, marked: set[str]) -> int:
     removed = 0
-    for node in graph.get_ops():
-        name = node.get_friendly_name()
-        if not any(site == name or site.endswith(f"/{name}") for site in marked):
+    names = {name for site in marked for name in _possible_names(site)}
+    for node in graph.get_ops() if names else ():
+        if node.get_friendly_name() not in names:
             continue
         for key in [key for key in node.get_rt_info() if key.startswith(PRECISE)]:
             del node.get_rt_info()[key]
             removed += 1
     return removed
+
+
+def _possible_names(site: str) -> Iterator[str]:
+    """What the MatMul itself can be called: the names of sites in bodies begin with the path to them."""
+    parts = site.split("/")
+    return ("/".join(parts[start:]) for start in range(len(parts)))
 
 
 def _restore_options(metadata: Metadata, options: Mapping[str, str | None]) -> None:

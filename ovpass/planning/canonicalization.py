@@ -12,7 +12,7 @@ from ovpass.sites.source_attributes import Asked, asked_of
 
 def as_restated(sites: Sequence[CompressedMatMul]) -> list[CompressedMatMul]:
     """The sites as they are once all of them are in OpenVINO's form."""
-    return [replace(site, foreign=None) for site in sites]
+    return [site if site.foreign is None else replace(site, foreign=None) for site in sites]
 
 
 def with_requests(plan: Plan, sites: Sequence[CompressedMatMul], recorded: Asked) -> Plan:

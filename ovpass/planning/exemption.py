@@ -68,8 +68,9 @@ def zero_point_obstacle(site: CompressedMatMul) -> str | None:
 
 def _fusion_obstacle(site: CompressedMatMul, group: Sequence[Wanted]) -> str | None:
     """The plugin fails to compile a fused trio whose zero points differ in type (measured, dynamic shapes)."""
+    if len(group) != FUSED or site.activation_static or site.symmetric:
+        return None
     alike = all(item.site.weight_type == site.weight_type for item in group)
-    fused = len(group) == FUSED and alike and not site.activation_static and not site.symmetric
-    if fused and not all(item.exempt for item in group):
+    if alike and not all(item.exempt for item in group):
         return "it is one of three that the plugin fuses; exempt all three, or by another method"
     return None

@@ -42,7 +42,13 @@ def plan_native(sites: Sequence[CompressedMatMul], settings: Settings, options: 
     base = in_force(settings, options, target)
     model_group = _model_group(wanted, base, target)
     groups = by_activation(wanted)
-    decisions = [_decide(item, groups[item.site.group_id], base, model_group, settings, options) for item in wanted]
+    splits = {activation: split_note(group) for activation, group in groups.items()}
+
+    def decision(item: Wanted) -> Decision:
+        decided = _decide(item, groups[item.site.group_id], base, model_group, settings, options)
+        return replace(decided, reason=decided.reason + splits[item.site.group_id]) if item.exempt else decided
+
+    decisions = [decision(item) for item in wanted]
     return Plan(
         settings=settings,
         decisions=tuple(decisions),
@@ -149,7 +155,7 @@ def _decide(
             reason += f": {method}"
         else:
             reason += f"; {target.name} would not quantize it anyway: {verdict.reason}"
-        return decide(site, EXEMPT, reason + split_note(group), method=method)
+        return decide(site, EXEMPT, reason, method=method)
     asked = _asked(item, base)
     alone = verdict if verdict.rule == _LIMITED else target.verdict(site, asked)
     if not alone.eligible and not alone.throws and item.rule is None:
@@ -214,10 +220,12 @@ def _cap_obstacle(site: CompressedMatMul, group_size: int) -> str | None:
 
 def _fusion_obstacle(item: Wanted, group: Sequence[Wanted], asked: int) -> str | None:
     """The plugin fails to compile a fused trio whose scales differ in shape (measured, dynamic shapes)."""
+    if len(group) != FUSED:
+        return None
     sizes = {other.rule.group_size if other.rule else None for other in group if not other.exempt}
     alike = len({(other.site.weight_type, other.site.symmetric) for other in group}) == 1
     asymmetric = not item.site.symmetric or all(other.rule and other.rule.group_size for other in group)
-    if len(group) == FUSED and alike and asymmetric and len(sizes) > 1:
+    if alike and asymmetric and len(sizes) > 1:
         return f"the plugin fuses it with two others, which need group size {asked} too"
     return None
 

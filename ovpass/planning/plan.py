@@ -14,6 +14,8 @@ from ovpass.planning.run_settings import checked_environment, checked_properties
 from ovpass.settings.settings import EXEMPTIONS, Settings, settings_from_dict, settings_to_dict, what_is_wrong
 from ovpass.sites import KINDS, CompressedMatMul
 from ovpass.support.formatting import counted
+from ovpass.support.garbage import collection_paused
+from ovpass.support.yaml_loader import safe_loader
 from ovpass.targets.group_sizes import format_group_size, parse_group_size
 
 QUANTIZE, EXEMPT, SKIP = "quantize", "exempt", "skip"
@@ -152,11 +154,7 @@ def decide(site: CompressedMatMul, action: str, reason: str, **details: Any) -> 
 
 def decision_to_dict(decision: Decision) -> dict[str, Any]:
     """Plain data; what is None is left out, `group_size` apart."""
-    plain = {
-        key: value
-        for key, value in dataclasses.asdict(decision).items()
-        if value is not None or key in ("group_size", "layer")
-    }
+    plain = {key: value for key, value in vars(decision).items() if value is not None or key in ("group_size", "layer")}
     plain["group_size"] = None if decision.group_size is None else format_group_size(decision.group_size)
     return plain
 
@@ -204,6 +202,7 @@ def load_plans(path: Path | str) -> dict[str, Plan]:
         raise PlanError(f"{path}: {error}") from error
 
 
+@collection_paused()
 def plans_from_text(text: str) -> dict[str, Plan]:
     """The plans in the text of a file that `save_plans` wrote.
 
@@ -213,7 +212,7 @@ def plans_from_text(text: str) -> dict[str, Plan]:
     import yaml  # noqa: PLC0415
 
     try:
-        data = yaml.load(text, Loader=_fastest_loader())
+        data = yaml.load(text, Loader=safe_loader())
     except yaml.YAMLError as error:
         raise PlanError(f"cannot be read as a plan: {what_is_wrong(error)}") from error
     if isinstance(data, dict) and isinstance(data.get("models"), dict):
@@ -227,12 +226,6 @@ def total_counts(plans: Iterable[Plan]) -> dict[str, int]:
     for plan in plans:
         total.update(plan.counts())
     return dict(total)
-
-
-def _fastest_loader() -> Any:
-    import yaml  # noqa: PLC0415
-
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _structure(data: object) -> Plan:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ovpass.settings.selection import Selector, select
+from ovpass.settings.selection import Candidates
 from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import CompressedMatMul
 
@@ -32,16 +32,11 @@ class Wanted:
 def resolve(sites: Sequence[CompressedMatMul], settings: Settings) -> list[Wanted]:
     """Pair every site with the first rule that picks it. Rules that pick no site are `check_rules`' concern."""
     first: dict[str, Rule] = {}
+    candidates = Candidates(sites)
     for rule in settings.rules:
-        for site in matching(sites, rule):
+        for site in candidates.matching(rule.match):
             first.setdefault(site.name, rule)
     return [Wanted(site, first.get(site.name)) for site in sites]
-
-
-def matching(sites: Sequence[CompressedMatMul], rule: Rule) -> list[CompressedMatMul]:
-    """The sites that a rule picks, none allowed."""
-    selector = Selector(rule.match)
-    return [site for site in sites if selector.matches(site)]
 
 
 def check_rules(sites: Sequence[CompressedMatMul], settings: Settings) -> None:
@@ -50,8 +45,9 @@ def check_rules(sites: Sequence[CompressedMatMul], settings: Settings) -> None:
     Raises:
         SettingsError: naming the first that does not, with near misses.
     """
+    candidates = Candidates(sites)
     for rule in settings.rules:
-        select(sites, rule.match)
+        candidates.select(rule.match)
 
 
 def by_activation(wanted: Sequence[Wanted]) -> dict[str, list[Wanted]]:
@@ -63,8 +59,8 @@ def by_activation(wanted: Sequence[Wanted]) -> dict[str, list[Wanted]]:
 
 
 def split_note(group: Sequence[Wanted]) -> str:
-    """Words for a reason where a rule treats members of one group differently, or nothing."""
-    exempt = [item.site.name for item in group if item.exempt]
-    if not exempt or len(exempt) == len(group):
+    """Words for the reasons of exempt members where a rule treats those of one group differently, or nothing."""
+    exempt = sum(item.exempt for item in group)
+    if exempt in (0, len(group)):
         return ""
     return f"; splits the group of {len(group)} sites that read {group[0].site.group_id}"

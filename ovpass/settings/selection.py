@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from ovpass.errors import SettingsError
 from ovpass.sites import KINDS
@@ -20,6 +21,7 @@ from ovpass.support.choices import near_choice
 from ovpass.support.formatting import counted
 
 _SHOWN = 3
+_PREFIXES = ("re", "kind", "layer")
 _FAMILIES = {kind.partition(".")[0] for kind in KINDS if "." in kind}
 
 
@@ -62,6 +64,11 @@ class Selector:
         """Whether `site` is one of those picked."""
         return all(_matches(part, site) for part in self._parts())
 
+    @property
+    def is_name(self) -> bool:
+        """Whether the pattern is the name of a site."""
+        return self.pattern.partition(":")[0] not in _PREFIXES
+
     def _parts(self) -> list[str]:
         """Kinds and layers can be combined; a name or an expression may hold any character."""
         combined = self.pattern.startswith(("kind:", "layer:"))
@@ -97,17 +104,45 @@ def _matches(part: str, site: Selectable) -> bool:
     return site.name == part
 
 
+class Candidates(Generic[_Site]):
+    """Sites that many patterns are tried on: those of exact names are looked up."""
+
+    def __init__(self, sites: Sequence[_Site]) -> None:
+        self._sites = sites
+        self._by_name: dict[str, list[_Site]] = defaultdict(list)
+        for site in sites:
+            self._by_name[site.name].append(site)
+
+    def matching(self, pattern: str) -> list[_Site]:
+        """The sites that a pattern picks, none allowed.
+
+        Raises:
+            SettingsError: for a pattern that cannot be read.
+        """
+        selector = Selector(pattern)
+        if selector.is_name:
+            return list(self._by_name.get(pattern, ()))
+        return [site for site in self._sites if selector.matches(site)]
+
+    def select(self, pattern: str) -> list[_Site]:
+        """The sites that a pattern picks.
+
+        Raises:
+            SettingsError: where it picks none, listing near misses.
+        """
+        chosen = self.matching(pattern)
+        if not chosen:
+            raise SettingsError(f"pattern {pattern!r} matches no site{_near_misses(self._sites, pattern)}")
+        return chosen
+
+
 def select(sites: Sequence[_Site], pattern: str) -> list[_Site]:
     """The sites that `pattern` picks.
 
     Raises:
         SettingsError: if it picks none, listing near misses.
     """
-    selector = Selector(pattern)
-    chosen = [site for site in sites if selector.matches(site)]
-    if not chosen:
-        raise SettingsError(f"pattern {pattern!r} matches no site{_near_misses(sites, pattern)}")
-    return chosen
+    return Candidates(sites).select(pattern)
 
 
 def _near_misses(sites: Iterable[Selectable], pattern: str) -> str:

@@ -13,6 +13,8 @@ from ovpass.errors import SettingsError
 from ovpass.settings.lowerings import LOWERINGS
 from ovpass.settings.selection import Selector
 from ovpass.support.choices import check_choice, near_choice
+from ovpass.support.garbage import collection_paused
+from ovpass.support.yaml_loader import safe_loader
 from ovpass.targets.group_sizes import format_group_size, parse_group_size
 from ovpass.targets.names import find_name
 from ovpass.targets.runtime_options import check_runtime_options
@@ -93,6 +95,7 @@ class Settings:
             raise SettingsError("at_tokens has no effect without only_if_faster")
 
 
+@collection_paused()
 def load_settings(path: Path | str) -> Settings:
     """Read Settings from a YAML or JSON file.
 
@@ -102,7 +105,7 @@ def load_settings(path: Path | str) -> Settings:
     import yaml  # noqa: PLC0415 - only where a file is read
 
     try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        data = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=safe_loader())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"{path}: cannot be read as settings: {what_is_wrong(error)}") from error
     if isinstance(data, dict) and _OF_PLANS & set(data):

@@ -7,7 +7,7 @@ part that is not added to the stream it reads (a projector, a time embedding) be
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ovpass.ir.graph import Graph
@@ -61,7 +61,7 @@ class _Blocks:
         self._graph = graph
         self._linear = linear
         self._cores = cores
-        self._streams: dict[int, int] = {}  # a stack of experts would walk the whole stream for each
+        self._reductions = self._last_reductions()
         residual = [part for part in parts if self._added_to_its_source(part.down, part.feeding, _FINISHING)]
         self._parts = residual or list(parts)
         taken = {i for core in cores for i in core.linears} | {i for p in parts for i in (p.down, *p.feeding)}
@@ -126,6 +126,8 @@ class _Blocks:
         """Linear layers that end an unknown kind of mixing of tokens, each with those that feed it."""
         others, found = set(unknown), {}
         for index in unknown:
+            if not self._is_summed(index):
+                continue
             above = self._graph.upstream([self._source(index)], lambda i: i not in self._linear)
             feeding = sorted(others.intersection(above))
             if feeding and self._added_to_its_source(index, feeding, RESHAPING):
@@ -140,17 +142,42 @@ class _Blocks:
         Ops of the types `passable` may lie in between; a bias always may.
         """
         sources = {self._bare(i) for linear in feeding for i in (self._source(linear), self._stream(linear))}
-        below = self._graph.downstream(
+        below = self._below(last, passable)
+        # Experts are added one after the other.
+        stream = self._graph.downstream(sources, lambda i: i in sources or self._hands_on(i))
+        return self._sums(below, (i for i in stream if i in sources or self._hands_on(i)))
+
+    def _sums(self, below: Iterator[int], stream: Iterator[int]) -> bool:
+        """Whether an Add of what is `below` a layer adds what is in the `stream` alone; both are in order."""
+        seen_below, seen_stream = set(), set()
+        this, other = next(below, None), next(stream, None)
+        while this is not None and other is not None:
+            if this == other and self._graph.types[this] == "Add":
+                added = [producer for producer, _ in self._graph.inputs[this]]
+                if any(producer in seen_stream and producer not in seen_below for producer in added):
+                    return True
+            first = min(this, other)
+            if this == first:
+                seen_below.add(first)
+                this = next(below, None)
+            if other == first:
+                seen_stream.add(first)
+                other = next(stream, None)
+        return False
+
+    def _below(self, last: int, passable: Collection[str]) -> Iterator[int]:
+        return self._graph.downstream(
             [last],
             lambda i: i == last or (i not in self._linear and (self._graph.types[i] in passable or self._is_bias(i))),
         )
-        sums = [i for i in below if self._graph.types[i] == "Add"]
-        others = {producer for i in sums for producer, _ in self._graph.inputs[i]}.difference(below)
-        # Experts are added one after the other.
-        added = self._graph.upstream(
-            others, lambda i: self._graph.types[i] == "Add" or self._graph.types[i] in RESHAPING
-        )
-        return not sources.isdisjoint(added)
+
+    def _is_summed(self, linear: int) -> bool:
+        """Whether the output of a linear layer, its shape aside, is added to anything but a bias."""
+        below = self._below(linear, RESHAPING)
+        return any(self._graph.types[i] == "Add" and not self._is_bias(i) for i in below)
+
+    def _hands_on(self, index: int) -> bool:
+        return self._graph.types[index] == "Add" or self._graph.types[index] in RESHAPING
 
     def _is_bias(self, index: int) -> bool:
         """An Add of a constant."""
@@ -170,16 +197,18 @@ class _Blocks:
     def _stream(self, linear: int) -> int:
         """The op whose output the normalization in front of `linear` reads; its own input where there is none."""
         source = self._source(linear)
-        if source not in self._streams:
-            self._streams[source] = self._before_normalization(source)
-        return self._streams[source]
-
-    def _before_normalization(self, source: int) -> int:
-        passable = (POINTWISE | RESHAPING) - {"Gather"}
-        reached = self._graph.upstream([source], lambda i: self._graph.types[i] in passable)
-        normalizing = [i for i in reached if self._graph.types[i] in _REDUCTIONS]
-        if not normalizing:
+        reduction = self._reductions[source]
+        if reduction < 0:
             return source
-        index = self._graph.inputs[max(normalizing)][0][0]
+        index = self._graph.inputs[reduction][0][0]
         squared = self._graph.types[index] in ("Power", "Multiply", "Subtract")
         return self._graph.inputs[index][0][0] if squared else index
+
+    def _last_reductions(self) -> list[int]:
+        """For each op the last reduction upstream of it that normalizes it, -1 for none."""
+        passable = (POINTWISE | RESHAPING) - {"Gather"}
+        last: list[int] = []
+        for index, kind in enumerate(self._graph.types):
+            above = (last[producer] for producer, _ in self._graph.inputs[index])
+            last.append(index if kind in _REDUCTIONS else max(above, default=-1) if kind in passable else -1)
+        return last

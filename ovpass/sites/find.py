@@ -18,6 +18,7 @@ from ovpass.sites.kinds import Role, roles
 from ovpass.sites.onnx_runtime import Foreign
 from ovpass.sites.static_quantization import static_path
 from ovpass.sites.structures import fused_experts, has_linear_attention
+from ovpass.support.garbage import collection_paused
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -158,6 +159,7 @@ def find_compressed_matmuls(model: ov.Model) -> list[CompressedMatMul]:
     return find_sites(ModelGraph(model))
 
 
+@collection_paused()
 def find_sites(graph: Graph, only: Collection[str] | None = None) -> list[CompressedMatMul]:
     """`find_compressed_matmuls` for a model in any form; with `only`, no other names than these are looked into.
 
@@ -166,14 +168,16 @@ def find_sites(graph: Graph, only: Collection[str] | None = None) -> list[Compre
     names = None if only is None else {_unnumbered(name) for name in only}
     found: list[CompressedMatMul] = []
     taken: set[str] = set()
+    counts: Counter[str] = Counter()
     hybrid = has_linear_attention(graph)
     for site in _search(graph, "", names):
-        name, count = site.name, 1
+        name = site.name
         while name in taken:  # one that ends in #2 by itself, too
-            count += 1
-            name = f"{site.name}#{count}"
+            counts[site.name] += 1
+            name = f"{site.name}#{counts[site.name] + 1}"
         taken.add(name)
-        found.append(replace(site, name=name, linear_attention=hybrid))
+        renamed = name != site.name or hybrid
+        found.append(replace(site, name=name, linear_attention=hybrid) if renamed else site)
     return found
 
 
@@ -195,8 +199,8 @@ def _search(graph: Graph, prefix: str, names: Collection[str] | None) -> Iterato
     for index, kind in enumerate(graph.types):
         if index in matmuls:
             port, chain = matmuls[index]
-            site = _site(graph, index, port, chain, by_index[index], prefix, readers[chain.path[0]] > 1)
-            yield replace(site, of_experts=index in experts)
+            shared = readers[chain.path[0]] > 1
+            yield _site(graph, index, port, chain, by_index[index], prefix, shared, index in experts)
         elif kind in _WITH_BODIES:
             for name, body in graph.bodies(index):
                 yield from _search(body, f"{prefix}{graph.name(index)}/{name}/", names)
@@ -223,7 +227,14 @@ def _k_axis(graph: Graph, index: int, port: int) -> int:
 
 
 def _site(
-    graph: Graph, index: int, port: int, chain: WeightChain, role: Role, prefix: str, shared: bool
+    graph: Graph,
+    index: int,
+    port: int,
+    chain: WeightChain,
+    role: Role,
+    prefix: str,
+    shared: bool,
+    of_experts: bool,
 ) -> CompressedMatMul:
     shape = graph.shape(*graph.inputs[index][port]) or ()
     k_axis = _k_axis(graph, index, port)
@@ -254,6 +265,7 @@ def _site(
         graph=graph,
         index=index,
         weights=chain,
+        of_experts=of_experts,
         foreign=graph.foreign.get(index) if isinstance(graph, RestatedGraph) else None,
     )
 

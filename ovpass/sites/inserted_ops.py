@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from ovpass.ir.graph import Graph
+from ovpass.ir.graph import Graph, Output
 
 MARK = "/ovpass."
 """Part of the name of every inserted op."""
+
+
+def bypasses(graph: Graph) -> tuple[set[int], dict[Output, Output]]:
+    """What ovpass has put before activations: the ops, and what is read in place of their outputs without them."""
+    inserted = {i for i in range(len(graph.types)) if MARK in graph.name(i)}
+    read = {source for i, sources in enumerate(graph.inputs) if i not in inserted for source in sources}
+    return inserted, {output: _original(graph, output, inserted) for output in read if output[0] in inserted}
 
 
 def without_inserted(graph: Graph) -> Graph:
@@ -25,7 +32,8 @@ def without_inserted(graph: Graph) -> Graph:
 def _original(graph: Graph, source: tuple[int, int], inserted: set[int]) -> tuple[int, int]:
     """The first activation upstream that was there before, breadth first."""
     frontier = [source]
-    while frontier[0][0] in inserted:
-        producer, _ = frontier.pop(0)
-        frontier += [other for other in graph.inputs[producer] if not graph.constant[other[0]]]
-    return frontier[0]
+    for producer, output in frontier:
+        if producer not in inserted:
+            return producer, output
+        frontier += [o for o in graph.inputs[producer] if not graph.constant[o[0]] and o not in frontier]
+    raise ValueError(f"{graph.name(source[0])} reads nothing that ovpass has not inserted")

@@ -10,7 +10,9 @@ Where structure says nothing, module paths in the exporter's names may.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from ovpass.ir.graph import Graph
 from ovpass.sites.blocks import ACTIVATIONS, POINTWISE, RESHAPING, Core, FeedForward, number_layers
@@ -28,6 +30,7 @@ KINDS = (
 _SPLITTING = frozenset("Split VariadicSplit Slice StridedSlice".split())
 _CONVOLUTIONS = frozenset("Convolution GroupConvolution".split())
 _GATING = RESHAPING | _SPLITTING | {"Multiply", "Sigmoid"}
+_MOST_FEEDING = 2  # linear layers in front of an activation function: gate and up
 _HEADS_MERGED = RESHAPING | _SPLITTING | {"Multiply"}  # a gate can multiply the attention's output
 
 
@@ -93,18 +96,21 @@ class _Classifier:
     def _decomposed(self, softmax: int) -> Core | None:
         """Scores MatMul, scaling and mask, Softmax, value MatMul."""
         passable = POINTWISE | {"Softmax", "Select"}
-        scores = self._nearest_product(self._graph.upstream([softmax], lambda i: self._graph.types[i] in passable))
-        values = self._nearest_product(self._graph.downstream([softmax], lambda i: self._graph.types[i] in passable))
-        if scores is None or values is None:
+        scores = self._sole_product(self._graph.upstream([softmax], lambda i: self._graph.types[i] in passable))
+        if scores is None:
+            return None
+        values = self._sole_product(self._graph.downstream([softmax], lambda i: self._graph.types[i] in passable))
+        if values is None:
             return None
         left, right = (producer for producer, _ in self._graph.inputs[scores][:2])
         value = self._graph.inputs[values][1][0]
         return self._around([scores, softmax, values], left, right, value)
 
-    def _nearest_product(self, reached: list[int]) -> int | None:
+    def _sole_product(self, reached: Iterator[int]) -> int | None:
         """The one MatMul of two activations among ops reached; None where there is no such one."""
-        products = [i for i in reached if self._graph.types[i] == "MatMul" and i not in self._linear]
-        return products[0] if len(products) == 1 else None
+        products = (i for i in reached if self._graph.types[i] == "MatMul" and i not in self._linear)
+        first, second = next(products, None), next(products, None)
+        return first if second is None else None
 
     def _around(self, nodes: list[int], q: int, k: int, v: int) -> Core:
         core = Core(nodes)
@@ -117,7 +123,7 @@ class _Classifier:
         """Each stream of a joint attention has an output layer of its own; else it is the nearest linear layer."""
         merging = self._graph.downstream([end], lambda i: i == end or self._graph.types[i] in _HEADS_MERGED)
         below = self._graph.downstream([end], self._carries)
-        return sorted(self._linear.intersection(merging)) or sorted(self._linear.intersection(below))[:1]
+        return sorted(self._linear.intersection(merging)) or list(islice((i for i in below if i in self._linear), 1))
 
     def _linears_above(self, source: int) -> list[int]:
         reached = self._graph.upstream([source], self._carries)
@@ -163,12 +169,10 @@ class _Classifier:
         source = self._data_source(down)
         if down in self._kinds or source is None:
             return
-        between = self._graph.upstream([source], lambda i: self._graph.types[i] in POINTWISE)
-        between = [i for i in between if not self._graph.constant[i] and i not in self._shapes]
+        between = self._between(source)
         feeding = self._linear.intersection(between)
-        foreign = {i for i in between if self._graph.types[i] not in POINTWISE} - feeding
         activated = [i for i in between if self._graph.types[i] in ACTIVATIONS and not self._squashes(i)]
-        if foreign or not activated or not 1 <= len(feeding) <= 2 or feeding & self._kinds.keys():
+        if not feeding or not activated:
             return
         self._claim(down, MLP_DOWN)
         gates = self._linear.intersection(self._graph.upstream(activated, lambda i: self._graph.types[i] in POINTWISE))
@@ -180,6 +184,19 @@ class _Classifier:
         """A Tanh by itself, as classifiers and poolers have it; a GELU adds to it or multiplies it."""
         readers = {self._graph.types[i] for i in self._graph.consumers[index]}
         return self._graph.types[index] == "Tanh" and readers.isdisjoint(("Add", "Multiply"))
+
+    def _between(self, source: int) -> list[int]:
+        """Pointwise ops up to the one or two linear layers that feed `source`, and those; empty where else it leads."""
+        between, feeding = [], 0
+        for index in self._graph.upstream([source], lambda i: self._graph.types[i] in POINTWISE):
+            if self._graph.constant[index] or index in self._shapes:
+                continue
+            between.append(index)
+            feeding += index in self._linear
+            unclaimed = index in self._linear and index not in self._kinds
+            if feeding > _MOST_FEEDING or not (unclaimed or self._graph.types[index] in POINTWISE):
+                return []
+        return between
 
     def _feeding_kind(self, index: int, feeding: set[int], gates: set[int], between: list[int]) -> str:
         if len(feeding) == 2:
@@ -194,12 +211,20 @@ class _Classifier:
     # head ------------------------------------------------------------------------------------------------
 
     def _label_heads(self) -> None:
+        if len(self._linear) == 1:
+            return
         for index in self._linear - self._kinds.keys():
-            below = self._graph.downstream(self._graph.consumers[index], self._carries)
-            reaches_result = any(self._graph.types[i] == "Result" for i in below)
-            feeds_linear = bool(self._linear.intersection(below))
-            if reaches_result and not feeds_linear and len(self._linear) > 1 and self._widens(index):
+            if self._widens(index) and self._ends(index):
                 self._kinds[index] = LM_HEAD
+
+    def _ends(self, linear: int) -> bool:
+        """Whether its output reaches a Result, and no other linear layer."""
+        reaches_result = False
+        for index in self._graph.downstream(self._graph.consumers[linear], self._carries):
+            if index in self._linear:
+                return False
+            reaches_result = reaches_result or self._graph.types[index] == "Result"
+        return reaches_result
 
     def _widens(self, linear: int) -> bool:
         """A vocabulary is wider than what it is projected from; a pooler is not."""

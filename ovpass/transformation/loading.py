@@ -9,6 +9,7 @@ from pathlib import Path
 from ovpass.errors import ModelError, PlanError
 from ovpass.ir.document import IrDocument
 from ovpass.ir.files import IrFile, ModelSource
+from ovpass.ir.graph import Graph
 from ovpass.lowerings.planner import check_plan, plan_sites
 from ovpass.planning.plan import Plan
 from ovpass.planning.recorded_plan import refuse_processed
@@ -16,7 +17,11 @@ from ovpass.planning.resolve import check_rules
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.sites.files import find_sites_in_file
+from ovpass.support.formatting import counted
+from ovpass.support.garbage import collection_paused
 from ovpass.support.printable import shell_word
+
+_CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData")
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,17 @@ class Loaded:
     sites: Sequence[CompressedMatMul]
 
 
-def no_sites(model: Path) -> ModelError:
-    """The refusal of a model in floating point, with the way out."""
-    return ModelError(
-        f"{model}: has no MatMul with compressed weights; "
-        f"compress them first: ovpass compress {shell_word(model)} -o OUT"
-    )
+def no_sites(model: Path, graphs: Sequence[Graph]) -> ModelError:
+    """The error for a model without compressed MatMuls: what is there instead, and what to do."""
+    products = sum(kind == "MatMul" for graph in graphs for kind in graph.types)
+    if products:
+        return ModelError(
+            f"{model}: has no MatMul with compressed weights; "
+            f"compress them first: ovpass compress {shell_word(model)} -o OUT"
+        )
+    convolutions = sum(kind in _CONVOLUTIONS for graph in graphs for kind in graph.types)
+    instead = f", only {counted(convolutions, 'convolution')}, which plugins do not quantize dynamically"
+    return ModelError(f"{model}: has no MatMul{instead if convolutions else ''}; name another model")
 
 
 def load(source: ModelSource) -> list[Loaded]:
@@ -47,11 +57,12 @@ def load(source: ModelSource) -> list[Loaded]:
     found = [(ir, document, find_sites_in_file(ir, document)) for ir, document in documents]
     with_sites = [entry for entry in found if entry[2]]
     if not with_sites:
-        raise no_sites(source.root)
+        raise no_sites(source.root, [document.graph for _, document in documents])
     sole = len(with_sites) == 1
     return [Loaded("" if sole else ir.key, ir, document, sites) for ir, document, sites in with_sites]
 
 
+@collection_paused()
 def plan_loaded(models: Sequence[Loaded], settings: Settings) -> dict[str, Plan]:
     """Plan each model; every rule must pick a site in at least one of them.
 

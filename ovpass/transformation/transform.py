@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ovpass.errors import ModelError
 from ovpass.ir.constants import Slot
 from ovpass.ir.document import IrDocument
 from ovpass.ir.files import IrFile, ModelSource, open_source
+from ovpass.ir.graph import Output
 from ovpass.ir.metadata import Metadata, ModelMetadata
 from ovpass.ir.note import read_note
 from ovpass.ir.original_weights import EarlierWeights, note_earlier, read_earlier
@@ -20,7 +22,9 @@ from ovpass.passes.manager import PassManager, run_on_metadata
 from ovpass.planning.plan import Plan
 from ovpass.planning.recorded_plan import noted_plan
 from ovpass.settings.settings import Settings
+from ovpass.sites.inserted_ops import bypasses
 from ovpass.support.atomic_output import place, publish, staging
+from ovpass.support.garbage import collection_paused
 from ovpass.support.progress import Progress
 from ovpass.transformation.carrying import carry_along, check_carried
 from ovpass.transformation.destination import check_destination
@@ -29,7 +33,13 @@ from ovpass.transformation.publishing import publish_single
 from ovpass.transformation.result import Transformed
 from ovpass.transformation.run_notes import FILE_NAME, RunNotes
 
+_EMULATE = "emulate"
 
+if TYPE_CHECKING:
+    import openvino as ov
+
+
+@collection_paused()
 def transform(
     source: Path | str,
     output: Path | str,
@@ -64,6 +74,7 @@ def transform(
     return Transformed(destination, plans, results, weights, run)
 
 
+@collection_paused()
 def strip_source(
     source: Path | str,
     output: Path | str,
@@ -87,22 +98,42 @@ def strip_source(
     changed = [(ir, document) for ir, document in documents if read_note(document.metadata) is not None]
     if not changed:
         raise ModelError(f"{origin.root}: ovpass has not changed this model; nothing to strip")
+    jobs = []
     for ir, document in changed:
         strippable(document.metadata, str(ir.xml))
-        noted_plan(document.metadata)  # a damaged one is refused here, where its file has a name
-    jobs = [_Job("" if len(changed) == 1 else ir.key, ir, document, [Strip()]) for ir, document in changed]
+        plan = noted_plan(document.metadata)  # a damaged one is refused here, where its file has a name
+        key = "" if len(changed) == 1 else ir.key
+        if plan is not None and plan.settings.lowering == _EMULATE:
+            # OpenVINO takes 5 KB for every node: quantizers are most of a model, and nothing else was changed.
+            quantizers, instead = bypasses(document.graph)
+            jobs.append(_Job(key, ir, document, [Strip(len(quantizers))], quantizers, instead))
+        else:
+            jobs.append(_Job(key, ir, document, [Strip()]))
     results, weights = _write(origin, destination, jobs, RunNotes(), copy_weights, progress)
     return Transformed(destination, {}, results, weights)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One model and what is done to it; `key` as in Loaded."""
+    """One model and what is done to it; `key` as in Loaded. Ops to be `left_out` are not even read."""
 
     key: str
     ir: IrFile
     document: IrDocument
     passes: Sequence[Pass]
+    left_out: Collection[int] = ()
+    instead: Mapping[Output, Output] = field(default_factory=dict)
+
+    def read(self, folder: Path) -> ov.Model:
+        """The model, without what is left out; `folder` is for a file of a moment."""
+        if not self.left_out:
+            return self.ir.read()
+        xml = folder / f"{self.ir.xml.name}.reduced"
+        self.document.write_without(xml, self.left_out, self.instead)
+        try:
+            return self.ir.read(xml)
+        finally:
+            xml.unlink()
 
 
 def _write(
@@ -143,7 +174,7 @@ def _carry_out(job: _Job, folder: Path, copy_weights: bool) -> tuple[tuple[PassR
         return _carry_out_on_graph(job, folder, copy_weights)
     results = run_on_metadata(metadata_passes, job.document.metadata)
     _note_weights(job.document.metadata, job.ir, {})
-    (folder / job.ir.xml.name).write_text(job.document.text(), encoding="utf-8")
+    job.document.write(folder / job.ir.xml.name)
     return results, place(job.ir.bin, folder / job.ir.bin.name, copy=copy_weights)
 
 
@@ -154,7 +185,7 @@ def _carry_out_on_graph(job: _Job, folder: Path, copy_weights: bool) -> tuple[tu
     from ovpass.passes.requantize import REQUANTIZED  # noqa: PLC0415
 
     earlier = read_earlier(job.document.metadata)
-    outcome = PassManager(job.passes).run(job.ir.read(), in_place=True)
+    outcome = PassManager(job.passes).run(job.read(folder), in_place=True)
     metadata = ModelMetadata(outcome.model)
     note = read_note(metadata) or {}
     if note.get(REQUANTIZED) or note.get(RESTATED):

@@ -75,7 +75,7 @@ class Experiment:
         """
         found = find_sites_in_file(self.ir, self.document)
         if not found:
-            raise no_sites(self.model)
+            raise no_sites(self.model, [self.document.graph])
         return found
 
     @cached_property

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ovpass.conversion.hugging_face_packed import Array, PackedCheckpoint
+from ovpass.conversion.hugging_face_packed import Array, PackedCheckpoint, PackedLayer
 from ovpass.errors import ModelError
+from ovpass.formats import integer
+from ovpass.formats.base import ChainForm
+from ovpass.ir.constant_folding import evaluate
 
 K, N, GROUP = 64, 16, 32
 RANDOM = np.random.default_rng(0)
@@ -74,3 +77,21 @@ def test_groups_of_different_sizes_are_refused(tmp_path: Path, monkeypatch: pyte
     groups = np.r_[0, np.ones(K - 1)].astype(np.int32)
     with pytest.raises(ModelError, match="g_idx"):
         unpacked(tmp_path, monkeypatch, {"quant_method": "gptq", "bits": 4}, {**gptq(1), "g_idx": groups})
+
+
+@pytest.mark.parametrize("scale_type", [np.float16, np.float32])
+@pytest.mark.parametrize(("codes_below", "zero_point", "stored"), [(16, 8, "i4"), (16, 3, "u4"), (16, 16, "u8")])
+def test_packed_weights_are_integers_in_groups(
+    codes_below: int, zero_point: int, stored: str, scale_type: type[np.generic]
+) -> None:
+    scales = RANDOM.uniform(0.01, 0.02, (N, K // GROUP)).astype(scale_type)
+    codes = RANDOM.integers(0, codes_below, (N, K)).astype(np.uint8)
+    layer = PackedLayer("layer", codes, np.full_like(scales, zero_point, np.uint8), scales, None)
+    encoded = layer.encoded
+    assert (encoded.encoding.element_type, encoded.encoding.group_size) == (stored, GROUP)
+    expected_values = (codes.astype(np.float32).reshape(N, -1, GROUP) - zero_point) * scales[..., None].astype(
+        np.float32
+    )
+    assert np.array_equal(layer.values(), expected_values.reshape(N, K))
+    written = integer.write(encoded, ChainForm("weight", "weight/", encoded.encoding.scale_type))
+    assert np.array_equal(evaluate(written), layer.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,17 @@ import pytest
 from openvino import opset13 as op
 
 from ovpass.errors import ModelError
+from ovpass.ir.constants import SlotTable
 from ovpass.ir.files import IrFile
 from ovpass.ir.metadata import IrMetadata, Metadata, ModelMetadata
 from ovpass.ir.runtime_options import as_group_size, read_group_size, write_option
+from ovpass.settings.settings import Settings
 from ovpass.sites import find_compressed_matmuls, find_sites
-from tests.builders import if_model, linear_model, loop_model, number_nodes, tensor_iterator_model
+from ovpass.sites.inserted_ops import bypasses
+from ovpass.transformation.transform import transform
+from tests.builders import if_model, linear_model, llama_model, loop_model, number_nodes, tensor_iterator_model
 from tests.ir.files import saved
+from tests.passes.helpers import structure
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 
@@ -61,8 +67,10 @@ def test_metadata_written_as_text_are_read_by_openvino(tmp_path: Path) -> None:
     document = ir.document()
     assert isinstance(document.metadata, IrMetadata)
     document.metadata.set("ovpass", "note", '{"a": "<b> & \'c\'"}')
-    ir.xml.write_text(document.text())
-    assert ModelMetadata(ir.read()).get("ovpass", "note") == '{"a": "<b> & \'c\'"}'
+    other = tmp_path / "other.xml"
+    document.write(other)
+    shutil.copy(ir.bin, other.with_suffix(".bin"))
+    assert ModelMetadata(IrFile(other).read()).get("ovpass", "note") == '{"a": "<b> & \'c\'"}'
 
 
 def test_the_text_changes_in_its_metadata_only(tmp_path: Path) -> None:
@@ -71,9 +79,11 @@ def test_the_text_changes_in_its_metadata_only(tmp_path: Path) -> None:
     document = ir.document()
     document.metadata.set("ovpass", "note", "x")
     head = before[: before.rindex("</edges>")]
-    assert document.text().startswith(head)
+    document.write(tmp_path / "with.xml")
+    assert (tmp_path / "with.xml").read_text().startswith(head)
     document.metadata.remove("ovpass", "note")
-    assert "ovpass" not in document.text()
+    document.write(tmp_path / "without.xml")
+    assert "ovpass" not in (tmp_path / "without.xml").read_text()
 
 
 @pytest.mark.parametrize(
@@ -108,3 +118,29 @@ def test_small_constants_are_read_from_the_weights(tmp_path: Path, kind: type[np
     model = ov.Model([op.reshape(x, op.constant(np.array([3, -1], kind)), special_zero=False)], [x])
     graph = IrFile(saved(model, tmp_path)).document().graph
     assert graph.integers(graph.types.index("Constant")) == [3, -1]
+
+
+@pytest.mark.parametrize("piece", [1, 7, 300])
+def test_pieces_end_anywhere(piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers, edges and bodies are the same however little of the text is read at once."""
+    xml = saved(if_model(), tmp_path)
+    whole = IrFile(xml).document()
+    slots = vars(SlotTable(xml, xml.with_suffix(".bin")))["_by_name"]
+    monkeypatch.setattr("ovpass.ir.net._PIECE", piece)
+    monkeypatch.setattr("ovpass.ir.constants._PIECE", piece)
+    again = IrFile(xml).document()
+    assert (again.graph.types, again.graph.inputs) == (whole.graph.types, whole.graph.inputs)
+    assert [site.name for site in find_sites(again.graph)] == [site.name for site in find_sites(whole.graph)]
+    assert vars(SlotTable(xml, xml.with_suffix(".bin")))["_by_name"] == slots
+
+
+def test_an_ir_is_written_without_what_was_inserted(tmp_path: Path) -> None:
+    """Quantizers apart, an emulated IR is the one that it was made from."""
+    source = saved(llama_model(), tmp_path)
+    transform(source, tmp_path / "emulated.xml", Settings(lowering="emulate", group_size=32))
+    emulated = IrFile(tmp_path / "emulated.xml")
+    document = emulated.document()
+    inserted, instead = bypasses(document.graph)
+    assert len(inserted) > document.ops / 2
+    document.write_without(tmp_path / "reduced.xml", inserted, instead)
+    assert structure(emulated.read(tmp_path / "reduced.xml")) == structure(IrFile(source).read())

@@ -45,7 +45,7 @@ def test_inspect_and_explain_read_it(ovpass: CommandLine, name: str) -> None:
 
 def test_the_plan_of_a_model_is_found(ovpass: CommandLine) -> None:
     report = ovpass("verify", WRITTEN / "native.xml", "--device", "CPU", "--json").json
-    assert [(site["name"], site["planned"]) for site in report["sites"]] == [("linear", "64")]
+    assert [(site["name"], site["planned"]) for site in report["sites"]] == [("linear", 64)]
 
 
 def test_a_plan_is_carried_out(ovpass: CommandLine, tmp_path: Path) -> None:

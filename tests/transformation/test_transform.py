@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import openvino as ov
 import openvino_genai as genai
 import pytest
@@ -177,3 +178,14 @@ def test_a_model_in_memory_is_written_whole_or_not_at_all(tmp_path: Path) -> Non
     with pytest.raises(OutputError, match="exists"):
         transform(model, out, NATIVE)
     transform(model, out, NATIVE, overwrite=True)
+
+
+@pytest.mark.parametrize(("kind", "said"), [("i8", "only 1 convolution"), ("f32", "only 1 convolution")])
+def test_a_model_of_convolutions_has_nothing_to_compress_first(tmp_path: Path, kind: str, said: str) -> None:
+    x = op.parameter([1, 3, 8, 8], np.float32)
+    codes = op.constant(np.ones((4, 3, 3, 3), np.int8 if kind == "i8" else np.float32))
+    weights = op.multiply(op.convert(codes, np.float32), op.constant(np.float32(0.5)))
+    product = op.convolution(x, weights, [1, 1], [0, 0], [0, 0], [1, 1])
+    ov.save_model(ov.Model([product], [x]), tmp_path / "model.xml", compress_to_fp16=False)
+    with pytest.raises(ModelError, match=said):
+        transform(tmp_path / "model.xml", tmp_path / "out.xml")
