@@ -24,13 +24,15 @@ def transform(
     plans: Mapping[str, Plan] | Plan | None = None,
     overwrite: bool = False,
     copy_weights: bool = False,
+    allow_crash: bool = False,
     progress: Progress = lambda _: None,
 ) -> Transformed:
     """Apply settings or plans to an .xml, a model folder, or a model in memory, and write the result.
 
     The output has the form of the source; a model in memory becomes an .xml. Unchanged files are carried along.
     Unchanged weights are hard-linked if the file system allows it, unless `copy_weights` is set. The weights of a model
-    in memory are written without conversion to f16.
+    in memory are written without conversion to f16. With `allow_crash`, sites that are known to end the plugin's
+    process are written all the same.
 
     Raises:
         OvpassError: a subclass, for an invalid model, setting, plan or path. Then nothing is written.
@@ -38,9 +40,18 @@ def transform(
     plans = {"": plans} if isinstance(plans, Plan) else plans
     if isinstance(source, (str, Path)):
         return files.transform(
-            source, output, settings, plans=plans, overwrite=overwrite, copy_weights=copy_weights, progress=progress
+            source,
+            output,
+            settings,
+            plans=plans,
+            overwrite=overwrite,
+            copy_weights=copy_weights,
+            allow_crash=allow_crash,
+            progress=progress,
         )
-    return transform_model(source, Path(output), settings, plans, overwrite=overwrite, progress=progress)
+    return transform_model(
+        source, Path(output), settings, plans, overwrite=overwrite, allow_crash=allow_crash, progress=progress
+    )
 
 
 __all__ = ["apply", "strip", "strip_source", "transform"]

@@ -2,7 +2,12 @@
 
 
 class OvpassError(Exception):
-    """Base class of all ovpass errors. The command line prints the message and exits with 2."""
+    """Base class of all ovpass errors. The command line prints the message and exits with 2.
+
+    Messages are printed in one line, apart from those of a class with `has_lines`.
+    """
+
+    has_lines = False
 
 
 class ModelError(OvpassError):
@@ -30,7 +35,9 @@ class VerifyError(OvpassError):
 
 
 class NoDeviceError(VerifyError):
-    """There is no device of the requested kind."""
+    """There is no device of the requested kind. The message can end with how to install a simulated one."""
+
+    has_lines = True
 
 
 class DriverError(OvpassError):

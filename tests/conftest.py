@@ -13,7 +13,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from ovpass.errors import NoDeviceError
-from ovpass.verification import Seen, SimulatedGpu
+from ovpass.verification import Observation, SimulatedGpu
 from tests.cli.command import LLAMA, CommandLine
 from tests.simulated_gpu import Job, compile_on_simulated_gpu
 
@@ -48,7 +48,7 @@ def no_statistics() -> Iterator[None]:
         yield
 
 
-Compile = Callable[[Sequence[Job]], list[Seen]]
+Compile = Callable[[Sequence[Job]], list[Observation]]
 
 
 @pytest.fixture(scope="session")

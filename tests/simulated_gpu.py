@@ -10,7 +10,7 @@ from typing import Any
 
 import openvino as ov
 
-from ovpass.verification import Order, Seen, SimulatedGpu
+from ovpass.verification import Observation, Order, SimulatedGpu
 from ovpass.verification.observation import TRACING
 
 SECONDS_PER_JOB = 120
@@ -31,7 +31,7 @@ class Job:
 
 def compile_on_simulated_gpu(
     jobs: Sequence[Job], timeout: float | None = None, profile: str = "arc-a770"
-) -> list[Seen]:
+) -> list[Observation]:
     """Compile all jobs on a device, those with one environment in one child. A model that jobs share is saved once.
 
     Raises:
@@ -41,7 +41,7 @@ def compile_on_simulated_gpu(
     for index, job in enumerate(jobs):
         variables = {**job.environment, **(TRACING if job.traced else {})}
         environments.setdefault(tuple(sorted(variables.items())), []).append(index)
-    done: dict[int, Seen] = {}
+    done: dict[int, Observation] = {}
     with tempfile.TemporaryDirectory(prefix="ovpass-jobs-") as folder:
         orders = _orders(jobs, Path(folder))
         for environment, indices in environments.items():

@@ -16,7 +16,7 @@ import pytest
 
 import ovpass
 from ovpass import Rule, Settings, Transformed
-from ovpass.verification import Seen
+from ovpass.verification import Observation
 from tests.simulated_gpu import Job
 
 ROOT = Path(__file__).parent.parent
@@ -25,7 +25,7 @@ KINDS = ("attn.q", "attn.k", "attn.v", "attn.out", "mlp.gate", "mlp.up", "mlp.do
 QUESTION = "What is the capital of France?"
 F32 = {"INFERENCE_PRECISION_HINT": "f32"}
 
-Compile = Callable[[list[Job], float], list[Seen]]
+Compile = Callable[[list[Job], float], list[Observation]]
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +90,13 @@ def test_gpu_plugin_follows_the_plan_site_by_site(smollm2: Path, tmp_path: Path,
 def test_verify_by_the_rules_on_the_gpu_plugin(smollm2: Path) -> None:
     report = verified(smollm2, "--simulate", "arc-a770")
     assert found(report) == {("per-token", "per-token"): SITES}
+    assert report["dynamic_quantize_nodes"] == 4 * BLOCKS + 1
+
+
+def test_verify_by_the_rules_on_an_arc_b580(smollm2: Path, simulated: Callable[[str], object]) -> None:
+    simulated("arc-b580")
+    report = verified(smollm2, "--simulate", "arc-b580")
+    assert found(report) == {("per-token", "per-token"): SITES - 1, (32, 32): 1}
     assert report["dynamic_quantize_nodes"] == 4 * BLOCKS + 1
 
 

@@ -11,7 +11,7 @@ from ovpass.errors import ModelError, SettingsError
 from ovpass.ir.files import IrFile, open_source
 from ovpass.ir.model_config import context_length, read_config
 from ovpass.planning.plan import QUANTIZE, Plan
-from ovpass.planning.recorded_plan import noted_plan
+from ovpass.planning.recorded_plan import recorded_plan
 from ovpass.settings.model_argument import split_model
 from ovpass.targets.names import get_target
 
@@ -58,7 +58,7 @@ def parse_subject(text: str, device: str, common: Mapping[str, str] | None = Non
     if generates and stateful:
         path = model
         _check_tokenizers(path)
-    plan = noted_plan(document.metadata)
+    plan = recorded_plan(document.metadata)
     on_cpu = device == "CPU"
     noted = plan.run_properties if plan and (get_target(plan.settings.target).device == "CPU") == on_cpu else {}
     return Subject(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovpass.errors import SettingsError
+from ovpass.support.processes import check_timeout
 
 DEFAULT_LENGTHS = (32, 64, 65, 128, 512, 1024)
 """Numbers of tokens around 64, up to which GPUs with XMX do not quantize activations."""
@@ -46,8 +47,7 @@ class Workload:
         ):
             if number < least:
                 raise SettingsError(f"{name} {number}: it is {least} or more")
-        if not self.timeout > 0:
-            raise SettingsError(f"timeout {self.timeout:g}: it is a positive number of seconds")
+        check_timeout(self.timeout)
         for path in (self.text, self.inputs):
             if path is not None and not path.is_file():
                 raise SettingsError(f"{path}: no such file")

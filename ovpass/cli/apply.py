@@ -42,6 +42,7 @@ from ovpass.verification.verify_model import verify_for_target
 @settings_options
 @click.option("--plan", "plan_file", type=PATH, help="Apply this plan file.")
 @click.option("--verify", "verifying", is_flag=True, help="Then check that the plugin follows the plan.")
+@click.option("--allow-crash", is_flag=True, help="Write sites that are known to crash the plugin.")
 @overwrite_option
 @copy_option
 @json_option
@@ -70,6 +71,7 @@ def command(
             plans=load_plans(plan_file) if plan_file else None,
             overwrite=overwrite,
             copy_weights=copy_weights,
+            allow_crash=options["allow_crash"],
             progress=step,
         )
         seconds = time.perf_counter() - started

@@ -27,7 +27,7 @@ from ovpass.transformation.destination import check_files
 from ovpass.tuning.units import FIND
 
 if TYPE_CHECKING:
-    from ovpass.tuning.bisect import Culprits
+    from ovpass.tuning.bisect import BisectResult
 
 _WIDTH = 1000  # a name is never broken
 
@@ -57,7 +57,7 @@ def command(
     Exit code 0 means good, 125 means cannot test, any other means broken. The model emulates the device of
     --profile. With --lowering native it uses the plugin's own quantization.
     """
-    from ovpass.tuning.bisect import Question, find_culprits, plan_without  # noqa: PLC0415 - not needed to print help
+    from ovpass.tuning.bisect import Question, find_breaking, plan_without  # noqa: PLC0415 - not needed to print help
 
     check_files([output], [model, *files_read(options)])
     question = Question(
@@ -70,25 +70,25 @@ def command(
     )
     with resumable(kept=question.max_kl is not None), progress(quiet=quiet or as_json) as step:
         experiment = experiment_from(model, options, step)
-        culprits = find_culprits(experiment, question)
+        result = find_breaking(experiment, question)
     if as_json:
-        print_json(culprits.to_dict())
+        print_json(result.to_dict())
     elif not quiet:
-        _print(culprits)
+        _print(result)
     if output is not None:  # last: what took long to find is not lost where it cannot be planned
-        plan_without(experiment, culprits).save(output)
+        plan_without(experiment, result).save(output)
 
 
-def _print(culprits: Culprits) -> None:
-    if culprits.broken:
-        _print_found(culprits)
+def _print(result: BisectResult) -> None:
+    if result.broken:
+        _print_found(result)
     else:
-        verdict(f"Not broken with all sites quantized{_cost(culprits)}.", ok=True)
-    if culprits.skipped:
-        note(f"{counted(len(culprits.skipped), 'site')} stayed exact: {next(iter(culprits.skipped.values()))}")
+        verdict(f"Not broken with all sites quantized{_cost(result)}.", ok=True)
+    if result.skipped:
+        note(f"{counted(len(result.skipped), 'site')} stayed exact: {next(iter(result.skipped.values()))}")
 
 
-def _print_found(culprits: Culprits) -> None:
+def _print_found(result: BisectResult) -> None:
     rows = [
         (
             entry.unit.name,
@@ -97,28 +97,26 @@ def _print_found(culprits: Culprits) -> None:
             format_group_size(entry.group_size),
             len(entry.unit.members),
         )
-        for entry in culprits.found
+        for entry in result.found
     ]
     print_table(("Found", "Kind", "Layer", "Group", "Sites"), rows, numeric=("Layer", "Group", "Sites"))
-    if culprits.costs is not None and culprits.together is not None:
-        alone, together = (number(cost.mean, 2) for cost in (culprits.costs, culprits.together))
+    if result.costs is not None and result.together is not None:
+        alone, together = (number(cost.mean, 2) for cost in (result.costs, result.together))
         say(f"Quantized alone: KL {alone} nats a token; all sites together: {together}.")
-    how = "not broken" if culprits.mended else "still broken; search again with these options"
-    verdict(
-        f"All sites but what was found: {how}. {counted(culprits.asked, 'question')} asked.", ok=bool(culprits.mended)
-    )
-    for rule in culprits.rules:
+    how = "not broken" if result.mended else "still broken; search again with these options"
+    verdict(f"All sites but what was found: {how}. {counted(result.asked, 'question')} asked.", ok=bool(result.mended))
+    for rule in result.rules:
         click.echo(f"--exempt {shell_word(rule.match)}")
-    click.echo(_rules_text(culprits), nl=False)
+    click.echo(_rules_text(result), nl=False)
 
 
-def _rules_text(culprits: Culprits) -> str:
+def _rules_text(result: BisectResult) -> str:
     """The rules that keep out what was found, as settings in YAML."""
     import yaml  # noqa: PLC0415 - not needed to print help
 
-    rules = [settings_to_dict(rule) for rule in culprits.rules]
+    rules = [settings_to_dict(rule) for rule in result.rules]
     return yaml.safe_dump({"rules": rules}, sort_keys=False, width=_WIDTH)
 
 
-def _cost(culprits: Culprits) -> str:
-    return "" if culprits.together is None else f": KL {number(culprits.together.mean, 2)} nats a token"
+def _cost(result: BisectResult) -> str:
+    return "" if result.together is None else f": KL {number(result.together.mean, 2)} nats a token"

@@ -17,8 +17,8 @@ from ovpass.support.formatting import counted, number
 
 if TYPE_CHECKING:
     from ovpass.evaluation.harness import Tasks
-    from ovpass.evaluation.language_model import Judged, TextReport
-    from ovpass.evaluation.model_outputs import ArraysJudged, ArraysReport
+    from ovpass.evaluation.language_model import CandidateResult, TextReport
+    from ovpass.evaluation.model_outputs import ArraysReport, OutputsResult
     from ovpass.evaluation.summary import Estimate, TextSummary
 
 _COLUMNS = ("", "PPL", "%", "KL", "median", "trim", "p99", "max", "Top-1")
@@ -80,7 +80,7 @@ def _print(report: TextReport | ArraysReport) -> None:
         _print_text(report)
         _print_harness(report)
     say(f"Reference: {report.reference}, run with {report.how}.")
-    candidates: Sequence[Judged | ArraysJudged] = report.candidates
+    candidates: Sequence[CandidateResult | OutputsResult] = report.candidates
     for place, judged in enumerate(candidates, start=1):
         say(f"{place}: {judged.model}: {judged.how}.")
     for place, judged in enumerate(candidates, start=1):
@@ -126,7 +126,7 @@ def _print_harness(report: TextReport) -> None:
     print_table(columns, rows, numeric=columns[3:])
 
 
-def _parts(judged: Judged) -> list[tuple[object, ...]]:
+def _parts(judged: CandidateResult) -> list[tuple[object, ...]]:
     """The two costs apart, where there are two."""
     if judged.weights is None:
         return []

@@ -7,7 +7,8 @@ import io
 import os
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 import click
@@ -19,7 +20,7 @@ from ovpass.cli.signals import ending_in_order
 from ovpass.cli.streams import nobody_reads, prepare_streams
 from ovpass.errors import CheckFailedError, OvpassError
 from ovpass.support.choices import near_choice
-from ovpass.support.printable import printable
+from ovpass.support.printable import brief, printable
 from ovpass.version import __version__
 
 _COMPLETION = "_OVPASS_COMPLETE"
@@ -31,7 +32,10 @@ class _LazyGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         remember_arguments(ctx, args)
-        return super().parse_args(ctx, args)
+        if not args:
+            return super().parse_args(ctx, args)  # shows the help, as an error
+        with _brief_usage_errors():
+            return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -53,6 +57,15 @@ class _LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
+
+
+@contextmanager
+def _brief_usage_errors() -> Iterator[None]:
+    """Click repeats the argument that it refuses, whatever is in it."""
+    try:
+        yield
+    except click.UsageError as error:
+        raise click.UsageError(brief(error.format_message()), error.ctx) from error
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -106,7 +119,7 @@ def _called() -> int:
 
         return shell_complete(cli, {}, "ovpass", _COMPLETION, os.environ[_COMPLETION])
     try:
-        with cli.make_context("ovpass", sys.argv[1:]) as context, renamed_names_noted():
+        with cli.make_context("ovpass", sys.argv[1:]) as context, renamed_names_noted(), _brief_usage_errors():
             cli.invoke(context)
             sys.stdout.flush()
     except click.exceptions.Exit as end:

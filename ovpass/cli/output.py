@@ -24,7 +24,7 @@ from ovpass.cli.table import make_table
 from ovpass.planning.plan import Decision
 from ovpass.sites import KINDS
 from ovpass.support.atomic_output import write_text
-from ovpass.support.printable import in_one_line
+from ovpass.support.printable import brief, in_one_line, printable
 from ovpass.support.progress import Progress
 from ovpass.targets.group_sizes import format_group_size
 
@@ -73,9 +73,10 @@ def verdict(text: str, *, ok: bool | None = None) -> None:
 
 
 def complain(word: str, error: object) -> None:
-    """Why there is no result, or no good one, on stderr: `Error` or `Failed`."""
+    """Why there is no result, or no good one, in one line on stderr: `Error` or `Failed`."""
     console = _console(err=True)
-    console.print(Text.assemble((f"{word}:", "bold red"), f" {in_one_line(error)}"), soft_wrap=True)
+    said = printable(str(error)) if getattr(error, "has_lines", False) else brief(error)
+    console.print(Text.assemble((f"{word}:", "bold red"), f" {said}"), soft_wrap=True)
 
 
 class _Console(Console):

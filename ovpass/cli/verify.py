@@ -14,13 +14,16 @@ from ovpass.cli.output import note, print_json, print_table, print_title, progre
 from ovpass.errors import CheckFailedError, SettingsError
 from ovpass.planning.plan import Plan, load_plans
 from ovpass.support.formatting import counted
+from ovpass.targets.group_sizes import format_group_size
 from ovpass.targets.names import get_target, profiles
+from ovpass.verification.execution_graph import ExecutionGraph, read_execution_graph
+from ovpass.verification.from_graph import verify_graph
 from ovpass.verification.intercept_log import InterceptLog, read_intercept_log
-from ovpass.verification.json_report import answers_to_dict, intercept_log_to_dict, reports_to_dict
+from ovpass.verification.json_report import answers_to_dict, graph_to_dict, intercept_log_to_dict, reports_to_dict
 from ovpass.verification.report import Report, describe
 from ovpass.verification.side_by_side import ALL, Answer, verify_on_all
 from ovpass.verification.simulated_gpu import INSTALL_HELP
-from ovpass.verification.verify_model import CPU, Question, verify
+from ovpass.verification.verify_model import CPU, GPU, Question, verify
 
 
 @click.command("verify")
@@ -37,6 +40,7 @@ from ovpass.verification.verify_model import CPU, Question, verify
 @click.option("--find-threshold", is_flag=True, help="Find the largest token count without quantization.")
 @click.option("--property", "properties", multiple=True, metavar="K=V", help="Compile property (repeatable).")
 @click.option("--intercept-log", type=PATH, help="Read a log of the OpenCL Intercept Layer.")
+@click.option("--execution-graph", type=PATH, help="Read an execution graph, from any machine, instead of compiling.")
 @click.option("--timeout", default=900.0, help="Time limit for the GPU plugin, in seconds.")
 @click.option("--install-help", is_flag=True, help="Show how to install the simulated GPU.")
 @json_option
@@ -63,9 +67,14 @@ def command(
     log = None if intercept_log is None else read_intercept_log(intercept_log)
     if log is not None and not as_json and not quiet:
         _print_log(log)
+    if (graph_file := options.pop("execution_graph")) is not None:
+        graph, plans = read_execution_graph(graph_file), load_plans(plan_file) if plan_file else None
+        reports = {} if model is None else {"": verify_graph(model, graph, Question(device=options["device"]), plans)}
+        _print_graph(graph, reports, as_json=as_json, quiet=quiet, verbose=verbose)
+        return
     if model is None:
         if log is None:
-            raise SettingsError("name a MODEL, or an --intercept-log to read")
+            raise SettingsError("name a MODEL, an --intercept-log or an --execution-graph to read")
         if as_json:
             print_json(intercept_log_to_dict(log))
         return
@@ -104,6 +113,24 @@ def _verify_everywhere(
     differing = [answer.device for answer in answers if not answer.ok]
     if differing:
         raise CheckFailedError(f"not as planned on {', '.join(differing)}")
+
+
+def _print_graph(
+    graph: ExecutionGraph, reports: Mapping[str, Report], *, as_json: bool, quiet: bool, verbose: bool
+) -> None:
+    """What a graph shows of a model, or without one all that it shows."""
+    if as_json:
+        print_json(
+            {**reports_to_dict(reports), "execution_graph": str(graph.path)} if reports else graph_to_dict(graph)
+        )
+    elif reports and not quiet:
+        print_reports(reports, verbose=verbose)
+    elif not quiet:
+        rows = [(p.name, p.activation_type, format_group_size(p.group_size), p.kernel) for p in graph.products]
+        print_table(("Product", "Activation", "Group", "Kernel"), rows, numeric=("Group",))
+        nodes = f"; {counted(graph.quantizers, 'DynamicQuantize node')}" if graph.device == GPU else ""
+        verdict(f"{counted(len(graph.products), 'product')} on {graph.device}{nodes}.")
+    raise_unless_ok(reports)
 
 
 def _rows(answer: Answer) -> list[tuple[object, ...]]:

@@ -50,13 +50,13 @@ def refuse_idle(sites: Sequence[CompressedMatMul], settings: Settings) -> None:
     check_rules(sites, settings)
     if settings.lowering != "native":
         return
-    target, asked = get_target(settings.target), _asked(sites, settings)
-    verdicts = [target.verdict(item.site, item.group_size) for item in asked]
+    target, requested = get_target(settings.target), _requested(sites, settings)
+    verdicts = [target.verdict(item.site, item.group_size) for item in requested]
     if verdicts and not any(verdict.eligible for verdict in verdicts):
         reason = Counter(verdict.reason for verdict in verdicts).most_common(1)[0][0]
-        ways = "; ".join(_ways(asked, target)) or "lowering emulate takes any"
+        ways = "; ".join(_ways(requested, target)) or "lowering emulate takes any"
         raise SettingsError(
-            f"activation-group-size {_words(asked)}: {target.name} would quantize for none of {len(asked)} sites: "
+            f"activation-group-size {_words(requested)}: {target.name} quantizes none of {len(requested)} sites: "
             f"{reason}; {ways}"
         )
 
@@ -65,16 +65,16 @@ def note_on_groups(sites: Sequence[CompressedMatMul], settings: Settings) -> lis
     """Which group sizes would let more of the sites have the activation groups asked for."""
     if settings.lowering != "native":
         return []
-    target, asked = get_target(settings.target), _asked(sites, settings)
-    served = _count(asked, target)
-    ways = _ways(asked, target) if served < len(asked) else []
+    target, requested = get_target(settings.target), _requested(sites, settings)
+    served = _count(requested, target)
+    ways = _ways(requested, target) if served < len(requested) else []
     if not ways:
         return []
-    now = f"activation-group-size {_words(asked)}: {served} of {len(asked)} sites get it on {target.name}"
+    now = f"activation-group-size {_words(requested)}: {served} of {len(requested)} sites get it on {target.name}"
     return [f"{now}; {'; '.join(ways)}"]
 
 
-def _asked(sites: Sequence[CompressedMatMul], settings: Settings) -> list[_Asked]:
+def _requested(sites: Sequence[CompressedMatMul], settings: Settings) -> list[_Asked]:
     usual = settings.group_size or get_target(settings.target).default_group_size
     found = []
     for item in resolve(sites, settings):
@@ -84,19 +84,19 @@ def _asked(sites: Sequence[CompressedMatMul], settings: Settings) -> list[_Asked
     return found
 
 
-def _words(asked: Sequence[_Asked]) -> str:
-    return " or ".join(str(format_group_size(size)) for size in dict.fromkeys(item.group_size for item in asked))
+def _words(requested: Sequence[_Asked]) -> str:
+    return " or ".join(str(format_group_size(size)) for size in dict.fromkeys(item.group_size for item in requested))
 
 
-def _count(asked: Sequence[_Asked], target: Target) -> int:
-    return sum(item.served(target) for item in asked)
+def _count(requested: Sequence[_Asked], target: Target) -> int:
+    return sum(item.served(target) for item in requested)
 
 
-def _ways(asked: Sequence[_Asked], target: Target) -> list[str]:
+def _ways(requested: Sequence[_Asked], target: Target) -> list[str]:
     """The groups of weights and of activations that serve the most sites, if more than now; of several the nearest."""
-    now, total, wanted = _count(asked, target), len(asked), max(item.group_size for item in asked)
-    weights = {size: _count([item.with_weights(size) for item in asked], target) for size in WEIGHT_GROUPS}
-    activations = {size: _count([item.with_activations(size) for item in asked], target) for size in GROUPS}
+    now, total, wanted = _count(requested, target), len(requested), max(item.group_size for item in requested)
+    weights = {size: _count([item.with_weights(size) for item in requested], target) for size in WEIGHT_GROUPS}
+    activations = {size: _count([item.with_activations(size) for item in requested], target) for size in GROUPS}
     found = []
     for what, counts in (("group-size {} for the weights", weights), ("activation-group-size {}", activations)):
         most, _, size = max((count, -abs(size - wanted), size) for size, count in counts.items())

@@ -76,13 +76,13 @@ def _reason(error: Exception, recipe: Recipe) -> str:
 
 def _options(nncf: Any, recipe: Recipe) -> dict[str, Any]:
     """Only what was asked for: the 8-bit modes refuse even a False."""
-    asked = {
+    requested = {
         "group_size": recipe.group_size if not recipe.format.fixed_group else None,
         "ratio": recipe.ratio,
         "backup_mode": None if recipe.backup_mode is None else nncf.BackupMode(recipe.backup_mode),
         **dict.fromkeys(("all_layers", "awq", "scale_estimation", "gptq", "lora_correction"), True),
     }
-    given = {name: value for name, value in asked.items() if value is not None and getattr(recipe, name)}
+    given = {name: value for name, value in requested.items() if value is not None and getattr(recipe, name)}
     advanced = nncf.AdvancedCompressionParameters(
         group_size_fallback_mode=nncf.GroupSizeFallbackMode(recipe.group_size_fallback), **_codebook(recipe)
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ovpass.errors import ModelError, SettingsError
+from ovpass.support.structured_text import MalformedError, decode, parse_json, read_text
 
 CONFIG, PIPELINE = "config.json", "model_index.json"
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
@@ -91,9 +91,9 @@ def _check_safetensors(path: Path) -> None:
             length = int.from_bytes(stream.read(8), "little")
             if length > size:
                 raise ValueError("its header is cut off")
-            header = json.loads(stream.read(length))
+            header = parse_json(decode(stream.read(length)))
         ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise ModelError(f"{path}: is not a complete safetensors file: {error}; download it again") from error
     if size < (whole := 8 + length + max(ends, default=0)):
         raise ModelError(f"{path}: is cut off: {size} bytes of {whole}; download it again")
@@ -149,8 +149,8 @@ def needs_remote_code(folder: Path, config: Mapping[str, Any]) -> bool:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = parse_json(read_text(path))
+    except MalformedError as error:
         raise ModelError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path}: is not a JSON object")

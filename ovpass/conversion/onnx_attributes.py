@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ovpass.sites.source_attributes import Asked
+from ovpass.sites.source_attributes import SourceAttributes
 
 _DYNAMIC = ("MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul")
 _RECORDED = {"MatMulNBits": ("bits", "block_size", "accuracy_level"), "DequantizeLinear": ("block_size",)}
@@ -35,7 +35,7 @@ def read_requests(source: Path) -> list[Request]:
     return list(_requests(onnx.load(source, load_external_data=False).graph, [""], {}))
 
 
-def assign(requests: Sequence[Request], sites: Collection[str]) -> tuple[Asked, list[str]]:
+def assign(requests: Sequence[Request], sites: Collection[str]) -> tuple[SourceAttributes, list[str]]:
     """The requests by name of their site, and the names of those that have none."""
     found: dict[str, Mapping[str, Any]] = {}
     missed: list[str] = []

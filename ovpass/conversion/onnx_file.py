@@ -15,7 +15,7 @@ from ovpass.conversion.onnx_attributes import assign, read_requests
 from ovpass.conversion.onnx_names import name_products
 from ovpass.errors import ModelError
 from ovpass.ir.files import IrFile
-from ovpass.sites.source_attributes import write_asked
+from ovpass.sites.source_attributes import write_source_attributes
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -103,7 +103,7 @@ def _record(model: ov.Model, source: Path) -> list[str]:
         ]
     asked, missed = assign(requests, {site.name for site in find_compressed_matmuls(model)})
     if asked:
-        write_asked(ModelMetadata(model), asked)
+        write_source_attributes(ModelMetadata(model), asked)
     if not missed:
         return []
     names = ", ".join(missed[:_SHOWN]) + (f" and {len(missed) - _SHOWN} more" if len(missed) > _SHOWN else "")

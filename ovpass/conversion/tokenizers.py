@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from ovpass.conversion.isolated_process import run_python
 from ovpass.errors import ModelError
 from ovpass.support.processes import python_code
 from ovpass.support.progress import Progress
+from ovpass.support.structured_text import MalformedError, parse_json, read_text
 from ovpass.transformation.carrying import check_link
 
 TOKENIZER, DETOKENIZER = "openvino_tokenizer.xml", "openvino_detokenizer.xml"
@@ -35,8 +35,8 @@ def has_tokenizer(folder: Path) -> bool:
     """Whether there is what a tokenizer is made of; without that transformers makes up one."""
     if any(any(folder.glob(pattern)) for pattern in _VOCABULARIES):
         return True
-    with suppress(OSError, ValueError, AttributeError):
-        config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    with suppress(MalformedError, AttributeError):
+        config = parse_json(read_text(folder / "tokenizer_config.json"))
         return str(config.get("tokenizer_class")).startswith(_OF_BYTES)
     return False
 

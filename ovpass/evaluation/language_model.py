@@ -27,7 +27,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Judged:
+class CandidateResult:
     """One candidate: `total` against the reference; `weights` and `activations` are parts of it.
 
     `weights` compares the candidate's own weights, run clean, with the reference, where they are other weights;
@@ -51,7 +51,7 @@ class TextReport:
     reference: str
     how: str
     perplexity: float
-    candidates: tuple[Judged, ...]
+    candidates: tuple[CandidateResult, ...]
     harness: HarnessReport | None = None
 
 
@@ -94,7 +94,7 @@ class TextEvaluation:
         scores = self._compared(truth, truth.load)
         return TextReport(reference.label, prepared.how, perplexity(scores), tuple(judged))
 
-    def _judge(self, candidate: Candidate, truth: Recording, own: dict[Path, Recording | None]) -> Judged:
+    def _judge(self, candidate: Candidate, truth: Recording, own: dict[Path, Recording | None]) -> CandidateResult:
         path = candidate.path.resolve()
         if path not in own:
             clean = prepare_clean(candidate, self.chunk)
@@ -112,7 +112,7 @@ class TextEvaluation:
         seconds = time.perf_counter() - started
         self._require_change(candidate, prepared, changes)
         notes = self._notes(prepared, seconds)
-        judged = Judged(candidate.label, prepared.how, notes, summarize(total), None, None, seconds)
+        judged = CandidateResult(candidate.label, prepared.how, notes, summarize(total), None, None, seconds)
         if base is None:
             return judged
         if base is truth:

@@ -43,7 +43,7 @@ class OutputSummary:
 
 
 @dataclass(frozen=True)
-class ArraysJudged:
+class OutputsResult:
     """One candidate: its outputs against the reference's, and what is to be known about them."""
 
     model: str
@@ -60,7 +60,7 @@ class ArraysReport:
 
     reference: str
     how: str
-    candidates: tuple[ArraysJudged, ...]
+    candidates: tuple[OutputsResult, ...]
 
 
 def evaluate_arrays(
@@ -85,7 +85,7 @@ def evaluate_arrays(
         outputs = _run(own, candidate.label, cases, device, progress)
         seconds = time.perf_counter() - started
         notes = candidate_notes(own.plan, tokens)
-        judged.append(ArraysJudged(candidate.label, own.how, notes, _summaries(truth, outputs), len(cases), seconds))
+        judged.append(OutputsResult(candidate.label, own.how, notes, _summaries(truth, outputs), len(cases), seconds))
     return ArraysReport(reference.label, prepared.how, tuple(judged))
 
 

@@ -17,7 +17,7 @@ from ovpass.lowerings import Evidence, get_lowering
 from ovpass.lowerings.planner import check_plan, make_plan
 from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Plan, load_plans
 from ovpass.planning.profile import emulated
-from ovpass.planning.recorded_plan import noted_plan as recorded_plan
+from ovpass.planning.recorded_plan import recorded_plan
 from ovpass.settings.settings import Settings
 from ovpass.support.formatting import counted
 from ovpass.transformation.loading import Loaded, load, plan_loaded
@@ -51,11 +51,11 @@ class Prepared:
 
 def without_own_quantization(model: ov.Model) -> ov.Model:
     """The same model, in place, without activations that its graph itself quantizes, as files of ONNX Runtime do."""
-    from ovpass.passes import PassManager, Restate  # noqa: PLC0415
+    from ovpass.passes import Canonicalize, PassManager  # noqa: PLC0415
     from ovpass.sites import find_compressed_matmuls  # noqa: PLC0415
 
-    foreign = tuple(site.name for site in find_compressed_matmuls(model) if site.foreign is not None)
-    return PassManager([Restate(foreign)]).run(model, in_place=True).model if foreign else model
+    noncanonical = tuple(site.name for site in find_compressed_matmuls(model) if site.noncanonical is not None)
+    return PassManager([Canonicalize(noncanonical)]).run(model, in_place=True).model if noncanonical else model
 
 
 def prepare_clean(candidate: Candidate, chunk: int | None = None) -> Prepared | None:

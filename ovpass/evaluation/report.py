@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ovpass.evaluation.harness import Tasks
-from ovpass.evaluation.language_model import Judged, TextReport
-from ovpass.evaluation.model_outputs import ArraysJudged, ArraysReport
+from ovpass.evaluation.language_model import CandidateResult, TextReport
+from ovpass.evaluation.model_outputs import ArraysReport, OutputsResult
 from ovpass.evaluation.summary import TextSummary
 
 
@@ -42,7 +42,7 @@ def summary_to_dict(summary: TextSummary) -> dict[str, Any]:
     }
 
 
-def _text(judged: Judged) -> dict[str, Any]:
+def _text(judged: CandidateResult) -> dict[str, Any]:
     return {
         "model": judged.model,
         "runs": judged.how,
@@ -61,7 +61,7 @@ def _tasks(tasks: Tasks) -> dict[str, Any]:
     }
 
 
-def _arrays(judged: ArraysJudged) -> dict[str, Any]:
+def _arrays(judged: OutputsResult) -> dict[str, Any]:
     outputs = [
         {
             "name": output.name,

@@ -10,6 +10,7 @@ from ovpass.errors import OutputError
 from ovpass.planning.plan import save_plans
 from ovpass.settings.settings import Settings, settings_to_dict
 from ovpass.support.atomic_output import publish, staging
+from ovpass.support.structured_text import MalformedError, parse_json, read_text
 from ovpass.transformation.result import Transformed
 from ovpass.transformation.transform import transform
 from ovpass.version import __version__
@@ -53,7 +54,10 @@ def _note_in_config(folder: Path, done: Transformed) -> None:
     config = next((folder / name for name in _CONFIGS if (folder / name).exists()), None)
     if config is None:
         raise OutputError(f"optimum-intel has written none of {', '.join(_CONFIGS)}; there is no config to add to")
-    data = json.loads(config.read_text(encoding="utf-8"))
+    try:
+        data = parse_json(read_text(config))
+    except MalformedError as error:
+        raise OutputError(f"{config.name}, as optimum-intel has written it, cannot be read as JSON: {error}") from error
     settings = next(iter(done.plans.values())).settings
     data[KEY] = {
         "version": __version__,

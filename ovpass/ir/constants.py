@@ -21,7 +21,7 @@ _LAYER = "<layer"
 
 
 @dataclass(frozen=True)
-class Slot:
+class ConstantLocation:
     """`size` bytes at `offset` of a .bin, read as `shape` elements of `element_type`."""
 
     offset: int
@@ -30,7 +30,7 @@ class Slot:
     shape: tuple[int, ...]
 
 
-class SlotTable:
+class ConstantTable:
     """The constants of one IR by name, and the small ones by content.
 
     A constant that the table misses is only written once more: nothing depends on its being complete.
@@ -39,29 +39,29 @@ class SlotTable:
     def __init__(self, xml: Path, weights: Path) -> None:
         with weights.open("rb") as stream:
             self._weights = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if weights.stat().st_size else b""
-        self._by_name: dict[str, list[Slot]] = defaultdict(list)
+        self._by_name: dict[str, list[ConstantLocation]] = defaultdict(list)
         self._by_content: dict[bytes, int] | None = None
         for layer, data in _layers_with_data(xml):
             if 'type="Const"' in layer:
                 attributes = dict(_ATTRIBUTE.findall(layer))
-                slot = _slot(dict(_ATTRIBUTE.findall(data)))
-                if slot is not None and "name" in attributes:
-                    self.add(unescape(attributes["name"]), slot)
+                location = _location(dict(_ATTRIBUTE.findall(data)))
+                if location is not None and "name" in attributes:
+                    self.add(unescape(attributes["name"]), location)
 
-    def add(self, name: str, slot: Slot) -> None:
+    def add(self, name: str, location: ConstantLocation) -> None:
         """Make a further constant known under `name`."""
-        self._by_name[name].append(slot)
+        self._by_name[name].append(location)
 
-    def unique(self, name: str) -> Slot | None:
+    def unique(self, name: str) -> ConstantLocation | None:
         """The slot of a constant whose name occurs once."""
         slots = self._by_name.get(name, [])
         return slots[0] if len(slots) == 1 else None
 
     def holding(self, name: str, content: bytes) -> int | None:
         """The offset of these very bytes: under that name, or, for a few bytes, anywhere."""
-        for slot in self._by_name.get(name, []):
-            if slot.size == len(content) and self._read(slot.offset, slot.size) == content:
-                return slot.offset
+        for location in self._by_name.get(name, []):
+            if location.size == len(content) and self._read(location.offset, location.size) == content:
+                return location.offset
         if len(content) > _SMALL:
             return None
         if self._by_content is None:
@@ -69,8 +69,13 @@ class SlotTable:
         return self._by_content.get(content)
 
     def _index_small(self) -> dict[bytes, int]:
-        slots = {slot.offset: slot for slots in self._by_name.values() for slot in slots if slot.size <= _SMALL}
-        return {self._read(slot.offset, slot.size): slot.offset for slot in slots.values()}
+        slots = {
+            location.offset: location
+            for slots in self._by_name.values()
+            for location in slots
+            if location.size <= _SMALL
+        }
+        return {self._read(location.offset, location.size): location.offset for location in slots.values()}
 
     def _read(self, offset: int, size: int) -> bytes:
         return self._weights[offset : offset + size]
@@ -93,9 +98,9 @@ def _groups(text: str) -> Iterator[tuple[str, str]]:
     return ((found[1], found[2]) for found in _CONSTANT.finditer(text))
 
 
-def _slot(data: dict[str, str]) -> Slot | None:
+def _location(data: dict[str, str]) -> ConstantLocation | None:
     try:
         shape = tuple(int(dimension) for dimension in data.get("shape", "").split(",") if dimension.strip())
-        return Slot(int(data["offset"]), int(data["size"]), data["element_type"], shape)
+        return ConstantLocation(int(data["offset"]), int(data["size"]), data["element_type"], shape)
     except (KeyError, ValueError):
         return None

@@ -41,6 +41,11 @@ class IrFile:
         Raises:
             ModelError: if the pair is incomplete, damaged or no IR.
         """
+        if _is_execution_graph(self.xml):
+            raise ModelError(
+                f"{self.xml}: is the execution graph of a compiled model, not a model; "
+                "read it with 'ovpass verify MODEL --execution-graph FILE'"
+            )
         if not self.bin.is_file():
             raise ModelError(f"{self.xml}: its weights {self.bin.name} are not beside it")
         with self.complete():
@@ -119,6 +124,15 @@ def _open(root: Path) -> ModelSource:
     if not found:
         raise ModelError(f"{root}: holds no OpenVINO model (an .xml with its .bin)")
     return ModelSource(root, tuple(found))
+
+
+def _is_execution_graph(xml: Path) -> bool:
+    """Whether the first layers say when they run."""
+    try:
+        with xml.open("rb") as stream:
+            return b' execOrder="' in stream.read(_HEAD)
+    except OSError:
+        return False  # whoever reads it says what is wrong
 
 
 def _is_ir(xml: Path) -> bool:

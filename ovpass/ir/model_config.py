@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ovpass.errors import ModelError
+from ovpass.support.structured_text import MalformedError, parse_json, read_text
 
 _CONTEXT = "max_position_embeddings"
 
@@ -19,13 +19,11 @@ def read_config(folder: Path) -> Mapping[str, Any]:
         ModelError: for a file that cannot be read as JSON.
     """
     path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
+    try:
+        config = parse_json(read_text(path))
+    except MalformedError as error:
         raise ModelError(f"{path}: cannot be read as JSON: {error}") from error
     return config if isinstance(config, dict) else {}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ovpass.errors import ModelError
 from ovpass.ir.metadata import Metadata
+from ovpass.support.structured_text import MalformedError, parse_json
 
 _SECTION, _NAME, _VERSION = "ovpass", "note", "version"
 _SHOWN = 60
@@ -22,8 +23,8 @@ def read_note(metadata: Metadata) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        note = json.loads(text)
-    except ValueError as error:
+        note = parse_json(text)
+    except MalformedError as error:
         raise damaged(metadata, f"is no JSON: {error}") from error
     if not isinstance(note, dict):
         raise damaged(metadata, f"is no JSON object: {text[:_SHOWN]}")

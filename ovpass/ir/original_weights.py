@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from ovpass.ir.constants import Slot
+from ovpass.ir.constants import ConstantLocation
 from ovpass.ir.metadata import Metadata
 from ovpass.ir.note import damaged, extend_note, read_note
 
@@ -13,19 +13,19 @@ _SECTION = "weights"
 
 
 @dataclass(frozen=True)
-class EarlierWeights:
+class OriginalWeights:
     """Constants by name that the .xml no longer mentions, and the length of the .bin in bytes then."""
 
-    slots: Mapping[str, Slot]
+    slots: Mapping[str, ConstantLocation]
     size: int
 
 
-def note_earlier(metadata: Metadata, earlier: EarlierWeights) -> None:
+def record_original_weights(metadata: Metadata, original: OriginalWeights) -> None:
     """Let `strip` find those constants, and where the .bin ended."""
-    extend_note(metadata, _SECTION, asdict(earlier))
+    extend_note(metadata, _SECTION, asdict(original))
 
 
-def read_earlier(metadata: Metadata) -> EarlierWeights | None:
+def read_original_weights(metadata: Metadata) -> OriginalWeights | None:
     """What was noted; None in a model that is as it was, or whose weights were written anew.
 
     Raises:
@@ -36,12 +36,14 @@ def read_earlier(metadata: Metadata) -> EarlierWeights | None:
         return None
     try:
         slots = {
-            str(name): Slot(int(slot["offset"]), int(slot["size"]), str(slot["element_type"]), tuple(slot["shape"]))
-            for name, slot in noted["slots"].items()
+            str(name): ConstantLocation(
+                int(location["offset"]), int(location["size"]), str(location["element_type"]), tuple(location["shape"])
+            )
+            for name, location in noted["slots"].items()
         }
         size = int(noted["size"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise damaged(metadata, f"does not tell of the weights: {error!r}") from error
     if size < 0:
         raise damaged(metadata, f"tells of weights of {size} bytes")
-    return EarlierWeights(slots, size)
+    return OriginalWeights(slots, size)

@@ -20,9 +20,9 @@ from pathlib import Path
 import openvino as ov
 from openvino import opset13 as op
 
-from ovpass.ir.constants import Slot, SlotTable
+from ovpass.ir.constants import ConstantLocation, ConstantTable
 from ovpass.ir.files import IrFile
-from ovpass.ir.original_weights import EarlierWeights
+from ovpass.ir.original_weights import OriginalWeights
 from ovpass.support.atomic_output import place
 
 _PLACEHOLDER = "ovpass-placeholder:"
@@ -84,7 +84,7 @@ def write_beside_weights(
     folder: Path,
     *,
     copy_weights: bool,
-    earlier: EarlierWeights | None = None,
+    original: OriginalWeights | None = None,
 ) -> Written:
     """Write `model`, which was read from `source` and changed, into `folder` under the source's file names.
 
@@ -94,9 +94,9 @@ def write_beside_weights(
     Raises:
         OSError: if not everything could be written.
     """
-    table = SlotTable(source.xml, source.bin)
-    for name, slot in (earlier.slots if earlier else {}).items():
-        table.add(name, slot)
+    table = ConstantTable(source.xml, source.bin)
+    for name, location in (original.slots if original else {}).items():
+        table.add(name, location)
     slots = _replace_known(model, table)
     xml, weights, scratch = folder / source.xml.name, folder / source.bin.name, folder / "new-constants"
     with _stream_errors():
@@ -111,8 +111,8 @@ def write_beside_weights(
     if new.chunks:
         _append(source.bin, weights, new)
         how = "extended"
-    elif earlier is not None and _used(text) <= earlier.size < size:
-        _copy_head(source.bin, weights, earlier.size)
+    elif original is not None and _used(text) <= original.size < size:
+        _copy_head(source.bin, weights, original.size)
         how = "copied"
     else:
         how = place(source.bin, weights, copy=copy_weights)
@@ -120,10 +120,10 @@ def write_beside_weights(
     return Written(xml, weights, how)
 
 
-def earlier_slots(source: IrFile, names: Collection[str]) -> dict[str, Slot]:
+def original_constants(source: IrFile, names: Collection[str]) -> dict[str, ConstantLocation]:
     """Where the constants of those names lie in the source's .bin."""
-    table = SlotTable(source.xml, source.bin) if names else None
-    return {name: slot for name in names if table and (slot := table.unique(name)) is not None}
+    table = ConstantTable(source.xml, source.bin) if names else None
+    return {name: location for name in names if table and (location := table.unique(name)) is not None}
 
 
 def _used(text: str) -> int:
@@ -148,19 +148,19 @@ def _check_complete(text: str, weights: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _replace_known(model: ov.Model, table: SlotTable) -> list[Slot]:
+def _replace_known(model: ov.Model, table: ConstantTable) -> list[ConstantLocation]:
     """Put a placeholder for every large constant of the main graph that lies unchanged in the source's .bin.
 
     Small ones stay: shapes are inferred from their values.
     """
-    slots: list[Slot] = []
+    slots: list[ConstantLocation] = []
     placeholders = []
     for node in model.get_ops():
         if node.get_type_name() != "Constant" or node.get_byte_size() <= _SHAPE_BYTES:
             continue
-        slot = table.unique(node.get_friendly_name())
+        location = table.unique(node.get_friendly_name())
         output = node.output(0)
-        if slot is None or not _same(output, slot):
+        if location is None or not _same(output, location):
             continue
         stub = op.parameter(output.get_partial_shape(), output.get_element_type())
         stub.set_friendly_name(f"{_PLACEHOLDER}{len(slots)}:{node.get_friendly_name()}")
@@ -169,25 +169,28 @@ def _replace_known(model: ov.Model, table: SlotTable) -> list[Slot]:
             stub.set_rt_info(value, key)
         for consumer in output.get_target_inputs():
             consumer.replace_source_output(stub.output(0))
-        slots.append(slot)
+        slots.append(location)
         placeholders.append(stub)
     model.add_parameters(placeholders)
     return slots
 
 
-def _same(output: ov.Output, slot: Slot) -> bool:
-    return str(output.get_element_type().to_string()) == slot.element_type and tuple(output.get_shape()) == slot.shape
-
-
-def _constant_layer(match: re.Match[str], slots: list[Slot]) -> str:
-    slot = slots[int(match[1])]
+def _same(output: ov.Output, location: ConstantLocation) -> bool:
     return (
-        f'name="{match[2]}" type="Const" version="opset1">\n\t\t\t'
-        f'<data element_type="{match[4]}" shape="{match[3]}" offset="{slot.offset}" size="{slot.size}" />'
+        str(output.get_element_type().to_string()) == location.element_type
+        and tuple(output.get_shape()) == location.shape
     )
 
 
-def _relocated(match: re.Match[str], written: bytes, table: SlotTable, new: _NewBytes) -> str:
+def _constant_layer(match: re.Match[str], slots: list[ConstantLocation]) -> str:
+    location = slots[int(match[1])]
+    return (
+        f'name="{match[2]}" type="Const" version="opset1">\n\t\t\t'
+        f'<data element_type="{match[4]}" shape="{match[3]}" offset="{location.offset}" size="{location.size}" />'
+    )
+
+
+def _relocated(match: re.Match[str], written: bytes, table: ConstantTable, new: _NewBytes) -> str:
     offset, size = int(match[3]), int(match[4])
     content = written[offset : offset + size]
     place_of_it = table.holding(unescape(match[2]), content)

@@ -12,13 +12,18 @@ from ovpass.planning.plan import Plan
 def passes_for(plan: Plan) -> list[Pass]:
     """The passes that carry out `plan`, in order; those with nothing to do are left out."""
     steps = get_lowering(plan.settings.lowering).passes(plan)
-    return [*_restate(plan), *steps, RuntimeOptions(plan.model_group_size, plan.settings.runtime_options), Stamp(plan)]
+    return [
+        *_canonicalize(plan),
+        *steps,
+        RuntimeOptions(plan.model_group_size, plan.settings.runtime_options),
+        Stamp(plan),
+    ]
 
 
-def _restate(plan: Plan) -> list[Pass]:
-    restated = tuple(decision.name for decision in plan.decisions if decision.restate)
-    if not restated:
+def _canonicalize(plan: Plan) -> list[Pass]:
+    canonical = tuple(decision.name for decision in plan.decisions if decision.restate)
+    if not canonical:
         return []
-    from ovpass.passes.canonicalize import Restate  # noqa: PLC0415
+    from ovpass.passes.canonicalize import Canonicalize  # noqa: PLC0415
 
-    return [Restate(restated)]
+    return [Canonicalize(canonical)]

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ovpass.ir.metadata import Metadata, ModelMetadata
-from ovpass.lowerings.base import get_lowering
-from ovpass.planning.canonicalization import as_restated, with_requests
+from ovpass.lowerings.base import Evidence, get_lowering
+from ovpass.planning.canonicalization import as_canonical, with_requests
+from ovpass.planning.crashes import refuse_crashes
 from ovpass.planning.faster import costs_for, keep_faster
 from ovpass.planning.options import read_options, with_runtime_options
 from ovpass.planning.plan import Plan
@@ -15,7 +16,7 @@ from ovpass.planning.recorded_plan import refuse_processed
 from ovpass.planning.resolve import check_rules
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
-from ovpass.sites.source_attributes import read_asked
+from ovpass.sites.source_attributes import read_source_attributes
 from ovpass.targets.effective_options import keeps_cache
 from ovpass.targets.names import get_target
 
@@ -43,11 +44,11 @@ def plan_sites(
 ) -> Plan:
     """`make_plan` for sites that are already found and rules that are already checked.
 
-    With `as_is` the plan tells what happens to the model as it is, in which nothing will be restated.
+    With `as_is` the plan tells what happens to the model as it is, in which nothing is canonicalized.
     """
     if as_is:
         return _planned(sites, settings, metadata)
-    return with_requests(_planned(as_restated(sites), settings, metadata), sites, read_asked(metadata))
+    return with_requests(_planned(as_canonical(sites), settings, metadata), sites, read_source_attributes(metadata))
 
 
 def _planned(sites: Sequence[CompressedMatMul], settings: Settings, metadata: Metadata) -> Plan:
@@ -62,6 +63,16 @@ def _planned(sites: Sequence[CompressedMatMul], settings: Settings, metadata: Me
 def _lowered(sites: Sequence[CompressedMatMul], settings: Settings, metadata: Metadata) -> Plan:
     plan = get_lowering(settings.lowering).plan(sites, settings, read_options(metadata))
     return with_runtime_options(plan, keeps_cache(sites))
+
+
+def refuse_crashes_of(plan: Plan, sites: Sequence[CompressedMatMul]) -> None:
+    """Make sure that the plugin survives what a plan asks of it.
+
+    Raises:
+        SettingsError: if a site ends its process.
+    """
+    if get_lowering(plan.settings.lowering).evidence is Evidence.PLUGIN:
+        refuse_crashes(sites, plan.decisions, get_target(plan.settings.target))
 
 
 def check_plan(plan: Plan, sites: Sequence[CompressedMatMul]) -> None:

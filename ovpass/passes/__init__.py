@@ -8,7 +8,7 @@ from ovpass.support.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from ovpass.passes.base import Pass, PassResult
-    from ovpass.passes.canonicalize import Restate
+    from ovpass.passes.canonicalize import Canonicalize
     from ovpass.passes.cap import CapGroups
     from ovpass.passes.emulate import ActivationQuantizer, Emulate
     from ovpass.passes.exempt import Exempt
@@ -30,7 +30,7 @@ _HOMES = {
     "PassManager": "ovpass.passes.manager",
     "PassResult": "ovpass.passes.base",
     "Requantize": "ovpass.passes.requantize",
-    "Restate": "ovpass.passes.canonicalize",
+    "Canonicalize": "ovpass.passes.canonicalize",
     "RuntimeOptions": "ovpass.passes.runtime_options",
     "Stamp": "ovpass.passes.stamp",
     "Strip": "ovpass.passes.strip",
@@ -40,6 +40,7 @@ __getattr__, __dir__ = lazy_exports(__name__, _HOMES)
 
 __all__ = [
     "ActivationQuantizer",
+    "Canonicalize",
     "CapGroups",
     "Emulate",
     "Exempt",
@@ -49,7 +50,6 @@ __all__ = [
     "PassManager",
     "PassResult",
     "Requantize",
-    "Restate",
     "RuntimeOptions",
     "Stamp",
     "Strip",

@@ -24,14 +24,14 @@ from ovpass.ir.note import extend_note
 from ovpass.passes.editing import bypass, marked_name
 from ovpass.passes.locate import locate
 from ovpass.sites import CompressedMatMul
-from ovpass.sites.onnx_runtime import Foreign
+from ovpass.sites.onnx_runtime import NonCanonical
 
-RESTATED = "restated"
+CANONICALIZED = "restated"
 """The section of the note that lists sites whose subgraph was replaced for good."""
 
 
 @dataclass(frozen=True)
-class Restate:
+class Canonicalize:
     """Replace the subgraphs of `sites`, each under the name of its MatMul."""
 
     sites: tuple[str, ...]
@@ -45,33 +45,33 @@ class Restate:
         """
         moved: dict[ov.Output, ov.Output] = {}
         for site in locate(model, self.sites):
-            if site.foreign is None:
+            if site.noncanonical is None:
                 raise PassError(f"{site.name}: its weights are in OpenVINO's compressed form already")
             source = site.activation
-            before = site.foreign.graph.node(site.foreign.output).output(0)
+            before = site.noncanonical.graph.node(site.noncanonical.output).output(0)
             # What is read can be a product that has just been replaced.
-            moved[before] = _product(site, site.foreign, moved.get(source, source))
+            moved[before] = _product(site, site.noncanonical, moved.get(source, source))
             bypass(moved[before], before)
         if self.sites:
-            extend_note(ModelMetadata(model), RESTATED, dict.fromkeys(self.sites, True))
+            extend_note(ModelMetadata(model), CANONICALIZED, dict.fromkeys(self.sites, True))
         return {"sites": len(self.sites)}
 
 
-def _product(site: CompressedMatMul, foreign: Foreign, activation: ov.Output) -> ov.Output:
+def _product(site: CompressedMatMul, noncanonical: NonCanonical, activation: ov.Output) -> ov.Output:
     """The MatMul in OpenVINO's form, under its own name."""
     attributes = site.matmul.get_attributes()
-    weights = _weights(site, foreign, activation.get_element_type())
+    weights = _weights(site, noncanonical, activation.get_element_type())
     product = op.matmul(activation, weights, attributes["transpose_a"], attributes["transpose_b"])
     product.set_friendly_name(site.matmul.get_friendly_name())
     return product.output(0)
 
 
-def _weights(site: CompressedMatMul, foreign: Foreign, compute: ov.Type) -> ov.Output:
+def _weights(site: CompressedMatMul, noncanonical: NonCanonical, compute: ov.Type) -> ov.Output:
     """Convert, [Subtract,] Multiply, with one scale a channel."""
-    stored, kind = foreign.stored(), compute.to_string()
+    stored, kind = noncanonical.stored(), compute.to_string()
     assert stored is not None, "it would not have been found"
-    scale = np.broadcast_to(evaluate(foreign.graph.node(foreign.scale).output(0)).reshape(-1, 1), (site.n, 1))
+    scale = np.broadcast_to(evaluate(noncanonical.graph.node(noncanonical.scale).output(0)).reshape(-1, 1), (site.n, 1))
     scaled = replace(stored, encoding=replace(stored.encoding, scale_type=kind), scale=scale.astype(np.float32))
     steps = marked_name(site.matmul, "weights_")
-    transposed = foreign.channel_axis == 1
-    return integer.write(scaled, ChainForm(foreign.graph.name(foreign.codes), steps, kind, kind, transposed))
+    transposed = noncanonical.channel_axis == 1
+    return integer.write(scaled, ChainForm(noncanonical.graph.name(noncanonical.codes), steps, kind, kind, transposed))

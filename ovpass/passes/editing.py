@@ -43,10 +43,10 @@ def feed(site: CompressedMatMul, source: ov.Output) -> None:
     """Let the site's MatMul read `source` as its activation.
 
     Raises:
-        PassError: if the MatMul reads codes; Restate comes first.
+        PassError: if the MatMul reads codes; Canonicalize comes first.
     """
-    if site.foreign is not None:
-        raise PassError(f"{site.name}: the graph itself quantizes its activation; apply Restate first")
+    if site.noncanonical is not None:
+        raise PassError(f"{site.name}: the graph itself quantizes its activation; apply Canonicalize first")
     site.matmul.input(1 - site.weights_input).replace_source_output(source)
 
 

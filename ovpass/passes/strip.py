@@ -16,12 +16,12 @@ from ovpass.ir.metadata import Metadata, ModelMetadata
 from ovpass.ir.model_graph import PRECISE, bodies_of
 from ovpass.ir.note import read_note, remove_note
 from ovpass.ir.runtime_options import remove_option, write_option
-from ovpass.passes.canonicalize import RESTATED
+from ovpass.passes.canonicalize import CANONICALIZED
 from ovpass.passes.chains import UNDO, original
 from ovpass.passes.editing import bypass, is_inserted
 from ovpass.passes.requantize import REQUANTIZED
 from ovpass.passes.runtime_options import OPTIONS
-from ovpass.planning.recorded_plan import noted_plan
+from ovpass.planning.recorded_plan import recorded_plan
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Strip:
         metadata = ModelMetadata(model)
         note = strippable(metadata, model.get_friendly_name())
         counts = {"constants": 0, "nodes": self.left_out, "attributes": 0}
-        plan = noted_plan(metadata)
+        plan = recorded_plan(metadata)
         marked = {d.name for d in plan.decisions if d.method == "precise"} if plan else set()
         for graph in _graphs(model):
             counts["constants"] += _restore_constants(graph, note.get(UNDO, {}))
@@ -65,9 +65,9 @@ def strippable(metadata: Metadata, name: str) -> Mapping[str, Any]:
             f"{name}: {len(note[REQUANTIZED])} weights were re-quantized, which cannot be undone; "
             "go back to the original model"
         )
-    if note.get(RESTATED):
+    if note.get(CANONICALIZED):
         raise ModelError(
-            f"{name}: {len(note[RESTATED])} MatMuls that the ONNX file quantized dynamically were written anew, "
+            f"{name}: {len(note[CANONICALIZED])} MatMuls that the ONNX file quantized dynamically were written anew, "
             "which cannot be undone; go back to the original model"
         )
     return note

@@ -7,31 +7,31 @@ from dataclasses import replace
 
 from ovpass.planning.plan import SKIP, Decision, Plan
 from ovpass.sites import CompressedMatMul
-from ovpass.sites.source_attributes import Asked, asked_of
+from ovpass.sites.source_attributes import SourceAttributes, describe_source_attributes
 
 
-def as_restated(sites: Sequence[CompressedMatMul]) -> list[CompressedMatMul]:
+def as_canonical(sites: Sequence[CompressedMatMul]) -> list[CompressedMatMul]:
     """The sites as they are once all of them are in OpenVINO's form."""
-    return [site if site.foreign is None else replace(site, foreign=None) for site in sites]
+    return [site if site.noncanonical is None else replace(site, noncanonical=None) for site in sites]
 
 
-def with_requests(plan: Plan, sites: Sequence[CompressedMatMul], recorded: Asked) -> Plan:
-    """The plan for restated sites as one for the sites as they are.
+def with_requests(plan: Plan, sites: Sequence[CompressedMatMul], recorded: SourceAttributes) -> Plan:
+    """The plan for canonical sites as one for the sites as they are.
 
-    What is quantized or exempt is restated: exempt means that nothing quantizes the activation, the file's own
+    What is quantized or exempt is canonicalized: exempt means that nothing quantizes the activation, the file's own
     subgraph neither. What is skipped stays as the file has it.
     """
     by_name = {site.name: site for site in sites}
 
     def said(decision: Decision) -> Decision:
         site = by_name[decision.name]
-        asked = asked_of(site, recorded)
-        if asked is None:
+        requested = describe_source_attributes(site, recorded)
+        if requested is None:
             return decision
-        if site.foreign is None:
-            return replace(decision, reason=f"{decision.reason}; the file asked for {asked}")
+        if site.noncanonical is None:
+            return replace(decision, reason=f"{decision.reason}; the file asked for {requested}")
         if decision.action == SKIP:
-            return replace(decision, reason=f"{decision.reason}; the file's {asked} stays")
-        return replace(decision, reason=f"{decision.reason}; replaces the file's {asked}", restate=True)
+            return replace(decision, reason=f"{decision.reason}; the file's {requested} stays")
+        return replace(decision, reason=f"{decision.reason}; replaces the file's {requested}", restate=True)
 
     return replace(plan, decisions=tuple(said(decision) for decision in plan.decisions))

@@ -18,22 +18,22 @@ _ZERO_POINT_TYPES = ("i4", "u4", "i8", "u8")
 FUSED = 3
 
 
-def exemption_method(item: Wanted, group: Sequence[Wanted], target: Target, asked: str) -> str:
+def exemption_method(item: Wanted, group: Sequence[Wanted], target: Target, requested: str) -> str:
     """The method for one exempt site; `group` are all sites that read its activation.
 
     Raises:
         SettingsError: if the method asked for does not work for this site and target, saying why.
     """
     obstacles = {method: _obstacle(method, item.site, group, target) for method in target.exemptions}
-    if asked == "auto":
+    if requested == "auto":
         return next(method for method, obstacle in obstacles.items() if obstacle is None)
-    if asked not in obstacles:
+    if requested not in obstacles:
         raise SettingsError(
-            f"exempt_with {asked!r} has no effect on target {target.name}; use {', '.join(obstacles)} or auto"
+            f"exempt_with {requested!r} has no effect on target {target.name}; use {', '.join(obstacles)} or auto"
         )
-    if obstacles[asked] is not None:
-        raise SettingsError(f"{item.site.name}: exempt_with {asked!r} does not work: {obstacles[asked]}")
-    return asked
+    if obstacles[requested] is not None:
+        raise SettingsError(f"{item.site.name}: exempt_with {requested!r} does not work: {obstacles[requested]}")
+    return requested
 
 
 def _obstacle(method: str, site: CompressedMatMul, group: Sequence[Wanted], target: Target) -> str | None:

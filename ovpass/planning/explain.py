@@ -65,10 +65,10 @@ def explain(
     around = Surroundings(metadata, keeps_cache(sites), properties, environment)
     options = options_in_force(target, around)
     values = {option.name: option.value for option in options}
-    asked = next(option for option in options if option.name == GROUP_SIZE)
-    group_size = int(asked.value)
+    requested = next(option for option in options if option.name == GROUP_SIZE)
+    group_size = int(requested.value)
     limit = int(values[LARGEST_GROUP_SIZE]) if LARGEST_GROUP_SIZE in values else None
-    steps = [*asked.steps, *_other_properties(target, properties)]
+    steps = [*requested.steps, *_other_properties(target, properties)]
     off = target.switched_off(properties.get(_PRECISION, "").lower(), around.accuracy)
     if off:
         steps.append(off)
@@ -77,8 +77,8 @@ def explain(
         verdict = verdict_in(target, site, group_size, ModelOptions(largest_group_size=limit))
         fates[(None, off) if off else (verdict.group_size, verdict.reason)] += 1
     outcomes = tuple(Outcome(count, size, reason) for (size, reason), count in fates.most_common())
-    others = tuple(option for option in options if option is not asked)
-    return Explanation(target.name, target.title, group_size, asked.source, tuple(steps), outcomes, others)
+    others = tuple(option for option in options if option is not requested)
+    return Explanation(target.name, target.title, group_size, requested.source, tuple(steps), outcomes, others)
 
 
 def _other_properties(target: Target, properties: Mapping[str, str]) -> list[str]:

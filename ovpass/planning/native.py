@@ -118,12 +118,12 @@ def _those_with(option: str) -> str:
 
 def _model_group(wanted: Sequence[Wanted], base: int, target: Target) -> int:
     """One group size for the model: the largest that any site needs; smaller ones are capped by their weights."""
-    asked = {_asked(item, base) for item in wanted if not item.exempt} or {base}
-    largest = max(asked)
-    if len(asked) == 1:
+    requested = {_requested(item, base) for item in wanted if not item.exempt} or {base}
+    largest = max(requested)
+    if len(requested) == 1:
         return largest
     if not target.per_site_group_size:
-        sizes = ", ".join(str(format_group_size(size)) for size in sorted(asked))
+        sizes = ", ".join(str(format_group_size(size)) for size in sorted(requested))
         raise SettingsError(
             f"rules ask for group sizes {sizes}, but target {target.name} has one for the whole model; "
             f"{', '.join(t.name for t in TARGETS.values() if t.per_site_group_size)} and lowering emulate take several"
@@ -131,10 +131,10 @@ def _model_group(wanted: Sequence[Wanted], base: int, target: Target) -> int:
     if largest < PER_TOKEN:
         return largest
     # Caps work below PER_TOKEN only: a group that is all of K for the longest layer is per token for each.
-    return max(item.site.k for item in wanted if not item.exempt and _asked(item, base) == PER_TOKEN)
+    return max(item.site.k for item in wanted if not item.exempt and _requested(item, base) == PER_TOKEN)
 
 
-def _asked(item: Wanted, base: int) -> int:
+def _requested(item: Wanted, base: int) -> int:
     return base if item.rule is None or item.rule.group_size is None else item.rule.group_size
 
 
@@ -156,55 +156,57 @@ def _decide(
         else:
             reason += f"; {target.name} would not quantize it anyway: {verdict.reason}"
         return decide(site, EXEMPT, reason, method=method)
-    asked = _asked(item, base)
-    alone = verdict if verdict.rule == _LIMITED else target.verdict(site, asked)
+    requested = _requested(item, base)
+    alone = verdict if verdict.rule == _LIMITED else target.verdict(site, requested)
     if not alone.eligible and not alone.throws and item.rule is None:
-        return _left_alone(item, group, asked, alone, verdict, settings)
-    if alone.eligible and asked < model_group and verdict.group_size != alone.group_size:
-        return _capped(item, group, asked, model_group, target)
+        return _left_alone(item, group, requested, alone, verdict, settings)
+    if alone.eligible and requested < model_group and verdict.group_size != alone.group_size:
+        return _capped(item, group, requested, model_group, target)
     for judged in (alone, verdict):
         if not judged.eligible:
             instead = "; exempt it" if judged.rule == NOT_COMPILED else ""
             raise SettingsError(f"{item.because}: {site.name} cannot be quantized: {judged.reason}{instead}")
-    return _granted(item, asked, verdict)
+    return _granted(item, requested, verdict)
 
 
 def _left_alone(
-    item: Wanted, group: Sequence[Wanted], asked: int, alone: Verdict, verdict: Verdict, settings: Settings
+    item: Wanted, group: Sequence[Wanted], requested: int, alone: Verdict, verdict: Verdict, settings: Settings
 ) -> Decision:
     """A site that is not quantized at its own group size, but perhaps at the model's, which other sites need."""
     if not verdict.eligible:
         return decide(item.site, SKIP, alone.reason)
-    if asked == PER_TOKEN:
-        return _granted(item, asked, verdict)
+    if requested == PER_TOKEN:
+        return _granted(item, requested, verdict)
     method = exemption_method(item, group, get_target(settings.target), settings.exempt_with)
     reason = f"{alone.reason}; the model's group size would quantize it: {method}"
     return decide(item.site, EXEMPT, reason, method=method)
 
 
-def _granted(item: Wanted, asked: int, verdict: Verdict) -> Decision:
+def _granted(item: Wanted, requested: int, verdict: Verdict) -> Decision:
     effective = verdict.group_size or 0
-    if item.rule is not None and effective < min(asked, item.site.k):
+    if item.rule is not None and effective < min(requested, item.site.k):
         raise SettingsError(
-            f"{item.because}: {item.site.name} gets group size {effective}, not {format_group_size(asked)}: "
+            f"{item.because}: {item.site.name} gets group size {effective}, not {format_group_size(requested)}: "
             f"{verdict.reason}"
         )
-    whole = PER_TOKEN if asked == PER_TOKEN and effective >= item.site.k else effective
+    whole = PER_TOKEN if requested == PER_TOKEN and effective >= item.site.k else effective
     return decide(item.site, QUANTIZE, verdict.reason, group_size=whole)
 
 
-def _capped(item: Wanted, group: Sequence[Wanted], asked: int, model_group: int, target: Target) -> Decision:
+def _capped(item: Wanted, group: Sequence[Wanted], requested: int, model_group: int, target: Target) -> Decision:
     """A smaller group than the model's, by giving the weights a zero point and scales for that many elements."""
     site = item.site
-    obstacle = _cap_obstacle(site, asked) or _fusion_obstacle(item, group, asked)
+    obstacle = _cap_obstacle(site, requested) or _fusion_obstacle(item, group, requested)
     rewritten = replace(
-        site, symmetric=False, zero_point="integer", weight_group_size=asked, zero_point_group_size=asked
+        site, symmetric=False, zero_point="integer", weight_group_size=requested, zero_point_group_size=requested
     )
     verdict = target.verdict(rewritten, model_group)
-    if obstacle or verdict.group_size != asked:
-        raise SettingsError(f"{item.because}: {site.name} cannot get group size {asked}: {obstacle or verdict.reason}")
-    reason = f"{item.because}: weights get a zero point and a scale for every {asked}, which caps the group"
-    return decide(site, QUANTIZE, reason, group_size=asked, method=CAP)
+    if obstacle or verdict.group_size != requested:
+        raise SettingsError(
+            f"{item.because}: {site.name} cannot get group size {requested}: {obstacle or verdict.reason}"
+        )
+    reason = f"{item.because}: weights get a zero point and a scale for every {requested}, which caps the group"
+    return decide(site, QUANTIZE, reason, group_size=requested, method=CAP)
 
 
 def _cap_obstacle(site: CompressedMatMul, group_size: int) -> str | None:
@@ -218,7 +220,7 @@ def _cap_obstacle(site: CompressedMatMul, group_size: int) -> str | None:
     return zero_point_obstacle(site)
 
 
-def _fusion_obstacle(item: Wanted, group: Sequence[Wanted], asked: int) -> str | None:
+def _fusion_obstacle(item: Wanted, group: Sequence[Wanted], requested: int) -> str | None:
     """The plugin fails to compile a fused trio whose scales differ in shape (measured, dynamic shapes)."""
     if len(group) != FUSED:
         return None
@@ -226,7 +228,7 @@ def _fusion_obstacle(item: Wanted, group: Sequence[Wanted], asked: int) -> str |
     alike = len({(other.site.weight_type, other.site.symmetric) for other in group}) == 1
     asymmetric = not item.site.symmetric or all(other.rule and other.rule.group_size for other in group)
     if alike and asymmetric and len(sizes) > 1:
-        return f"the plugin fuses it with two others, which need group size {asked} too"
+        return f"the plugin fuses it with two others, which need group size {requested} too"
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from ovpass.planning.crashes import crashing_sites, describe_crashes
 from ovpass.planning.plan import QUANTIZE, SKIP, Decision
 from ovpass.sites import CompressedMatMul
 from ovpass.support.formatting import counted
@@ -17,7 +18,9 @@ def plan_notes(
     sites: Sequence[CompressedMatMul], decisions: Sequence[Decision], target: Target, largest: int | None
 ) -> tuple[str, ...]:
     """What the decisions alone do not say; `largest` is the group size above which the IR switches the model off."""
-    return (*_of_static_shapes(sites, target), *_of_skipped(sites, decisions, target, largest or PER_TOKEN))
+    crashing = crashing_sites(sites, decisions, target)
+    crashes = [describe_crashes(crashing)] if crashing else []
+    return (*crashes, *_of_static_shapes(sites, target), *_of_skipped(sites, decisions, target, largest or PER_TOKEN))
 
 
 def _of_static_shapes(sites: Sequence[CompressedMatMul], target: Target) -> list[str]:

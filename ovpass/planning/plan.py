@@ -11,11 +11,11 @@ from typing import Any
 
 from ovpass.errors import PlanError, SettingsError
 from ovpass.planning.run_settings import checked_environment, checked_properties
-from ovpass.settings.settings import EXEMPTIONS, Settings, settings_from_dict, settings_to_dict, what_is_wrong
+from ovpass.settings.settings import EXEMPTIONS, Settings, settings_from_dict, settings_to_dict
 from ovpass.sites import KINDS, CompressedMatMul
 from ovpass.support.formatting import counted
 from ovpass.support.garbage import collection_paused
-from ovpass.support.yaml_loader import safe_loader
+from ovpass.support.structured_text import MalformedError, parse_yaml, read_text
 from ovpass.targets.group_sizes import format_group_size, parse_group_size
 
 QUANTIZE, EXEMPT, SKIP = "quantize", "exempt", "skip"
@@ -193,9 +193,9 @@ def load_plans(path: Path | str) -> dict[str, Plan]:
         PlanError: naming the file and what is wrong with it.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(f"{path}: cannot be read as a plan: {what_is_wrong(error)}") from error
+        text = read_text(path)
+    except MalformedError as error:
+        raise PlanError(f"{path}: cannot be read as a plan: {error}") from error
     try:
         return plans_from_text(text)
     except PlanError as error:
@@ -209,14 +209,12 @@ def plans_from_text(text: str) -> dict[str, Plan]:
     Raises:
         PlanError: saying what is wrong with it.
     """
-    import yaml  # noqa: PLC0415
-
     try:
-        data = yaml.load(text, Loader=safe_loader())
-    except yaml.YAMLError as error:
-        raise PlanError(f"cannot be read as a plan: {what_is_wrong(error)}") from error
+        data = parse_yaml(text)
+    except MalformedError as error:
+        raise PlanError(f"cannot be read as a plan: {error}") from error
     if isinstance(data, dict) and isinstance(data.get("models"), dict):
-        return {str(key): plan_from_dict(value) for key, value in data["models"].items()}
+        return {key: plan_from_dict(value) for key, value in data["models"].items()}
     return {"": plan_from_dict(data)}
 
 

@@ -8,7 +8,7 @@ from ovpass.ir.note import damaged, read_note
 from ovpass.planning.plan import Plan, plan_from_dict
 
 
-def noted_plan(metadata: Metadata) -> Plan | None:
+def recorded_plan(metadata: Metadata) -> Plan | None:
     """What was done to the model; None where ovpass has not changed it by a plan.
 
     Raises:

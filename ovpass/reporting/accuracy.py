@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ovpass.reporting.accuracy_matching import is_tuned, judged
+from ovpass.reporting.accuracy_matching import is_tuned, matched
 from ovpass.reporting.formatting import listed, signed_percent
 from ovpass.reporting.measurements import Candidate, Spent
 from ovpass.reporting.side import Side
@@ -36,7 +36,7 @@ class Accuracy:
 
 def accuracy(side: Side) -> Accuracy | None:
     """The cost of what is shown; where nobody measured that, of something else, which is said."""
-    found = judged(side)
+    found = matched(side)
     if side.tuned is not None and not (found and found.fits) and (is_tuned(side) or found is None):
         return _of_tuned(side.tuned.held_out, fits=is_tuned(side))
     if found is None:

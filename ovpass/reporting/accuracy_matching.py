@@ -21,17 +21,17 @@ Groups = dict[Key, str | None]
 
 
 @dataclass(frozen=True)
-class Judged:
+class CandidateResult:
     """A candidate, and whether it is what is shown; None where nothing tells."""
 
     candidate: Candidate
     fits: bool | None
 
 
-def judged(side: Side) -> Judged | None:
+def matched(side: Side) -> CandidateResult | None:
     """The candidate that is what is shown, else one that may be, else the first."""
     found = [
-        Judged(candidate, _fits(side, run, candidate))
+        CandidateResult(candidate, _fits(side, run, candidate))
         for run in side.runs
         if isinstance(run.found, EvaluateRun)
         for candidate in run.found.candidates

@@ -32,7 +32,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Slot:
+class ConstantLocation:
     """The sites of one kind in one block; `row` and `column` count from 1."""
 
     row: int
@@ -46,7 +46,7 @@ class Band:
 
     blocks: tuple[int, ...]
     kinds: tuple[str, ...]
-    slots: tuple[Slot, ...]
+    slots: tuple[ConstantLocation, ...]
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def _band(blocks: Sequence[int], kinds: Sequence[str], sites: Sequence[Site], sc
     for site in sites:
         if site.layer in columns:
             found[columns[site.layer], rows[site.kind]].append(scale.cell(site))
-    slots = [Slot(row, column, tuple(cells)) for (column, row), cells in sorted(found.items())]
+    slots = [ConstantLocation(row, column, tuple(cells)) for (column, row), cells in sorted(found.items())]
     return Band(tuple(blocks), tuple(kinds), tuple(slots))
 
 

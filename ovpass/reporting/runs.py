@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any
 from ovpass.reporting import measurements, schema
 from ovpass.reporting.checks import RunError, check_run
 from ovpass.support.printable import printable, printable_data
+from ovpass.support.structured_text import MalformedError, parse_json, read_text
 from ovpass.targets.group_sizes import format_group_size
 from ovpass.version import JSON_FORMAT
 
@@ -49,12 +49,12 @@ def load_run(path: Path) -> Run:
         RunError: naming the file and what is wrong with it.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        text = read_text(path)
+    except MalformedError as error:
+        raise RunError(f"{path}: cannot be read: {error}") from error
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        data = parse_json(text)
+    except MalformedError as error:
         raise RunError(f"{path}: is not JSON, or damaged: {error}; make it with 'ovpass COMMAND ... --json'") from error
     return make_run(data, str(path))
 

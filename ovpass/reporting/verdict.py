@@ -47,7 +47,7 @@ def _is_on(side: Side) -> Line:
         return Line(question, "expected", answer, ("A run of verify asks the plugin.", *_needed(side)))
     seen = side.verified
     details = [f"Seen in the real plugin, compiled for a simulated {seen.simulated}."] if seen.simulated else []
-    state, answer, more = _told_by_plugin(side, seen, on)
+    state, answer, more = _verdict_of_plugin(side, seen, on)
     return Line(question, state, answer, (*details, *more, *_needed(side)))
 
 
@@ -56,7 +56,7 @@ def _needed(side: Side) -> list[str]:
     return [f"Only where it is run with {' '.join(variables)}."] if variables else []
 
 
-def _told_by_plugin(side: Side, seen: VerifyRun, on: int) -> tuple[str, str, Sequence[str]]:
+def _verdict_of_plugin(side: Side, seen: VerifyRun, on: int) -> tuple[str, str, Sequence[str]]:
     """State, answer and details."""
     device, checked = seen.device, counted(len(seen.sites), "site")
     if not seen.sites:

@@ -14,7 +14,7 @@ from ovpass.settings.lowerings import LOWERINGS
 from ovpass.settings.selection import Selector
 from ovpass.support.choices import check_choice, near_choice
 from ovpass.support.garbage import collection_paused
-from ovpass.support.yaml_loader import safe_loader
+from ovpass.support.structured_text import MalformedError, parse_yaml, read_text
 from ovpass.targets.group_sizes import format_group_size, parse_group_size
 from ovpass.targets.names import find_name
 from ovpass.targets.runtime_options import check_runtime_options
@@ -102,26 +102,16 @@ def load_settings(path: Path | str) -> Settings:
     Raises:
         SettingsError: if the file is unreadable, or a key or value is invalid. It names the file and the key.
     """
-    import yaml  # noqa: PLC0415 - only where a file is read
-
     try:
-        data = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=safe_loader())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"{path}: cannot be read as settings: {what_is_wrong(error)}") from error
+        data = parse_yaml(read_text(path))
+    except MalformedError as error:
+        raise SettingsError(f"{path}: cannot be read as settings: {error}") from error
     if isinstance(data, dict) and _OF_PLANS & set(data):
         raise SettingsError(f"{path}: is a plan, which has its settings in it; give it with --plan")
     try:
         return settings_from_dict(data)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from error
-
-
-def what_is_wrong(error: Exception) -> str:
-    """Why a file of YAML cannot be read: the place in it and the problem, or what the system says."""
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-    return f"line {mark.line + 1}: {problem}" if mark and problem else " ".join(str(error).split())
 
 
 def settings_from_dict(data: object) -> Settings:

@@ -1,7 +1,7 @@
-"""A view of the graph with foreign MatMuls in OpenVINO's compressed form.
+"""A view of the graph with non-canonical MatMuls in OpenVINO's compressed form.
 
 That form is a MatMul of the activation in floating point with weights Convert, [Subtract,] Multiply. The finder looks
-at this graph. It describes a foreign site as it is after the rewrite, and ops that quantize the activation do not hide
+at this graph. It describes a non-canonical site as it is after the rewrite, and ops that quantize the activation do not hide
 their surroundings.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ovpass.ir.graph import Graph, Shape
-from ovpass.sites.onnx_runtime import Foreign, find_foreign
+from ovpass.sites.onnx_runtime import NonCanonical, find_noncanonical
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -29,27 +29,27 @@ class _Virtual:
     shape: Shape
 
 
-class RestatedGraph(Graph):
-    """Another graph with `foreign` MatMuls restated, and without what nothing reads any more."""
+class CanonicalGraph(Graph):
+    """Another graph with `noncanonical` MatMuls rewritten, and without what nothing reads any more."""
 
-    def __init__(self, graph: Graph, foreign: Sequence[Foreign]) -> None:
+    def __init__(self, graph: Graph, noncanonical: Sequence[NonCanonical]) -> None:
         self._base = graph
         self._origins: list[int | _Virtual] = []
         self._types: list[str] = []
         self._sources: list[list[tuple[int, int]]] = []
-        self.foreign: dict[int, Foreign] = {}
-        """The restated MatMuls, by index into this graph."""
-        by_output = {each.output: each for each in foreign}
+        self.noncanonical: dict[int, NonCanonical] = {}
+        """The rewritten MatMuls, by index into this graph."""
+        by_output = {each.output: each for each in noncanonical}
         position: dict[int, int] = {}
         for index in sorted(_alive(graph, by_output)):
             if index in by_output:
-                position[index] = self._restate(by_output[index], position)
+                position[index] = self._canonicalize(by_output[index], position)
             else:
                 sources = [(position[producer], port) for producer, port in graph.inputs[index]]
                 position[index] = self._emit(graph.types[index], sources, index)
         super().__init__(self._types, self._sources)
 
-    def _restate(self, found: Foreign, position: dict[int, int]) -> int:
+    def _canonicalize(self, found: NonCanonical, position: dict[int, int]) -> int:
         """The ops of one MatMul; the index of the MatMul itself."""
         graph, form = self._base, found.form
         assert form is not None, "it would not have been found"
@@ -66,7 +66,7 @@ class RestatedGraph(Graph):
         weights = emit("Multiply", [weights, emit("Constant", [], compute, found.channels)], compute, found.shape)
         producer, port = found.source
         matmul = self._emit("MatMul", [(position[producer], port), (weights, 0)], found.output)
-        self.foreign[matmul] = found
+        self.noncanonical[matmul] = found
         return matmul
 
     def _emit(self, kind: str, sources: list[tuple[int, int]], origin: int | _Virtual) -> int:
@@ -76,8 +76,8 @@ class RestatedGraph(Graph):
         return len(self._types) - 1
 
     def name(self, index: int) -> str:
-        if index in self.foreign:
-            return self._base.name(self.foreign[index].matmul)
+        if index in self.noncanonical:
+            return self._base.name(self.noncanonical[index].matmul)
         origin = self._origins[index]
         return origin.name if isinstance(origin, _Virtual) else self._base.name(origin)
 
@@ -111,23 +111,23 @@ class RestatedGraph(Graph):
         return self._base.node(self._read(index))
 
     def _read(self, index: int) -> int:
-        """The op in the graph that was read: of a restated MatMul the MatMul, not the op that scales its product."""
-        if index in self.foreign:
-            return self.foreign[index].matmul
+        """The op in the graph that was read: of a rewritten MatMul the MatMul, not the op that scales its product."""
+        if index in self.noncanonical:
+            return self.noncanonical[index].matmul
         origin = self._origins[index]
         if isinstance(origin, _Virtual):
-            raise TypeError(f"{origin.name} is not written in this form yet; restate it first")
+            raise TypeError(f"{origin.name} is not written in this form yet; rewrite it first")
         return origin
 
 
-def restated(graph: Graph) -> Graph:
-    """The graph itself where nothing in it is foreign."""
-    foreign = list(find_foreign(graph))
-    return RestatedGraph(graph, foreign) if foreign else graph
+def canonical(graph: Graph) -> Graph:
+    """The graph itself where every MatMul in it is canonical."""
+    noncanonical = list(find_noncanonical(graph))
+    return CanonicalGraph(graph, noncanonical) if noncanonical else graph
 
 
-def _alive(graph: Graph, by_output: dict[int, Foreign]) -> set[int]:
-    """Ops that something still depends on when restated MatMuls read their sources alone."""
+def _alive(graph: Graph, by_output: dict[int, NonCanonical]) -> set[int]:
+    """Ops that something still depends on when rewritten MatMuls read their sources alone."""
     queue = [i for i, consumers in enumerate(graph.consumers) if not consumers]
     seen = set(queue)
     while queue:

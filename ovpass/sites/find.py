@@ -12,10 +12,10 @@ from ovpass.formats import FORMATS, recognize
 from ovpass.formats.chain import WeightChain
 from ovpass.formats.codebook import NAME as CODEBOOK
 from ovpass.ir.graph import Graph, Shape
-from ovpass.sites.canonical import RestatedGraph, restated
+from ovpass.sites.canonical import CanonicalGraph, canonical
 from ovpass.sites.inserted_ops import without_inserted
-from ovpass.sites.kinds import Role, roles
-from ovpass.sites.onnx_runtime import Foreign
+from ovpass.sites.kinds import OTHER, Role, roles
+from ovpass.sites.onnx_runtime import NonCanonical
 from ovpass.sites.static_quantization import static_path
 from ovpass.sites.structures import fused_experts, has_linear_attention
 from ovpass.support.garbage import collection_paused
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import openvino as ov
 
 _FLOATS = ("f16", "bf16", "f32", "f64")
+_UNKNOWN = Role(OTHER, None)
 _WITH_BODIES = ("If", "Loop", "TensorIterator")
 
 
@@ -40,7 +41,7 @@ class CompressedMatMul:
     compute. `weights_shared`: another site reads the same weights. `of_experts`: the site is one of the stacked experts
     that a router selects. `linear_attention`: the model has linear attention with a gated delta rule.
     Sites with the same `group_id` read the same activation.
-    `foreign` is set if the site is not in OpenVINO's own compressed form. All other fields describe that form, to which
+    `noncanonical` is set if the site is not in OpenVINO's own compressed form. All other fields describe that form, to which
     a pass rewrites it.
     """
 
@@ -67,7 +68,7 @@ class CompressedMatMul:
     graph: Graph = field(compare=False, repr=False)
     index: int = field(compare=False, repr=False)
     weights: WeightChain = field(compare=False, repr=False)
-    foreign: Foreign | None = field(default=None, compare=False, repr=False)
+    noncanonical: NonCanonical | None = field(default=None, compare=False, repr=False)
     of_experts: bool = False
     linear_attention: bool = False
 
@@ -99,7 +100,7 @@ class CompressedMatMul:
     @property
     def of_integers(self) -> bool:
         """Whether the graph quantizes the activation and multiplies integers, which no plugin has a kernel for."""
-        return self.foreign is not None and self.foreign.of_integers
+        return self.noncanonical is not None and self.noncanonical.of_integers
 
     @property
     def static_path(self) -> tuple[int, ...]:
@@ -119,10 +120,10 @@ class CompressedMatMul:
 
     @property
     def activation(self) -> ov.Output:
-        """The output that the MatMul reads as its activation; for a foreign site, after the rewrite."""
-        if self.foreign is not None:
-            producer, output = self.foreign.source
-            return self.foreign.graph.node(producer).output(output)
+        """The output that the MatMul reads as its activation; for a non-canonical site, after the rewrite."""
+        if self.noncanonical is not None:
+            producer, output = self.noncanonical.source
+            return self.noncanonical.graph.node(producer).output(output)
         return self.matmul.input_value(1 - self.weights_input)
 
     def activation_axis(self, axis: int) -> int:
@@ -163,7 +164,7 @@ def find_compressed_matmuls(model: ov.Model) -> list[CompressedMatMul]:
 def find_sites(graph: Graph, only: Collection[str] | None = None) -> list[CompressedMatMul]:
     """`find_compressed_matmuls` for a model in any form; with `only`, no other names than these are looked into.
 
-    Whether weights are shared is then told among those sites alone.
+    Whether weights are shared is then told among those sites alone, and kinds and blocks are not told at all.
     """
     names = None if only is None else {_unnumbered(name) for name in only}
     found: list[CompressedMatMul] = []
@@ -187,20 +188,20 @@ def _unnumbered(name: str) -> str:
 
 
 def _search(graph: Graph, prefix: str, names: Collection[str] | None) -> Iterator[CompressedMatMul]:
-    graph = restated(graph)
+    graph = canonical(graph)
     candidates = [i for i, kind in enumerate(graph.types) if kind == "MatMul"]
     if names is not None:
         candidates = [i for i in candidates if _unnumbered(prefix + graph.name(i)) in names]
     weights = {i: _weights(graph, i) for i in candidates}
     matmuls = {i: found for i, found in weights.items() if found is not None}
-    by_index = roles(without_inserted(graph)) if matmuls else {}
+    by_index = roles(without_inserted(graph)) if matmuls and names is None else {}
     experts = fused_experts(graph) if matmuls else set()
     readers = Counter(chain.path[0] for _, chain in matmuls.values())
     for index, kind in enumerate(graph.types):
         if index in matmuls:
             port, chain = matmuls[index]
             shared = readers[chain.path[0]] > 1
-            yield _site(graph, index, port, chain, by_index[index], prefix, shared, index in experts)
+            yield _site(graph, index, port, chain, by_index.get(index, _UNKNOWN), prefix, shared, index in experts)
         elif kind in _WITH_BODIES:
             for name, body in graph.bodies(index):
                 yield from _search(body, f"{prefix}{graph.name(index)}/{name}/", names)
@@ -266,7 +267,7 @@ def _site(
         index=index,
         weights=chain,
         of_experts=of_experts,
-        foreign=graph.foreign.get(index) if isinstance(graph, RestatedGraph) else None,
+        noncanonical=graph.noncanonical.get(index) if isinstance(graph, CanonicalGraph) else None,
     )
 
 

@@ -29,7 +29,7 @@ _CODES = ("i8", "u8", "i32")  # constant folding leaves i32
 
 
 @dataclass(frozen=True)
-class Foreign:
+class NonCanonical:
     """One such MatMul; ints are indices into `graph`.
 
     `output` is the op that gives the product in floating point, `source` the activation before it is quantized.
@@ -86,7 +86,7 @@ class Foreign:
         return None if stored is None else (stored.encoding.element_type, stored.zero_point is not None)
 
 
-def find_foreign(graph: Graph) -> Iterator[Foreign]:
+def find_noncanonical(graph: Graph) -> Iterator[NonCanonical]:
     """All of them in one graph, bodies aside, in topological order."""
     for index, kind in enumerate(graph.types):
         if kind == "MatMul" and graph.constant[graph.inputs[index][1][0]]:
@@ -117,7 +117,7 @@ class _Match:
         self._graph = graph
         self._matmul = matmul
 
-    def found(self) -> Foreign:
+    def found(self) -> NonCanonical:
         data, weights = (producer for producer, _ in self._graph.inputs[self._matmul][:2])
         if self._graph.element_type(self._matmul) == "i32":
             quantizer = self._quantizer(data)
@@ -130,12 +130,12 @@ class _Match:
             output = self._matmul
             self._expect(weights, "Multiply")
             integers, scale = self._sorted_operands(weights)
-        return self._foreign(output, quantizer, integers, scale)
+        return self._noncanonical(output, quantizer, integers, scale)
 
-    def _foreign(self, output: int, quantizer: _Quantizer, integers: int, scale: int) -> Foreign:
+    def _noncanonical(self, output: int, quantizer: _Quantizer, integers: int, scale: int) -> NonCanonical:
         codes, zero_point = self._integers(integers)
         transposed = self._graph.transposed(self._matmul, 1)
-        found = Foreign(
+        found = NonCanonical(
             self._graph, self._matmul, output, quantizer.source, codes, zero_point, scale, 0 if transposed else 1
         )
         types = {self._graph.element_type(output), self._graph.element_type(*quantizer.source)}
@@ -143,7 +143,7 @@ class _Match:
             raise _MismatchError
         return found
 
-    def _fits(self, found: Foreign) -> bool:
+    def _fits(self, found: NonCanonical) -> bool:
         """Whether the weights are a matrix, scale and zero point one or one a channel, and the scaled product as is.
 
         The product with a vector has one dimension, and a scale of [1, N] makes it two.

@@ -9,30 +9,31 @@ from typing import Any
 from ovpass.ir.metadata import Metadata
 from ovpass.ir.note import damaged
 from ovpass.sites import CompressedMatMul
+from ovpass.support.structured_text import MalformedError, parse_json
 
 _SECTION, _NAME = "ovpass", "asked"
 _DYNAMIC = "activations u8 asymmetric, one scale for the tensor"
 # https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#commicrosoftmatmulnbits
 _LEVELS = {1: "f32", 2: "f16", 3: "bf16", 4: "int8"}
 
-Asked = Mapping[str, Mapping[str, Any]]
+SourceAttributes = Mapping[str, Mapping[str, Any]]
 """By name of the MatMul: the ONNX op under "op", and of its attributes those that bear on arithmetic."""
 
 
-def write_asked(metadata: Metadata, asked: Asked) -> None:
+def write_source_attributes(metadata: Metadata, asked: SourceAttributes) -> None:
     """Record it under rt_info/ovpass/sites/source_attributes, beside the note of what ovpass did."""
     metadata.set(_SECTION, _NAME, json.dumps(asked, separators=(",", ":")))
 
 
-def read_asked(metadata: Metadata) -> Asked:
+def read_source_attributes(metadata: Metadata) -> SourceAttributes:
     """What was recorded; nothing in a model that ovpass did not convert.
 
     Raises:
         ModelError: for a record that ovpass has not written so.
     """
     try:
-        recorded = json.loads(metadata.get(_SECTION, _NAME) or "{}")
-    except ValueError as error:
+        recorded = parse_json(metadata.get(_SECTION, _NAME) or "{}")
+    except MalformedError as error:
         raise damaged(metadata, f"is no JSON: {error}") from error
     entries = recorded.values() if isinstance(recorded, dict) else [None]
     if not all(isinstance(entry, dict) and isinstance(entry.get("op"), str) for entry in entries):
@@ -40,11 +41,11 @@ def read_asked(metadata: Metadata) -> Asked:
     return dict(recorded)
 
 
-def asked_of(site: CompressedMatMul, recorded: Asked) -> str | None:
+def describe_source_attributes(site: CompressedMatMul, recorded: SourceAttributes) -> str | None:
     """What the file asked of one site, in words; None where nothing is known."""
     entry = recorded.get(site.name)
     if entry is None:
-        return f"dynamic quantization ({_DYNAMIC})" if site.foreign is not None else None
+        return f"dynamic quantization ({_DYNAMIC})" if site.noncanonical is not None else None
     if entry["op"] == "MatMulNBits":
         return f"MatMulNBits{_blocks(entry)}, {_level(entry.get('accuracy_level', 0))}"
     if entry["op"] == "DequantizeLinear":

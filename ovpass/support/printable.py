@@ -12,6 +12,7 @@ from typing import Any
 _DIRECTIONS = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _UNFIT = re.compile(rf"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{_DIRECTIONS}\ud800-\udfff]")
 _UNFIT_IN_LINE = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029{_DIRECTIONS}\ud800-\udfff]")
+_LONGEST, _CUT = 2_000, " ... "
 
 
 def printable(text: str) -> str:
@@ -22,6 +23,13 @@ def printable(text: str) -> str:
 def in_one_line(text: object) -> str:
     """The same in one line, for a terminal: ends of lines and tabs are escapes, too."""
     return _UNFIT_IN_LINE.sub(_escaped, str(text))
+
+
+def brief(text: object) -> str:
+    """The same for a message: its lines in one, and without its middle if that is too long."""
+    line = in_one_line(" ".join(filter(None, (part.strip() for part in str(text).splitlines()))))
+    kept = (_LONGEST - len(_CUT)) // 2
+    return line if len(line) <= _LONGEST else f"{line[:kept]}{_CUT}{line[-kept:]}"
 
 
 def printable_data(data: Any) -> Any:

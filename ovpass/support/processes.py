@@ -9,9 +9,12 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from ovpass.errors import SettingsError
+
 _SHOWN = 300
 """Characters of a child's last line."""
-
+_LONGEST_WAIT = 1_000_000
+"""Seconds. The system counts milliseconds in 32 bits."""
 
 _HOME = str(Path(__file__).parents[2])
 _WITHOUT_FOLDER = "import sys; sys.path[:] = filter(None, sys.path); "
@@ -37,6 +40,16 @@ def own_modules() -> dict[str, str]:
     paths = [os.path.abspath(path) for path in sys.path if path]  # noqa: PTH100 - nothing is to be resolved
     here = os.getcwd()  # noqa: PTH109
     return {"PYTHONPATH": os.pathsep.join(sorted(paths, key=lambda path: path == here != _HOME))}
+
+
+def check_timeout(seconds: float) -> None:
+    """Check that a child can be waited for this long.
+
+    Raises:
+        SettingsError: if it cannot.
+    """
+    if not 0 < seconds <= _LONGEST_WAIT:
+        raise SettingsError(f"timeout {seconds:g}: it is a positive number of seconds, at most {_LONGEST_WAIT:,}")
 
 
 def end(child: subprocess.Popen[bytes]) -> None:

@@ -82,6 +82,9 @@ class Target:
     `options` are the runtime options that the device knows, by name. `switched_off` gets the compute precision asked
     for ("" where nothing is) and whether the execution mode is ACCURACY, and says why nothing is quantized then.
 
+    `crashes` are the sites that end the plugin's process, by the group size that they get: unlike a refusal, nothing
+    catches it.
+
     `exemptions` are the ways to leave a site out, the least invasive first. `short_last_group` tells that a group
     size need not divide K, `fuses` that MatMuls of one activation are fused, `static_ignores_threshold` that static
     shapes are quantized for any number of tokens, `strict_ir` that an unreadable option in the IR throws even where a
@@ -104,6 +107,7 @@ class Target:
     refusals: tuple[Refusal, ...]
     adjustments: tuple[Adjustment, ...]
     exemptions: tuple[str, ...]
+    crashes: tuple[Refusal, ...] = ()
     per_site_group_size: bool = False
     short_last_group: bool = False
     fuses: bool = False
@@ -145,6 +149,11 @@ class Target:
                 return Verdict(False, None, reason, refusal.name, refusal.throws)
         granted = "; ".join(changes) or f"{site.weight_type} weights, K={site.k}"
         return Verdict(True, effective, granted, "eligible")
+
+    def crash(self, site: CompressedMatMul, group_size: int) -> str | None:
+        """Why the plugin's process ends with a site quantized in this group size, or None."""
+        reasons = (crash.applies(site, group_size) for crash in self.crashes)
+        return next((reason for reason in reasons if reason is not None), None)
 
     def compiles_only_quantized(self, site: CompressedMatMul) -> bool:
         """Whether compilation fails on the site where the plugin's own quantization is switched off."""

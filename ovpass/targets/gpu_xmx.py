@@ -25,6 +25,7 @@ _CHAIN = re.compile(
     r"((Reshape|Squeeze|Unsqueeze|Transpose)>)*Convert(>Subtract)?>Multiply"
     r"(>Reshape)?(>Convert(>Transpose)?|(>Transpose)*(>Convert)?)"
 )
+_FOUR_BITS = ("u4", "i4")
 _SMALLEST_GROUP = 32
 _LINEAR_ATTENTION_GROUP = 128
 _LARGEST_BLOCKS = 32
@@ -115,6 +116,17 @@ def _no_kernel(site: CompressedMatMul, group_size: int) -> str | None:
     return f"the plugin has no kernel for group size {group_size} on K={site.k}; write per-token"
 
 
+def _four_bits_by_channel(site: CompressedMatMul, group_size: int) -> str | None:
+    """A division by zero in the plugin, with drivers of 2026 and not with one of 2022 (measured)."""
+    by_channel = site.weight_group_size is None and site.zero_point_group_size is None
+    if site.weight_type not in _FOUR_BITS or site.symmetric or not by_channel or group_size >= site.k:
+        return None
+    return (
+        f"{site.weight_type} weights with a zero point per channel make the plugin divide by zero (SIGFPE) in groups "
+        f"below K={site.k}"
+    )
+
+
 def _for_linear_attention(site: CompressedMatMul, group_size: int) -> int:
     """Per token, such models lose accuracy: ShouldUseGs128. An explicit group is obeyed."""
     return _LINEAR_ATTENTION_GROUP if site.linear_attention and group_size == PER_TOKEN else group_size
@@ -196,6 +208,7 @@ GPU_XMX = Target(
         Adjustment(_PASS, _capped, "zero points for every {} weights cap the group"),
     ),
     exemptions=("rank-4", "precise", "f16-zero-point", "f16-weights"),
+    crashes=(Refusal("division-by-zero", "measured: SIGFPE", _four_bits_by_channel),),
     per_site_group_size=True,
     fuses=True,
     static_ignores_threshold=True,

@@ -44,6 +44,7 @@ def _issue(number: int) -> str:
     return f"{_REPOSITORY}/issues/{number}"
 
 
+_XMX = ("gpu-xmx", "gpu-xe2", "gpu-xe3p")
 _OLDEST = (2026, 1, 0)
 """The first version that ovpass runs with: what is called first there can be older."""
 
@@ -60,7 +61,7 @@ KNOWN_ISSUES = (
     ),
     KnownIssue(
         name="large-groups",
-        targets=("gpu-xmx",),
+        targets=_XMX,
         first=_OLDEST,
         fixed=(2026, 2, 1),
         symptom="The kernel computes wrong numbers for groups so large that several of its sub-groups share one.",
@@ -69,7 +70,7 @@ KNOWN_ISSUES = (
     ),
     KnownIssue(
         name="sub-group-sync",
-        targets=("gpu-xmx",),
+        targets=_XMX,
         first=_OLDEST,
         fixed=(2026, 3, 0),
         symptom="Sub-groups that share a group can miss each other's maximum, probably because of a compiler error.",
@@ -78,7 +79,7 @@ KNOWN_ISSUES = (
     ),
     KnownIssue(
         name="shared-kernel",
-        targets=("gpu-xmx",),
+        targets=_XMX,
         first=_OLDEST,
         fixed=(2026, 3, 1),
         symptom="Per token, two activations with a dynamic last dimension share one kernel although their K differs. "
@@ -88,7 +89,7 @@ KNOWN_ISSUES = (
     ),
     KnownIssue(
         name="uneven-work-groups",
-        targets=("gpu-xmx",),
+        targets=_XMX,
         first=_OLDEST,
         fixed=(2026, 4, 0),
         symptom="With groups, the kernel needs non-uniform work-groups from the driver if work does not fill the last "
@@ -98,7 +99,7 @@ KNOWN_ISSUES = (
     ),
     KnownIssue(
         name="hybrid-attention",
-        targets=("gpu-xmx",),
+        targets=_XMX,
         first=(2026, 2, 0),
         fixed=None,
         symptom="In models with linear attention (GatedDeltaNet: Qwen3-Next, Qwen3.5; Mamba2 according to the pull "
@@ -110,20 +111,20 @@ KNOWN_ISSUES = (
     ),
     KnownIssue(
         name="xe2-groups",
-        targets=("gpu-xmx",),
+        targets=("gpu-xe2", "gpu-xe3p"),
         first=_OLDEST,
         fixed=None,
-        symptom="On Xe2 and later (Arc B series, Core Ultra 200V), per-token becomes groups of 128 for 8-bit weights, "
-        "and the property still says per token. According to the same source, a layer is then not quantized if its K "
-        "is larger than 128 and not a multiple of it. The rules of target gpu-xmx were checked on a simulated Arc "
-        "A770, which is older.",
-        advice="Set a group size, such as `ovpass apply --group-size 64` or another that fits the model. `ovpass "
-        "verify --device GPU` on such a device shows what its plugin does.",
+        symptom="On Xe2 and later (Arc B series, Core Ultra 200V and 300), per-token becomes groups of 128 for 8-bit "
+        "weights, and the property still says per token. A layer is then not quantized if its K is larger than 128 and "
+        "not a multiple of it.",
+        advice="`ovpass plan --target arc-b580` says which sites get nothing by default. Set a group size that fits, "
+        "such as `ovpass apply --group-size 64`.",
         links=(_pull(32493),),
+        shown_by="tests/targets/test_simulated_devices.py",
     ),
     KnownIssue(
         name="no-kernel",
-        targets=("gpu-xmx",),
+        targets=_XMX,
         first=(2026, 3, 0),
         fixed=None,
         symptom="Some group sizes far beyond K compile, and the first inference fails: 'Could not find a suitable "
@@ -134,8 +135,20 @@ KNOWN_ISSUES = (
         shown_by="tests/targets/test_gpu_xmx.py",
     ),
     KnownIssue(
+        name="division-by-zero",
+        targets=_XMX,
+        first=(2026, 4, 0),
+        fixed=None,
+        symptom="u4 and i4 weights with a zero point per channel, in groups below K, end the process with SIGFPE: at "
+        "the first inference of more than 64 tokens, and with static shapes when the model is compiled. Seen on "
+        "simulated devices of each generation with a driver of 2026, and not with one of 2022; not reported yet.",
+        advice="`ovpass plan` and `ovpass verify` name such sites, and `ovpass apply` refuses them without "
+        "`--allow-crash`. Per-token works, and so do weights in groups.",
+        shown_by="tests/planning/test_crashes.py",
+    ),
+    KnownIssue(
         name="fused-trio",
-        targets=("gpu-xmx",),
+        targets=_XMX,
         first=_OLDEST,
         fixed=None,
         symptom="The plugin fuses three MatMuls of one activation (Q, K, V), and compilation fails if only one of "
@@ -146,7 +159,7 @@ KNOWN_ISSUES = (
     ),
     KnownIssue(
         name="threshold-changes-numbers",
-        targets=("gpu-xmx",),
+        targets=_XMX,
         first=_OLDEST,
         fixed=None,
         symptom="The plugin quantizes nothing up to 64 tokens and everything above, so a request can give other "
@@ -158,7 +171,7 @@ KNOWN_ISSUES = (
     ),
     KnownIssue(
         name="experts",
-        targets=("gpu-xmx",),
+        targets=_XMX,
         first=(2026, 2, 0),
         fixed=None,
         symptom="The plugin fuses the experts of mixture-of-experts models into its own op, which the compiled model "

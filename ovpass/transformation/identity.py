@@ -11,10 +11,10 @@ from pathlib import Path
 from ovpass.ir.files import IrFile, open_source
 from ovpass.ir.metadata import Metadata
 from ovpass.ir.note import read_note
-from ovpass.ir.original_weights import read_earlier
+from ovpass.ir.original_weights import read_original_weights
 from ovpass.ir.weight_samples import sample_weights
 from ovpass.planning.plan import describe_weights
-from ovpass.planning.recorded_plan import noted_plan
+from ovpass.planning.recorded_plan import recorded_plan
 from ovpass.sites.files import find_sites_in_file
 
 _LENGTH = 16
@@ -50,7 +50,7 @@ def identify(path: Path) -> Identity:
     changed = False
     for ir in open_source(path).models:
         document = ir.document()
-        plan = noted_plan(document.metadata)
+        plan = recorded_plan(document.metadata)
         if plan is not None:  # the sites as they were before: a plan has a decision on each
             found = [f"{decision.name} {decision.weights}" for decision in plan.decisions]
         else:
@@ -67,10 +67,10 @@ def identify(path: Path) -> Identity:
 
 def _weights(ir: IrFile, metadata: Metadata) -> str | None:
     """Samples of the .bin as it was: new constants are at its end. None where it was written anew."""
-    earlier = read_earlier(metadata)
-    if earlier is None and read_note(metadata) is not None:
+    original = read_original_weights(metadata)
+    if original is None and read_note(metadata) is not None:
         return None
-    size = earlier.size if earlier is not None else ir.bin.stat().st_size
+    size = original.size if original is not None else ir.bin.stat().st_size
     return sample_weights(ir.bin, size)[:_LENGTH]
 
 

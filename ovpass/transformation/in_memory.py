@@ -12,7 +12,7 @@ from ovpass.ir.files import IrFile
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.writer import write_anew
 from ovpass.lowerings.pipeline import passes_for
-from ovpass.lowerings.planner import check_plan, make_plan
+from ovpass.lowerings.planner import check_plan, make_plan, refuse_crashes_of
 from ovpass.passes import PassManager, Strip
 from ovpass.passes.manager import Outcome
 from ovpass.planning.plan import Plan
@@ -52,6 +52,7 @@ def transform_model(
     plans: Mapping[str, Plan] | None,
     *,
     overwrite: bool,
+    allow_crash: bool,
     progress: Progress,
 ) -> Transformed:
     """`transform` for a model in memory, which is only read: an .xml, its .bin, and run notes where there are any.
@@ -66,6 +67,8 @@ def transform_model(
     plan, name = plans[""], model.get_friendly_name()
     if not plan.decisions:
         raise ModelError(f"{name}: has no MatMul with compressed weights; compress them first, with NNCF for example")
+    if not allow_crash:
+        refuse_crashes_of(plan, find_compressed_matmuls(model))
     progress(f"rewriting {name}")
     outcome = _applied(model, plan)
     run = RunNotes.of([plan])

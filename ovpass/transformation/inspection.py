@@ -11,7 +11,7 @@ from ovpass.planning.options import read_options
 from ovpass.settings.selection import select
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
-from ovpass.sites.source_attributes import asked_of, read_asked
+from ovpass.sites.source_attributes import describe_source_attributes, read_source_attributes
 from ovpass.targets import Verdict
 from ovpass.targets.names import get_target
 from ovpass.transformation.loading import load
@@ -52,7 +52,9 @@ def inspect_source(
         options = read_options(loaded.document.metadata)
         size = in_force(Settings(group_size=group_size), options, target)
         entries = [(s, verdict_in(target, s, size, options)) for s in loaded.sites if id(s) in picked]
-        recorded = read_asked(loaded.document.metadata)
-        asked = {site.name: words for site, _ in entries if (words := asked_of(site, recorded)) is not None}
+        recorded = read_source_attributes(loaded.document.metadata)
+        asked = {
+            site.name: words for site, _ in entries if (words := describe_source_attributes(site, recorded)) is not None
+        }
         found.append(Inspected(loaded.key, loaded.document.ops, size, entries, asked))
     return found

@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ovpass.errors import ModelError
-from ovpass.ir.constants import Slot
+from ovpass.ir.constants import ConstantLocation
 from ovpass.ir.document import IrDocument
 from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.graph import Output
 from ovpass.ir.metadata import Metadata, ModelMetadata
 from ovpass.ir.note import read_note
-from ovpass.ir.original_weights import EarlierWeights, note_earlier, read_earlier
+from ovpass.ir.original_weights import OriginalWeights, read_original_weights, record_original_weights
 from ovpass.lowerings.pipeline import passes_for
+from ovpass.lowerings.planner import refuse_crashes_of
 from ovpass.passes.base import MetadataPass, Pass, PassResult
 from ovpass.passes.manager import PassManager, run_on_metadata
 from ovpass.planning.plan import Plan
-from ovpass.planning.recorded_plan import noted_plan
+from ovpass.planning.recorded_plan import recorded_plan
 from ovpass.settings.settings import Settings
 from ovpass.sites.inserted_ops import bypasses
 from ovpass.support.atomic_output import place, publish, staging
@@ -48,12 +49,14 @@ def transform(
     plans: Mapping[str, Plan] | Plan | None = None,
     overwrite: bool = False,
     copy_weights: bool = False,
+    allow_crash: bool = False,
     progress: Progress = lambda _: None,
 ) -> Transformed:
     """Apply settings, or finished plans, to an .xml or a model folder.
 
     The output has the source's form; files that are not changed are carried along, weights as hard links where the
-    file system allows and `copy_weights` does not forbid it.
+    file system allows and `copy_weights` does not forbid it. With `allow_crash`, sites that are known to end the
+    plugin's process are written all the same.
 
     Raises:
         OvpassError: a subclass, for an invalid model, setting, plan or path. Then nothing is written.
@@ -68,6 +71,9 @@ def transform(
         plans = plan_loaded(models, settings or Settings())
     else:
         check_plans(plans, models)
+    if not allow_crash:
+        for loaded in models:
+            refuse_crashes_of(plans[loaded.key], loaded.sites)
     jobs = [_Job(loaded.key, loaded.ir, loaded.document, passes_for(plans[loaded.key])) for loaded in models]
     run = RunNotes.of(plans.values())
     results, weights = _write(origin, destination, jobs, run, copy_weights, progress)
@@ -101,7 +107,7 @@ def strip_source(
     jobs = []
     for ir, document in changed:
         strippable(document.metadata, str(ir.xml))
-        plan = noted_plan(document.metadata)  # a damaged one is refused here, where its file has a name
+        plan = recorded_plan(document.metadata)  # a damaged one is refused here, where its file has a name
         key = "" if len(changed) == 1 else ir.key
         if plan is not None and plan.settings.lowering == _EMULATE:
             # OpenVINO takes 5 KB for every node: quantizers are most of a model, and nothing else was changed.
@@ -179,23 +185,23 @@ def _carry_out(job: _Job, folder: Path, copy_weights: bool) -> tuple[tuple[PassR
 
 
 def _carry_out_on_graph(job: _Job, folder: Path, copy_weights: bool) -> tuple[tuple[PassResult, ...], str]:
-    from ovpass.ir.writer import earlier_slots, write_anew, write_beside_weights  # noqa: PLC0415
-    from ovpass.passes.canonicalize import RESTATED  # noqa: PLC0415
+    from ovpass.ir.writer import original_constants, write_anew, write_beside_weights  # noqa: PLC0415
+    from ovpass.passes.canonicalize import CANONICALIZED  # noqa: PLC0415
     from ovpass.passes.chains import UNDO  # noqa: PLC0415
     from ovpass.passes.requantize import REQUANTIZED  # noqa: PLC0415
 
-    earlier = read_earlier(job.document.metadata)
+    original = read_original_weights(job.document.metadata)
     outcome = PassManager(job.passes).run(job.read(folder), in_place=True)
     metadata = ModelMetadata(outcome.model)
     note = read_note(metadata) or {}
-    if note.get(REQUANTIZED) or note.get(RESTATED):
+    if note.get(REQUANTIZED) or note.get(CANONICALIZED):
         return outcome.results, write_anew(outcome.model, job.ir, folder).how
     if note:
         replaced = [entry["name"] for entry in note.get(UNDO, {}).values()]
-        _note_weights(metadata, job.ir, earlier_slots(job.ir, replaced))
-    written = write_beside_weights(outcome.model, job.ir, folder, copy_weights=copy_weights, earlier=earlier)
+        _note_weights(metadata, job.ir, original_constants(job.ir, replaced))
+    written = write_beside_weights(outcome.model, job.ir, folder, copy_weights=copy_weights, original=original)
     return outcome.results, written.how
 
 
-def _note_weights(metadata: Metadata, ir: IrFile, slots: Mapping[str, Slot]) -> None:
-    note_earlier(metadata, EarlierWeights(slots, ir.bin.stat().st_size))
+def _note_weights(metadata: Metadata, ir: IrFile, slots: Mapping[str, ConstantLocation]) -> None:
+    record_original_weights(metadata, OriginalWeights(slots, ir.bin.stat().st_size))

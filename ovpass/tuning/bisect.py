@@ -49,7 +49,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Culprit:
+class BreakingUnit:
     """A unit that was found, the group size of its sites (None where they differ), and a pattern that picks them."""
 
     unit: Unit
@@ -58,7 +58,7 @@ class Culprit:
 
 
 @dataclass(frozen=True)
-class Culprits:
+class BisectResult:
     """What was found: nothing where the model is not `broken`.
 
     `together` is what all sites cost, `costs` what the found ones cost alone, both None where a command judges.
@@ -69,7 +69,7 @@ class Culprits:
     model: str
     question: Question
     broken: bool
-    found: tuple[Culprit, ...]
+    found: tuple[BreakingUnit, ...]
     together: Cost | None
     costs: Cost | None
     mended: bool | None
@@ -79,7 +79,7 @@ class Culprits:
     @property
     def rules(self) -> tuple[Rule, ...]:
         """Rules that keep out what was found."""
-        return tuple(Rule(match=pattern, exempt=True) for culprit in self.found for pattern in culprit.patterns)
+        return tuple(Rule(match=pattern, exempt=True) for breaking in self.found for pattern in breaking.patterns)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; KL in nats a token."""
@@ -90,7 +90,7 @@ class Culprits:
             "max_kl": self.question.max_kl,
             "check": self.question.check,
             "broken": self.broken,
-            "found": [_plain(culprit) for culprit in self.found],
+            "found": [_plain(breaking) for breaking in self.found],
             "together": None if self.together is None else asdict(self.together),
             "costs": None if self.costs is None else asdict(self.costs),
             "mended": self.mended,
@@ -100,7 +100,7 @@ class Culprits:
         }
 
 
-def find_culprits(experiment: Experiment, question: Question) -> Culprits:
+def find_breaking(experiment: Experiment, question: Question) -> BisectResult:
     """Search; with nothing quantized the model must be good.
 
     Raises:
@@ -109,14 +109,14 @@ def find_culprits(experiment: Experiment, question: Question) -> Culprits:
     return _Search(experiment, question).run()
 
 
-def plan_without(experiment: Experiment, culprits: Culprits) -> Plan:
+def plan_without(experiment: Experiment, result: BisectResult) -> Plan:
     """The plan of the experiment's settings with what was found left out, for `ovpass apply`.
 
     Raises:
         SettingsError: if the lowering cannot leave it out.
     """
     settings = experiment.settings
-    rules = (*culprits.rules, *settings.rules)
+    rules = (*result.rules, *settings.rules)
     return plan_sites(experiment.sites, replace(settings, rules=rules), experiment.document.metadata)
 
 
@@ -135,7 +135,7 @@ class _Search:
         self._distance = self._too_far()
         self._breaks: Remembered[Unit] = Remembered(self._asks)
 
-    def run(self) -> Culprits:
+    def run(self) -> BisectResult:
         """Both ends first, then the search between them, and whether leaving out what was found is enough."""
         self._experiment.progress("nothing quantized")
         if self._breaks([]):
@@ -164,16 +164,16 @@ class _Search:
         what = "sites" if self._question.by == "site" else f"{self._question.by}s"
         self._experiment.progress(f"{units} of {len(self._units)} {what} left")
 
-    def _report(self, found: Sequence[Unit]) -> Culprits:
+    def _report(self, found: Sequence[Unit]) -> BisectResult:
         mended = None
         if found:
             self._experiment.progress("all but those")
             mended = not self._breaks([unit for unit in self._units if unit not in found])
-        return Culprits(
+        return BisectResult(
             model=str(self._experiment.model),
             question=self._question,
             broken=bool(found),
-            found=tuple(self._culprit(unit) for unit in found),
+            found=tuple(self._breaking(unit) for unit in found),
             together=self._cost(self._units),
             costs=self._cost(found) if found else None,
             mended=mended,
@@ -184,9 +184,9 @@ class _Search:
     def _cost(self, units: Sequence[Unit]) -> Cost | None:
         return None if self._distance is None else self._distance.cost([n for unit in units for n in unit.members])
 
-    def _culprit(self, unit: Unit) -> Culprit:
+    def _breaking(self, unit: Unit) -> BreakingUnit:
         sizes = {self._decisions[name].group_size for name in unit.members}
-        return Culprit(unit, sizes.pop() if len(sizes) == 1 else None, self._patterns(unit))
+        return BreakingUnit(unit, sizes.pop() if len(sizes) == 1 else None, self._patterns(unit))
 
     def _patterns(self, unit: Unit) -> tuple[str, ...]:
         """The shortest that pick the unit: its kind or block, where it has one."""
@@ -196,8 +196,8 @@ class _Search:
         return (f"layer:{block}",) if self._question.by == "block" and block is not None else unit.members
 
 
-def _plain(culprit: Culprit) -> dict[str, Any]:
-    unit, group = culprit.unit, culprit.group_size
+def _plain(breaking: BreakingUnit) -> dict[str, Any]:
+    unit, group = breaking.unit, breaking.group_size
     return {
         "name": unit.name,
         "kind": unit.kind,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import expm1
+from math import expm1, inf
 
 import numpy as np
 
@@ -43,8 +43,8 @@ class Budget:
         if all(limit is None for limit in limits.values()):
             raise SettingsError("name a budget: --max-kl in nats a token, or --max-ppl-increase in percent")
         for name, limit in limits.items():
-            if limit is not None and not limit > 0:
-                raise SettingsError(f"--{name} {limit:g}: a budget is a number above 0")
+            if limit is not None and not 0 < limit < inf:
+                raise SettingsError(f"--{name} {limit:g}: a budget is a finite number above 0")
 
     def allows(self, spent: Spent) -> bool:
         """Whether the cost is within the budget."""

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ovpass.errors import OutputError, SettingsError
@@ -52,12 +52,12 @@ class TooFar:
         if not names:
             return Cost(0.0, 0.0, 0.0, 0.0)
         key = f"{sum(self._bits[name] for name in names):x}"
-        known = self._store.get(key)
+        known = self._store.get(key, Cost)
         if known is None:
             chosen = {name: self._choice[name] for name in names}
-            known = asdict(Cost.of(self._experiment.scores(chosen, self._experiment.windows)))
+            known = Cost.of(self._experiment.scores(chosen, self._experiment.windows))
             self._store.put(key, known)
-        return Cost(**known)
+        return known
 
 
 @dataclass(frozen=True)

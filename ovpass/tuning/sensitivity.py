@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from ovpass.errors import SettingsError
 from ovpass.evaluation.windows import Window
@@ -164,10 +163,12 @@ class _Sweep:
     def _costs(self, wanted: Sequence[_Wanted], windows: Sequence[Window]) -> list[Cost]:
         """From the store what is there; the executor measures the rest, and each result is kept at once."""
         keys = [f"{each.what} on {len(windows)} x {len(windows[0].ids)}" for each in wanted]
-        missing = {key: each for key, each in zip(keys, wanted, strict=True) if self._store.get(key) is None}
+        known = {key: self._store.get(key, Cost) for key in keys}
+        missing = {key: each for key, each in zip(keys, wanted, strict=True) if known[key] is None}
         for key, scores in zip(missing, self._experiment.run(self._tasks(missing.values(), windows)), strict=True):
-            self._store.put(key, asdict(Cost.of(scores)))
-        return [Cost(**self._store.get(key)) for key in keys]
+            known[key] = Cost.of(scores)
+            self._store.put(key, known[key])
+        return [cost for key in keys if (cost := known[key]) is not None]
 
     def _tasks(self, wanted: Iterable[_Wanted], windows: Sequence[Window]) -> Iterator[Task]:
         for each in wanted:
@@ -177,16 +178,15 @@ class _Sweep:
     def _facts(self, window: Window) -> dict[str, ActivationFacts]:
         groups = sorted({*self._all.values(), *self._measure.groups, PER_TOKEN})
         key = f"facts {groups}"
-        known: dict[str, Any] | None = self._store.get(key)
+        known = self._store.get(key, dict[str, ActivationFacts])
         if known is None:
             self._experiment.progress("looking at activations")
             settings = self._experiment.settings
-            made = activation_facts(
+            known = activation_facts(
                 self._experiment.ir, window, groups, symmetric=settings.symmetric, half=self._experiment.half
             )
-            known = {name: asdict(facts) for name, facts in made.items()}
             self._store.put(key, known)
-        return {name: _facts_from(plain) for name, plain in known.items()}
+        return known
 
     def _result(
         self, unit: Unit, costs: Cost, saves: Cost | None, facts: dict[str, ActivationFacts], *, screened: bool
@@ -200,8 +200,3 @@ class _Sweep:
     def _skipped(self) -> dict[str, str]:
         reasons = {d.name: d.reason for d in self._experiment.plan.decisions if d.name not in self._all}
         return {**reasons, **self._experiment.fixed}
-
-
-def _facts_from(plain: dict[str, Any]) -> ActivationFacts:
-    errors = {int(group): error for group, error in plain["errors"].items()}
-    return ActivationFacts(plain["max_over_median"], plain["top_energy"], errors)

@@ -6,13 +6,16 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ovpass.errors import OutputError
 from ovpass.ir.files import IrFile
 from ovpass.ir.weight_samples import sample_weights
+from ovpass.support.structured_text import decode, parse_json
 
+_Shape = TypeVar("_Shape")
 _OPENING = b'["'
 
 
@@ -27,16 +30,24 @@ class Store:
         self._path = path
         self._found = _read(path)
 
-    def get(self, key: str) -> Any:
-        """The measurement, or None."""
-        return self._found.get(key)
+    def get(self, key: str, shape: type[_Shape]) -> _Shape | None:
+        """The measurement as an instance of a dataclass, or a dict of such; None where it has not been made."""
+        if key not in self._found:
+            return None
+        import cattrs  # noqa: PLC0415 - not needed to print help
+
+        try:
+            measurement: _Shape = _converter().structure(self._found[key], shape)
+            return measurement
+        except (cattrs.BaseValidationError, ValueError, TypeError, AttributeError) as error:
+            raise _not_ours(self._path, f"what it has for {key!r} is no {getattr(shape, '__name__', shape)}") from error
 
     def put(self, key: str, value: Any) -> None:
         """Keep a measurement: it is on disk when this returns."""
-        self._found[key] = value
+        self._found[key] = plain = _converter().unstructure(value)
         try:
             with self._path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps([key, value]) + "\n")
+                stream.write(json.dumps([key, plain]) + "\n")
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:
@@ -59,14 +70,34 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise OutputError(f"{path}: measurements cannot be kept: {error.strerror or error}") from error
     except ValueError as error:
-        raise OutputError(f"{path}: is not a file of measurements; remove it: {error}") from error
+        raise _not_ours(path, str(error)) from error
 
 
 def _measurement(line: bytes) -> tuple[str, Any]:
-    match json.loads(line):
+    match parse_json(decode(line)):
         case [str(key), value]:
             return key, value
     raise ValueError("a line is no measurement")
+
+
+def _not_ours(path: Path, why: str) -> OutputError:
+    return OutputError(f"{path}: is not a file of measurements; remove it: {why}")
+
+
+@cache
+def _converter() -> Any:
+    """The one converter: making it takes longer than using it."""
+    import cattrs  # noqa: PLC0415
+
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    converter.register_structure_hook(float, _number)
+    return converter
+
+
+def _number(value: Any, _: Any) -> float:
+    if type(value) not in (int, float):
+        raise ValueError(f"expected a number, found {value!r:.60}")
+    return float(value)
 
 
 def default_folder() -> Path:

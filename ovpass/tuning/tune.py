@@ -205,12 +205,12 @@ class _Search:
     def _spent(self, size: int, count: int, windows: Sequence[Window], what: str) -> Spent:
         quantized = self._left(size, count)
         key = f"{what}: {_digest(quantized, windows)}"
-        known = self._store.get(key)
+        known = self._store.get(key, Spent)
         if known is None:
             self.experiment.progress(f"{what}: group size {format_group_size(size)} without {counted(count, 'site')}")
-            known = asdict(Spent.of(self.experiment.scores(quantized, windows)))
+            known = Spent.of(self.experiment.scores(quantized, windows))
             self._store.put(key, known)
-        return Spent(**known)
+        return known
 
     @cached_property
     def _store(self) -> Store:

@@ -8,7 +8,7 @@ from ovpass.support.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from ovpass.verification.intercept_log import InterceptLog, read_intercept_log
-    from ovpass.verification.observation import Order, Seen
+    from ovpass.verification.observation import Observation, Order
     from ovpass.verification.report import Report, SiteCheck
     from ovpass.verification.simulated_gpu import SimulatedGpu
     from ovpass.verification.verify_model import Question, verify
@@ -18,7 +18,7 @@ _HOMES = {
     "Order": "ovpass.verification.observation",
     "Question": "ovpass.verification.verify_model",
     "Report": "ovpass.verification.report",
-    "Seen": "ovpass.verification.observation",
+    "Observation": "ovpass.verification.observation",
     "SimulatedGpu": "ovpass.verification.simulated_gpu",
     "SiteCheck": "ovpass.verification.report",
     "read_intercept_log": "ovpass.verification.intercept_log",
@@ -29,10 +29,10 @@ __getattr__, __dir__ = lazy_exports(__name__, _HOMES)
 
 __all__ = [
     "InterceptLog",
+    "Observation",
     "Order",
     "Question",
     "Report",
-    "Seen",
     "SimulatedGpu",
     "SiteCheck",
     "read_intercept_log",

@@ -9,7 +9,7 @@ from pathlib import Path
 import openvino as ov
 
 from ovpass.verification.gpu import look
-from ovpass.verification.observation import Order, seen_to_dict
+from ovpass.verification.observation import Order, observation_to_dict
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     orders = [Order(**entry) for entry in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))]
     core = ov.Core()
     usable = all(_usable(core, device) for device in {"GPU", *(order.device for order in orders)})
-    answers = [seen_to_dict(look(order, core)) for order in orders] if usable else None
+    answers = [observation_to_dict(look(order, core)) for order in orders] if usable else None
     Path(sys.argv[2]).write_text(json.dumps(answers), encoding="utf-8")
 
 

@@ -9,7 +9,6 @@ with weights of zero, nothing can be told. The runtime model shows int8 products
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +23,7 @@ from ovpass.sites import CompressedMatMul
 from ovpass.sites.constant_arithmetic import constant_arithmetic
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.targets.reference_arithmetic import dequantized
+from ovpass.verification.original_names import without_lowering
 from ovpass.verification.report import OTHERWISE
 
 _TOKENS = 16
@@ -32,7 +32,6 @@ _GROUPS = (32, 16, 64, 128, 256, 512)
 _NEAR_ZERO = 1e-30
 _BIASES = ("Add", "Subtract")
 _FACTORS = {"Multiply": op.multiply, "Divide": op.divide}
-_LOWERED = re.compile(r"/DequantizationMultiply$")
 
 Inputs = dict[str, npt.NDArray[Any]]
 Outputs = Mapping[str, npt.NDArray[Any]]
@@ -57,10 +56,10 @@ def found_on_cpu(
     actual = _outputs(ov.Core().compile_model(cut, "CPU", dict(properties)), inputs)
     active = {name for name in plain if not np.array_equal(actual[name], plain[name], equal_nan=True)}
     found: dict[str, int | None] = {name: OTHERWISE if name in active else None for name in plain}
-    asked = as_group_size(properties.get(GROUP_SIZE, ""))
+    requested = as_group_size(properties.get(GROUP_SIZE, ""))
     inactive = found.keys() - active
     untold = inactive & _indifferent(sites, exact, inputs, plain) if inactive else set()
-    for groups in (likely, *(dict.fromkeys(found, group) for group in (asked, *_GROUPS))):
+    for groups in (likely, *(dict.fromkeys(found, group) for group in (requested, *_GROUPS))):
         tried = {name: group for name, group in groups.items() if group and found.get(name) == OTHERWISE}
         if not tried:
             continue
@@ -86,7 +85,7 @@ def int8_on_cpu(model: ov.Model, properties: Mapping[str, str]) -> dict[str, int
         if info["layerType"] not in ("FullyConnected", "MatMul"):
             continue
         int8 = node.input_value(0).get_element_type() == ov.Type.i8 and info["primitiveType"].endswith("_i8")
-        names = [_LOWERED.sub("", name) for name in info["originalLayersNames"].split(",")]
+        names = [without_lowering(name) for name in info["originalLayersNames"].split(",")]
         found.update(dict.fromkeys(names, PER_TOKEN if int8 else None))
     return found
 

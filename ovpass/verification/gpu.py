@@ -17,14 +17,15 @@ import openvino as ov
 from ovpass.verification.driver import format_version, parse_version
 from ovpass.verification.inputs import InputSpec, input_specs, make_inputs
 from ovpass.verification.kernel_list import quantizing_primitives
-from ovpass.verification.observation import Order, Seen, TokenRun
+from ovpass.verification.observation import Observation, Order, TokenRun
 from ovpass.verification.opencl import driver_version
-from ovpass.verification.runtime_model import Readers, originals, readers_of, seen_matmuls
+from ovpass.verification.original_names import Readers, originals
+from ovpass.verification.runtime_model import observed_matmuls, readers_of
 from ovpass.verification.threshold import find_threshold
 from ovpass.verification.tracing import traced_matmuls
 
 
-def look(order: Order, core: ov.Core | None = None) -> Seen:
+def look(order: Order, core: ov.Core | None = None) -> Observation:
     """Carry out one order; what the plugin throws is in the answer."""
     core = core or ov.Core()
     with _own_folder() as folder:
@@ -33,12 +34,12 @@ def look(order: Order, core: ov.Core | None = None) -> Seen:
             model = core.read_model(order.model)
             compiled = core.compile_model(model, order.device, config)
         except RuntimeError as error:
-            return Seen(error=str(error), compiled=False)
+            return Observation(error=str(error), compiled=False)
         bench = _Bench(core, model, order.device, config, compiled)
         try:
             return bench.look(order, folder)
         except RuntimeError as error:
-            return Seen(error=str(error))
+            return Observation(error=str(error))
 
 
 def _config(order: Order, folder: Path) -> dict[str, Any]:
@@ -61,7 +62,7 @@ class _Bench:
         self._compiled = compiled
         self._unused = True
 
-    def look(self, order: Order, folder: Path) -> Seen:
+    def look(self, order: Order, folder: Path) -> Observation:
         # Runs come first: after get_runtime_model every DynamicQuantize reports that it was skipped.
         runs = [self._run_shapes(order.shapes)] if order.shapes else []
         runs += [self._run(tokens) for tokens in order.tokens]
@@ -70,16 +71,16 @@ class _Bench:
         if order.traced:
             matmuls = traced_matmuls(folder, readers)
         else:
-            matmuls = seen_matmuls(self._compiled.get_runtime_model(), readers)
+            matmuls = observed_matmuls(self._compiled.get_runtime_model(), readers)
         xmx = "GPU_HW_MATMUL" in self._core.get_property(self._device, "OPTIMIZATION_CAPABILITIES")
-        asked = int(self._compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE"))
+        requested = int(self._compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE"))
         name = str(self._core.get_property(self._device, "FULL_DEVICE_NAME"))
-        return Seen(
+        return Observation(
             error=None,
             matmuls=tuple(matmuls),
             runs=tuple(runs),
             threshold=threshold,
-            group_size_property=asked,
+            group_size_property=requested,
             device_name=name,
             xmx=xmx,
             architecture=str(self._core.get_property(self._device, "GPU_UARCH_VERSION")),

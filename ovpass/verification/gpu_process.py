@@ -13,12 +13,12 @@ from pathlib import Path
 from ovpass.errors import VerifyError
 from ovpass.support.processes import end, how_it_ended, own_modules, python_module
 from ovpass.verification.driver import SYSTEM_DRIVER, Driver
-from ovpass.verification.observation import Order, Seen, seen_from_dict
+from ovpass.verification.observation import Observation, Order, observation_from_dict
 
 
 def run_in_child(
     orders: Sequence[Order], environment: Mapping[str, str], timeout: float, driver: Driver = SYSTEM_DRIVER
-) -> list[Seen] | None:
+) -> list[Observation] | None:
     """Carry out the orders in a child with these further environment variables; None where it does not see their GPU.
 
     The child is started with `driver`.
@@ -31,7 +31,7 @@ def run_in_child(
         (folder / "orders.json").write_text(json.dumps([asdict(order) for order in orders]), encoding="utf-8")
         _run(folder, {**os.environ, **driver.variables(), **environment}, timeout, driver)
         answers = json.loads((folder / "answers.json").read_text(encoding="utf-8"))
-    return None if answers is None else [seen_from_dict(answer) for answer in answers]
+    return None if answers is None else [observation_from_dict(answer) for answer in answers]
 
 
 def _run(folder: Path, variables: Mapping[str, str], timeout: float, driver: Driver) -> None:

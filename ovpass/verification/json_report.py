@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ovpass.targets.names import get_target
+from ovpass.verification.execution_graph import ExecutionGraph
 from ovpass.verification.intercept_log import InterceptLog
 from ovpass.verification.report import Report, SiteCheck, describe
 from ovpass.verification.side_by_side import Answer
@@ -63,6 +64,25 @@ def answers_to_dict(answers: Sequence[Answer]) -> dict[str, Any]:
 
 def _site(check: SiteCheck) -> dict[str, Any]:
     return {"name": check.name, "planned": describe(check.planned), "found": describe(check.found)}
+
+
+def graph_to_dict(graph: ExecutionGraph) -> dict[str, Any]:
+    """The products of an execution graph."""
+    return {
+        "execution_graph": str(graph.path),
+        "device": graph.device,
+        "dynamic_quantize_nodes": graph.quantizers,
+        "products": [
+            {
+                "name": product.name,
+                "original_layers": list(product.originals),
+                "activation_type": product.activation_type,
+                "group_size": None if product.group_size is None else describe(product.group_size),
+                "kernel": product.kernel,
+            }
+            for product in graph.products
+        ],
+    }
 
 
 def intercept_log_to_dict(log: InterceptLog) -> dict[str, Any]:

@@ -34,11 +34,12 @@ class Order:
 
 
 @dataclass(frozen=True)
-class SeenMatMul:
+class ObservedMatMul:
     """A FullyConnected or Gemm of the compiled model; `group_size` is None without a DynamicQuantize before it.
 
     `names` are the MatMuls of the original model that it computes, each by the path to it through bodies of If and
-    Loop: several where the plugin fused them.
+    Loop: several where the plugin fused them. `kernel` is the plugin's name of what runs it, which with dynamic shapes
+    is known once the model has run.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class SeenMatMul:
     activation_type: str
     group_size: int | None
     quantizer: str | None
+    kernel: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class TokenRun:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """What the plugin made of an Order; `error` is what it said where it threw, `compiled` whether it got that far.
 
     `device_name` is what the device calls itself, `architecture` the version of its kind of GPU, `xmx` whether it has
@@ -70,7 +72,7 @@ class Seen:
 
     error: str | None
     compiled: bool = True
-    matmuls: tuple[SeenMatMul, ...] = ()
+    matmuls: tuple[ObservedMatMul, ...] = ()
     runs: tuple[TokenRun, ...] = ()
     threshold: int | None = None
     group_size_property: int | None = None
@@ -102,13 +104,13 @@ class Seen:
         return len({matmul.quantizer for matmul in self.matmuls if matmul.quantizer is not None})
 
 
-def seen_to_dict(seen: Seen) -> dict[str, Any]:
+def observation_to_dict(seen: Observation) -> dict[str, Any]:
     """Plain data for JSON."""
     return asdict(seen)
 
 
-def seen_from_dict(data: Mapping[str, Any]) -> Seen:
+def observation_from_dict(data: Mapping[str, Any]) -> Observation:
     """What `seen_to_dict` was given."""
-    matmuls = tuple(SeenMatMul(**{**entry, "names": tuple(entry["names"])}) for entry in data["matmuls"])
+    matmuls = tuple(ObservedMatMul(**{**entry, "names": tuple(entry["names"])}) for entry in data["matmuls"])
     runs = tuple(TokenRun(entry["tokens"], entry["executed"]) for entry in data["runs"])
-    return Seen(**{**data, "matmuls": matmuls, "runs": runs})
+    return Observation(**{**data, "matmuls": matmuls, "runs": runs})

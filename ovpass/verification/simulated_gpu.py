@@ -15,7 +15,7 @@ from ovpass.targets import Profile
 from ovpass.targets.names import get_profile
 from ovpass.verification.driver import Driver, current_driver, driver_version, format_version
 from ovpass.verification.gpu_process import run_in_child
-from ovpass.verification.observation import Order, Seen
+from ovpass.verification.observation import Observation, Order
 
 INSTALL_COMMAND = "ovpass devices --install-driver"
 INSTALL_HELP = f"""The simulated GPU needs Intel's OpenCL driver and a loader, no device and no kernel module:
@@ -62,7 +62,7 @@ class SimulatedGpu:
     profile: str = "arc-a770"
     timeout: float = 600.0
 
-    def look(self, orders: Sequence[Order], environment: Mapping[str, str] | None = None) -> list[Seen]:
+    def look(self, orders: Sequence[Order], environment: Mapping[str, str] | None = None) -> list[Observation]:
         """Carry out the orders, with further environment variables if given."""
         driver, profile = current_driver(), get_profile(self.profile)
         check_knows(driver, profile)

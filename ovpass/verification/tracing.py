@@ -7,13 +7,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from ovpass.verification.observation import TRACED_PASS, SeenMatMul
-from ovpass.verification.runtime_model import Readers, last_group, originals
+from ovpass.verification.observation import TRACED_PASS, ObservedMatMul
+from ovpass.verification.original_names import Readers, last_group, originals
 
 
-def traced_matmuls(folder: Path, readers: Readers) -> list[SeenMatMul]:
+def traced_matmuls(folder: Path, readers: Readers) -> list[ObservedMatMul]:
     """The FullyConnected nodes of the graph and its bodies, as last written to `folder`."""
-    found: dict[str, SeenMatMul] = {}
+    found: dict[str, ObservedMatMul] = {}
     for path in sorted(folder.glob(f"*{TRACED_PASS}.xml")):
         for prefix, graph in _graphs("", ElementTree.parse(path).getroot()):
             found.update(_traced_graph(prefix, graph, readers))
@@ -29,7 +29,7 @@ def _graphs(prefix: str, graph: Element) -> Iterator[tuple[str, Element]]:
                 yield from _graphs(f"{prefix}{layer.get('name')}/{body.tag}/", body)
 
 
-def _traced_graph(prefix: str, graph: Element, readers: Readers) -> Iterator[tuple[str, SeenMatMul]]:
+def _traced_graph(prefix: str, graph: Element, readers: Readers) -> Iterator[tuple[str, ObservedMatMul]]:
     layers = {layer.get("id", ""): layer for layer in graph.iterfind("layers/layer")}
     source = {
         (edge.get("to-layer", ""), edge.get("to-port", "")): edge.get("from-layer", "")
@@ -42,7 +42,7 @@ def _traced_graph(prefix: str, graph: Element, readers: Readers) -> Iterator[tup
             output = before.find("output/port")
             activation = "" if output is None else output.get("precision", "").lower()
             quantizer = None if group is None else f"{prefix}{before.get('name')}"
-            yield name, SeenMatMul("FullyConnected", tuple(originals(name, readers)), activation, group, quantizer)
+            yield name, ObservedMatMul("FullyConnected", tuple(originals(name, readers)), activation, group, quantizer)
 
 
 def _group(layer: Element) -> int | None:

@@ -13,17 +13,20 @@ from ovpass.ir.files import open_source
 from ovpass.ir.runtime_options import GROUP_SIZE, as_group_size, read_group_size
 from ovpass.lowerings import Evidence, get_lowering
 from ovpass.lowerings.planner import plan_sites
+from ovpass.planning.crashes import crashing_sites, describe_crashes
 from ovpass.planning.plan import QUANTIZE, SKIP, Plan
-from ovpass.planning.recorded_plan import noted_plan
+from ovpass.planning.recorded_plan import recorded_plan
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.support.formatting import counted
+from ovpass.support.processes import check_timeout
 from ovpass.targets import CPU as RULES
+from ovpass.targets import Target
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.targets.names import find_device, get_profile, get_target
 from ovpass.transformation.loading import Loaded, load
 from ovpass.verification.gpu_process import run_in_child
-from ovpass.verification.observation import TRACING, Order, Seen
+from ovpass.verification.observation import TRACING, Observation, Order
 from ovpass.verification.refusals import refusal
 from ovpass.verification.report import OTHERWISE, Report, SiteCheck, compare, runs_summary
 from ovpass.verification.simulated_gpu import NOT_COVERED, SimulatedGpu
@@ -34,6 +37,8 @@ _USUAL = "gpu-xmx"
 _DEVICE = re.compile(rf"{CPU}|{GPU}(\.\d+)?")
 _HINT = "INFERENCE_PRECISION_HINT"
 _SHOWN = 5
+_REFERENCE = "fully_connected_gpu_bfyx_ref"
+_FASTER = "weights in i4, u4, u8 or symmetric i8 have a faster one"
 _IN_BODIES = "in bodies of If or Loop, which the CPU plugin does not show"
 _INITIALIZING = "in initializers of states, which the CPU plugin does not show"
 _INDIFFERENT = "not to be told: quantized or not, its numbers are the same, as with weights that are all zero"
@@ -68,8 +73,7 @@ class Question:
             raise SettingsError(f"tokens {list(self.tokens)}: a number of tokens is 1 or more")
         if self.device == CPU and (self.tokens or self.find_threshold):
             raise SettingsError("tokens and threshold are for GPUs; the CPU quantizes for any number of tokens")
-        if self.timeout <= 0:
-            raise SettingsError(f"timeout {self.timeout:g}: it is a positive number of seconds")
+        check_timeout(self.timeout)
 
     def _name_device(self) -> None:
         try:
@@ -94,11 +98,11 @@ def verify(
     question = question or Question()
     reports = {}
     for loaded in load(open_source(source)):
-        plan = _given_plan(loaded, plans) or noted_plan(loaded.document.metadata)
+        plan = given_plan(loaded, plans) or recorded_plan(loaded.document.metadata)
         if plan is None:
             _asked_group_size(question)  # before minutes of compiling
-        asked = question if plan is None else replace(question, properties=_properties(plan, question))
-        reports[loaded.key] = (_ask_cpu if question.device == CPU else _ask_gpu)(loaded, plan, asked)
+        requested = question if plan is None else replace(question, properties=_properties(plan, question))
+        reports[loaded.key] = (_ask_cpu if question.device == CPU else _ask_gpu)(loaded, plan, requested)
     return reports
 
 
@@ -120,7 +124,12 @@ def verify_for_target(model: Path, target: str) -> dict[str, Report]:
         return verify(model, Question(simulate=target))
 
 
-def _given_plan(loaded: Loaded, plans: Mapping[str, Plan] | None) -> Plan | None:
+def given_plan(loaded: Loaded, plans: Mapping[str, Plan] | None) -> Plan | None:
+    """The plan of `--plan` for a model, checked against its names; None if there is no such plan.
+
+    Raises:
+        OvpassError: if the plan is for other models.
+    """
     if plans is None:
         return None
     if loaded.key not in plans:
@@ -130,14 +139,14 @@ def _given_plan(loaded: Loaded, plans: Mapping[str, Plan] | None) -> Plan | None
 
 
 def _asked_group_size(question: Question) -> int | None:
-    asked = (question.properties or {}).get(GROUP_SIZE)
-    size = None if asked is None else as_group_size(asked)
-    if asked is not None and size is None:
-        raise SettingsError(f"property {GROUP_SIZE}={asked}: is not a number")
+    requested = (question.properties or {}).get(GROUP_SIZE)
+    size = None if requested is None else as_group_size(requested)
+    if requested is not None and size is None:
+        raise SettingsError(f"property {GROUP_SIZE}={requested}: is not a number")
     return size
 
 
-def _plan_as_is(loaded: Loaded, question: Question, target: str) -> Plan:
+def plan_as_is(loaded: Loaded, question: Question, target: str) -> Plan:
     """What the rules of a target make of the model as it is, with the properties asked for."""
     size = _asked_group_size(question)
     # A plan has no group size that switches everything off; the sites are then planned as if there were none.
@@ -163,12 +172,12 @@ def _ask_cpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
 
     if plan is None:
         # A plan of the CPU's own has to be run in f32.
-        plan = _plan_as_is(loaded, question, RULES.name)
+        plan = plan_as_is(loaded, question, RULES.name)
         question = replace(question, properties=_properties(plan, question))
     properties, model = dict(question.properties or {}), loaded.ir.read()
     try:
         sites = find_compressed_matmuls(model)
-        if _evidence(plan) is Evidence.INT8_PRODUCT:
+        if evidence_of(plan) is Evidence.INT8_PRODUCT:
             found = int8_on_cpu(model, properties)
             untold = {site.name: _why_not_shown(site) for site in sites if site.name not in found}
         else:
@@ -181,10 +190,10 @@ def _ask_cpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
     except RuntimeError as error:
         raise VerifyError(f"{loaded.ir.xml}: {refusal(str(error), CPU)}") from error
     told = replace(plan, decisions=tuple(d for d in plan.decisions if not untold.get(d.name)))
-    checks = compare(_as_seen(told), found)
+    checks = compare(as_seen(told), found)
     reasons = Counter(why for why in untold.values() if why)
     notes = [f"{counted(n, 'site is', 'sites are')} {why}" for why, n in reasons.items()]
-    if _evidence(plan) is Evidence.PLUGIN:
+    if evidence_of(plan) is Evidence.PLUGIN:
         notes += _silently_off(plan, checks, properties)
     return Report(CPU, None, tuple(checks), 0, notes=tuple(notes))
 
@@ -200,14 +209,19 @@ def _why_not_shown(site: CompressedMatMul) -> str | None:
 
 def _silently_off(plan: Plan, checks: Sequence[SiteCheck], properties: Mapping[str, str]) -> list[str]:
     """The plugin reports the group size it was asked for, whether it uses it or not."""
-    asked = properties[GROUP_SIZE]
+    requested = properties[GROUP_SIZE]
     unquantized = {check.name for check in checks if check.found is None}
     reasons = Counter(d.reason for d in plan.decisions if d.name in unquantized and d.action == SKIP)
     notes = [
-        f"{counted(n, 'site is', 'sites are')} not quantized though the property says {asked}: {why}"
+        f"{counted(n, 'site is', 'sites are')} not quantized though the property says {requested}: {why}"
         for why, n in reasons.items()
     ]
-    if len(unquantized) == len(checks) and plan.chosen(QUANTIZE) and asked != "0" and properties.get(_HINT) != "f32":
+    if (
+        len(unquantized) == len(checks)
+        and plan.chosen(QUANTIZE)
+        and requested != "0"
+        and properties.get(_HINT) != "f32"
+    ):
         notes.append(f"nothing is quantized, and {_HINT} is not f32: in bf16 a CPU with AMX ignores the group size")
     if any(check.found == OTHERWISE for check in checks):
         notes.append("'otherwise' is an activation that is quantized, but in no group size that explains the numbers")
@@ -225,17 +239,28 @@ def _ask_gpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
         device=question.device,
     )
     environment = {**(plan.run_environment if plan else {}), **(TRACING if traced else {})}
-    seen = _look(order, environment, question)
+    try:
+        seen = _look(order, environment, question)
+    except NoDeviceError:
+        raise
+    except VerifyError as error:
+        expected = question.target or question.simulate or _USUAL
+        crashing = _crashing(loaded, plan or plan_as_is(loaded, question, expected), get_target(expected))
+        raise VerifyError(f"{error}{f' (known cause: {describe_crashes(crashing)})' if crashing else ''}") from error
     if seen.error is not None:
         did = "does not run" if seen.compiled else "does not compile"
         raise VerifyError(f"{loaded.ir.xml}: {did} on {question.device}: {refusal(seen.error)}")
     notes = [f"the device is simulated ({question.simulate}): {NOT_COVERED}"] if question.simulate else []
-    plan = plan or _plan_as_is(loaded, question, question.target or question.simulate or seen.target.name)
+    plan = plan or plan_as_is(loaded, question, question.target or question.simulate or seen.target.name)
+    notes += _reference_kernels(seen, loaded.sites)
+    crashing = _crashing(loaded, plan, seen.target)
+    if crashing:
+        notes.append(describe_crashes(crashing))
     if not seen.xmx:
         notes.append(f"it compiles with group size {seen.group_size_property}; {_INSIDE_THE_KERNEL}")
     if question.find_threshold and seen.threshold is None:
         notes.append(f"quantization never ran, for 1 to {LARGEST} tokens")
-    checks = compare(_as_seen(plan), _groups(seen, plan))
+    checks = compare(as_seen(plan), groups_found(seen, plan))
     return Report(
         question.device,
         question.simulate,
@@ -249,7 +274,23 @@ def _ask_gpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
     )
 
 
-def _look(order: Order, environment: Mapping[str, str], question: Question) -> Seen:
+def _reference_kernels(seen: Observation, sites: Sequence[CompressedMatMul]) -> list[str]:
+    """Sites that the plugin has no fast kernel for. Which oneDNN kernel is chosen does not show."""
+    known = {site.name for site in sites}
+    slow = {name: matmul.kernel for matmul in seen.matmuls if _REFERENCE in matmul.kernel for name in matmul.names}
+    slow = {name: kernel for name, kernel in slow.items() if name in known}
+    if not slow:
+        return []
+    name, kernel = next(iter(slow.items()))
+    runs = counted(len(slow), "site runs", "sites run")
+    return [f"{runs} on a reference kernel ({kernel}), {name} for one, which is slow; {_FASTER}"]
+
+
+def _crashing(loaded: Loaded, plan: Plan, target: Target) -> Mapping[str, str]:
+    return crashing_sites(loaded.sites, plan.decisions, target) if evidence_of(plan) is Evidence.PLUGIN else {}
+
+
+def _look(order: Order, environment: Mapping[str, str], question: Question) -> Observation:
     if question.simulate:
         return SimulatedGpu(question.simulate, question.timeout).look([order], environment)[0]
     seen = run_in_child([order], environment, question.timeout)
@@ -261,25 +302,26 @@ def _look(order: Order, environment: Mapping[str, str], question: Question) -> S
     return seen[0]
 
 
-def _evidence(plan: Plan) -> Evidence:
+def evidence_of(plan: Plan) -> Evidence:
+    """How a compiled model shows what was planned."""
     return get_lowering(plan.settings.lowering).evidence
 
 
-def _as_seen(plan: Plan) -> Plan:
+def as_seen(plan: Plan) -> Plan:
     """What the plugin should show: no quantizer of its own where the graph quantizes already."""
-    if _evidence(plan) is not Evidence.NOTHING:
+    if evidence_of(plan) is not Evidence.NOTHING:
         return plan
     skipped = (replace(decision, action=SKIP, group_size=None) for decision in plan.decisions)
     return replace(plan, decisions=tuple(skipped))
 
 
-def _groups(seen: Seen, plan: Plan) -> dict[str, int | None]:
+def groups_found(seen: Observation, plan: Plan) -> dict[str, int | None]:
     """The group sizes by MatMul; an i8 activation without a quantizer is the int8 lowering's own, per token."""
     groups = dict(seen.groups)
     if not seen.xmx:
         planned = {decision.name: decision.group_size for decision in plan.chosen(QUANTIZE)}
         groups.update({name: planned.get(name, OTHERWISE) if yes else None for name, yes in seen.in_kernel.items()})
-    if _evidence(plan) is Evidence.INT8_PRODUCT:
+    if evidence_of(plan) is Evidence.INT8_PRODUCT:
         for matmul in seen.matmuls:
             if matmul.quantizer is None and matmul.activation_type == "i8":
                 groups.update(dict.fromkeys(matmul.names, PER_TOKEN))

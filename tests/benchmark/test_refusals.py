@@ -24,6 +24,8 @@ GENERATION = [
     (("--seed", "-1"), "0 or more"),
     (("--timeout", "0"), "positive"),
     (("--timeout", "nan"), "positive"),
+    (("--timeout", "inf"), "positive"),
+    (("--timeout", "1e7"), "1,000,000"),
     (("--text", "none.txt"), "none.txt"),
     (("--inputs", __file__), ".xml"),
     (("--property", "NUM_STREAMS"), "NAME=VALUE"),

@@ -88,10 +88,11 @@ def test_bad_models(ovpass: CommandLine, tmp_path: Path, command: str, damage: C
     assert contents(tmp_path) == before
 
 
-NOTES = ["{broken", "[1,2]", "null", "3", '{"plan": {}}', '{"plan": {"decisions": [3]}}', '{"weights": 3}']
+OF_PARTS = ['{"plan": {}}', '{"plan": {"decisions": [3]}}', '{"weights": 3}']
+NOTES = ["{broken", "[1,2]", "null", "3", *OF_PARTS, "[" * 100_000, "9" * 5_000]
 
 
-@pytest.mark.parametrize("note", NOTES)
+@pytest.mark.parametrize("note", NOTES, ids=lambda note: note[:20])
 def test_damaged_notes(ovpass: CommandLine, llama: Path, tmp_path: Path, note: str) -> None:
     ovpass.succeed("apply", llama, "-o", tmp_path / "applied")
     xml = tmp_path / "applied" / f"{NAME}.xml"
@@ -111,7 +112,7 @@ def test_damaged_notes(ovpass: CommandLine, llama: Path, tmp_path: Path, note: s
     assert contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("asked", ["{broken", "[1]", '{"MatMul": 3}', '{"MatMul": {}}'])
+@pytest.mark.parametrize("asked", ["{broken", "[1]", '{"MatMul": 3}', '{"MatMul": {}}', "[" * 500])
 def test_damaged_records_of_what_a_file_asked_for(ovpass: CommandLine, llama: Path, asked: str) -> None:
     xml = llama / f"{NAME}.xml"
     xml.write_text(

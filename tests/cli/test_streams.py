@@ -37,6 +37,31 @@ def odd_plan(ovpass: CommandLine, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("inspect", f"{'x' * 100_000}.xml"),
+        ("plan", LLAMA, "--exempt", "re:" + "x" * 100_000),
+        ("plan", LLAMA, "--target", "a\nb" + "x" * 100_000),
+    ],
+    ids=["path", "pattern", "choice"],
+)
+def test_errors_are_short_lines(ovpass: CommandLine, arguments: tuple[object, ...]) -> None:
+    assert len(ovpass.refuse(*arguments)) < 2_100
+
+
+@pytest.mark.parametrize(
+    "arguments", [("x" * 100_000,), (f"--{'x' * 100_000}",), ("plan", LLAMA, "--axis", "\x1b\n" * 100_000)]
+)
+def test_usage_errors_are_short(ovpass: CommandLine, arguments: tuple[object, ...]) -> None:
+    ran = ovpass(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert "Usage" in ran.err
+    assert len(ran.err) < 2_300
+    assert len(ran.err.splitlines()) <= 4
+    assert not CONTROL.search(ran.err)
+
+
 @pytest.mark.parametrize("options", [(), ("--verbose",)])
 def test_a_plan_sends_nothing_to_the_terminal(
     ovpass: CommandLine, odd_plan: Path, tmp_path: Path, options: tuple[str, ...]

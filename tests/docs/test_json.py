@@ -39,6 +39,7 @@ CALLS: dict[str, Calls] = {
     ],
     "convert": lambda place: [(MODELS / "onnx" / "dynamic_fused.onnx", "-o", place / "converted")],
     "explain": lambda _: [(LLAMA,)],
+    "devices": lambda _: [()],
     "evaluate": lambda _: [(LLAMA, f"{LLAMA}@64,threshold=0", *WINDOWS)],
     "sensitivity": lambda place: [
         (LLAMA, *WINDOWS, "--state", place, "--by", by, "--exempt", "layer:1") for by in ("site", "kind")

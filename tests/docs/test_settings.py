@@ -102,9 +102,9 @@ def test_flags(title: str) -> None:
 
 
 def test_defaults_of_targets() -> None:
-    written = {row[0]: row[1:] for row in REFERENCE["Settings"].rows() if len(row) == 3}
+    written = {row[0]: row[1:] for row in REFERENCE["Settings"].rows() if len(row) == 4}
     assert written == {
-        name: [str(format_group_size(target.default_group_size)), str(target.default_threshold)]
+        name: [str(format_group_size(target.default_group_size)), str(target.default_threshold), target.kv_cache]
         for name, target in TARGETS.items()
     }
 

@@ -12,7 +12,7 @@ from ovpass import Settings, transform
 from ovpass.errors import ModelError, SettingsError
 from ovpass.evaluation.candidates import parse_candidate
 from ovpass.evaluation.evaluate import evaluate
-from ovpass.evaluation.language_model import Judged, TextReport
+from ovpass.evaluation.language_model import CandidateResult, TextReport
 from ovpass.evaluation.options import Evaluation
 from ovpass.evaluation.preparation import prepare
 from ovpass.evaluation.runner import Runner
@@ -24,7 +24,7 @@ SMALL = Evaluation(windows=2, window_tokens=96)
 CACHE = "KV_CACHE_PRECISION"
 
 
-def candidates(reference: Path, *others: object, how: Evaluation = SMALL) -> tuple[Judged, ...]:
+def candidates(reference: Path, *others: object, how: Evaluation = SMALL) -> tuple[CandidateResult, ...]:
     report = evaluate(reference, [str(other) for other in others], how)
     assert isinstance(report, TextReport)
     return report.candidates

@@ -16,13 +16,13 @@ from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.targets.reference_arithmetic import dequantized
-from ovpass.verification import Seen
+from ovpass.verification import Observation
 from tests.builders import linear_model, shared_model
 from tests.passes.helpers import GROUP_SIZE, activations, outputs, relative, same
 from tests.simulated_gpu import Job
 from tests.targets.cases import merged
 
-Compile = Callable[[list[Job], float | None], list[Seen]]
+Compile = Callable[[list[Job], float | None], list[Observation]]
 
 
 def mixed() -> ov.Model:

@@ -13,7 +13,7 @@ from ovpass import Settings
 from ovpass.errors import ModelError
 from ovpass.evaluation.candidates import parse_candidate
 from ovpass.evaluation.evaluate import evaluate
-from ovpass.evaluation.language_model import Judged, TextReport
+from ovpass.evaluation.language_model import CandidateResult, TextReport
 from ovpass.evaluation.options import Evaluation
 from ovpass.evaluation.preparation import prepare, prepare_clean, prepare_reference
 from ovpass.evaluation.runner import Runner
@@ -33,7 +33,7 @@ def judged(reference: object, *candidates: object) -> TextReport:
     return report
 
 
-def one(reference: object, candidate: object) -> Judged:
+def one(reference: object, candidate: object) -> CandidateResult:
     return judged(reference, candidate).candidates[0]
 
 

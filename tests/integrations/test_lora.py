@@ -13,7 +13,7 @@ from openvino import opset13 as op
 
 import ovpass
 from ovpass.targets.group_sizes import PER_TOKEN
-from ovpass.verification import Seen
+from ovpass.verification import Observation
 from tests.builders import linear_model
 from tests.documents import ROOT
 from tests.integrations.adapters import write_adapter
@@ -21,7 +21,7 @@ from tests.simulated_gpu import Job
 
 pytestmark = pytest.mark.slow
 
-Compile = Callable[[Sequence[Job], float | None], list[Seen]]
+Compile = Callable[[Sequence[Job], float | None], list[Observation]]
 
 MODEL = ROOT / "models/tiny-llama-int4"
 KINDS = ("attn.q", "attn.v", "mlp.down")

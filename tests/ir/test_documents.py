@@ -12,7 +12,7 @@ import pytest
 from openvino import opset13 as op
 
 from ovpass.errors import ModelError
-from ovpass.ir.constants import SlotTable
+from ovpass.ir.constants import ConstantTable
 from ovpass.ir.files import IrFile
 from ovpass.ir.metadata import IrMetadata, Metadata, ModelMetadata
 from ovpass.ir.runtime_options import as_group_size, read_group_size, write_option
@@ -125,13 +125,13 @@ def test_pieces_end_anywhere(piece: int, tmp_path: Path, monkeypatch: pytest.Mon
     """Layers, edges and bodies are the same however little of the text is read at once."""
     xml = saved(if_model(), tmp_path)
     whole = IrFile(xml).document()
-    slots = vars(SlotTable(xml, xml.with_suffix(".bin")))["_by_name"]
+    slots = vars(ConstantTable(xml, xml.with_suffix(".bin")))["_by_name"]
     monkeypatch.setattr("ovpass.ir.net._PIECE", piece)
     monkeypatch.setattr("ovpass.ir.constants._PIECE", piece)
     again = IrFile(xml).document()
     assert (again.graph.types, again.graph.inputs) == (whole.graph.types, whole.graph.inputs)
     assert [site.name for site in find_sites(again.graph)] == [site.name for site in find_sites(whole.graph)]
-    assert vars(SlotTable(xml, xml.with_suffix(".bin")))["_by_name"] == slots
+    assert vars(ConstantTable(xml, xml.with_suffix(".bin")))["_by_name"] == slots
 
 
 def test_an_ir_is_written_without_what_was_inserted(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from ovpass.ir.constant_folding import evaluate
 from ovpass.ir.files import IrFile
 from ovpass.ir.runtime_options import GROUP_SIZE
 from ovpass.sites import find_compressed_matmuls
-from ovpass.sites.source_attributes import read_asked
+from ovpass.sites.source_attributes import read_source_attributes
 from ovpass.verification.cpu import found_on_cpu
 from tests.onnx.models import (
     FUSED,
@@ -39,7 +39,7 @@ from tests.passes.helpers import activations, outputs, relative, same, transform
 
 def recorded(xml: Path) -> set[tuple[tuple[str, object], ...]]:
     """All different entries."""
-    return {tuple(entry.items()) for entry in read_asked(IrFile(xml).document().metadata).values()}
+    return {tuple(entry.items()) for entry in read_source_attributes(IrFile(xml).document().metadata).values()}
 
 
 def test_what_the_file_asked_for_is_recorded(ir: Convert) -> None:
@@ -64,7 +64,7 @@ def test_it_is_recorded_wherever_the_product_ends_up(model: onnx.ModelProto, nam
     (op_type,) = {node.op_type for node in model.graph.node} & {"MatMulNBits", "DequantizeLinear"}
     for tag, whole in (("plain", model), ("if", in_both_branches(model))):
         xml = converted(whole, tmp_path / tag)
-        asked = read_asked(IrFile(xml).document().metadata)
+        asked = read_source_attributes(IrFile(xml).document().metadata)
         assert set(asked) == {site.name for site in find_compressed_matmuls(read(xml))}
         assert {entry["op"] for entry in asked.values()} == {op_type}
         if whole is model:
@@ -73,8 +73,8 @@ def test_it_is_recorded_wherever_the_product_ends_up(model: onnx.ModelProto, nam
 
 def test_it_is_recorded_for_every_site_by_a_name_that_stays(ir: Convert, tmp_path: Path) -> None:
     again = converted(path_of(FUSED), tmp_path / "again")
-    names = set(read_asked(IrFile(ir(FUSED)).document().metadata))
-    assert names == set(read_asked(IrFile(again).document().metadata))
+    names = set(read_source_attributes(IrFile(ir(FUSED)).document().metadata))
+    assert names == set(read_source_attributes(IrFile(again).document().metadata))
     assert len(names) == 12
 
 
@@ -84,7 +84,7 @@ def test_without_the_onnx_package_the_model_is_the_same(
     monkeypatch.setitem(sys.modules, "onnx", None)
     notes = convert_onnx(path_of(LEVEL4), tmp_path, lambda _: None)
     assert any("ovpass[onnx]" in note for note in notes)
-    assert not read_asked(IrFile(tmp_path / "openvino_model.xml").document().metadata)
+    assert not read_source_attributes(IrFile(tmp_path / "openvino_model.xml").document().metadata)
     assert same(outputs(read(tmp_path / "openvino_model.xml"), feeds()), outputs(read(ir(LEVEL4)), feeds()))
 
 

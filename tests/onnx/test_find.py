@@ -84,7 +84,7 @@ def test_a_zero_point_for_each_channel(float_file: Path, tmp_path: Path) -> None
 
 def test_the_activation_is_the_float_one(ir: Convert) -> None:
     for site in find_compressed_matmuls(read(ir("dynamic_qint8"))):
-        assert site.foreign is not None
+        assert site.noncanonical is not None
         assert site.activation.get_element_type() == ov.Type.f32
         assert site.activation.get_node().get_friendly_name() == site.group_id
         assert site.activation.get_node().get_type_name() not in ("Convert", "Clamp", "Subtract")
@@ -107,7 +107,7 @@ def test_floats_of_another_scale_are_an_activation_like_any_other(factor: int, t
     onnx.save(product_of_floats(factor), path)
     for model in (read(path), ov.convert_model(path)):
         (site,) = find_compressed_matmuls(model)
-        assert (site.foreign is not None) == (factor == 1)
+        assert (site.noncanonical is not None) == (factor == 1)
         assert sites_in_text(as_saved(model, tmp_path)) == [site]
 
 

@@ -15,7 +15,7 @@ from ovpass.errors import ModelError, PassError, SettingsError
 from ovpass.evaluation.candidates import Candidate
 from ovpass.evaluation.preparation import prepare_clean
 from ovpass.ir.constant_folding import evaluate
-from ovpass.passes import Int8, PassManager, Restate
+from ovpass.passes import Canonicalize, Int8, PassManager
 from ovpass.settings.settings import Rule
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets.reference_arithmetic import Array
@@ -45,9 +45,9 @@ def int8(name: str, model: ov.Model) -> ov.Model:
     return transformed(model, **INT8, requantize=name == "dynamic_quint8")
 
 
-def restated(model: ov.Model) -> ov.Model:
-    names = tuple(site.name for site in find_compressed_matmuls(model) if site.foreign is not None)
-    return PassManager([Restate(names)]).run(model).model
+def canonical(model: ov.Model) -> ov.Model:
+    names = tuple(site.name for site in find_compressed_matmuls(model) if site.noncanonical is not None)
+    return PassManager([Canonicalize(names)]).run(model).model
 
 
 def by_name(model: ov.Model) -> dict[str, ov.Node]:
@@ -62,7 +62,7 @@ def test_weights_are_the_same_numbers(name: str) -> None:
     """As ONNX says: (code - zero point) * scale, from constants that nothing has folded."""
     model = read(path_of(name))
     stored = by_name(model)
-    for site in find_compressed_matmuls(restated(model)):
+    for site in find_compressed_matmuls(canonical(model)):
         weight = site.name.replace(".product_quant", ".weight")
         code, zero, scale = (stored[f"{weight}_{part}"].data for part in ("quantized", "zero_point", "scale"))
         expected = (code.astype(np.float32) - zero.astype(np.float32)) * scale
@@ -72,7 +72,7 @@ def test_weights_are_the_same_numbers(name: str) -> None:
 @pytest.mark.parametrize("name", QUANTIZED)
 def test_sites_stay_what_they_were(name: str, ir: Convert) -> None:
     model = read(ir(name))
-    changed = restated(model)
+    changed = canonical(model)
     assert find_compressed_matmuls(changed) == find_compressed_matmuls(model)
     assert interface(changed) == interface(model)
     left = {node.get_type_name() for node in changed.get_ops()}
@@ -81,8 +81,8 @@ def test_sites_stay_what_they_were(name: str, ir: Convert) -> None:
 
 def test_one_of_three_that_share_an_activation(ir: Convert) -> None:
     model = read(ir("dynamic_qint8"))
-    changed = PassManager([Restate(("layer.0.k.product_quant",))]).run(model).model
-    own = {site.name: site.foreign is None for site in find_compressed_matmuls(changed)}
+    changed = PassManager([Canonicalize(("layer.0.k.product_quant",))]).run(model).model
+    own = {site.name: site.noncanonical is None for site in find_compressed_matmuls(changed)}
     assert [name for name, done in own.items() if done] == ["layer.0.k.product_quant"]
     # one activation of eight is no longer rounded
     assert distance(outputs(changed, feeds()), outputs(model, feeds())) < 0.02
@@ -92,7 +92,7 @@ def test_one_of_three_that_share_an_activation(ir: Convert) -> None:
 def test_scales_in_any_order(order: str, tmp_path: Path) -> None:
     onnx.save(product_of_integers("dynamic", order=order), tmp_path / "model.onnx")
     model, inputs = read(tmp_path / "model.onnx"), {"x": activations(5, 8)}
-    changed = restated(model)
+    changed = canonical(model)
     assert [site.name for site in find_compressed_matmuls(changed)] == ["product"]
     assert relative(outputs(changed, inputs), outputs(model, inputs)) < 1e-2
 
@@ -105,7 +105,7 @@ def test_in_bodies(tmp_path: Path) -> None:
         "y/else_body/else_product",
     ]
     changed = transformed(model, **INT8)
-    assert all(site.foreign is None for site in find_compressed_matmuls(changed))
+    assert all(site.noncanonical is None for site in find_compressed_matmuls(changed))
     for condition in (True, False):
         inputs = {"condition": condition, "x": activations(5, 8)}
         # the activation alone is rounded otherwise: by half a step of 1/127 of the largest of eight
@@ -117,7 +117,7 @@ def test_passes_refuse_what_is_in_the_other_form(ir: Convert) -> None:
     with pytest.raises(PassError):
         PassManager([Int8(("layer.0.k.product_quant",))]).run(model)
     with pytest.raises(PassError):
-        PassManager([Restate(("layer.0.q.product",))]).run(read(ir(LEVEL4)))
+        PassManager([Canonicalize(("layer.0.q.product",))]).run(read(ir(LEVEL4)))
 
 
 # Numbers --------------------------------------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ def test_native_does_what_its_emulation_does(name: str, ir: Convert) -> None:
 def test_exempt_sites_quantize_nothing(name: str, ir: Convert) -> None:
     model = read(ir(name))
     plain = outputs(transformed(model, Rule("re:.*", exempt=True), target="cpu"), feeds())
-    assert relative(plain, outputs(restated(model), feeds(), 0)) < SAME
+    assert relative(plain, outputs(canonical(model), feeds(), 0)) < SAME
 
 
 def test_accuracy_level_4_is_what_native_quantization_in_the_same_blocks_does(ir: Convert) -> None:
@@ -167,9 +167,9 @@ def test_accuracy_level_4_is_what_native_quantization_in_the_same_blocks_does(ir
 def test_skipped_sites_keep_what_the_file_has(ir: Convert) -> None:
     model = read(ir("dynamic_qint8"))
     skipped = transformed(model, target="cpu", group_size=128)  # only K=128 takes groups of 128
-    foreign = [site.name for site in find_compressed_matmuls(skipped) if site.foreign is not None]
-    assert len(foreign) == 10
-    assert not any("down" in name for name in foreign)
+    noncanonical = [site.name for site in find_compressed_matmuls(skipped) if site.noncanonical is not None]
+    assert len(noncanonical) == 10
+    assert not any("down" in name for name in noncanonical)
 
 
 # Plugins --------------------------------------------------------------------------------------------------------------
@@ -226,4 +226,4 @@ def test_what_others_are_compared_with_quantizes_nothing(ir: Convert) -> None:
     assert [site.name for site in sites] == [
         site.name for site in find_compressed_matmuls(ov.Core().read_model(source))
     ]
-    assert all(site.foreign is None for site in sites)
+    assert all(site.noncanonical is None for site in sites)

@@ -19,7 +19,7 @@ from ovpass.passes.requantize import Requantize
 from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets.group_sizes import PER_TOKEN
-from ovpass.verification import Seen
+from ovpass.verification import Observation
 from tests.builders import (
     FORMATS,
     attention_model,
@@ -253,14 +253,14 @@ GPU_CASES: dict[str, Callable[[], ov.Model]] = {
 
 
 @pytest.fixture(scope="module")
-def on_gpu(simulated_gpu: Callable[..., list[Seen]]) -> Seen:
+def on_gpu(simulated_gpu: Callable[..., list[Observation]]) -> Observation:
     models = {name: int8(build(), requantize=True) for name, build in GPU_CASES.items()}
     (done,) = simulated_gpu([Job(merged(models), {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 0})])
     return done
 
 
 @pytest.mark.parametrize("case", GPU_CASES)
-def test_runs_in_int8_on_the_gpu(on_gpu: Seen, case: str) -> None:
+def test_runs_in_int8_on_the_gpu(on_gpu: Observation, case: str) -> None:
     assert on_gpu.error is None
     found = [node for node in on_gpu.matmuls if any(name.startswith(f"{case}/") for name in node.names)]
     assert len({name for node in found for name in node.names}) == {"trio": 3, "pair": 2}.get(case, 1)

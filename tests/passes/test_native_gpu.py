@@ -18,7 +18,7 @@ from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets import GPU_XMX
 from ovpass.targets.group_sizes import PER_TOKEN
-from ovpass.verification import Seen
+from ovpass.verification import Observation
 from tests.builders import (
     FORMATS,
     attention_model,
@@ -40,7 +40,7 @@ METHODS = ("auto", *GPU_XMX.exemptions)
 FEW = ("w_i8_sym_ch", "w_i4_sym_g128", "w_u4_asym_g64", "w_u8_asym_ch")
 TRIO = ("linear_0", "linear_1", "linear_2")
 
-Compile = Callable[..., list[Seen]]
+Compile = Callable[..., list[Observation]]
 Groups = dict[str, int | None]
 Planned = tuple[ov.Model, Plan]
 Build = Callable[[], Planned]
@@ -57,7 +57,7 @@ def promised(plan: Plan) -> Groups:
     return {decision.name: per_token(decision.group_size, decision) for decision in plan.decisions}
 
 
-def in_force(compiled: Seen, prefix: str, plan: Plan) -> Groups:
+def in_force(compiled: Observation, prefix: str, plan: Plan) -> Groups:
     """The group size that the plugin gives each site of the plan, by its name in the compiled model."""
     groups = compiled.groups
     return {decision.name: per_token(groups[prefix + decision.name], decision) for decision in plan.decisions}
@@ -274,14 +274,14 @@ def test_other_trios_would_not_compile(simulated_gpu: Compile, fmt: str) -> None
 
 
 @pytest.mark.parametrize("tokens", [65, 300])
-def test_capped_models_run(runs: Mapping[int, Seen], tokens: int) -> None:
+def test_capped_models_run(runs: Mapping[int, Observation], tokens: int) -> None:
     """Some finite groups compile and then have no kernel."""
     assert runs[tokens].error is None
     assert set(runs[tokens].runs[0].executed.values()) == {True}
 
 
 @pytest.fixture(scope="module")
-def runs(simulated_gpu: Compile) -> dict[int, Seen]:
+def runs(simulated_gpu: Compile) -> dict[int, Observation]:
     """Infers of layers of K=512 and 2048: the first two in groups of 64, the other per token."""
     model, plan = capping(swiglu_model(k=K, ffn=2048), PER_TOKEN, gate_proj=64, up_proj=64)
     config = {GROUP_SIZE: plan.model_group_size}
@@ -303,20 +303,20 @@ def wholes() -> dict[str, Planned]:
 
 
 @pytest.fixture(scope="module")
-def whole(simulated_gpu: Compile) -> dict[str, tuple[Plan, Seen]]:
+def whole(simulated_gpu: Compile) -> dict[str, tuple[Plan, Observation]]:
     models = wholes()
     done = simulated_gpu([Job(model) for model, _ in models.values()])  # the model itself says its group size
     return {name: (plan, answer) for (name, (_, plan)), answer in zip(models.items(), done, strict=True)}
 
 
 @pytest.mark.parametrize("name", ["layers", "mlp", "caps"])
-def test_decoders(whole: Mapping[str, tuple[Plan, Seen]], name: str) -> None:
+def test_decoders(whole: Mapping[str, tuple[Plan, Observation]], name: str) -> None:
     plan, compiled = whole[name]
     assert in_force(compiled, "", plan) == promised(plan)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_in_bodies(traced: Seen, method: str) -> None:
+def test_in_bodies(traced: Observation, method: str) -> None:
     groups = {path.rpartition("/")[2]: group for path, group in traced.groups.items()}
     assert groups[f"{method}-if-body_linear"] is None
     assert groups[f"{method}-if-body_linear_else"] == PER_TOKEN
@@ -324,7 +324,7 @@ def test_in_bodies(traced: Seen, method: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def traced(simulated_gpu: Compile) -> Seen:
+def traced(simulated_gpu: Compile) -> Observation:
     models = {}
     for method in METHODS:
         branches, loop = (named(build("w_u4_asym_g32"), f"{method}-{what}-") for what, build in BODIES.items())

@@ -221,8 +221,8 @@ def test_runtime_options_come_back(options: Mapping[str, str], how: str) -> None
     for key, value in options.items():
         model.set_rt_info(value, ["runtime_options", key])
     made = changed(model, how)
-    foreign = {key: value for key, value in options.items() if key != GROUP_SIZE}
-    assert foreign.items() <= options_of(made).items()
+    noncanonical = {key: value for key, value in options.items() if key != GROUP_SIZE}
+    assert noncanonical.items() <= options_of(made).items()
     assert GROUP_SIZE in options_of(made)
     assert options_of(api.strip(made)) == dict(options)
     assert model.has_rt_info("runtime_options") == bool(options)  # the original is untouched

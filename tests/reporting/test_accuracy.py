@@ -10,7 +10,7 @@ import pytest
 
 from ovpass.planning.plan import plan_from_dict, save_plans
 from ovpass.reporting.accuracy import accuracy
-from ovpass.reporting.accuracy_matching import judged
+from ovpass.reporting.accuracy_matching import matched
 from ovpass.reporting.verdict import verdict
 from tests.reporting.made import bench, evaluate, header, inspect, names, plan, side, tune, verify
 
@@ -29,7 +29,7 @@ def evaluation(*candidates: str, files: dict[str, str] | None = None, changed: s
 
 
 def chosen(*runs: dict[str, Any]) -> tuple[str, bool | None]:
-    found = judged(side(runs))
+    found = matched(side(runs))
     assert found is not None
     return found.candidate.model, found.fits
 

@@ -110,10 +110,10 @@ def test_figures_are_those_of_the_runs() -> None:
 def test_the_map_has_every_site_once() -> None:
     made = side(everything(names(1000)))
     maps = draw_maps(made.sites).maps
-    cells = [cell for m in maps for band in m.bands for slot in band.slots for cell in slot.cells]
+    cells = [cell for m in maps for band in m.bands for location in band.slots for cell in location.cells]
     cells += [cell for m in maps for row in m.outside for cell in row.cells]
     assert sorted(cell.site.name for cell in cells) == sorted(names(1000))
-    assert all(slot.column <= len(band.blocks) for m in maps for band in m.bands for slot in band.slots)
+    assert all(location.column <= len(band.blocks) for m in maps for band in m.bands for location in band.slots)
 
 
 def test_submodels_have_maps_of_their_own() -> None:
@@ -130,7 +130,7 @@ def test_submodels_have_maps_of_their_own() -> None:
 
 def test_levels_of_cost_rise_with_it() -> None:
     made = side([inspect(NAMES), sensitivity(NAMES)])
-    cells = [cell for band in draw_maps(made.sites).maps[0].bands for slot in band.slots for cell in slot.cells]
+    cells = [cell for band in draw_maps(made.sites).maps[0].bands for location in band.slots for cell in location.cells]
     by_cost = sorted(cells, key=lambda cell: cell.site.cost or 0)
     levels = [cell.level or 0 for cell in by_cost]
     assert levels == sorted(levels)
@@ -141,7 +141,7 @@ def test_levels_bear_costs_whose_ratio_is_no_number() -> None:
     run = sensitivity(NAMES)
     run["ranking"][0]["costs"]["trimmed"], run["ranking"][1]["costs"]["trimmed"] = 1e308, 1e-320
     page = draw_maps(side([inspect(NAMES), run]).sites)
-    levels = [cell.level for band in page.maps[0].bands for slot in band.slots for cell in slot.cells]
+    levels = [cell.level for band in page.maps[0].bands for location in band.slots for cell in location.cells]
     assert {levels[0], levels[1]} == {6, 1}
     assert len(page.legend.levels) == 6
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ovpass.support.printable import in_one_line, printable, shell_word
+from ovpass.support.printable import brief, in_one_line, printable, shell_word
 
 HOSTILE = "a\x00\x07\x1b[31m\x7f\x9b31m\x85\u061c\u202e\u2066\ud800\N{LATIN SMALL LETTER E WITH ACUTE}"
 SHOWN = r"a\x00\x07\x1b[31m\x7f\x9b31m\x85\u061c\u202e\u2066\ud800" + "\N{LATIN SMALL LETTER E WITH ACUTE}"
@@ -37,3 +37,10 @@ def test_a_name_of_other_bytes_keeps_them() -> None:
     quoted = shell_word(Path("caf\udce9"))
     ran = subprocess.run(["bash", "-c", f"printf %s {quoted}"], capture_output=True, check=True)
     assert ran.stdout == b"caf\xe9"
+
+
+def test_messages_are_short_lines() -> None:
+    assert brief("one\n  two\r\n\n\x1bthree\n") == "one two \\x1bthree"
+    cut = brief(f"first{'x' * 10**6}last")
+    assert (len(cut), cut[:6], cut[-5:]) == (1999, "firstx", "xlast")
+    assert " ... " in cut

@@ -8,7 +8,7 @@ from ovpass.ir.runtime_options import GROUP_SIZE
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from ovpass.targets import Target
 from ovpass.targets.group_sizes import PER_TOKEN
-from ovpass.verification import Seen
+from ovpass.verification import Observation
 from tests.builders import (
     attention_model,
     lora_model,
@@ -61,7 +61,7 @@ def at_compile_time(target: Target, site: CompressedMatMul, group_size: int) -> 
 
 
 def compared_on_gpu(
-    target: Target, compile_all: Callable[[list[Job]], list[Seen]], zoos: Zoos = ZOOS
+    target: Target, compile_all: Callable[[list[Job]], list[Observation]], zoos: Zoos = ZOOS
 ) -> dict[tuple[str, str], Compared]:
     """For each case of each zoo the groups by MatMul, as the target says and as the plugin did."""
     sites: dict[tuple[str, str], list[CompressedMatMul]] = {}
@@ -79,7 +79,7 @@ def compared_on_gpu(
     }
 
 
-def _compared(target: Target, case: str, sites: list[CompressedMatMul], done: Mapping[int, Seen]) -> Compared:
+def _compared(target: Target, case: str, sites: list[CompressedMatMul], done: Mapping[int, Observation]) -> Compared:
     said = {site.name: {group: at_compile_time(target, site, group) for group in done} for site in sites}
     names = [name for name in next(iter(done.values())).groups if name.startswith(f"{case}/")]
     did = {name[len(case) + 1 :]: {group: seen.groups[name] for group, seen in done.items()} for name in names}

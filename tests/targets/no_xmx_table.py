@@ -13,7 +13,7 @@ from ovpass.ir.runtime_options import GROUP_SIZE
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from ovpass.targets import GPU_NO_XMX
 from ovpass.targets.group_sizes import PER_TOKEN
-from ovpass.verification import Seen
+from ovpass.verification import Observation
 from tests.builders import WeightFormat, linear_model, trio_model
 from tests.simulated_gpu import Job
 from tests.targets.cases import Build, merged
@@ -52,7 +52,7 @@ ZOOS: Zoos = {
 }
 
 
-def compared_without_xmx(compile_all: Callable[[list[Job]], list[Seen]]) -> dict[tuple[str, str], Compared]:
+def compared_without_xmx(compile_all: Callable[[list[Job]], list[Observation]]) -> dict[tuple[str, str], Compared]:
     """For each case of each zoo whether each of its MatMuls is quantized, by group size."""
     found = {}
     for zoo, (builds, groups) in ZOOS.items():
@@ -65,7 +65,7 @@ def compared_without_xmx(compile_all: Callable[[list[Job]], list[Seen]]) -> dict
     return found
 
 
-def _compared(case: str, sites: list[CompressedMatMul], done: Mapping[int, Seen]) -> Compared:
+def _compared(case: str, sites: list[CompressedMatMul], done: Mapping[int, Observation]) -> Compared:
     said: dict[str, Groups] = {}
     did: dict[str, Groups] = {}
     for site in sites:

@@ -20,7 +20,7 @@ from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from ovpass.targets import GPU_XMX
 from ovpass.targets.base import NOT_COMPILED
 from ovpass.targets.group_sizes import PER_TOKEN
-from ovpass.verification import Seen
+from ovpass.verification import Observation
 from tests.builders import (
     encoder_model,
     if_model,
@@ -41,7 +41,7 @@ FILES = Path(__file__).resolve().parents[2] / "models" / "formats"
 GROUP_SIZE = "DYNAMIC_QUANTIZATION_GROUP_SIZE"
 LARGEST = "GPU_DYNAMIC_QUANTIZATION_GROUP_SIZE_MAX"
 
-Compile = Callable[..., list[Seen]]
+Compile = Callable[..., list[Observation]]
 
 CASES = [(zoo, case) for zoo, (builds, _) in ZOOS.items() for case in builds]
 
@@ -63,7 +63,7 @@ def test_verdicts_are_what_the_plugin_does(zoos: Any, zoo: str, case: str) -> No
 
 
 @pytest.fixture(scope="module")
-def compiled(simulated_gpu: Compile) -> dict[str, Seen]:
+def compiled(simulated_gpu: Compile) -> dict[str, Observation]:
     """Single models under single settings, by name."""
     jobs = _single_jobs()
     return dict(zip(jobs, simulated_gpu(list(jobs.values())), strict=True))
@@ -88,40 +88,40 @@ def _single_jobs() -> dict[str, Job]:
     return jobs
 
 
-def test_default_is_the_targets(compiled: Mapping[str, Seen]) -> None:
+def test_default_is_the_targets(compiled: Mapping[str, Observation]) -> None:
     assert compiled["default"].group_size_property == GPU_XMX.default_group_size == PER_TOKEN
 
 
 @pytest.mark.parametrize("setting", ["f32", "accuracy"])
-def test_nothing_is_quantized_in_f32(compiled: Mapping[str, Seen], setting: str) -> None:
+def test_nothing_is_quantized_in_f32(compiled: Mapping[str, Observation], setting: str) -> None:
     assert compiled[setting].groups == dict.fromkeys(["linear_0", "linear_1", "linear_2"])
     assert {node.activation_type for node in compiled[setting].matmuls} == {"f32"}
 
 
-def test_a_model_alone_compiles_as_in_the_zoo(compiled: Mapping[str, Seen]) -> None:
+def test_a_model_alone_compiles_as_in_the_zoo(compiled: Mapping[str, Observation]) -> None:
     assert compiled["alone"].groups == {"linear": 64}
 
 
 @pytest.mark.parametrize(("model", "nodes", "quantizers"), [("trio", 1, 1), ("pair", 2, 1), ("mixed-256", 3, 2)])
 def test_one_activation_is_quantized_once_a_group_size(
-    compiled: Mapping[str, Seen], model: str, nodes: int, quantizers: int
+    compiled: Mapping[str, Observation], model: str, nodes: int, quantizers: int
 ) -> None:
     assert (len(compiled[model].matmuls), compiled[model].quantizers) == (nodes, quantizers)
 
 
-def executed(done: Seen) -> list[bool]:
+def executed(done: Observation) -> list[bool]:
     """Whether each quantizer ran."""
     return [ran for run in done.runs for ran in run.executed.values()]
 
 
 @pytest.mark.parametrize("what", ["tokens-64", "tokens-8x8"])
-def test_tokens_up_to_the_threshold_are_left_alone(compiled: Mapping[str, Seen], what: str) -> None:
+def test_tokens_up_to_the_threshold_are_left_alone(compiled: Mapping[str, Observation], what: str) -> None:
     assert GPU_XMX.default_threshold == 64
     assert executed(compiled[what]) == [False]
 
 
 @pytest.mark.parametrize("what", ["tokens-65", "tokens-8x9", "static-1"])
-def test_more_tokens_and_static_shapes_are_quantized(compiled: Mapping[str, Seen], what: str) -> None:
+def test_more_tokens_and_static_shapes_are_quantized(compiled: Mapping[str, Observation], what: str) -> None:
     assert executed(compiled[what]) == [True]
 
 
@@ -137,7 +137,7 @@ BEYOND_K = [(512, 4223), (576, 2111), (544, 1055)]
 
 
 @pytest.fixture(scope="module")
-def inferred(simulated_gpu: Compile) -> dict[tuple[int, int], Seen]:
+def inferred(simulated_gpu: Compile) -> dict[tuple[int, int], Observation]:
     """Infers of 65 tokens, by K and group size."""
     pairs = [(k, group) for k, limit in BEYOND_K for group in (limit, limit + 1, 2**32 - 1)]
     pairs += [(8192, 8192), (8448, 4224), (4160, 2080)]  # not beyond K: no limit
@@ -145,7 +145,7 @@ def inferred(simulated_gpu: Compile) -> dict[tuple[int, int], Seen]:
     return dict(zip(pairs, simulated_gpu(jobs), strict=True))
 
 
-def test_refused_for_want_of_a_kernel_where_infer_throws(inferred: Mapping[tuple[int, int], Seen]) -> None:
+def test_refused_for_want_of_a_kernel_where_infer_throws(inferred: Mapping[tuple[int, int], Observation]) -> None:
     for (k, group), done in inferred.items():
         (site,) = find_compressed_matmuls(linear_model("w_i8_sym_ch", k=k, n=16))
         verdict = GPU_XMX.verdict(site, group)
@@ -186,7 +186,7 @@ EXEMPT_BATCHES = [
 
 
 @pytest.fixture(scope="module")
-def static_zoo(simulated_gpu: Compile) -> list[Seen]:
+def static_zoo(simulated_gpu: Compile) -> list[Observation]:
     plain = [asking(static_batches(fmt, shape), group) for fmt, shape, group in STATIC_BATCHES]
     exempt = [
         asking(PassManager([Exempt({"linear": method})]).run(static_batches(fmt, shape)).model, 64)
@@ -195,7 +195,7 @@ def static_zoo(simulated_gpu: Compile) -> list[Seen]:
     return simulated_gpu([*plain, *exempt])
 
 
-def test_static_batches_are_refused_where_the_plugin_throws(static_zoo: Sequence[Seen]) -> None:
+def test_static_batches_are_refused_where_the_plugin_throws(static_zoo: Sequence[Observation]) -> None:
     for (fmt, shape, group), done in zip(STATIC_BATCHES, static_zoo, strict=False):
         (site,) = find_compressed_matmuls(static_batches(fmt, shape))
         verdict = GPU_XMX.verdict(site, group)
@@ -204,7 +204,7 @@ def test_static_batches_are_refused_where_the_plugin_throws(static_zoo: Sequence
             assert done.groups.get("linear") == verdict.group_size
 
 
-def test_static_batches_are_exempted_so_that_they_compile(static_zoo: Sequence[Seen]) -> None:
+def test_static_batches_are_exempted_so_that_they_compile(static_zoo: Sequence[Observation]) -> None:
     for (fmt, shape, method), done in zip(EXEMPT_BATCHES, static_zoo[len(STATIC_BATCHES) :], strict=True):
         sites = find_compressed_matmuls(static_batches(fmt, shape))
         settings = Settings(rules=(Rule("linear", exempt=True),), exempt_with=method)
@@ -249,7 +249,7 @@ def test_largest_group_size_of_the_ir(largest_zoo: Any, asked: int, largest: int
 
 
 @pytest.fixture(scope="module")
-def largest_zoo(simulated_gpu: Compile) -> tuple[list[CompressedMatMul], dict[tuple[int, int], Seen]]:
+def largest_zoo(simulated_gpu: Compile) -> tuple[list[CompressedMatMul], dict[tuple[int, int], Observation]]:
     jobs = {}
     sites: list[CompressedMatMul] = []
     for largest in (64, 128):
@@ -288,7 +288,7 @@ def test_bodies_are_quantized_like_the_main_graph(traced: Any, asked: int) -> No
 
 
 @pytest.fixture(scope="module")
-def traced(simulated_gpu: Compile) -> dict[int, list[tuple[list[CompressedMatMul], Seen]]]:
+def traced(simulated_gpu: Compile) -> dict[int, list[tuple[list[CompressedMatMul], Observation]]]:
     models = [if_model("w_u4_asym_g32"), loop_model("w_u4_asym_g32"), tensor_iterator_model("w_u4_asym_g32")]
     sites = [find_compressed_matmuls(model) for model in models]
     jobs = [asking(model, asked, traced=True) for asked in (64, PER_TOKEN) for model in models]
@@ -305,7 +305,7 @@ WHOLE_MODELS: dict[str, Build] = {
 
 
 @pytest.fixture(scope="module")
-def whole_models(simulated_gpu: Compile) -> dict[str, tuple[list[CompressedMatMul], Seen]]:
+def whole_models(simulated_gpu: Compile) -> dict[str, tuple[list[CompressedMatMul], Observation]]:
     models = {name: build() for name, build in WHOLE_MODELS.items()}
     done = simulated_gpu([asking(model, 64) for model in models.values()])
     return {

@@ -11,14 +11,14 @@ from collections.abc import Callable
 import pytest
 
 from ovpass.targets.names import get_target, target_of
-from ovpass.verification import Seen
+from ovpass.verification import Observation
 from tests.builders import linear_model
 from tests.simulated_gpu import Job
 from tests.targets.compared import Compared
 from tests.targets.gpu_table import FEW, ZOOS, compared_on_gpu
 from tests.targets.no_xmx_table import compared_without_xmx
 
-Compile = Callable[[list[Job]], list[Seen]]
+Compile = Callable[[list[Job]], list[Observation]]
 Simulated = Callable[[str], Compile]
 
 

@@ -67,20 +67,20 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _broken(draw: st.DrawFn) -> tuple[list[int], list[set[int]]]:
     """Items, and sets of them of which each breaks by itself."""
     items = draw(st.lists(st.integers(), min_size=1, max_size=24, unique=True))
-    culprits = st.sets(st.sampled_from(items), min_size=1, max_size=5)
-    return items, draw(st.lists(culprits, min_size=1, max_size=4))
+    result = st.sets(st.sampled_from(items), min_size=1, max_size=5)
+    return items, draw(st.lists(result, min_size=1, max_size=4))
 
 
-def _question(culprits: Sequence[set[int]]) -> Remembered[int]:
-    return Remembered(lambda items: any(culprit <= set(items) for culprit in culprits))
+def _question(result: Sequence[set[int]]) -> Remembered[int]:
+    return Remembered(lambda items: any(breaking <= set(items) for breaking in result))
 
 
 @given(_broken())
 @settings(deadline=None)
 def test_first_is_the_end_of_the_shortest_prefix_that_breaks(case: tuple[list[int], list[set[int]]]) -> None:
-    items, culprits = case
-    breaks = _question(culprits)
-    shortest = min(max(items.index(item) for item in culprit) for culprit in culprits)
+    items, result = case
+    breaks = _question(result)
+    shortest = min(max(items.index(item) for item in breaking) for breaking in result)
     assert first_breaking(items, breaks) == items[shortest]
     assert breaks.asked <= math.ceil(math.log2(len(items)))
 
@@ -88,8 +88,8 @@ def test_first_is_the_end_of_the_shortest_prefix_that_breaks(case: tuple[list[in
 @given(_broken())
 @settings(deadline=None)
 def test_smallest_breaks_and_needs_each_of_its_items(case: tuple[list[int], list[set[int]]]) -> None:
-    items, culprits = case
-    breaks = _question(culprits)
+    items, result = case
+    breaks = _question(result)
     found = smallest_breaking(items, breaks)
     assert breaks.asked <= len(items) ** 2 + 3 * len(items)
     assert found == [item for item in items if item in found]
@@ -100,9 +100,9 @@ def test_smallest_breaks_and_needs_each_of_its_items(case: tuple[list[int], list
 @given(st.integers(1, 300).flatmap(lambda count: st.tuples(st.just(count), st.integers(0, count - 1))))
 @settings(deadline=None)
 def test_a_single_culprit_takes_few_questions(case: tuple[int, int]) -> None:
-    count, culprit = case
-    breaks = _question([{culprit}])
-    assert smallest_breaking(range(count), breaks) == [culprit]
+    count, breaking = case
+    breaks = _question([{breaking}])
+    assert smallest_breaking(range(count), breaks) == [breaking]
     assert breaks.asked <= 2 * math.ceil(math.log2(count))
 
 

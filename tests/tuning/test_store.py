@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ import pytest
 from ovpass.errors import OutputError
 from ovpass.evaluation.options import Evaluation
 from ovpass.settings.settings import Settings
+from ovpass.tuning.activation_statistics import ActivationFacts
+from ovpass.tuning.budget import Spent
 from ovpass.tuning.experiment import Experiment, choice_of
 from ovpass.tuning.store import Store, default_folder
+from ovpass.tuning.switched_model import Cost
 from tests.cli.command import LLAMA, CommandLine
 from tests.evaluation.models import llama_folder
 
@@ -51,29 +55,51 @@ def only_file(folder: Path) -> Path:
 
 def test_what_is_put_is_there_again(tmp_path: Path) -> None:
     store = Store(tmp_path / "new" / "a.jsonl")
-    store.put("x", {"mean": 0.1})
-    store.put("y", [1, None])
-    store.put("x", {"mean": 1 / 3})
-    again = Store(tmp_path / "new" / "a.jsonl")
-    assert (again.get("x"), again.get("y"), again.get("z")) == ({"mean": 1 / 3}, [1, None], None)
+    facts = {"site": ActivationFacts(3.5, 0.1, {-1: 0.0, 32: 1 / 7})}
+    store.put("x", Spent(0.1, 1))
+    store.put("y", facts)
+    store.put("x", Spent(1 / 3, math.inf))
+    for each in (store, Store(tmp_path / "new" / "a.jsonl")):
+        assert each.get("x", Spent) == Spent(1 / 3, math.inf)
+        assert each.get("y", dict[str, ActivationFacts]) == facts
+        assert each.get("z", Spent) is None
+
+
+def test_a_cost_that_is_no_number_is_kept(tmp_path: Path) -> None:
+    Store(tmp_path / "a.jsonl").put("x", Cost(math.nan, math.nan, 0.0, 0.0))
+    found = Store(tmp_path / "a.jsonl").get("x", Cost)
+    assert found is not None
+    assert math.isnan(found.mean)
 
 
 @pytest.mark.parametrize("cut", range(1, 12))
 def test_a_line_cut_off_anywhere_is_dropped(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "a.jsonl"
     store = Store(path)
-    store.put("first", 1)
-    store.put("second", 2)
+    first, second, third = (Spent(float(number), 0.0) for number in (1, 2, 3))
+    store.put("first", first)
+    store.put("second", second)
     path.write_bytes(path.read_bytes()[:-cut])
     store = Store(path)
-    assert (store.get("first"), store.get("second")) == (1, None)
-    store.put("third", 3)
-    assert [json.loads(line) for line in path.read_text().splitlines()] == [["first", 1], ["third", 3]]
+    assert (store.get("first", Spent), store.get("second", Spent)) == (first, None)
+    store.put("third", third)
+    kept = [json.loads(line) for line in path.read_text().splitlines()]
+    assert kept == [["first", asdict(first)], ["third", asdict(third)]]
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"a diary\n", b"a diary without an end", b'"ab"\n', b"[[1, 2]]\n", b"[1, 2]\n", b"{}\n", b"\xff\xfe\n", b"\0\0"],
+    [
+        b"a diary\n",
+        b"a diary without an end",
+        b'"ab"\n',
+        b"[[1, 2]]\n",
+        b"[1, 2]\n",
+        b"{}\n",
+        b"\xff\xfe\n",
+        b"\0\0",
+        b"[" * 5_000 + b"\n",
+    ],
 )
 def test_a_foreign_file_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.jsonl"
@@ -81,6 +107,39 @@ def test_a_foreign_file_is_refused_and_left_alone(tmp_path: Path, content: bytes
     with pytest.raises(OutputError, match=r"a\.jsonl"):
         Store(path)
     assert path.read_bytes() == content
+
+
+COST = {"mean": 0.1, "trimmed": 0.1, "median": 0.1, "top1_lost": 1}
+FACTS = {"max_over_median": 1.5, "top_energy": 0.5, "errors": {"32": 0.1}}
+DAMAGED_COSTS: list[Any] = [None, 3, "0.1", [], {}, {**COST, "more": 1}]
+NO_NUMBERS: list[Any] = ["0.1", None, True, []]
+DAMAGED_COSTS += [{**COST, "mean": value} for value in NO_NUMBERS]
+DAMAGED_COSTS += [{key: value for key, value in COST.items() if key != "median"}]
+DAMAGED_FACTS: list[Any] = [None, [], 3, {"site": 3}, {"site": {}}, {"site": {**FACTS, "errors": 3}}]
+DAMAGED_FACTS += [{"site": {**FACTS, "errors": {key: 0.1}}} for key in ("", "a", "1.5")]
+DAMAGED_FACTS += [{"site": {**FACTS, "errors": {"32": "0.1"}}}, {"site": {**FACTS, "top_energy": []}}]
+
+
+@pytest.mark.parametrize(
+    ("shape", "value"),
+    [(Cost, value) for value in DAMAGED_COSTS] + [(dict[str, ActivationFacts], value) for value in DAMAGED_FACTS],
+)
+def test_damaged_measurements_are_refused(tmp_path: Path, shape: type[Any], value: Any) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(["key", value]) + "\n")
+    with pytest.raises(OutputError, match=r"a\.jsonl: .*remove it.*key"):
+        Store(path).get("key", shape)
+
+
+def test_a_command_refuses_damaged_measurements(ovpass: CommandLine, tmp_path: Path) -> None:
+    """Whatever a value is replaced by."""
+    ovpass.succeed(*RUN, "--state", tmp_path)
+    path = only_file(tmp_path)
+    keys = [json.loads(line)[0] for line in path.read_text().splitlines()]
+    values: list[Any] = [{}, {"site": {}}, 3]
+    for value in values:
+        path.write_text("".join(json.dumps([key, value]) + "\n" for key in keys))
+        assert str(path) in ovpass.refuse(*RUN, "--state", tmp_path)
 
 
 def test_no_place_for_measurements(ovpass: CommandLine, tmp_path: Path) -> None:
@@ -103,7 +162,7 @@ def file_of(experiment: Experiment) -> str:
     """The name of the experiment's file."""
     assert experiment.state is not None
     before = set(experiment.state.iterdir())
-    experiment.store("test", choice_of(experiment.plan, experiment.sites)).put("x", 1)
+    experiment.store("test", choice_of(experiment.plan, experiment.sites)).put("x", Spent(0.0, 0.0))
     return (set(experiment.state.iterdir()) - before or {Path("known")}).pop().name
 
 

@@ -22,7 +22,7 @@ from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.tuning.budget import Budget, share_of_work, worth
 from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.tune import Tuned, tune
-from ovpass.verification import Seen
+from ovpass.verification import Observation
 from tests.builders import llama_model, planted_name, save_planted, trio_model
 from tests.cli.command import ENCODER, LLAMA, CommandLine
 from tests.simulated_gpu import Job
@@ -84,7 +84,10 @@ def test_its_plan_is_within_the_budget_on_other_text(planted: Path, tuned: Tuned
 
 @pytest.mark.slow
 def test_the_gpu_plugin_follows_the_plan(
-    planted: Path, tuned: Tuned, tmp_path: Path, simulated_gpu: Callable[[Sequence[Job], float | None], list[Seen]]
+    planted: Path,
+    tuned: Tuned,
+    tmp_path: Path,
+    simulated_gpu: Callable[[Sequence[Job], float | None], list[Observation]],
 ) -> None:
     import ovpass  # noqa: PLC0415 - the fixture of that name
 
@@ -223,6 +226,8 @@ def test_the_command_writes_a_plan_that_apply_takes(
         (),
         ("--max-kl", 0),
         ("--max-kl", "nan"),
+        ("--max-kl", "inf"),
+        ("--max-ppl-increase", "inf"),
         ("--max-kl", 1, "--group-size", 32),
         ("--max-kl", 1, "--lowering", "int8"),
         ("--max-kl", 1, "--profile", "tpu"),

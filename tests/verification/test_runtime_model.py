@@ -13,9 +13,10 @@ from openvino import opset13 as op
 
 from ovpass.passes import Exempt, PassManager
 from ovpass.targets.group_sizes import PER_TOKEN
-from ovpass.verification import Seen
+from ovpass.verification import Observation
 from ovpass.verification.observation import TRACED_PASS
-from ovpass.verification.runtime_model import last_group, originals, readers_of
+from ovpass.verification.original_names import last_group, originals
+from ovpass.verification.runtime_model import readers_of
 from ovpass.verification.tracing import traced_matmuls
 from tests.builders import (
     activation,
@@ -137,14 +138,14 @@ CASES: dict[str, tuple[Callable[[], ov.Model], dict[str, int | None], int]] = {
 
 
 @pytest.fixture(scope="module")
-def seen(simulated_gpu: Callable[..., list[Seen]]) -> Seen:
+def seen(simulated_gpu: Callable[..., list[Observation]]) -> Observation:
     together = merged({name: build() for name, (build, _, _) in CASES.items()})
     (done,) = simulated_gpu([Job(together, {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 64})])
     return done
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_matmul_is_found_again(seen: Seen, case: str) -> None:
+def test_every_matmul_is_found_again(seen: Observation, case: str) -> None:
     _, groups, quantizers = CASES[case]
     own: Mapping[str, int | None] = {
         name.partition("/")[2]: group for name, group in seen.groups.items() if name.startswith(f"{case}/")
@@ -154,7 +155,7 @@ def test_every_matmul_is_found_again(seen: Seen, case: str) -> None:
     assert len(nodes) == quantizers
 
 
-def test_fusions_are_one_node(seen: Seen) -> None:
+def test_fusions_are_one_node(seen: Observation) -> None:
     together = {matmul.names for matmul in seen.matmuls if len(matmul.names) > 1}
     assert {tuple(name.partition("/")[0] for name in names) for names in together} == {
         ("trio",) * 3,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from ovpass.verification import Seen
+from ovpass.verification import Observation
 from ovpass.verification.observation import TokenRun
 from ovpass.verification.threshold import LARGEST, find_threshold
 from tests.builders import encoder_model, linear_model, llama_model
@@ -34,7 +34,7 @@ def test_none_where_it_never_runs() -> None:
 
 
 @pytest.fixture(scope="module")
-def seen(simulated_gpu: Callable[..., list[Seen]]) -> dict[str, Seen]:
+def seen(simulated_gpu: Callable[..., list[Observation]]) -> dict[str, Observation]:
     plain = linear_model("w_i8_sym_ch")
     jobs = {
         "plain": Job(plain, tokens=(64, 65), bisect=True),
@@ -48,28 +48,28 @@ def seen(simulated_gpu: Callable[..., list[Seen]]) -> dict[str, Seen]:
     return dict(zip(jobs, simulated_gpu(list(jobs.values())), strict=True))
 
 
-def executed(seen: Seen) -> list[tuple[int | None, set[bool]]]:
+def executed(seen: Observation) -> list[tuple[int | None, set[bool]]]:
     return [(run.tokens, set(run.executed.values())) for run in seen.runs]
 
 
-def test_more_than_64_tokens_are_quantized(seen: Mapping[str, Seen]) -> None:
+def test_more_than_64_tokens_are_quantized(seen: Mapping[str, Observation]) -> None:
     assert executed(seen["plain"]) == [(64, {False}), (65, {True})]
 
 
 @pytest.mark.parametrize("model", ["stateless", "encoder"])
-def test_whole_models_run(seen: Mapping[str, Seen], model: str) -> None:
+def test_whole_models_run(seen: Mapping[str, Observation], model: str) -> None:
     assert seen[model].error is None
     assert executed(seen[model]) == [(65, {True})]
 
 
-def test_more_than_the_variable_says(seen: Mapping[str, Seen]) -> None:
+def test_more_than_the_variable_says(seen: Mapping[str, Observation]) -> None:
     assert executed(seen["set"]) == [(128, {False}), (129, {True})]
 
 
-def test_static_shapes_are_always_quantized(seen: Mapping[str, Seen]) -> None:
+def test_static_shapes_are_always_quantized(seen: Mapping[str, Observation]) -> None:
     assert executed(seen["static"]) == [(64, {True}), (65, {True})]
 
 
 @pytest.mark.parametrize(("model", "found"), [("plain", 64), ("set", 128), ("zero", 0), ("static", 0), ("off", None)])
-def test_threshold_found(seen: Mapping[str, Seen], model: str, found: int | None) -> None:
+def test_threshold_found(seen: Mapping[str, Observation], model: str, found: int | None) -> None:
     assert (seen[model].error, seen[model].threshold) == (None, found)

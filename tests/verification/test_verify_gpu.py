@@ -178,6 +178,13 @@ def test_all_devices_side_by_side(ovpass: CommandLine, monkeypatch: pytest.Monke
     assert "64: 12" in asked.out
 
 
+@pytest.mark.parametrize(("fmt", "slow"), [("w_u2_ch", True), ("w_i8_asym_ch", True), ("w_u8_asym_ch", False)])
+def test_a_reference_kernel_is_noted(tmp_path: Path, fmt: str, slow: bool) -> None:
+    report = verify(saved(linear_model(fmt, n=32), tmp_path), ON_ARC)[""]
+    assert any("reference kernel" in note for note in report.notes) is slow
+    assert report.ok
+
+
 @pytest.fixture
 def system_gpu() -> None:
     """A driver with which processes see a simulated GPU without being told where it is."""

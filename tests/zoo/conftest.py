@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 
-from ovpass.verification import Seen
+from ovpass.verification import Observation
 from tests.simulated_gpu import Job
 from tests.zoo.exports import exports
 
@@ -26,7 +26,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def on_gpu(simulated_gpu: Callable[[Sequence[Job], float | None], list[Seen]]) -> Mapping[Path, Seen]:
+def on_gpu(simulated_gpu: Callable[[Sequence[Job], float | None], list[Observation]]) -> Mapping[Path, Observation]:
     """What the GPU plugin makes of every model, by the path of its .xml."""
     paths = [export.path for export in exports()]
     return dict(zip(paths, simulated_gpu([Job(path) for path in paths], None), strict=True))

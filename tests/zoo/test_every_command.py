@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ovpass.verification import Order, Seen, SimulatedGpu
+from ovpass.verification import Observation, Order, SimulatedGpu
 from tests.cli.command import CommandLine, contents
 from tests.zoo.expected import ON_GPU, REFUSED, refused
 from tests.zoo.exports import NAMES, ZOO, exports
@@ -113,11 +113,11 @@ def test_report(ovpass: CommandLine, name: str, tmp_path: Path) -> None:
 
 @EACH
 def test_verify_on_the_gpu(
-    ovpass: CommandLine, name: str, on_gpu: Mapping[Path, Seen], monkeypatch: pytest.MonkeyPatch
+    ovpass: CommandLine, name: str, on_gpu: Mapping[Path, Observation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answers are the plugin's, which was asked about all models at once."""
 
-    def look(_: SimulatedGpu, orders: Sequence[Order], environment: Mapping[str, str]) -> list[Seen]:
+    def look(_: SimulatedGpu, orders: Sequence[Order], environment: Mapping[str, str]) -> list[Observation]:
         assert not environment
         assert not any(order.config or order.tokens or order.traced for order in orders)
         return [on_gpu[Path(order.model)] for order in orders]

@@ -15,14 +15,14 @@ from ovpass.planning.plan import QUANTIZE
 from ovpass.sites import CompressedMatMul
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.transformation.loading import Loaded, load
-from ovpass.verification import Seen
+from ovpass.verification import Observation
 from ovpass.verification.report import SiteCheck, compare
 from tests.builders import linear_model
 from tests.passes.helpers import distance, structure
 from tests.simulated_gpu import Job
 from tests.zoo.exports import NAMES, ZOO, Export, core, exports, results, truth
 
-Compile = Callable[[Sequence[Job], float | None], list[Seen]]
+Compile = Callable[[Sequence[Job], float | None], list[Observation]]
 
 TYPES = {"int4_sym": "i4", "int4_asym": "u4", "int8_sym": "i8", "int8_asym": "u8", "nf4": "nf4"}
 REFUSED = {"mixtral/openvino_model.xml": "MOECompressed config.group_size==SIZE_MAX (per-channel)"}
@@ -116,13 +116,13 @@ def test_experts_and_linear_attention_are_told_by_their_structure(export: Export
     assert {site.linear_attention for site in sites} == {export.name in LINEAR_ATTENTION}
 
 
-def unlike_planned(loaded: Loaded, seen: Seen, group_size: int | None = None) -> list[SiteCheck]:
+def unlike_planned(loaded: Loaded, seen: Observation, group_size: int | None = None) -> list[SiteCheck]:
     settings = ovpass.Settings(target="gpu-xmx", group_size=group_size)
     plan = plan_sites(loaded.sites, settings, loaded.document.metadata)
     return [check for check in compare(plan, seen.groups) if not check.agrees]
 
 
-def test_the_plugin_does_as_planned(on_gpu: Mapping[Path, Seen]) -> None:
+def test_the_plugin_does_as_planned(on_gpu: Mapping[Path, Observation]) -> None:
     """Per token, the default, on every model that it compiles."""
     refused = {}
     for loaded in [loaded for name in NAMES for loaded in load(open_source(ZOO / name))]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +11,7 @@ from typing import Any
 
 from ovpass.errors import SettingsError
 from ovpass.support.cpu_features import has_amx
+from ovpass.support.structured_text import parse_json, read_text
 
 FOLDER = Path(__file__).parent / "calibrations"
 FALLBACK = "amd-epyc.json"
@@ -147,11 +147,11 @@ def load_calibration(path: Path) -> Calibration:
     for scalar in (bool, int, float, str):
         converter.register_structure_hook(scalar, _strictly)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(read_text(path))
         if not isinstance(data, dict):
             raise ValueError(f"expected keys and values, found {type(data).__name__}")
         return converter.structure(data, Calibration)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise SettingsError(f"{path}: cannot be read as a calibration: {error}") from error
     except cattrs.BaseValidationError as error:
         raise SettingsError(

@@ -1,0 +1,1 @@
+"""Random edits of files that users give, and what commands make of them."""
