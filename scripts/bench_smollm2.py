@@ -96,7 +96,7 @@ def _interleaved(requests: Mapping[str, ov.InferRequest], rounds: int) -> dict[s
 
 
 def _divergence(folder: Path, plans: Mapping[str, ovpass.Plan], windows: int) -> dict[str, float]:
-    """Mean KL divergence in nats a token from the same weights in f32, by variant."""
+    """Mean KL divergence in nats per token from the same weights in f32, by variant."""
     with tempfile.TemporaryDirectory(prefix="ovpass-bench-") as scratch:
         candidates = {
             "default": "INFERENCE_PRECISION_HINT=bf16,DYNAMIC_QUANTIZATION_GROUP_SIZE=32",

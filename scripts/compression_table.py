@@ -112,7 +112,9 @@ def main() -> None:
     bench = Bench(model.resolve(), arguments.work.resolve(), arguments.windows, arguments.items)
     items = write_task(bench.model, bench.work / "tasks", bench.items)
     print_table(COLUMNS, list(rows(bench, arguments.variants.split(","))), numeric=COLUMNS[1:])
-    print(f"{bench.windows} windows of {WINDOW_TOKENS} tokens. %: change of the perplexity; KL in nats a token. Words:")
+    print(
+        f"{bench.windows} windows of {WINDOW_TOKENS} tokens. %: change of the perplexity; KL in nats per token. Words:"
+    )
     print(f"{items} items of {NAME}, right in percent, with standard error. Seconds: to compress.")
 
 

@@ -63,7 +63,9 @@ def _serve(channel: Connection) -> None:
             channel.send(Failure(str(error)))
         except RuntimeError as error:
             length = "" if sample.tokens is None else f" with {sample.tokens} tokens"
-            guessed = "; --inputs FILE.npz gives it others" if not subject.generates and workload.inputs is None else ""
+            guessed = (
+                "; --inputs FILE.npz gives it other inputs" if not subject.generates and workload.inputs is None else ""
+            )
             channel.send(Failure(f"does not run{length}: {refusal(str(error), workload.device)}{guessed}"))
         else:
             channel.send(Measured(values, _peak_megabytes()))

@@ -57,7 +57,7 @@ class Generator:
         result = self._pipeline.generate(ov.Tensor(prompt), self._config)
         made, wanted = len(result.tokens[0]), self._config.max_new_tokens
         if made != wanted:
-            raise VerifyError(f"generates {made} tokens after {prompt.size}, not the {wanted} asked for")
+            raise VerifyError(f"generates {made} tokens after {prompt.size}, not {wanted}")
         metrics = result.perf_metrics
         first = float(metrics.get_ttft().mean)
         # From the whole, and not GenAI's mean of steps: with prompt lookup a step can yield several tokens.
@@ -75,7 +75,7 @@ def _words(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise TextError(f"{path}: is no text in UTF-8: {error}") from error
+        raise TextError(f"{path}: is not UTF-8 text: {error}") from error
 
 
 def _greedy(workload: Workload) -> openvino_genai.GenerationConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -67,8 +68,17 @@ def _read(path: Path, compiled: ov.CompiledModel) -> dict[str, npt.NDArray[Any]]
     try:
         with np.load(path, allow_pickle=False) as arrays:
             given = dict(arrays)
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, BadZipFile):  # the last but one for an .npy
-        raise SettingsError(f"{path}: is no .npz of plain arrays, as numpy.savez writes one") from None
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        BadZipFile,
+        RuntimeError,
+        zlib.error,
+    ):  # the last but one for an .npy
+        raise SettingsError(f"{path}: is not an .npz of plain arrays, as numpy.savez writes it") from None
     names = [port.get_names() for port in compiled.inputs]
     missing = [min(aliases) for aliases in names if not aliases & given.keys()]
     unknown = sorted(given.keys() - set().union(*names))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _TITLES = {TTFT: "Time to first token", TPOT: "Time per output token", LATENCY: "Latency"}
-_NOTHING = "there is nothing to draw, for inputs of one length only"
+_NOTHING = "nothing to plot, because the inputs have only one length"
 _APART = 1.15  # labels of 64 and 65 would cover each other
 
 

@@ -45,7 +45,7 @@ def run_benchmark(
         lengths = _lengths(workload, loaded)
         if asked and None in lengths:
             fixed = subjects[lengths[None][0]]
-            raise SettingsError(f"{fixed.title}: its inputs have no length to choose; leave out --prompt-tokens")
+            raise SettingsError(f"{fixed.title}: its inputs have a fixed length; leave out --prompt-tokens")
         return _Rounds(subjects, workload, processes, loaded).run(lengths, progress)
 
 
@@ -68,8 +68,8 @@ def _fitted(workload: Workload, subjects: Sequence[Subject]) -> Workload:
     odd = next((subject for subject in subjects if subject.generates != generates), None)
     if odd is not None:
         raise SettingsError(
-            f"{subjects[0].title} and {odd.title}: one generates through OpenVINO GenAI and one is run alone; "
-            "measure them apart"
+            f"{subjects[0].title} and {odd.title}: one generates with OpenVINO GenAI, the other runs alone; "
+            "benchmark them separately"
         )
     workload.check_generation(generates=generates)
     if workload.inputs is not None:

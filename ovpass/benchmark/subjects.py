@@ -77,7 +77,7 @@ def _properties(text: str, rest: str) -> dict[str, str]:
     for part, name, equals, value in pairs:
         if not equals or not value or not _PROPERTY.fullmatch(name):
             raise SettingsError(
-                f"{text}: {part!r} is no compile property; write MODEL@NAME=VALUE,NAME=VALUE, "
+                f"{text}: {part!r} is not a compile property; write MODEL@NAME=VALUE,NAME=VALUE, "
                 "for example model@DYNAMIC_QUANTIZATION_GROUP_SIZE=32,INFERENCE_PRECISION_HINT=f32"
             )
     return {name: value for _, name, _, value in pairs}
@@ -101,8 +101,8 @@ def _check_tokenizers(folder: Path) -> None:
     missing = [name for name in _TOKENIZERS if not (folder / name).is_file()]
     if missing:
         raise ModelError(
-            f"{folder}: has no {missing[0]}, without which OpenVINO GenAI runs no language model; make it with "
-            f"openvino-tokenizers, or name {folder / _LLM} to measure the model alone"
+            f"{folder}: has no {missing[0]}, which OpenVINO GenAI needs for a language model; create it with "
+            f"openvino-tokenizers, or name {folder / _LLM} to benchmark the model alone"
         )
 
 

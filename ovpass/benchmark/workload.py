@@ -46,7 +46,7 @@ class Workload:
             ("seed", self.seed, 0),
         ):
             if number < least:
-                raise SettingsError(f"{name} {number}: it is {least} or more")
+                raise SettingsError(f"{name} {number}: use {least} or more")
         check_timeout(self.timeout)
         for path in (self.text, self.inputs):
             if path is not None and not path.is_file():
@@ -56,11 +56,11 @@ class Workload:
         if self.lengths is None:
             return
         if not self.lengths or min(self.lengths) < 1:
-            raise SettingsError(f"prompt tokens {_shown(self.lengths)}: a prompt has 1 token or more")
+            raise SettingsError(f"prompt tokens {_shown(self.lengths)}: use 1 token or more")
         if len(set(self.lengths)) < len(self.lengths):
-            raise SettingsError(f"prompt tokens {_shown(self.lengths)}: a length is there twice")
+            raise SettingsError(f"prompt tokens {_shown(self.lengths)}: a length is repeated; name it once")
         if self.inputs is not None:
-            raise SettingsError(f"{self.inputs}: given inputs have a length of their own; leave out --prompt-tokens")
+            raise SettingsError(f"{self.inputs}: the inputs set their own length; leave out --prompt-tokens")
 
     @property
     def prompts(self) -> int:
@@ -77,7 +77,7 @@ class Workload:
             option = "--prompt-lookup" if self.prompt_lookup else "--text"
             raise SettingsError(f"{option} is for language models that generate: name the folder of one")
         if generates and self.inputs is not None:
-            raise SettingsError("--inputs is for models that do not generate; name the .xml to measure it alone")
+            raise SettingsError("--inputs is for models that do not generate; name the .xml to benchmark it alone")
 
 
 def _shown(lengths: Sequence[int]) -> str:

@@ -145,7 +145,7 @@ def _print_models(result: Result, *, verbose: bool) -> None:
 def _notes(outcome: Outcome) -> list[str]:
     notes = [f"run with the environment variable {k}={v}" for k, v in outcome.subject.environment.items()]
     if outcome.loaded.requests > 1:
-        notes.append(f"throughput is of {outcome.loaded.requests} requests at once")
+        notes.append(f"throughput is measured with {outcome.loaded.requests} parallel requests")
     return notes
 
 

@@ -85,7 +85,7 @@ def _print(result: BisectResult) -> None:
     else:
         verdict(f"Not broken with all sites quantized{_cost(result)}.", ok=True)
     if result.skipped:
-        note(f"{counted(len(result.skipped), 'site')} stayed exact: {next(iter(result.skipped.values()))}")
+        note(f"{counted(len(result.skipped), 'site')} stayed unquantized: {next(iter(result.skipped.values()))}")
 
 
 def _print_found(result: BisectResult) -> None:
@@ -102,9 +102,9 @@ def _print_found(result: BisectResult) -> None:
     print_table(("Found", "Kind", "Layer", "Group", "Sites"), rows, numeric=("Layer", "Group", "Sites"))
     if result.costs is not None and result.together is not None:
         alone, together = (number(cost.mean, 2) for cost in (result.costs, result.together))
-        say(f"Quantized alone: KL {alone} nats a token; all sites together: {together}.")
+        say(f"Quantized alone: KL {alone} nats per token; all sites together: {together}.")
     how = "not broken" if result.mended else "still broken; search again with these options"
-    verdict(f"All sites but what was found: {how}. {counted(result.asked, 'question')} asked.", ok=bool(result.mended))
+    verdict(f"All other sites quantized: {how}. {counted(result.asked, 'test')} run.", ok=bool(result.mended))
     for rule in result.rules:
         click.echo(f"--exempt {shell_word(rule.match)}")
     click.echo(_rules_text(result), nl=False)
@@ -119,4 +119,4 @@ def _rules_text(result: BisectResult) -> str:
 
 
 def _cost(result: BisectResult) -> str:
-    return "" if result.together is None else f": KL {number(result.together.mean, 2)} nats a token"
+    return "" if result.together is None else f": KL {number(result.together.mean, 2)} nats per token"

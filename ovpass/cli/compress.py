@@ -45,7 +45,7 @@ def _weight_group(_: click.Context, __: click.Parameter, value: str | None) -> i
     try:
         return int(value)
     except ValueError:
-        raise SettingsError(f"group-size {value!r}: give a number of weights, or {_PER_CHANNEL}") from None
+        raise SettingsError(f"group-size {value!r}: use a number of weights, or {_PER_CHANNEL}") from None
 
 
 @click.command("compress")
@@ -92,7 +92,7 @@ def command(
     from ovpass.compression.compress import compress_source  # noqa: PLC0415 - not needed to print help
 
     if settings_given(options) and not then_apply:
-        raise SettingsError("settings for activations take effect with --then-apply; add it, or leave them out")
+        raise SettingsError("activation settings need --then-apply; add it, or leave them out")
     shown = not quiet and not as_json and sys.stderr.isatty()
     started = time.perf_counter()
     done = compress_source(
@@ -167,4 +167,4 @@ def _print_targets(done: Compressed) -> None:
         )
         for entry in done.advice
     ]
-    print_table(("Target", "Quantizes", "Default", "Groups fitting them", "Left out because"), rows)
+    print_table(("Target", "Quantizes", "Default", "Groups that fit", "Left out because"), rows)

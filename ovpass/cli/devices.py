@@ -41,7 +41,7 @@ def command(folder: Path | None, mirror: str | None, suite: str | None, as_json:
     if folder is not None:
         _install(None if folder == _USUAL else folder, mirror, suite, as_json=as_json, quiet=quiet)
     elif mirror or suite:
-        raise SettingsError("--mirror and --suite say where to get a driver from: give --install-driver, too")
+        raise SettingsError("--mirror and --suite need --install-driver; add it, or leave them out")
     else:
         found = list_devices()
         if as_json:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ovpass.evaluation.summary import Estimate, TextSummary
 
 _COLUMNS = ("", "PPL", "%", "KL", "median", "trim", "p99", "max", "Top-1")
-_LEGEND = """PPL: perplexity; KL in nats a token: mean, median,
+_LEGEND = """PPL: perplexity; KL in nats per token: mean, median,
 mean without the largest 1 %, 99th percentile, maximum; Top-1 in percent."""
 _INTERVALS = ("", "PPL %", "KL", "median", "Top-1")
 
@@ -66,7 +66,7 @@ def _harness(options: dict[str, Any]) -> HarnessOptions | None:
     tasks, folder, limit = (options[name] for name in ("harness", "harness_tasks_dir", "limit"))
     if tasks is None:
         if folder is not None or limit is not None:
-            raise SettingsError("--harness-tasks-dir and --limit are for tasks that --harness names")
+            raise SettingsError("--harness-tasks-dir and --limit need --harness; add it, or leave them out")
         return None
     return HarnessOptions([task.strip() for task in tasks.split(",")], folder, limit)
 

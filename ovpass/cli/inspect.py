@@ -58,8 +58,8 @@ def _print(found: Sequence[Inspected], target: str, verbose: bool) -> None:
     activations = len({(item.key, site.group_id) for item in found for site, _ in item.entries})
     who = f"{target}, computing in f32," if get_target(target).compute == "f32" else target
     verdict(
-        f"{counted(len(judged), 'site reads', 'sites read')} {counted(activations, 'activation')}; "
-        f"{who} would quantize for {sum(entry.eligible for entry in judged)} of them at group size "
+        f"{who} quantizes {sum(entry.eligible for entry in judged)} of {counted(len(judged), 'site')} "
+        f"({counted(activations, 'distinct activation')}), group size "
         f"{format_group_size(found[0].group_size)}."
     )
 
@@ -78,9 +78,9 @@ def _print_kinds(item: Inspected) -> None:
     rows = [(count, *key) for key, count in ordered]
     print_table(("Sites", "Kind", "Weights (N x K)", "Group", "Reason"), rows, numeric=("Sites", "Group"))
     for asked, count in Counter(item.asked.values()).items():
-        note(f"of {counted(count, 'site')} the file asked for {asked}")
+        note(f"{counted(count, 'site')}: the source file requests {asked}")
 
 
 def _why(item: Inspected, site: CompressedMatMul, judged: Verdict) -> str:
     asked = item.asked.get(site.name)
-    return judged.reason if asked is None else f"{judged.reason}; the file asked for {asked}"
+    return judged.reason if asked is None else f"{judged.reason}; the source file requests {asked}"

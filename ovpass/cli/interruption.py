@@ -18,4 +18,4 @@ def resumable(*, kept: bool = True) -> Iterator[None]:
     except KeyboardInterrupt as interruption:
         if not kept:
             raise
-        raise KeyboardInterrupt("what was measured is kept, and the same command goes on from there") from interruption
+        raise KeyboardInterrupt("measurements are kept; run the same command again to continue") from interruption

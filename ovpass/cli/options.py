@@ -98,7 +98,7 @@ def evaluation_from(options: dict[str, Any]) -> Evaluation:
         SettingsError: for a device or numbers that are not possible.
     """
     if options["profile"] is not None and options.get("target") is not None:
-        raise SettingsError("--target and --profile both name a device: give one of them")
+        raise SettingsError("--target and --profile both name a device; use one of them")
     device = str(options.get("device", "CPU")).upper()
     return Evaluation(
         windows=options["windows"],

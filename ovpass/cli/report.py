@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from ovpass.reporting.runs import Run
 
 _NO_RUN = {
-    "-h": "prints no run",
-    "--help": "prints no run",
-    "--install-help": "prints no run",
+    "-h": "gives no result to show",
+    "--help": "gives no result to show",
+    "--install-help": "gives no result to show",
     "--intercept-log": "reads a log and runs nothing",
 }
 _RUNNABLE = ("inspect", "plan", "verify", "evaluate", "sensitivity", "tune", "bench")
@@ -86,8 +86,8 @@ def _orders(text: str) -> list[list[str]]:
     for name, *_ in orders:
         if name not in _RUNNABLE:
             raise SettingsError(
-                f"--run {text!r}: {name!r} is none of {', '.join(_RUNNABLE)}; "
-                "a command with options has a --run of its own"
+                f"--run {text!r}: {name!r} is not one of {', '.join(_RUNNABLE)}; "
+                "give a command with options its own --run"
             )
     for word in words:
         option = word.partition("=")[0]
@@ -101,12 +101,12 @@ def _split(sources: Sequence[Path], orders: Sequence[Sequence[str]]) -> tuple[Pa
     models = [path for path in sources if _is_model(path)]
     if models and not orders:
         raise SettingsError(
-            f"{models[0]}: is a model; say what to run on it, for example --run inspect,verify,evaluate"
+            f"{models[0]}: is a model; name commands to run on it, for example --run inspect,verify,evaluate"
         )
     if orders and len(models) != 1:
         given = ", ".join(map(str, sources))
         raise SettingsError(
-            f"--run: name one MODEL to run it on, an .xml or a model folder; there are {len(models)} in: {given}"
+            f"--run: name one MODEL to run it on, an .xml or a model folder; found {len(models)} in: {given}"
         )
     return (models[0] if models else None), [path for path in sources if path not in models]
 

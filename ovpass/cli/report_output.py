@@ -21,7 +21,7 @@ def check_output(output: Path, inputs: Sequence[Path]) -> Path:
     check_files([output], inputs)
     place = output.resolve()
     if place.exists() and not _replaceable(place):
-        raise OutputError(f"{output}: exists, and is no page of ovpass that could be replaced; write to another file")
+        raise OutputError(f"{output}: exists and is not a report of ovpass; write to another file")
     return place
 
 

@@ -78,7 +78,7 @@ def _refuse_what_changes_nothing(options: dict[str, Any]) -> None:
         ("--runtime-option", bool(options["runtime_options"])),
     ):
         if given:
-            raise SettingsError(f"{flag}: what a site costs does not depend on it; plan, apply and tune take it")
+            raise SettingsError(f"{flag}: the cost of a site does not depend on it; use it with plan, apply or tune")
 
 
 def _print(report: SensitivityReport, *, verbose: bool) -> None:
@@ -88,22 +88,22 @@ def _print(report: SensitivityReport, *, verbose: bool) -> None:
     columns = ("Site", "Kind", "Layer", "Group", "Costs", "Saves", "Top-1", "Outliers")
     print_table(columns, [_row(entry) for entry in shown], numeric=columns[2:])
     if len(shown) < len(report.ranking):
-        say(f"and {len(report.ranking) - len(shown)} more; --verbose lists them")
+        say(f"{len(report.ranking) - len(shown)} more; --verbose lists them")
     if report.by == "site":
         cells = heat_map(report)
         rows = [(name, *row) for name, row in zip(cells.rows, shades(cells), strict=True)]
         low, high = (number(cost, 2) for cost in cells.range)
         print_table(("Block", *(kind.partition(".")[2] or kind for kind in cells.columns)), rows, numeric=("Block",))
         say(f"Shades: costs from {low} to {high} nats, logarithmic.")
-    say("Costs, saves: KL in nats a token, trimmed; Top-1: lost, in percent of tokens.")
+    say("Costs, saves: KL in nats per token, trimmed; Top-1: lost, in percent of tokens.")
     if any(entry.screened for entry in report.ranking):
-        note("a cost with ? is of the short window of --fast")
+        note("costs marked ? come from the short window of --fast")
     if report.skipped:
         skipped = counted(len(report.skipped), "site was", "sites were")
         note(f"{skipped} not measured: {next(iter(report.skipped.values()))}")
     cost = report.together
     verdict(
-        f"All together: KL {number(cost.mean, 2)} nats a token "
+        f"All together: KL {number(cost.mean, 2)} nats per token "
         f"(trimmed {number(cost.trimmed, 2)}, median {number(cost.median, 2)}), "
         f"top-1 lost at {cost.top1_lost:.1f} %; each cost measured on {counted(report.tokens, 'token')}."
     )

@@ -96,10 +96,8 @@ def _print(tuned: Tuned, output: Path | None) -> None:
         verdict("Nothing can be quantized within this budget.", ok=False)
         return
     if tuned.for_held_out:
-        note(
-            f"{counted(tuned.for_held_out, 'site is', 'sites are')} left out only to hold the budget on other text, too"
-        )
-    spent = f"KL {number(held.kl, 2)} nats a token, perplexity {held.perplexity_percent:+.2f} %"
-    verdict(f"Within the budget on other text: {spent}.", ok=True)
+        note(f"{counted(tuned.for_held_out, 'site is', 'sites are')} exempt only to keep the budget on held-out text")
+    spent = f"KL {number(held.kl, 2)} nats per token, perplexity {held.perplexity_percent:+.2f} %"
+    verdict(f"Within the budget on held-out text: {spent}.", ok=True)
     if output is not None:
         click.echo(f"Carry it out with: ovpass apply MODEL -o OUT --plan {shell_word(output)}")

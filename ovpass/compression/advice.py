@@ -60,19 +60,21 @@ def notes_on(recipe: Recipe, sites: Sequence[CompressedMatMul]) -> list[str]:
     notes = []
     if refused := ", ".join(_never_quantized(sites)):
         notes.append(
-            f"no target quantizes activations for {refused} weights, which it decompresses to floating point; "
-            f"it does for {', '.join(INTEGERS)}"
+            f"no target quantizes activations for {refused} weights: plugins decompress them to floating point; "
+            f"{', '.join(INTEGERS)} weights work"
         )
     group, fitting = recipe.weight_group, fitting_group(site.k for site in sites)
     if recipe.mode not in INTEGERS or group is None:
         return notes
     if fitting is not None and group % CPU.default_group_size:
         notes.append(
-            f"activation groups on cpu, {CPU.default_group_size} by default, must divide those of the weights, "
-            f"{group}; group-size {fitting} divides every K and leaves them a choice"
+            f"activation groups on cpu, {CPU.default_group_size} by default, must divide the weights' group size "
+            f"{group}; group-size {fitting} divides every K and allows more of them"
         )
     if recipe.mode == "int4_asym":
-        notes.append(f"zero points cap activation groups on gpu-xmx at {group}, per-token excepted; int4_sym does not")
+        notes.append(
+            f"zero points cap activation groups on gpu-xmx at {group}, except per-token; int4_sym has no zero points"
+        )
     return notes
 
 
@@ -89,18 +91,18 @@ def explain_group(recipe: Recipe, layers: Sequence[LinearLayer]) -> str:
     """Which layers a group size does not fit, and every way out."""
     group = recipe.weight_group or 0
     ragged = [layer for layer in layers if layer.k % group]
-    first = f", {ragged[0].name} for one" if ragged else ""
+    first = f", such as {ragged[0].name}" if ragged else ""
     lengths = ", ".join(
         f"K={k} ({counted(count, 'layer')})" for k, count in Counter(layer.k for layer in ragged).items()
     )
     if recipe.format.fixed_group:
         return (
-            f"mode {recipe.mode} is in groups of {group}, always, which does not divide {lengths or 'every K'}{first}; "
-            "take group-size-fallback ignore (they stay as they are) or another mode"
+            f"mode {recipe.mode} always has groups of {group}, which do not divide {lengths or 'every K'}{first}; "
+            "use group-size-fallback ignore (such layers stay as they are) or another mode"
         )
     fitting = fitting_group(layer.k for layer in layers)
-    take = f"take group-size {fitting}, which divides all" if fitting else "take group-size per-channel"
+    take = f"use group-size {fitting}, which divides all" if fitting else "use group-size per-channel"
     return (
         f"group-size {group} does not divide {lengths or 'every K'}{first}; {take}, or group-size-fallback "
-        "adjust (a group of their own for such layers) or ignore (they stay as they are)"
+        "adjust (such layers get their own group size) or ignore (such layers stay as they are)"
     )

@@ -35,7 +35,7 @@ class Calibration:
 
     def __post_init__(self) -> None:
         if self.samples < 1 or self.tokens < 2:
-            raise SettingsError(f"{self.samples} samples of {self.tokens} tokens: take 1 or more, of at least 2 tokens")
+            raise SettingsError(f"{self.samples} samples of {self.tokens} tokens: use 1 or more, of at least 2 tokens")
 
     def check_enough(self, fitted: int) -> None:
         """Check that there are at least `fitted` tokens, the number of weights that share a scale.
@@ -46,8 +46,8 @@ class Calibration:
         tokens = self.samples * self.tokens
         if tokens < fitted:
             raise SettingsError(
-                f"samples: {self.samples} of {self.tokens} tokens are too few to calibrate on; take {fitted} tokens or "
-                "more in all, one for each of the weights that share a scale"
+                f"samples: {self.samples} of {self.tokens} tokens are too few for calibration; use {fitted} tokens or "
+                "more in total, one for each of the weights that share a scale"
             )
 
     def read(self, folder: Path) -> list[Ids]:
@@ -83,7 +83,7 @@ def check_runs(model: ov.Model, xml: Path, sample: Inputs) -> None:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         tokens = sample[_IDS].shape[1]
         raise ModelError(
-            f"{xml}: cannot be run on a sample of {tokens} tokens: {lines[-1]}; take a shorter --sequence-length if "
+            f"{xml}: cannot be run on a sample of {tokens} tokens: {lines[-1]}; use a shorter --sequence-length if "
             "the model has fewer positions"
         ) from error
 
@@ -99,11 +99,11 @@ def model_inputs(model: ov.Model, xml: Path, sample: Ids) -> Inputs:
     inputs = dict(make_inputs(input_specs(model), len(sample)))
     if _IDS not in inputs:
         raise ModelError(
-            f"{xml}: has no input {_IDS}, and a text cannot be fed to it; compress it without "
+            f"{xml}: has no input {_IDS}, so it takes no text; compress it without "
             "calibration (no --text, --smooth, --scale-estimation, --gptq or --lora-correction)"
         )
     if inputs[_IDS].shape != (1, len(sample)):
-        raise ModelError(f"{xml}: {_IDS} is {list(inputs[_IDS].shape)}; give that length as --sequence-length")
+        raise ModelError(f"{xml}: {_IDS} has shape {list(inputs[_IDS].shape)}; set that length with --sequence-length")
     inputs[_IDS] = sample[np.newaxis].astype(inputs[_IDS].dtype)
     if _TYPES in inputs:
         inputs[_TYPES] = np.zeros_like(inputs[_TYPES])

@@ -165,7 +165,9 @@ def _adjusted(job: Job, recipe: Recipe) -> list[str]:
     if not misfits or recipe.group_size_fallback != "adjust":
         return []
     lengths = ", ".join(f"K={k} ({counted(count, 'layer')})" for k, count in misfits.items())
-    return [f"{job.ir.xml.name}: no group of {SMALLEST_ADJUSTED} or more fits {lengths}, which the backup mode takes"]
+    return [
+        f"{job.ir.xml.name}: no group of {SMALLEST_ADJUSTED} or more fits {lengths}; those layers use the backup mode"
+    ]
 
 
 def _smooth(model: ov.Model, job: Job, strength: float, inputs: Sequence[Inputs]) -> str:

@@ -54,7 +54,7 @@ def refuse_idle(sites: Sequence[CompressedMatMul], settings: Settings) -> None:
     verdicts = [target.verdict(item.site, item.group_size) for item in requested]
     if verdicts and not any(verdict.eligible for verdict in verdicts):
         reason = Counter(verdict.reason for verdict in verdicts).most_common(1)[0][0]
-        ways = "; ".join(_ways(requested, target)) or "lowering emulate takes any"
+        ways = "; ".join(_ways(requested, target)) or "lowering emulate supports any"
         raise SettingsError(
             f"activation-group-size {_words(requested)}: {target.name} quantizes none of {len(requested)} sites: "
             f"{reason}; {ways}"
@@ -101,5 +101,5 @@ def _ways(requested: Sequence[_Asked], target: Target) -> list[str]:
     for what, counts in (("group-size {} for the weights", weights), ("activation-group-size {}", activations)):
         most, _, size = max((count, -abs(size - wanted), size) for size, count in counts.items())
         if most > now:
-            found.append(f"{what.format(format_group_size(size))} would let {most} of {total}")
+            found.append(f"{what.format(format_group_size(size))} works for {most} of {total}")
     return found

@@ -47,14 +47,14 @@ def find_jobs(source: ModelSource, recipe: Recipe) -> list[Job]:
             have = counted(len(sites), "MatMul has", "MatMuls have")
             raise ModelError(
                 f"{ir.xml}: {have} compressed weights already ({sites[0].name}: {sites[0].weight_type}); "
-                "start from the model in floating point"
+                "start from the floating-point model"
             )
         with ir.complete():
             layers = find_linear_layers(document.graph)
         if layers:
             found.append((ir, layers))
     if not found:
-        raise ModelError(f"{source.root}: has no MatMul with constant weights in floating point; nothing to compress")
+        raise ModelError(f"{source.root}: has no MatMul with constant floating-point weights; nothing to compress")
     ignored = {id(layer) for layer in pick([layer for _, layers in found for layer in layers], recipe.ignore)}
     jobs = [Job(ir, layers, [layer for layer in layers if id(layer) in ignored]) for ir, layers in found]
     jobs = [job for job in jobs if job.kept]

@@ -43,11 +43,11 @@ def _check_groups(recipe: Recipe, jobs: Sequence[Job]) -> None:
 def _check_text(recipe: Recipe, calibration: Calibration, jobs: Sequence[Job]) -> None:
     if calibration.text is not None and not recipe.can_use_text:
         raise SettingsError(
-            f"text {calibration.text}: mode {recipe.mode} alone does not look at activations; add scale-estimation, "
+            f"text {calibration.text}: mode {recipe.mode} alone does not use activations; add scale-estimation, "
             "awq, gptq, lora-correction, smooth or a ratio, or leave it out"
         )
     looks = recipe.needs_text or calibration.text is not None
     if calibration.tokenizer is not None and not looks:
-        raise SettingsError(f"tokenizer {calibration.tokenizer}: nothing is calibrated on a text; leave it out")
+        raise SettingsError(f"tokenizer {calibration.tokenizer}: no option uses a calibration text; leave it out")
     if looks:
         calibration.check_enough(recipe.weight_group or min(layer.k for job in jobs for layer in job.kept))

@@ -32,7 +32,7 @@ def refuse_useless(recipe: Recipe, settings: Settings) -> None:
         others = [mode for mode in INTEGERS if mode != recipe.mode and not _obstacle(Recipe(mode), settings)]
         raise SettingsError(
             f"mode {recipe.mode}: lowering {settings.lowering} quantizes no activation for such weights on "
-            f"{settings.target}: {obstacle}; take {' or '.join(others)}, or lowering emulate"
+            f"{settings.target}: {obstacle}; use {' or '.join(others)}, or lowering emulate"
         )
 
 

@@ -53,7 +53,7 @@ class Recipe:
         self._check_refinements()
         self._check_codebook()
         if self.smooth is not None and not 0 < self.smooth < 1:
-            raise SettingsError(f"smooth {self.smooth}: give a strength above 0 and below 1; 0.5 is a good start")
+            raise SettingsError(f"smooth {self.smooth}: use a strength above 0 and below 1; 0.5 is a good start")
 
     @property
     def format(self) -> Mode:
@@ -90,15 +90,15 @@ class Recipe:
     def _check_group(self) -> None:
         mode = self.format
         if self.group_size is not None and self.group_size != PER_CHANNEL and self.group_size < 1:
-            raise SettingsError(f"group-size {self.group_size}: give a number of weights, or per-channel")
+            raise SettingsError(f"group-size {self.group_size}: use a number of weights, or per-channel")
         if mode.fixed_group and self.group_size not in (None, mode.group_size):
             given = "per-channel" if self.group_size == PER_CHANNEL else self.group_size
             own = "per channel" if mode.group_size == PER_CHANNEL else f"in groups of {mode.group_size}"
             raise SettingsError(
-                f"group-size {given}: mode {self.mode} is {own}, always; leave it out or take another mode"
+                f"group-size {given}: mode {self.mode} is always {own}; leave it out or use another mode"
             )
         if mode.fixed_group and self.group_size_fallback == "adjust":
-            raise SettingsError(f"group-size-fallback adjust: mode {self.mode} has one group size, which cannot change")
+            raise SettingsError(f"group-size-fallback adjust: mode {self.mode} has a fixed group size")
 
     def _check_mixture(self) -> None:
         given = {"ratio": self.ratio is not None, "all-layers": self.all_layers, "backup-mode": self.backup_mode}
@@ -108,21 +108,19 @@ class Recipe:
                     raise SettingsError(f"{name}: mode {self.mode} treats every layer alike; leave it out")
         # NNCF takes a ratio of 0 for 1.
         if self.ratio is not None and not 0 < self.ratio <= 1:
-            raise SettingsError(f"ratio {self.ratio}: give the share of weights in {self.mode}, above 0 and up to 1")
+            raise SettingsError(f"ratio {self.ratio}: use the share of weights in {self.mode}, above 0 and up to 1")
 
     def _check_refinements(self) -> None:
         for name in self.refinements:
             takes = self.format.corrected if name == "lora-correction" else self.format.refined
             if not takes:
                 modes = [m.name for m in MODES.values() if (m.corrected if name == "lora-correction" else m.refined)]
-                raise SettingsError(f"{name}: mode {self.mode} does not take it; {', '.join(modes)} do")
+                raise SettingsError(f"{name}: mode {self.mode} does not support it; {', '.join(modes)} do")
         if self.gptq and self.lora_correction:
-            raise SettingsError("gptq and lora-correction do not go together; choose one")
+            raise SettingsError("gptq and lora-correction cannot be combined; choose one")
 
     def _check_codebook(self) -> None:
         if self.format.needs_codebook and self.codebook is None:
-            raise SettingsError(f"mode {self.mode} needs a codebook: name a .npy of its values, or take cb4")
+            raise SettingsError(f"mode {self.mode} needs a codebook: name a .npy of its values, or use cb4")
         if self.codebook is not None and "codebook" not in self.mode:
-            raise SettingsError(
-                f"codebook: mode {self.mode} has none of its own; modes codebook and adaptive_codebook do"
-            )
+            raise SettingsError(f"codebook: mode {self.mode} does not use it; modes codebook and adaptive_codebook do")

@@ -114,21 +114,21 @@ def _check_place(found: FoundSource, output: Path, overwrite: bool) -> Path:
         raise OutputError(f"{output}: the output is a model folder; leave {output.suffix} out")
     target, root = output.resolve(), found.root.resolve()
     if target == root or target in root.parents or (root.is_dir() and root in target.parents):
-        raise OutputError(f"{output}: is, holds or lies in the source; write to another place")
+        raise OutputError(f"{output}: overlaps the source; choose another place")
     refuse_link(output)
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return output
     if not overwrite:
         raise OutputError(f"{output}: exists already; choose another place or allow overwriting (--overwrite)")
     if not output.is_dir():
-        raise OutputError(f"{output}: is a file, and a model folder cannot take its place")
+        raise OutputError(f"{output}: is a file, which a model folder cannot replace; choose another place")
     files = [path for path in sorted(output.rglob("*")) if path.is_symlink() or not path.is_dir()]
     if not holds_ir(output):
-        raise OutputError(f"{output}: holds no model that could be overwritten; choose another place, or empty it")
+        raise OutputError(f"{output}: holds no model to overwrite; choose another place, or empty it")
     foreign = [path for path in files if not any(fnmatch(path.name, pattern) for pattern in _OF_A_MODEL)]
     if foreign:
         raise OutputError(
-            f"{output}: holds {foreign[0].relative_to(output)}, which is not of a converted model and would be lost; "
+            f"{output}: holds {foreign[0].relative_to(output)}, which does not belong to a converted model; "
             "choose another place, or empty it"
         )
     return output
@@ -138,9 +138,7 @@ def _describe(found: FoundSource, folder: Path, destination: Path, outcome: Outc
     """Look at what was written as any reader would."""
     models = tuple(_describe_model(ir) for ir in open_source(folder).models)
     if not any(model.layers for model in models):
-        raise ModelError(
-            f"{found.model}: has no MatMul whose weights ovpass can follow to constants, as OpenVINO converts it"
-        )
+        raise ModelError(f"{found.model}: has no MatMul with constant weights after the conversion")
     notes = tuple(outcome.notes)
     return Converted(destination, found.source.title, outcome.task, is_converted(folder), models, notes)
 

@@ -47,8 +47,8 @@ def find_source(path: Path | str) -> FoundSource:
     if root.suffix == ".xml":
         raise ModelError(f"{root}: is an OpenVINO model already")
     if root.suffix in _PARTS:
-        raise ModelError(f"{root}: is a part of a model; name its folder, {root.parent}")
-    raise ModelError(f"{root}: is no {_titles()} model")
+        raise ModelError(f"{root}: is part of a model; name its folder, {root.parent}")
+    raise ModelError(f"{root}: is not a {_titles()} model")
 
 
 def _titles() -> str:

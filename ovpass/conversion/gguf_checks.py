@@ -27,7 +27,7 @@ def check_tokenizer(file: GgufFile) -> None:
     kind = file.value("tokenizer.ggml.model")
     if kind != "gpt2":
         raise ModelError(
-            f"{file.path}: OpenVINO GenAI builds no tokenizer of kind {kind!r} from GGUF, only 'gpt2' (byte-level "
+            f"{file.path}: OpenVINO GenAI does not build tokenizer {kind!r} from GGUF, only 'gpt2' (byte-level "
             "BPE); convert the model's Hugging Face folder instead"
         )
     if missing := [key for key in ("tokenizer.ggml.merges", "tokenizer.ggml.pre") if file.value(key) is None]:
@@ -48,7 +48,7 @@ def check_tensors(file: GgufFile) -> None:
     for name, shape in (required | optional).items():
         if name in found and found[name] != shape:
             raise ModelError(
-                f"{file.path}: {name} is {list(found[name])}, and {list(shape)} by the file's metadata; it is damaged"
+                f"{file.path}: {name} is {list(found[name])}, but the metadata says {list(shape)}; download it again"
             )
     _check_rope(file)
 
@@ -71,14 +71,12 @@ def notes_on_tensors(file: GgufFile) -> list[str]:
     notes = []
     if scaling := _scaling(file, names):
         notes.append(
-            f"the scaling of rotary positions ({scaling}) was left out by OpenVINO GenAI: angles are off in proportion "
-            "to the position, and so are answers to long texts; convert the model's Hugging Face folder instead"
+            f"OpenVINO GenAI drops the rotary position scaling ({scaling}): angles are wrong in proportion to the "
+            "position, so long texts get wrong answers; convert the model's Hugging Face folder instead"
         )
     unknown = sorted(names - required.keys() - optional.keys() - {_ROPE_FACTORS})
     if unknown:
-        notes.append(
-            f"{counted(len(unknown), 'tensor')} for which OpenVINO GenAI has no place left out: {_few(unknown)}"
-        )
+        notes.append(f"OpenVINO GenAI drops {counted(len(unknown), 'tensor')} that it does not know: {_few(unknown)}")
     return notes
 
 
@@ -86,8 +84,8 @@ def _check_blocks(file: GgufFile, found: dict[str, tuple[int, ...]]) -> None:
     blocks, said = {name.split(".")[1] for name in found if name.startswith(_BLOCK)}, int(file.value("block_count"))
     if len(blocks) != said:
         raise ModelError(
-            f"{file.path}: has tensors of {counted(len(blocks), 'block')}, and {said} by "
-            f"{file.architecture}.block_count; it is damaged"
+            f"{file.path}: has tensors of {counted(len(blocks), 'block')}, not {said} as by "
+            f"{file.architecture}.block_count; download it again"
         )
 
 

@@ -50,7 +50,7 @@ def open_gguf(path: Path) -> GgufFile:
 def _check(file: GgufFile) -> None:
     if file.architecture not in ARCHITECTURES:
         raise ModelError(
-            f"{file.path}: OpenVINO GenAI has no graph for architecture {file.architecture!r} from GGUF, only for "
+            f"{file.path}: OpenVINO GenAI does not support architecture {file.architecture!r} from GGUF, only "
             f"{', '.join(ARCHITECTURES)}; convert the model's Hugging Face folder instead"
         )
     if int(file.value("split.count", 0)) > 1:
@@ -80,8 +80,8 @@ def check_readable(file: GgufFile) -> None:
 def notes_on_types(file: GgufFile) -> list[str]:
     """What GenAI's reading of integers loses."""
     return [
-        f"{file.types[name]} {name} matrices were rounded by OpenVINO GenAI, with a relative error of about {error}; "
-        "--exact keeps what the file says, in f16"
+        f"OpenVINO GenAI rounded {file.types[name]} {name} matrices, with a relative error of about {error}; "
+        "--exact keeps the file's values, in f16"
         for name, error in ROUNDED.items()
         if name in file.types
     ]

@@ -41,14 +41,14 @@ def convert_gguf(source: Path, folder: Path, *, exact: bool, progress: Progress)
         write_f16(file, beside, progress)
     else:
         beside.symlink_to(source.resolve())
-    progress("converting by OpenVINO GenAI")
+    progress("converting with OpenVINO GenAI")
     try:
         run_python(python_code(_CONVERT, str(beside)), f"{source}: OpenVINO GenAI cannot convert it")
     except ModelError as error:
         if _CANNOT_WRITE in str(error):
             free = shutil.disk_usage(folder).free / 1e6
             raise OutputError(
-                f"{source}: cannot be converted: {free:.0f} MB are left on the disk of the output; make room"
+                f"{source}: cannot be converted: the output disk has {free:.0f} MB left; free some space"
             ) from error
         raise
     beside.unlink()

@@ -57,14 +57,14 @@ def convert_hugging_face(
     weight_format = weight_format or WEIGHT_FORMATS[0]
     if weight_format not in WEIGHT_FORMATS:
         raise SettingsError(
-            f"weight-format {weight_format!r}: is {' or '.join(WEIGHT_FORMATS)}; for fewer bits run 'ovpass compress' "
+            f"weight-format {weight_format!r}: use {' or '.join(WEIGHT_FORMATS)}; for fewer bits run 'ovpass compress' "
             "on the result"
         )
     config = read_config(source)
     check_weights(source)
     packed = quantization(config) is not None
     if needs_remote_code(source, config) and not trust:
-        raise ModelError(f"{source}: brings Python code of its own; --trust-remote-code runs it, if you trust it")
+        raise ModelError(f"{source}: contains its own Python code; --trust-remote-code runs it, if you trust it")
     task = task or infer_task(config)
     _require_packages()
     plain = folder.parent / "plain"
@@ -73,7 +73,7 @@ def convert_hugging_face(
     order = Export(
         str(source.resolve()), str(folder), str(plain), task, weight_format, trust, packed, pipeline, tokenizer
     )
-    progress("exporting by optimum-intel")
+    progress("exporting with optimum-intel")
     notes = _export(order, folder.parent, source)
     if not is_converted(folder):
         remove_tokenizer(folder)

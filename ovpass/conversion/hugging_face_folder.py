@@ -41,7 +41,7 @@ def models_in(folder: Path) -> list[Path]:
     if (folder / PIPELINE).is_file() or (weights and (folder / CONFIG).is_file()):
         return [folder]
     if weights:
-        raise ModelError(f"{folder}: has weights but no {CONFIG}, which says what model they are of")
+        raise ModelError(f"{folder}: has weights but no {CONFIG}, which describes the model; download it")
     return []
 
 
@@ -54,7 +54,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / (CONFIG if (folder / CONFIG).is_file() else PIPELINE)
     config = _read_json(path)
     if path.name == CONFIG and not isinstance(config.get("model_type"), str):
-        raise ModelError(f"{path}: has no model_type, so that nobody can tell what to export")
+        raise ModelError(f"{path}: has no model_type, which the export needs; download it again")
     return config
 
 
@@ -80,7 +80,7 @@ def _check_parts(index: Path) -> None:
     if not isinstance(parts, dict) or not all(isinstance(name, str) for name in parts.values()):
         raise ModelError(f"{index}: its weight_map does not say which file each tensor is in; download it again")
     if missing := sorted(name for name in set(parts.values()) if not (index.parent / name).is_file()):
-        raise ModelError(f"{index}: names {missing[0]}, which is not there ({len(missing)} missing); download it")
+        raise ModelError(f"{index}: names {missing[0]}, which is missing ({len(missing)} in total); download it")
 
 
 def _check_safetensors(path: Path) -> None:
@@ -96,7 +96,7 @@ def _check_safetensors(path: Path) -> None:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise ModelError(f"{path}: is not a complete safetensors file: {error}; download it again") from error
     if size < (whole := 8 + length + max(ends, default=0)):
-        raise ModelError(f"{path}: is cut off: {size} bytes of {whole}; download it again")
+        raise ModelError(f"{path}: is truncated: {size} bytes of {whole}; download it again")
 
 
 def quantization(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -109,12 +109,12 @@ def quantization(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if not found:
         return None
     if not isinstance(found, dict):
-        raise ModelError(f"{CONFIG}: quantization_config is no JSON object; download it again")
+        raise ModelError(f"{CONFIG}: quantization_config is not a JSON object; download it again")
     method = str(found.get("quant_method")).lower()
     if method not in (*PACKED_METHODS, *_EXPORTED_METHODS):
         raise ModelError(
             f"{CONFIG}: weights quantized by {method!r} cannot be exported, only {', '.join(PACKED_METHODS)}, "
-            f"{', '.join(_EXPORTED_METHODS)}; start from the model before that quantization"
+            f"{', '.join(_EXPORTED_METHODS)}; start from the unquantized model"
         )
     return found if method in PACKED_METHODS else None
 
@@ -131,9 +131,9 @@ def infer_task(config: Mapping[str, Any]) -> str:
         return "text2text-generation-with-past"
     known = (task for ending, task in _TASKS.items() if name.endswith(ending))
     if (task := next(known, None)) is None:
-        what = f"class {name}" if name else str(config.get("_class_name", "no class that is named"))
+        what = f"class {name}" if name else str(config.get("_class_name", "an unnamed class"))
         usual = "text-to-image" if "_class_name" in config else "text-generation-with-past"
-        raise SettingsError(f"task: {what} does not tell it; name it, as in --task {usual}")
+        raise SettingsError(f"task: {what} does not define it; set it, as in --task {usual}")
     if name.endswith("ForConditionalGeneration"):
         if config.get("model_type") == "whisper":
             return _SPEECH

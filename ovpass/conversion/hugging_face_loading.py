@@ -63,7 +63,7 @@ def _check_shapes(name: str, mismatched: Sequence[Any]) -> None:
     if mismatched:
         tensor, found, wanted = min(mismatched, key=lambda entry: str(entry[0]))
         raise ModelError(
-            f"{tensor} of {name} is {list(found)} in the weights, {list(wanted)} by the configuration "
+            f"{tensor} of {name} is {list(found)} in the weights, {list(wanted)} in the configuration "
             f"({counted(len(mismatched), 'tensor')} of another shape); configuration and weights are of different "
             "models, download both again"
         )
@@ -81,7 +81,7 @@ def _check_missing(name: str, missing: Sequence[str], task: str) -> None:
 def _unused(name: str, unexpected: Sequence[str]) -> list[str]:
     if not unexpected:
         return []
-    return [f"{counted(len(unexpected), 'tensor')} of the folder, not of {name}, left out: {_few(unexpected)}"]
+    return [f"{counted(len(unexpected), 'tensor')} of the folder are not in {name} and dropped: {_few(unexpected)}"]
 
 
 def _few(names: Sequence[str]) -> str:

@@ -120,8 +120,8 @@ class PackedCheckpoint:
         found = [name.removesuffix(".qweight") for name in self._files if name.endswith(".qweight")]
         if not found:
             raise ModelError(
-                f"{CONFIG}: says that weights are packed by {self._method}, and none is; download weights and "
-                "configuration again, or take quantization_config out"
+                f"{CONFIG}: says that {self._method} packs the weights, but none is packed; download weights and "
+                "configuration again, or remove quantization_config"
             )
         return found
 
@@ -156,7 +156,7 @@ class PackedCheckpoint:
         if groups is not None and (groups.shape != codes.shape[:1] or not _even(groups, len(scales))):
             raise ModelError(
                 f"{self._folder}: {name}.g_idx: groups differ in size, which OpenVINO cannot express; start from the "
-                "model before that quantization"
+                "unquantized model"
             )
         order = _order(groups, len(codes) // len(scales))
         columns = codes if order is None else codes[order]

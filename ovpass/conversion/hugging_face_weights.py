@@ -72,10 +72,10 @@ def _notes(left: list[str], ordered: int) -> list[str]:
     if left:
         few = ", ".join(left[:_SHOWN]) + (", ..." if len(left) > _SHOWN else "")
         layers = counted(len(left), "packed layer is", "packed layers are")
-        notes.append(f"{layers} in floating point, as the exporter merged or changed them: {few}")
+        notes.append(f"{layers} in floating point, because the exporter merged or changed them: {few}")
     if ordered:
         notes.append(
-            f"{ordered} layers were quantized in the order of activations: their inputs are reordered (Gather)"
+            f"{ordered} layers are quantized in activation order (act-order): their inputs are reordered (Gather)"
         )
     return notes
 

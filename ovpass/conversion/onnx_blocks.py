@@ -36,8 +36,8 @@ def regroup(site: CompressedMatMul, source: Path) -> None:
     size = _block([values for values in operands if values.shape == (site.n, site.k)])
     if size % _SMALLEST:
         raise ModelError(
-            f"{source}: {site.name}: its blocks are not of neighbours (g_idx), and OpenVINO does not survive such "
-            "weights on a CPU; quantize the model without reordering (act-order)"
+            f"{source}: {site.name}: its blocks are not contiguous (g_idx), and OpenVINO crashes on such "
+            "weights on a CPU; quantize the model without act-order"
         )
     codes = from_bytes(stored_bytes(stored), type_name(stored), (site.n, site.k // size, size))
     codes.set_friendly_name(stored.get_friendly_name())

@@ -59,7 +59,7 @@ def _converted(source: Path) -> ov.Model:
         raise ModelError(f"{source}: no such file")
     frontend = FrontEndManager().load_by_framework("onnx")
     if not frontend.supported(str(source)):
-        raise ModelError(f"{source}: is no ONNX file")
+        raise ModelError(f"{source}: is not an ONNX file")
     try:
         return ov.convert_model(source)
     except Exception as error:  # the frontend's own exceptions have no common base but this
@@ -68,11 +68,11 @@ def _converted(source: Path) -> ov.Model:
 
 def _reason(text: str) -> str:
     if missing := _EXTERNAL.search(text):
-        return f"its weights in {missing[1]} are missing or cut short; that file belongs beside it"
+        return f"its weights in {missing[1]} are missing or truncated; put that file beside it"
     if unknown := _UNKNOWN.search(text):
         return f"OpenVINO does not know its operations {unknown[1].strip()}"
     if "can't be parsed" in text:
-        return "is damaged or cut short: it cannot be parsed as ONNX"
+        return "is damaged or truncated: it cannot be parsed as ONNX"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return f"OpenVINO cannot convert it: {lines[-1] if lines else 'no reason given'}"
 
@@ -98,8 +98,8 @@ def _record(model: ov.Model, source: Path) -> list[str]:
         requests = read_requests(source)
     except ImportError:
         return [
-            "the onnx package is not installed (pip install 'ovpass[onnx]'): accuracy levels and the like are not "
-            "recorded; the model itself is the same"
+            "the onnx package is not installed (pip install 'ovpass[onnx]'): attributes like accuracy levels are not "
+            "recorded; the model is the same"
         ]
     asked, missed = assign(requests, {site.name for site in find_compressed_matmuls(model)})
     if asked:
@@ -108,8 +108,8 @@ def _record(model: ov.Model, source: Path) -> list[str]:
         return []
     names = ", ".join(missed[:_SHOWN]) + (f" and {len(missed) - _SHOWN} more" if len(missed) > _SHOWN else "")
     return [
-        f"{len(missed)} of {len(requests)} products by quantized weights are in a form that ovpass does not know, and "
-        f"stay as OpenVINO reads them: {names}"
+        f"{len(missed)} of {len(requests)} MatMuls with quantized weights have a form that ovpass does not know, and "
+        f"stay as OpenVINO converts them: {names}"
     ]
 
 
@@ -121,6 +121,6 @@ def _check_readable(written: IrFile, source: Path) -> None:
         unknown = _UNWRITABLE.search(str(error))
         why = f"its operation {unknown[1]}" if unknown else "one of its operations"
         raise ModelError(
-            f"{source}: OpenVINO can run {why} from the ONNX file alone, and reads no IR with it; export the model "
+            f"{source}: OpenVINO runs {why} only from the ONNX file and reads no IR with it; export the model "
             "without that operation"
         ) from error

@@ -59,7 +59,7 @@ def carry_tokenizer(source: Path | None, folder: Path, progress: Progress) -> li
         ModelError: for links out of the folder.
     """
     if source is None:
-        return ["no tokenizer: name the folder instead of the file, and what is beside the model comes along"]
+        return ["no tokenizer: name the folder instead of the file, and the files beside the model are included"]
     for pattern in _CARRIED:
         for path in sorted(source.glob(pattern)):
             if path.is_file() and not (folder / path.name).exists():
@@ -69,7 +69,7 @@ def carry_tokenizer(source: Path | None, folder: Path, progress: Progress) -> li
         return [f"no tokenizer: {source} has none"]
     missing = [name for name in ("transformers", "openvino_tokenizers") if importlib.util.find_spec(name) is None]
     if missing:
-        return [f"the tokenizer was copied, not converted: that needs {missing[0]}, pip install 'ovpass[export]'"]
+        return [f"the tokenizer is copied, not converted: conversion needs {missing[0]}, pip install 'ovpass[export]'"]
     progress("converting the tokenizer")
     try:
         targets = [str(folder / name) for name in (TOKENIZER, DETOKENIZER)]

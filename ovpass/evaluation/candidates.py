@@ -80,7 +80,7 @@ def _structure(label: str, path: Path, rest: str, profile: str) -> Candidate:
     properties: dict[str, str] = {}
     items = [part.strip() for part in rest.split(",") if part.strip()]
     if not items:
-        raise SettingsError("no setting follows the @; write the model alone to take it as it is")
+        raise SettingsError("no setting follows the @; write only the model to evaluate it as it is")
     for item in items:
         key, equals, value = item.partition("=")
         if not equals:

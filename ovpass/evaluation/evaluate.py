@@ -37,16 +37,16 @@ def evaluate(
     if not candidates:
         raise SettingsError("name one or more candidates to compare with the reference, MODEL or MODEL@setting")
     if how.device != "CPU" and is_simulated():
-        raise SettingsError("the GPU of this process is simulated: it computes nothing; evaluate on CPU")
+        raise SettingsError("this process simulates the GPU, which computes nothing; evaluate on CPU")
     require_device(how.device)
     first = parse_candidate(str(reference), how.profile)
     others = [parse_candidate(str(candidate), how.profile) for candidate in candidates]
     source = sole_model(first)
     model = source.read()
     if how.harness is not None and (how.inputs or not is_language_model(model)):
-        raise SettingsError(f"{first.label}: tasks of the harness are for language models that take token ids")
+        raise SettingsError(f"{first.label}: harness tasks need a language model that takes token ids")
     if how.chunk_tokens is not None and (how.inputs or "ReadValue" not in source.document().graph.types):
-        raise SettingsError(f"{first.label}: chunk-tokens is for language models that keep a KV cache as a state")
+        raise SettingsError(f"{first.label}: chunk-tokens needs a language model with a KV cache state")
     if how.inputs:
         _check(first, others, how, None)
         cases = [load_case(path, model) for path in how.inputs]

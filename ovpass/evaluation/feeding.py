@@ -20,7 +20,7 @@ LOGITS = "logits"
 _EMBEDDED = "inputs_embeds"
 _EMBEDDINGS = "openvino_text_embeddings_model.xml"
 _EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
-_WAY_OUT = "'ovpass evaluate --inputs FILE.npz' compares it on inputs of your own"
+_WAY_OUT = "'ovpass evaluate --inputs FILE.npz' compares it on your own inputs"
 
 
 class TokenFeed:
@@ -41,11 +41,11 @@ class TokenFeed:
             embeddings = IrFile(home / _EMBEDDINGS).read()
             self._embeddings = ov.Core().compile_model(embeddings, "CPU", _EXACT)
         elif IDS not in names:
-            raise ModelError(f"{name}: takes no {IDS} but {', '.join(names)}; {_WAY_OUT}")
+            raise ModelError(f"{name}: has inputs {', '.join(names)}, not {IDS}; {_WAY_OUT}")
         known = () if self._embeddings is None else (_EMBEDDED,)
         beyond = [spec.name for spec in self._specs if _beyond_text(spec) and spec.name not in known]
         if beyond:
-            raise ModelError(f"{name}: takes {', '.join(beyond)}, which no text tells; {_WAY_OUT}")
+            raise ModelError(f"{name}: has inputs {', '.join(beyond)}, which a text does not give; {_WAY_OUT}")
 
     def __call__(self, ids: Ids) -> Mapping[str, npt.NDArray[Any]]:
         """The inputs for one sequence [tokens]."""

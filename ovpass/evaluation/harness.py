@@ -111,11 +111,11 @@ def _load(options: HarnessOptions) -> Any:
     except Exception as error:  # tasks bring code of their own, which raises anything
         raise SettingsError(
             f"harness: {', '.join(options.tasks)} cannot be loaded ({type(error).__name__}: {last_line(error)}); "
-            "nothing is downloaded: have the data in the cache of Hugging Face, or take a local task"
+            "nothing is downloaded: put the data into the Hugging Face cache, or use a local task"
         ) from error
     for name, task in loaded["tasks"].items():
         if getattr(task, "OUTPUT_TYPE", None) == "generate_until":
-            raise SettingsError(f"harness: task {name} generates text; take tasks that compare log-likelihoods")
+            raise SettingsError(f"harness: task {name} generates text; use tasks that compare log-likelihoods")
     return loaded
 
 

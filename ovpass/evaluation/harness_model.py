@@ -51,8 +51,8 @@ class Judge(TemplateLM):  # type: ignore[misc]
             if type(token) is int:
                 return token
         raise TextError(
-            f"{self._folder}: its config.json tells neither bos_token_id nor eos_token_id, "
-            "one of which opens texts without context"
+            f"{self._folder}: its config.json has neither bos_token_id nor eos_token_id; "
+            "texts without context start with one of them"
         )
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:

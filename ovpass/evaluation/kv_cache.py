@@ -52,9 +52,7 @@ def require_cache(ir: IrFile, settings: Mapping[str, str], label: str) -> None:
         SettingsError: if it does not.
     """
     if settings and "ReadValue" not in ir.document().graph.types:
-        raise SettingsError(
-            f"{label}: keeps no KV cache as a state, so {', '.join(settings)} changes nothing; leave it out"
-        )
+        raise SettingsError(f"{label}: has no KV cache state, so {', '.join(settings)} has no effect; leave it out")
 
 
 def chunk_tokens(asked: int | None, settings: Mapping[str, str], threshold: int) -> int | None:
@@ -70,4 +68,4 @@ def chunk_tokens(asked: int | None, settings: Mapping[str, str], threshold: int)
 def describe_cache(settings: Mapping[str, str], chunk: int | None) -> str:
     """In words, to follow what else is known of a candidate."""
     kept = f", {', '.join(f'{name}={value}' for name, value in settings.items())}" if settings else ""
-    return kept + (f", fed in pieces of {chunk} tokens" if chunk else "")
+    return kept + (f", fed in chunks of {chunk} tokens" if chunk else "")

@@ -133,8 +133,8 @@ class TextEvaluation:
         longest = max(len(window.ids) for window in self.windows)
         if not changed and cache and prepared.chunk is not None and prepared.chunk >= longest:
             raise SettingsError(
-                f"{candidate.label}: windows of {longest} tokens are one piece of {prepared.chunk}, in which the "
-                "KV cache is not read; take longer windows (--window-tokens) or shorter pieces (--chunk-tokens)"
+                f"{candidate.label}: windows of {longest} tokens fit in one chunk of {prepared.chunk}, so the "
+                "KV cache is not read; use longer windows (--window-tokens) or smaller chunks (--chunk-tokens)"
             )
         if not changed:
             what = ", ".join(f"{name}={value}" for name, value in {**asked, **cache}.items()) or "the plan"
@@ -145,7 +145,7 @@ class TextEvaluation:
 
     def _cache_changes(self, prepared: Prepared, name: str, first: Array) -> bool:
         """Whether predictions of the first window differ from those with a cache in f32, fed in the same pieces."""
-        self.progress(f"{name}: proving that the cache is read")
+        self.progress(f"{name}: checking that the KV cache is read")
         exact = replace(prepared, properties=exact_cache(prepared.properties))
         runner = Runner(exact, f"{name} (f32 KV cache)", self.device)
         return not np.array_equal(runner.logits(self.windows[0]), first, equal_nan=True)
@@ -159,7 +159,7 @@ class TextEvaluation:
         alone = seconds / pieces * sum(len(window.ids) for window in self.windows)
         return (
             *notes,
-            f"fed in pieces of {counted(prepared.chunk, 'token')}; --chunk-tokens 1 is what generation does, and takes "
+            f"fed in chunks of {counted(prepared.chunk, 'token')}; --chunk-tokens 1 is like generation and takes "
             f"about {alone:.0f} s",
         )
 
@@ -184,12 +184,12 @@ class TextEvaluation:
     def _scores(self, truth: Array, logits: Array, number: int, name: str) -> TokenScores:
         if truth.shape != logits.shape:
             raise ModelError(
-                f"{name}: predicts {logits.shape[-1]} tokens, the reference {truth.shape[-1]}: "
-                "they have different vocabularies"
+                f"{name}: has {logits.shape[-1]} tokens in its vocabulary, the reference {truth.shape[-1]}: "
+                "compare models with one vocabulary"
             )
         if (largest := int(self.windows[number].targets.max())) >= logits.shape[-1]:
             raise ModelError(
-                f"{name}: predicts {logits.shape[-1]} tokens, and the text has token {largest}; name the model's own "
-                "tokenizer with --tokenizer"
+                f"{name}: has {logits.shape[-1]} tokens in its vocabulary, but the text has token {largest}; "
+                "name the model's own tokenizer with --tokenizer"
             )
         return compare_logits(truth, logits, self.windows[number])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,7 @@ def load_case(path: Path, model: ov.Model) -> Inputs:
     try:
         loaded = np.load(path, allow_pickle=False)
         arrays = dict(loaded) if isinstance(loaded, NpzFile) else {}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
+    except (OSError, ValueError, EOFError, BadZipFile, NotImplementedError, RuntimeError, zlib.error) as error:
         raise ModelError(f"{path}: cannot be read as inputs (.npz): {error}") from error
     for port, spec in zip(model.inputs, input_specs(model), strict=True):
         if spec.name not in arrays:
@@ -106,7 +107,7 @@ def load_case(path: Path, model: ov.Model) -> Inputs:
             raise ModelError(f"{path}: has no array for input {wanted}; it has {', '.join(arrays) or 'none'}")
         if not port.get_partial_shape().compatible(ov.PartialShape(list(arrays[spec.name].shape))):
             shape = list(arrays[spec.name].shape)
-            raise ModelError(f"{path}: {spec.name} is {shape}, the model takes {port.get_partial_shape()}")
+            raise ModelError(f"{path}: {spec.name} has shape {shape}, the model takes {port.get_partial_shape()}")
     return {port.get_any_name(): arrays[port.get_any_name()] for port in model.inputs}
 
 

@@ -14,4 +14,4 @@ def candidate_notes(plan: Plan | None, tokens: int | None) -> tuple[str, ...]:
     if tokens is None or tokens > threshold:
         return plan.notes
     windows = f"windows of {counted(tokens, 'token')}"
-    return (*plan.notes, f"{windows} are within the threshold of {threshold}: nothing was quantized")
+    return (*plan.notes, f"{windows} are within the threshold of {threshold}: nothing is quantized")

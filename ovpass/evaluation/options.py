@@ -25,10 +25,10 @@ class WindowOptions:
     def __post_init__(self) -> None:
         if self.count < 1 or self.tokens < 2 or self.skip < 0:
             raise SettingsError(
-                f"{self.count} windows of {self.tokens} tokens: take one or more, of at least 2 tokens each"
+                f"{self.count} windows of {self.tokens} tokens: use one or more, of at least 2 tokens each"
             )
         if self.stride is not None and not 1 <= self.stride <= self.tokens:
-            raise SettingsError(f"stride {self.stride}: take 1 to {self.tokens}, the length of a window")
+            raise SettingsError(f"stride {self.stride}: use 1 to {self.tokens}, the length of a window")
 
     @property
     def step(self) -> int:
@@ -54,9 +54,9 @@ class HarnessOptions:
         if not self.tasks or not all(self.tasks):
             raise SettingsError("harness: name one or more tasks, separated by commas")
         if self.folder is not None and not self.folder.is_dir():
-            raise SettingsError(f"{self.folder}: is no folder with tasks")
+            raise SettingsError(f"{self.folder}: is not a folder with tasks")
         if self.limit is not None and self.limit < 1:
-            raise SettingsError(f"limit {self.limit}: take one or more items of each task")
+            raise SettingsError(f"limit {self.limit}: use one or more items per task")
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"CPU|GPU(\.\d+)?", self.device):
-            raise SettingsError(f"device {self.device!r} is unknown; it is CPU or GPU, of several GPU.1")
+            raise SettingsError(f"device {self.device!r} is unknown; use CPU, GPU, or GPU.1 for one of several")
         if self.chunk_tokens is not None and self.chunk_tokens < 1:
-            raise SettingsError(f"chunk-tokens {self.chunk_tokens}: take one or more")
+            raise SettingsError(f"chunk-tokens {self.chunk_tokens}: use one or more")
 
     def window_options(self, default: WindowOptions) -> WindowOptions:
         """The window options, with `default` for those that are None."""

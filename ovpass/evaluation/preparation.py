@@ -20,6 +20,7 @@ from ovpass.planning.profile import emulated
 from ovpass.planning.recorded_plan import recorded_plan
 from ovpass.settings.settings import Settings
 from ovpass.support.formatting import counted
+from ovpass.targets.names import get_target
 from ovpass.transformation.loading import Loaded, load, plan_loaded
 
 if TYPE_CHECKING:
@@ -125,13 +126,13 @@ def check_candidate(candidate: Candidate, device: str, tokens: int | None, chunk
         return
     if not plan.chosen(QUANTIZE):
         reason = plan.notes[0] if plan.notes else next(d.reason for d in plan.decisions if d.action == SKIP)
-        raise SettingsError(f"{candidate.label}: nothing would be quantized: {reason}; take other settings")
+        raise SettingsError(f"{candidate.label}: nothing is quantized: {reason}; use other settings")
     threshold = min(d.threshold or 0 for d in plan.chosen(QUANTIZE))
     seen = tokens if chunk is None or tokens is None else min(chunk, tokens)
     if seen is not None and seen <= threshold:
         raise SettingsError(
             f"{candidate.label}: inputs of {counted(seen, 'token')} are within the threshold of {threshold}: nothing "
-            "would be quantized; take longer ones (--window-tokens, --chunk-tokens), or threshold=0"
+            "is quantized; use longer inputs (--window-tokens, --chunk-tokens), or threshold=0"
         )
 
 
@@ -167,11 +168,11 @@ def _recorded(candidate: Candidate, ir: IrFile, plan: Plan, device: str) -> Plan
     others = candidate.settings is not None and candidate.settings != Settings(target=candidate.settings.target)
     if candidate.plan is not None or others:
         raise SettingsError(
-            f"{candidate.label}: carries a plan already; evaluate it as it is, or with profile=..., or undo the plan "
+            f"{candidate.label}: already has a plan; evaluate it as it is, or with profile=..., or undo the plan "
             "first with 'ovpass strip'"
         )
     target = plan.settings.target if candidate.settings is None else candidate.settings.target
-    here = (target == "cpu") == (device == "CPU")
+    here = get_target(target).device == device.partition(".")[0]
     if not _by_plugin(plan) or GROUP_SIZE in candidate.properties or not _can_be_stripped(plan):
         return None
     if candidate.settings is None and here:

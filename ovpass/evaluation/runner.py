@@ -41,7 +41,7 @@ class Runner:
         logits = self._whole(window, extra) if self._chunk is None else self._piecewise(window, self._chunk)
         if logits.ndim != 2 or len(logits) != len(window.ids):
             raise ModelError(
-                f"{self._name}: gives {logits.shape} for {len(window.ids)} tokens, not predictions for each of them"
+                f"{self._name}: returns {logits.shape} for {len(window.ids)} tokens, not one prediction per token"
             )
         return np.asarray(logits[len(logits) - 1 - window.scored : -1])
 

@@ -38,7 +38,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Divergence:
-    """KL divergence in nats a token. `trimmed` is the mean without the largest 1 %: single tokens can dominate."""
+    """KL divergence in nats per token. `trimmed` is the mean without the largest 1 %: single tokens can dominate."""
 
     mean: Estimate
     median: Estimate

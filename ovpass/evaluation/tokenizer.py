@@ -80,7 +80,7 @@ def _openvino(path: Path) -> Tokenizer:
 
 
 def _hugging_face(path: Path) -> Tokenizer:
-    tokenizers = extra_module("tokenizers", "eval", "reading a tokenizer of Hugging Face")
+    tokenizers = extra_module("tokenizers", "eval", "reading a Hugging Face tokenizer")
     tokenizer = tokenizers.Tokenizer.from_file(str(path))
     tokenizer.no_truncation()
     tokenizer.no_padding()

@@ -34,13 +34,15 @@ def make_windows(text: str, tokenizer: Tokenizer, options: WindowOptions) -> lis
     body = options.tokens - len(tokenizer.prefix)
     step = min(options.step, body)
     if body < 2:
-        raise SettingsError(f"windows of {options.tokens} tokens leave no room behind the tokenizer's prefix")
+        raise SettingsError(
+            f"windows of {options.tokens} tokens leave no room after the tokenizer's prefix; use longer windows"
+        )
     needed = body + step * (options.skip + options.count - 1)
     ids = tokenizer.encode(text, needed)
     if len(ids) < needed:
         raise TextError(
             f"the text has {len(ids)} tokens; {options.count} windows of {options.tokens} tokens need {needed}; "
-            "take fewer or shorter windows, or a longer text"
+            "use fewer or shorter windows, or a longer text"
         )
     starts = [step * (options.skip + number) for number in range(options.count)]
     return [

@@ -36,7 +36,7 @@ def encode(weights: Array, encoding: Encoding) -> EncodedWeights:
         ValueError: for another element type, and for a zero point.
     """
     if encoding.element_type not in _REACH or not encoding.symmetric:
-        raise ValueError(f"{encoding.element_type}: symmetric {', '.join(_REACH)} are the floating-point weights")
+        raise ValueError(f"{encoding.element_type}: floating-point weights are symmetric {', '.join(_REACH)}")
     groups = scales.in_groups(weights, encoding.group_size)
     reach = _REACH[encoding.element_type]
     scale, tensor_scale = scales.stored_scales(abs(groups).max(axis=-1) / reach, encoding.scale_type)

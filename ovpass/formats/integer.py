@@ -72,7 +72,7 @@ def code_range(element_type: str) -> tuple[int, int]:
         ValueError: for no integer type of weights.
     """
     if element_type not in INTEGERS:
-        raise ValueError(f"{element_type} is no integer type of weights")
+        raise ValueError(f"{element_type} is not an integer weight type")
     bits = int(element_type[1:])
     return (0, 2**bits - 1) if element_type.startswith("u") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 

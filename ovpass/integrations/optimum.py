@@ -53,7 +53,7 @@ def save_pretrained(model: Exported, output: Path | str, settings: Settings | No
 def _note_in_config(folder: Path, done: Transformed) -> None:
     config = next((folder / name for name in _CONFIGS if (folder / name).exists()), None)
     if config is None:
-        raise OutputError(f"optimum-intel has written none of {', '.join(_CONFIGS)}; there is no config to add to")
+        raise OutputError(f"optimum-intel wrote none of {', '.join(_CONFIGS)}; there is no config to add to")
     try:
         data = parse_json(read_text(config))
     except MalformedError as error:

@@ -33,7 +33,7 @@ class IrDocument:
         self.metadata = IrMetadata(self._root, xml)
         needed, present = self.graph.constant_bytes(), weights.stat().st_size
         if needed > present:
-            raise ValueError(f"{weights.name} is cut short: {needed} bytes are needed, {present} are there")
+            raise ValueError(f"{weights.name} is truncated: it needs {needed} bytes and has {present}")
 
     @property
     def ops(self) -> int:

@@ -47,7 +47,7 @@ class IrFile:
                 "read it with 'ovpass verify MODEL --execution-graph FILE'"
             )
         if not self.bin.is_file():
-            raise ModelError(f"{self.xml}: its weights {self.bin.name} are not beside it")
+            raise ModelError(f"{self.xml}: its weights file {self.bin.name} is missing; put it beside the .xml")
         with self.complete():
             return IrDocument(self.xml, self.bin)
 
@@ -107,9 +107,7 @@ def open_source(path: Path | str) -> ModelSource:
 def _open(root: Path) -> ModelSource:
     if root.is_file():
         if root.suffix == ".onnx":
-            raise ModelError(
-                f"{root}: is an ONNX file; make an OpenVINO model of it first: ovpass convert {shell_word(root)} -o OUT"
-            )
+            raise ModelError(f"{root}: is an ONNX file; convert it first: ovpass convert {shell_word(root)} -o OUT")
         if root.suffix != ".xml":
             raise ModelError(f"{root}: is neither an .xml nor a model folder")
         return ModelSource(root, (IrFile(root),))

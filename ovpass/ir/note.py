@@ -25,9 +25,9 @@ def read_note(metadata: Metadata) -> dict[str, Any] | None:
     try:
         note = parse_json(text)
     except MalformedError as error:
-        raise damaged(metadata, f"is no JSON: {error}") from error
+        raise damaged(metadata, f"is not JSON: {error}") from error
     if not isinstance(note, dict):
-        raise damaged(metadata, f"is no JSON object: {text[:_SHOWN]}")
+        raise damaged(metadata, f"is not a JSON object: {text[:_SHOWN]}")
     for section, entries in note.items():
         if section != _VERSION and not isinstance(entries, dict):
             raise damaged(metadata, f"has no names and values under {section!r}")
@@ -37,8 +37,8 @@ def read_note(metadata: Metadata) -> dict[str, Any] | None:
 def damaged(metadata: Metadata, what: str) -> ModelError:
     """The refusal of a note, or of what was recorded beside it, with what is wrong with it."""
     return ModelError(
-        f"{metadata.owner}: what ovpass noted in it (rt_info/{_SECTION}) is damaged: it {what}; "
-        "make the model anew from the original"
+        f"{metadata.owner}: the record of ovpass in it (rt_info/{_SECTION}) is damaged: it {what}; "
+        "create the model again from the original"
     )
 
 

@@ -43,7 +43,7 @@ def read_original_weights(metadata: Metadata) -> OriginalWeights | None:
         }
         size = int(noted["size"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise damaged(metadata, f"does not tell of the weights: {error!r}") from error
+        raise damaged(metadata, f"does not describe the weights: {error!r}") from error
     if size < 0:
-        raise damaged(metadata, f"tells of weights of {size} bytes")
+        raise damaged(metadata, f"describes weights of {size} bytes")
     return OriginalWeights(slots, size)

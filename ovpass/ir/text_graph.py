@@ -143,7 +143,7 @@ def _in_topological_order(net: Net) -> tuple[list[Layer], list[list[tuple[int, i
     order = _sorted(sources)
     rank = {old: new for new, old in enumerate(order)}
     if any(rank[producer] >= rank[old] for old in order for _, producer, _ in sources[old]):
-        raise ValueError("its edges go in a circle")
+        raise ValueError("its edges form a cycle")
     inputs = [[(rank[producer], output) for _, producer, output in sorted(sources[old])] for old in order]
     return [net.layers[old] for old in order], inputs
 

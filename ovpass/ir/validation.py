@@ -57,7 +57,7 @@ def _check_constant(layer: Layer) -> None:
         raise ValueError(f"layer {layer.name}: its constant has no {', '.join(missing)}")
     shape, offset, size = _whole(data["shape"]), _whole(data["offset"]), _whole(data["size"])
     if shape is None or offset is None or size is None or len(offset) != 1 or len(size) != 1:
-        raise ValueError(f"layer {layer.name}: shape, offset or size of its constant is no whole number")
+        raise ValueError(f"layer {layer.name}: shape, offset or size of its constant is not a whole number")
     bits = _BITS.get(data["element_type"])
     if not layer.outputs or (bits is not None and size[0] != -(-math.prod(shape) * bits // 8)):
         raise ValueError(f"layer {layer.name}: {size[0]} bytes are not {data['element_type']}[{data['shape']}]")

@@ -46,7 +46,7 @@ class Canonicalize:
         moved: dict[ov.Output, ov.Output] = {}
         for site in locate(model, self.sites):
             if site.noncanonical is None:
-                raise PassError(f"{site.name}: its weights are in OpenVINO's compressed form already")
+                raise PassError(f"{site.name}: its weights are already in OpenVINO's compressed form")
             source = site.activation
             before = site.noncanonical.graph.node(site.noncanonical.output).output(0)
             # What is read can be a product that has just been replaced.

@@ -46,7 +46,7 @@ def feed(site: CompressedMatMul, source: ov.Output) -> None:
         PassError: if the MatMul reads codes; Canonicalize comes first.
     """
     if site.noncanonical is not None:
-        raise PassError(f"{site.name}: the graph itself quantizes its activation; apply Canonicalize first")
+        raise PassError(f"{site.name}: the model itself quantizes the activation; apply Canonicalize first")
     site.matmul.input(1 - site.weights_input).replace_source_output(source)
 
 

@@ -67,7 +67,7 @@ def strippable(metadata: Metadata, name: str) -> Mapping[str, Any]:
         )
     if note.get(CANONICALIZED):
         raise ModelError(
-            f"{name}: {len(note[CANONICALIZED])} MatMuls that the ONNX file quantized dynamically were written anew, "
+            f"{name}: {len(note[CANONICALIZED])} dynamically quantized MatMuls of the ONNX file were rewritten, "
             "which cannot be undone; go back to the original model"
         )
     return note

@@ -29,9 +29,9 @@ def with_requests(plan: Plan, sites: Sequence[CompressedMatMul], recorded: Sourc
         if requested is None:
             return decision
         if site.noncanonical is None:
-            return replace(decision, reason=f"{decision.reason}; the file asked for {requested}")
+            return replace(decision, reason=f"{decision.reason}; the source file requests {requested}")
         if decision.action == SKIP:
-            return replace(decision, reason=f"{decision.reason}; the file's {requested} stays")
-        return replace(decision, reason=f"{decision.reason}; replaces the file's {requested}", restate=True)
+            return replace(decision, reason=f"{decision.reason}; keeps the source file's {requested}")
+        return replace(decision, reason=f"{decision.reason}; replaces the source file's {requested}", restate=True)
 
     return replace(plan, decisions=tuple(said(decision) for decision in plan.decisions))

@@ -36,9 +36,9 @@ def _decide(item: Wanted, settings: Settings, target: Target) -> Decision:
     if item.exempt:
         return decide(site, EXEMPT, f"exempt by {item.because}")
     if site.activation_rank is None:
-        return decide(site, SKIP, "the rank of its activation is dynamic")
+        return decide(site, SKIP, "the activation has a dynamic rank")
     if site.static_path:
-        return decide(site, SKIP, "the graph quantizes its activation itself, in constant ranges")
+        return decide(site, SKIP, "the model already quantizes the activation, with static ranges")
     axis = settings.axis if rule is None or rule.axis is None else rule.axis
     group = target.default_group_size if settings.group_size is None else settings.group_size
     threshold = target.default_threshold if settings.threshold is None else settings.threshold
@@ -70,9 +70,9 @@ def _check_axis(item: Wanted, axis: int) -> None:
 def _misfit(site: CompressedMatMul, group: int, axis: int) -> str:
     length = site.axis_length(axis)
     if length is None:
-        return f"{site.name}: axis {axis} has a dynamic length, which takes per-token only"
+        return f"{site.name}: axis {axis} has a dynamic length; use per-token"
     divisors = [d for d in (32, 48, 64, 96, 128, 192, 256) if length % d == 0]
     return (
         f"group size {group} does not divide {length}, the length of axis {axis} of {site.name}; "
-        f"{', '.join(map(str, divisors)) or 'per-token'} would"
+        f"use {', '.join(map(str, divisors)) or 'per-token'}"
     )

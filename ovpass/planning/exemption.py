@@ -39,7 +39,7 @@ def exemption_method(item: Wanted, group: Sequence[Wanted], target: Target, requ
 def _obstacle(method: str, site: CompressedMatMul, group: Sequence[Wanted], target: Target) -> str | None:
     """Why `method` would not keep `site` out, or None where it would."""
     if target.name == "gpu-xmx" and has_static_batches(site) and not _compiles_in_static_batches(method, site):
-        return "unquantized products of static shapes and weights of rank 3 do not compile"
+        return "an unquantized MatMul with static shapes and rank-3 weights does not compile"
     if method == RANK_4 and site.activation_rank not in (2, 3):
         return f"the activation's rank is {site.activation_rank or 'dynamic'}, not 2 or 3"
     if method == F16_ZERO_POINT:
@@ -59,10 +59,10 @@ def zero_point_obstacle(site: CompressedMatMul) -> str | None:
     if site.symmetric and site.weight_type.startswith("u"):
         return f"{site.weight_type} weights without a zero point cannot be given one"
     if site.weights_shared:
-        return "its weights are shared with another MatMul"
+        return "another MatMul shares its weights"
     operands = (*site.weights.scales, *site.weights.zero_points)
     if not site.chain.startswith("Convert>") or not all(operand.direct for operand in operands):
-        return f"its decompression {site.chain} is not one that can be rewritten"
+        return f"ovpass cannot rewrite its decompression {site.chain}"
     return None
 
 
@@ -72,5 +72,5 @@ def _fusion_obstacle(site: CompressedMatMul, group: Sequence[Wanted]) -> str | N
         return None
     alike = all(item.site.weight_type == site.weight_type for item in group)
     if alike and not all(item.exempt for item in group):
-        return "it is one of three that the plugin fuses; exempt all three, or by another method"
+        return "the plugin fuses it with two others; exempt all three, or use another method"
     return None

@@ -87,9 +87,9 @@ def _other_properties(target: Target, properties: Mapping[str, str]) -> list[str
     for name in properties:
         option = OPTIONS.get(name)
         if option is None and name not in (_PRECISION, MODE):
-            steps.append(f"{name} has no bearing on dynamic quantization")
+            steps.append(f"{name} does not affect dynamic quantization")
         elif option is not None and not (name in target.options and target.options[name].as_property):
-            steps.append(f"{name} is no property of {target.name}: compile_model throws")
+            steps.append(f"{target.name} has no property {name}: compile_model throws")
     return steps
 
 

@@ -23,10 +23,10 @@ from ovpass.targets.costs import (
 from ovpass.targets.costs.calibration import INT8
 from ovpass.targets.names import get_target
 
-_OWN_ON = "what is left out runs as by default, which on a CPU can be the plugin's own quantization"
+_OWN_ON = "skipped sites run with the plugin's defaults; a CPU can quantize them dynamically"
 _OWN_OFF = (
-    "sites are exempt by rules, so the plugin's own quantization is off; what is left out besides can be slower than "
-    "by default without it"
+    "rules exempt sites, so the plugin's own quantization is off; skipped sites can be slower than "
+    "with the plugin's defaults"
 )
 
 
@@ -57,8 +57,8 @@ def costs_for(settings: Settings, not_timed: str | None) -> Chosen:
     if costs is None:
         timed = ", ".join(target.name for target in TARGETS.values() if target.costs is not None)
         raise SettingsError(
-            f"only_if_faster: there is no calibration for target {settings.target}, only for {timed}; "
-            "scripts/calibrate_costs.py makes those of CPUs. Measure with 'ovpass bench' and exempt sites by rules"
+            f"only_if_faster: target {settings.target} has no calibration, only {timed}; "
+            "scripts/calibrate_costs.py creates one for a CPU. Measure with 'ovpass bench' and exempt sites by rules"
         )
     if not_timed is not None:
         raise SettingsError(f"only_if_faster: {not_timed}")
@@ -130,8 +130,8 @@ def _timed_int8(site: CompressedMatMul, calibration: Calibration, tokens: int) -
 
 def _judged(decision: Decision, site: CompressedMatMul, ratio: float | None, tokens: int) -> Decision:
     if ratio is None:
-        return replace(decision, reason=f"{decision.reason}; times of {site.weight_type} weights are not calibrated")
-    words = f"expected {ratio:.2f} of the default's time at {tokens} tokens: K={site.k} N={site.n}"
+        return replace(decision, reason=f"{decision.reason}; {site.weight_type} weights are not calibrated")
+    words = f"expected {ratio:.2f} of the default time at {tokens} tokens: K={site.k} N={site.n}"
     if ratio < 1:
         return replace(decision, reason=f"{decision.reason}; {words}", expected_ratio=round(ratio, 4))
     return replace(decision, action=SKIP, reason=words, group_size=None, method=None, expected_ratio=round(ratio, 4))

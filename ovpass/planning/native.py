@@ -70,32 +70,34 @@ def verdict_in(target: Target, site: CompressedMatMul, group_size: int, options:
     """The target's verdict, with the IR's own upper limit taken into account."""
     limit = options.largest_group_size
     if limit is not None and group_size > limit:
-        reason = f"GPU_DYNAMIC_QUANTIZATION_GROUP_SIZE_MAX={limit} switches the model off above that group size"
+        reason = f"GPU_DYNAMIC_QUANTIZATION_GROUP_SIZE_MAX={limit} turns quantization off above that group size"
         return Verdict(False, None, reason, _LIMITED)
     return target.verdict(site, group_size)
 
 
 def _check_native(settings: Settings, target: Target) -> None:
     if settings.axis != -1:
-        raise SettingsError(f"axis {settings.axis}: plugins quantize along the last axis; lowering emulate takes any")
+        raise SettingsError(
+            f"axis {settings.axis}: plugins quantize along the last axis; lowering emulate supports any"
+        )
     _check_threshold(settings, target)
     _check_symmetry(settings, target)
     for rule in settings.rules:
         where = f"rule {rule.match!r}"
         if rule.axis not in (None, -1):
-            raise SettingsError(f"{where}: native takes no axis but the last; lowering emulate does")
+            raise SettingsError(f"{where}: native supports only the last axis; lowering emulate supports others")
         if rule.threshold is not None or rule.symmetric is not None:
             raise SettingsError(
                 f"{where}: native has one threshold and symmetry for the process, set by environment variables; "
-                "lowering emulate takes them per site"
+                "lowering emulate supports them per site"
             )
 
 
 def _check_threshold(settings: Settings, target: Target) -> None:
     if settings.threshold not in (None, target.default_threshold) and THRESHOLD not in target.options:
         raise SettingsError(
-            f"threshold {settings.threshold}: target {target.name} has none to set; {_those_with(THRESHOLD)} and "
-            "lowering emulate have"
+            f"threshold {settings.threshold}: target {target.name} has no threshold; {_those_with(THRESHOLD)} and "
+            "lowering emulate have one"
         )
 
 
@@ -103,11 +105,11 @@ def _check_symmetry(settings: Settings, target: Target) -> None:
     if settings.symmetric:
         return
     if ASYMMETRIC not in target.options:
-        raise SettingsError(f"symmetric: false is not possible on target {target.name}; lowering emulate takes it")
+        raise SettingsError(f"target {target.name} does not support symmetric: false; lowering emulate does")
     if settings.group_size not in (None, PER_TOKEN):
         raise SettingsError(
             f"symmetric: false works per token only, not with group size {settings.group_size}; "
-            "lowering emulate takes both"
+            "lowering emulate supports both"
         )
 
 
@@ -125,8 +127,9 @@ def _model_group(wanted: Sequence[Wanted], base: int, target: Target) -> int:
     if not target.per_site_group_size:
         sizes = ", ".join(str(format_group_size(size)) for size in sorted(requested))
         raise SettingsError(
-            f"rules ask for group sizes {sizes}, but target {target.name} has one for the whole model; "
-            f"{', '.join(t.name for t in TARGETS.values() if t.per_site_group_size)} and lowering emulate take several"
+            f"rules set group sizes {sizes}, but target {target.name} has one for the whole "
+            f"model; {', '.join(t.name for t in TARGETS.values() if t.per_site_group_size)} and lowering emulate "
+            "support several"
         )
     if largest < PER_TOKEN:
         return largest
@@ -154,7 +157,7 @@ def _decide(
             method = exemption_method(item, group, target, settings.exempt_with)
             reason += f": {method}"
         else:
-            reason += f"; {target.name} would not quantize it anyway: {verdict.reason}"
+            reason += f"; {target.name} does not quantize it anyway: {verdict.reason}"
         return decide(site, EXEMPT, reason, method=method)
     requested = _requested(item, base)
     alone = verdict if verdict.rule == _LIMITED else target.verdict(site, requested)
@@ -178,7 +181,7 @@ def _left_alone(
     if requested == PER_TOKEN:
         return _granted(item, requested, verdict)
     method = exemption_method(item, group, get_target(settings.target), settings.exempt_with)
-    reason = f"{alone.reason}; the model's group size would quantize it: {method}"
+    reason = f"{alone.reason}; exempt because the model's group size fits it: {method}"
     return decide(item.site, EXEMPT, reason, method=method)
 
 
@@ -205,14 +208,14 @@ def _capped(item: Wanted, group: Sequence[Wanted], requested: int, model_group: 
         raise SettingsError(
             f"{item.because}: {site.name} cannot get group size {requested}: {obstacle or verdict.reason}"
         )
-    reason = f"{item.because}: weights get a zero point and a scale for every {requested}, which caps the group"
+    reason = f"{item.because}: the weights get zero points and scales per {requested}, which caps the group"
     return decide(site, QUANTIZE, reason, group_size=requested, method=CAP)
 
 
 def _cap_obstacle(site: CompressedMatMul, group_size: int) -> str | None:
     own = site.weight_group_size or site.k
     if site.zero_point == "float" or len(site.weights.scales) != 1 or not site.weights.k_axes:
-        return f"its decompression {site.chain} is not one that can be rewritten"
+        return f"ovpass cannot rewrite its decompression {site.chain}"
     if site.weights_input != 1 or site.weight_rank != 2:
         return "its weights are not a matrix on the second input"
     if own % group_size:
@@ -228,7 +231,7 @@ def _fusion_obstacle(item: Wanted, group: Sequence[Wanted], requested: int) -> s
     alike = len({(other.site.weight_type, other.site.symmetric) for other in group}) == 1
     asymmetric = not item.site.symmetric or all(other.rule and other.rule.group_size for other in group)
     if alike and asymmetric and len(sizes) > 1:
-        return f"the plugin fuses it with two others, which need group size {requested} too"
+        return f"the plugin fuses it with two others; give them group size {requested} too"
     return None
 
 
@@ -238,6 +241,6 @@ def _environment(settings: Settings, target: Target, base: int) -> dict[str, str
         environment[OPTIONS[THRESHOLD].variable] = str(settings.threshold)
     if not settings.symmetric:
         if base != PER_TOKEN:
-            raise SettingsError("symmetric: false works per token only; the IR itself asks for another group size")
+            raise SettingsError("symmetric: false works per token only; the IR sets another group size")
         environment[OPTIONS[ASYMMETRIC].variable] = "1"
     return environment

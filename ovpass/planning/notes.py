@@ -53,8 +53,8 @@ def _of_skipped(
     sizes = _words(size for size, count in counts.items() if count == most)
     reason, alike = Counter(decision.reason for decision in skipped.values()).most_common(1)[0]
     return [
-        f"{counted(len(left), 'site is', 'sites are')} not quantized, {alike} because {reason}; group sizes with which "
-        f"{most} of {len(planned)} are: {sizes}"
+        f"{counted(len(left), 'site is', 'sites are')} not quantized, {alike} because {reason}; "
+        f"group sizes that quantize {most} of {len(planned)}: {sizes}"
     ]
 
 

@@ -52,7 +52,7 @@ def _notes(name: str, value: str, target: Target, keeps_cache: bool) -> Iterator
     known = {other.name: other.options[name] for other in TARGETS.values() if name in other.options}
     own = target.options.get(name)
     if own is None:
-        yield f"{name} means nothing to {target.name}; it is for {' and '.join(known)}"
+        yield f"{target.name} has no option {name}; it is for {' and '.join(known)}"
     elif not own.hears_ir(keeps_cache=keeps_cache):
         where = "the IR" if own.ir == IGNORED else "the IR of a model that keeps a KV cache"
         yield f"{target.name} ignores {name} in {where}"

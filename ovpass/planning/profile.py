@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ovpass.errors import SettingsError
 from ovpass.planning.plan import QUANTIZE, Decision, Plan
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
@@ -21,6 +22,7 @@ def emulated(plan: Plan, sites: Sequence[CompressedMatMul]) -> Plan:
     target = get_target(settings.target)
     threshold = target.default_threshold if settings.threshold is None else settings.threshold
     static = {site.name for site in sites if site.activation_static}
+    _check_integers(plan, sites)
 
     def decide(decision: Decision) -> Decision:
         if decision.action != QUANTIZE:
@@ -35,3 +37,14 @@ def emulated(plan: Plan, sites: Sequence[CompressedMatMul]) -> Plan:
         run_properties={"INFERENCE_PRECISION_HINT": "f32"},
         notes=plan.notes,
     )
+
+
+def _check_integers(plan: Plan, sites: Sequence[CompressedMatMul]) -> None:
+    """Activations become the type of floating-point weights, which no pass emulates."""
+    quantized = {decision.name for decision in plan.chosen(QUANTIZE)}
+    floats = [site for site in sites if site.name in quantized and site.weight_type.startswith("f")]
+    if floats:
+        raise SettingsError(
+            f"{floats[0].name}: {plan.settings.target} quantizes its activation to {floats[0].weight_type}, which is "
+            "not emulated; exempt such sites, or take another target"
+        )

@@ -11,7 +11,7 @@ from ovpass.reporting.measurements import Candidate, Spent
 from ovpass.reporting.side import Side
 from ovpass.support.formatting import number
 
-_NOT, _PERHAPS = "Not of this plan", "Nothing tells whether this is of the plan"
+_NOT, _PERHAPS = "Of another plan", "Perhaps of another plan"
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,10 @@ def accuracy(side: Side) -> Accuracy | None:
 
 
 def _of_tuned(held: Spent, *, fits: bool) -> Accuracy:
-    sentence = f"KL divergence {number(held.kl, 2)} nats a token; perplexity {signed_percent(held.perplexity_percent)}."
-    whose = _whose("the plan that tune chose, on text that it was not chosen by", fits)
+    sentence = (
+        f"KL divergence {number(held.kl, 2)} nats per token; perplexity {signed_percent(held.perplexity_percent)}."
+    )
+    whose = _whose("the plan that tune chose, on held-out text", fits)
     figures = tuple(_figures(held.kl, held.perplexity_percent, fits))
     return Accuracy(sentence, whose, fits, math.isfinite(held.kl), figures)
 
@@ -56,10 +58,13 @@ def _of_tokens(candidate: Candidate, fits: bool | None) -> Accuracy | None:
         return None
     change, same = candidate.perplexity_delta_percent, f"{number(candidate.top1_agreement)} %"
     sentence = (
-        f"KL divergence {number(candidate.kl.mean, 2)} nats a token; perplexity {signed_percent(change)}; "
-        f"{same} of likeliest tokens the same."
+        f"KL divergence {number(candidate.kl.mean, 2)} nats per token; perplexity {signed_percent(change)}; "
+        f"top-1 agreement {same}."
     )
-    figures = (*_figures(candidate.kl.mean, change, fits), Figure("Likeliest token", same, _noted("the same", fits)))
+    figures = (
+        *_figures(candidate.kl.mean, change, fits),
+        Figure("Top-1 agreement", same, _noted("with the reference", fits)),
+    )
     return Accuracy(sentence, _told(candidate, fits), fits, math.isfinite(candidate.kl.mean), figures)
 
 
@@ -71,14 +76,14 @@ def _of_outputs(candidate: Candidate, fits: bool | None) -> Accuracy | None:
         sentence = f"Not finite: NaN or infinity in output {listed(broken)}."
     else:
         worst = max(candidate.outputs, key=lambda output: output.relative_error.value)
-        sentence = f"Relative error {number(worst.relative_error.value)} at most, of output {worst.name}."
+        sentence = f"Largest relative error: {number(worst.relative_error.value)}, output {worst.name}."
     return Accuracy(sentence, _told(candidate, fits), fits, not broken)
 
 
 def _figures(kl: float, change: float | None, fits: bool | None) -> list[Figure]:
     return [
-        Figure("KL divergence", number(kl, 2), _noted("nats a token", fits)),
-        Figure("Perplexity", signed_percent(change), _noted("to the reference", fits)),
+        Figure("KL divergence", number(kl, 2), _noted("nats per token", fits)),
+        Figure("Perplexity", signed_percent(change), _noted("relative to the reference", fits)),
     ]
 
 
@@ -91,4 +96,4 @@ def _whose(name: str, fits: bool | None) -> str:
 
 
 def _noted(text: str, fits: bool | None) -> str:
-    return f"{text}, not of this plan" if fits is False else text
+    return f"{text}, of another plan" if fits is False else text

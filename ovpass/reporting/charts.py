@@ -58,7 +58,7 @@ def frontier_chart(tuned: TuneRun, name: str) -> Chart | None:
 def _left(lines: Sized) -> str:
     """What is more than there are colours for is said to be missing."""
     more = len(lines) - len(SERIES)
-    return f" {more} more are not drawn; the table has all." if more > 0 else ""
+    return f" {more} more are not drawn; the table lists all." if more > 0 else ""
 
 
 def _drawable(point: Point) -> bool:
@@ -82,7 +82,7 @@ def _frontier(lines: Sequence[tuple[str, Sequence[Point]]], chosen: Point, limit
         ticks = log_ticks(*axes.get_ylim())
         axes.set_yticks([tick for tick, _ in ticks], [text for _, text in ticks])
         axes.minorticks_off()
-        axes.set(xlabel="work quantized, percent", ylabel="KL divergence, nats a token")
+        axes.set(xlabel="work quantized, percent", ylabel="KL divergence, nats per token")
         return titles
 
     return draw

@@ -58,7 +58,7 @@ def _of_plan(plan: PlanRun) -> Iterator[str]:
     yield from _twice(plan.decisions)
     for entry in plan.decisions:
         if entry.action not in (QUANTIZE, EXEMPT, SKIP):
-            yield f"{entry.name}: {entry.action!r:.60} is no action"
+            yield f"{entry.name}: {entry.action!r:.60} is not an action"
         if entry.action == QUANTIZE and entry.group_size in (None, "0"):
             yield f"{entry.name}: it is to be quantized and has no group size"
 
@@ -68,7 +68,7 @@ def _of_verify(seen: VerifyRun) -> Iterator[str]:
     differing = {(entry.submodel, entry.name) for entry in seen.mismatches}
     unknown = differing - {(entry.submodel, entry.name) for entry in seen.sites}
     if unknown:
-        yield f"{min(unknown)[1]} is not as planned, and is no site"
+        yield f"{min(unknown)[1]} is not as planned, and is not a site"
     if seen.ok is bool(differing):
         yield f"ok is {str(seen.ok).lower()} with {len(differing)} sites not as planned"
     for entry in seen.sites:

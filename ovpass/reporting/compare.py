@@ -65,7 +65,7 @@ def compare(left: Side, right: Side) -> Comparison:
     settings, others = (sum(row.setting is which for row in rows if not row.same) for which in (True, False))
     summary = (
         f"{counted(settings, 'setting')}, {counted(others, 'figure')} and {counted(len(pairs_of_sites), 'site')} differ"
-        f"{'' if _one_model(left, right) else '; the two are of different models'}."
+        f"{'' if _one_model(left, right) else '; they are different models'}."
     )
     return Comparison(tuple(rows), tuple(pairs_of_sites), summary)
 
@@ -115,7 +115,7 @@ def _figures(side: Side) -> dict[str, str]:
         found["Not as planned"] = f"{len(seen.mismatches)} of {counted(len(seen.sites), 'site')}"
         found["Skipped up to"] = NONE if seen.threshold is None else counted(seen.threshold, "token")
     if cost is not None:
-        found[f"All {cost.by}s together cost"] = f"KL {number(cost.together.trimmed, 2)} nats a token"
+        found[f"All {cost.by}s together cost"] = f"KL {number(cost.together.trimmed, 2)} nats per token"
     if cost is not None and cost.ranking:
         worst = cost.ranking[0]
         found[f"The costliest {cost.by}"] = f"{worst.name}: KL {number(worst.costs.trimmed, 2)}"

@@ -81,9 +81,9 @@ def _of_plan(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.axis != -1:
         yield "Axis", str(settings.axis)
     if settings.exempt_with != "auto":
-        yield "Left out by", settings.exempt_with
+        yield "Exempt with", settings.exempt_with
     if settings.requantize:
-        yield "Weights", "re-quantized to 8 bit per channel where int8 needs it"
+        yield "Weights", "re-quantized to 8 bits per channel where int8 needs it"
     if settings.only_if_faster:
         yield "Only if faster", f"at {counted(settings.at_tokens, 'token')}"
     yield "Rules", "; ".join(_rules(settings.rules)) or "none"

@@ -153,11 +153,11 @@ def describe(site: Site) -> str:
     group = "" if site.group is None else f" {group_words(site.group)}"
     parts.append(f"{site.action}{group}{': ' + site.reason if site.reason else ''}")
     if site.asked is not None:
-        parts.append(f"the file asked for {site.asked}")
+        parts.append(f"the source file requests {site.asked}")
     if site.found is not None:
         parts.append(f"found: {site.found}{'' if site.agrees else ', not as planned'}")
     if site.cost is not None:
-        parts.append(f"costs {number(site.cost, 2)} nats a token alone")
+        parts.append(f"costs {number(site.cost, 2)} nats per token alone")
     return "; ".join(parts)
 
 

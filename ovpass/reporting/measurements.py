@@ -9,7 +9,7 @@ from ovpass.reporting.schema import Group, PlanRun
 
 @dataclass(frozen=True)
 class Divergence:
-    """KL divergence in nats a token."""
+    """KL divergence in nats per token."""
 
     mean: float
     median: float
@@ -76,7 +76,7 @@ class EvaluateRun:
 
 @dataclass(frozen=True)
 class Cost:
-    """What quantizing costs: KL in nats a token, top-1 in percent."""
+    """What quantizing costs: KL in nats per token, top-1 in percent."""
 
     mean: float
     trimmed: float
@@ -110,7 +110,7 @@ class SensitivityRun:
 
 @dataclass(frozen=True)
 class Spent:
-    """KL in nats a token and the change of perplexity."""
+    """KL in nats per token and the change of perplexity."""
 
     kl: float
     perplexity_percent: float

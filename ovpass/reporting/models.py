@@ -33,7 +33,7 @@ def one_model(runs: Sequence[Run]) -> list[Model]:
         elif first is not None and known and not kept:
             raise RunError(
                 f"{run.source} is of {known[0].path}, {first.source} of {left[0].path}: these are different "
-                "models; a report is of one, and --against compares two"
+                "models; a report covers one, --against compares two"
             )
         elif kept:
             left = kept

@@ -22,7 +22,7 @@ def facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
     ]
     timed = [f"{run.found.device}: {run.found.device_name}" for run in runs if hasattr(run.found, "device_name")]
     models = [
-        f"{model.path} (sites {model.sites or 'none'}, weights {model.weights or 'not told'}"
+        f"{model.path} (sites {model.sites or 'none'}, weights {model.weights or 'unknown'}"
         f"{', changed by ovpass' if model.changed else ''})"
         for header in headers
         for model in header.models

@@ -48,7 +48,7 @@ def _needed(run: Run) -> dict[str, str]:
     """A comment on each file that a command reads. JSON keeps a name on its line, whatever is in it."""
     found = {}
     for path, text in run.header.files.items():
-        found[path] = f"# Save first, from below: {json.dumps(path, ensure_ascii=False)}, {mark(text)}"
+        found[path] = f"# First save, from below: {json.dumps(path, ensure_ascii=False)}, {mark(text)}"
     for entry in run.header.inputs:
         shown, digest = (json.dumps(part, ensure_ascii=False) for part in (entry.path, entry.sha256))
         found[entry.path] = f"# Reads {shown}, {counted(entry.bytes, 'byte')}, SHA-256 {digest}"

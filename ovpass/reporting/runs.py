@@ -55,7 +55,9 @@ def load_run(path: Path) -> Run:
     try:
         data = parse_json(text)
     except MalformedError as error:
-        raise RunError(f"{path}: is not JSON, or damaged: {error}; make it with 'ovpass COMMAND ... --json'") from error
+        raise RunError(
+            f"{path}: is not JSON, or damaged: {error}; create it with 'ovpass COMMAND ... --json'"
+        ) from error
     return make_run(data, str(path))
 
 
@@ -69,12 +71,12 @@ def make_run(data: Any, source: str) -> Run:
     try:
         data = printable_data(data)
     except RecursionError as error:
-        raise RunError(f"{source}: is no run of ovpass: it is nested too deeply") from error
+        raise RunError(f"{source}: is not a saved run of ovpass: it is nested too deeply") from error
     header = _header(data, source)
     if header.command not in SHAPES:
         raise RunError(f"{source}: is a run of {header.command!r}; a report shows runs of {', '.join(SHAPES)}")
     if "dynamic_quantize_calls" in data:
-        raise RunError(f"{source}: is of a log, from verify --intercept-log; a report shows what a plugin was asked")
+        raise RunError(f"{source}: is a log read by verify --intercept-log, which a report does not show")
     found = _structure(data, SHAPES[header.command], source)
     verified = _structure(data["verify"], schema.VerifyRun, source) if data.get("verify") else None
     run = Run(source, header, found, verified)
@@ -85,9 +87,9 @@ def make_run(data: Any, source: str) -> Run:
 
 
 def _header(data: Any, source: str) -> schema.Header:
-    made = "make it again with 'ovpass COMMAND ... --json'"
+    made = "create it again with 'ovpass COMMAND ... --json'"
     if not isinstance(data, dict) or not isinstance(data.get("run"), dict):
-        raise RunError(f'{source}: is no run of this version of ovpass: it has no "run"; {made}')
+        raise RunError(f'{source}: is not a saved run of this version of ovpass: it has no "run"; {made}')
     if data["run"].get("format") != JSON_FORMAT:
         raise RunError(
             f"{source}: has format {data['run'].get('format')!r}, this version of ovpass reads {JSON_FORMAT}; {made}"
@@ -95,7 +97,7 @@ def _header(data: Any, source: str) -> schema.Header:
     header: schema.Header = _structure(data["run"], schema.Header, f"{source}: run")
     for package, version in (("ovpass", header.ovpass), ("openvino", header.openvino)):
         if not _VERSION.fullmatch(version):
-            raise RunError(f"{source}: is damaged: run: {version!r:.60} is no version of {package}")
+            raise RunError(f"{source}: is damaged: run: {version!r:.60} is not a version of {package}")
     return header
 
 

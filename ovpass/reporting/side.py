@@ -154,4 +154,4 @@ def check_kinds(commands: Iterable[str]) -> None:
     told = Counter("plan" if command in _PLANS else command for command in commands)
     for what, times in told.items():
         if times > 1 and what not in _SEVERAL:
-            raise RunError(f"{times} runs are of {what!r}; give one, or compare with --against")
+            raise RunError(f"{times} runs of {what!r}; name one, or compare with --against")

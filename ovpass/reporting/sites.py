@@ -20,7 +20,7 @@ _SHAPE = re.compile(r"(\d+)x(\d+)$")
 
 @dataclass(frozen=True)
 class Site:
-    """One site. What no run says is None; `cost` is KL in nats a token with only it quantized.
+    """One site. What no run says is None; `cost` is KL in nats per token with only it quantized.
 
     `how` is what a plan settles for it beside the group size, `asked` what the file that the model was converted from
     asked for.

@@ -42,29 +42,29 @@ def _is_on(side: Side) -> Line:
     total, on = len(side.sites), sum(site.on for site in side.sites)
     if side.verified is None:
         if not side.sites:
-            return Line(question, "unknown", "Not asked: a run of inspect, plan or verify tells.")
-        answer = f"Expected, not verified: {side.target} would quantize {on} of {counted(total, 'site')}."
-        return Line(question, "expected", answer, ("A run of verify asks the plugin.", *_needed(side)))
+            return Line(question, "unknown", "Unknown: run inspect, plan or verify.")
+        answer = f"Expected, not verified: {side.target} quantizes {on} of {counted(total, 'site')}."
+        return Line(question, "expected", answer, ("Run verify to check the plugin.", *_needed(side)))
     seen = side.verified
-    details = [f"Seen in the real plugin, compiled for a simulated {seen.simulated}."] if seen.simulated else []
+    details = [f"Checked with the real plugin on a simulated {seen.simulated}."] if seen.simulated else []
     state, answer, more = _verdict_of_plugin(side, seen, on)
     return Line(question, state, answer, (*details, *more, *_needed(side)))
 
 
 def _needed(side: Side) -> list[str]:
     variables = pairs(environment_of(side))
-    return [f"Only where it is run with {' '.join(variables)}."] if variables else []
+    return [f"Only if run with {' '.join(variables)}."] if variables else []
 
 
 def _verdict_of_plugin(side: Side, seen: VerifyRun, on: int) -> tuple[str, str, Sequence[str]]:
     """State, answer and details."""
     device, checked = seen.device, counted(len(seen.sites), "site")
     if not seen.sites:
-        return "unknown", f"Not told: the {device} plugin does not show it.", seen.notes
+        return "unknown", f"Unknown: the {device} plugin does not show it.", seen.notes
     other = counted(side.strangers, "site")
     if side.strangers:
-        answer = f"Not of this plan: the {device} plugin was asked about another, which differs in {other}."
-        return "differs", answer, ["Verify the model that this plan was applied to, or give verify the plan: --plan."]
+        answer = f"Not this plan: the {device} plugin was checked with another, which differs in {other}."
+        return "differs", answer, ["Verify the model that has this plan, or pass the plan to verify with --plan."]
     if not seen.ok:
         return "differs", f"Not as planned: {len(seen.mismatches)} of {checked} differ on {device}.", ()
     if not on:
@@ -76,7 +76,7 @@ def _where(side: Side) -> Line:
     question = "Where?"
     on = [site for site in side.sites if site.on]
     if not side.sites:
-        return Line(question, "unknown", "Not told: a run of inspect or plan names the sites.")
+        return Line(question, "unknown", "Unknown: run inspect or plan to list the sites.")
     if not on:
         return Line(question, "off", "Nowhere.", tuple(_limits(side)))
     share = share_of_work(side.sites, on)
@@ -95,17 +95,17 @@ def _groups(side: Side) -> str:
 
 
 def _limits(side: Side) -> list[str]:
-    details = [f"Only of the sites that inspect was asked for: {side.picked}."] if side.picked else []
+    details = [f"Only the sites that match {side.picked}."] if side.picked else []
     exempt = [site for site in left_out(side.sites) if not site.on]
     if exempt:
         rules = rules_for(exempt, side.sites)
         more = f" and {len(rules) - _SHOWN} more rules" if len(rules) > _SHOWN else ""
-        details.append(f"{counted(len(exempt), 'site')} left out on purpose: {', '.join(rules[:_SHOWN])}{more}.")
+        details.append(f"{counted(len(exempt), 'site')} exempt on purpose: {', '.join(rules[:_SHOWN])}{more}.")
     others = sum(not site.on and site.action != EXEMPT for site in side.sites)
     if others > 0:
-        details.append(f"{counted(others, 'other site')} not quantized; the table says why.")
+        details.append(f"{counted(others, 'other site')} not quantized; the table gives the reasons.")
     for asked, count in Counter(site.asked for site in side.sites if site.asked).most_common(_SHOWN):
-        details.append(f"Of {counted(count, 'site')} the file that the model was converted from asked for {asked}.")
+        details.append(f"For {counted(count, 'site')}, the source file requests {asked}.")
     threshold = side.verified.threshold if side.verified else None
     if threshold:
         details.append(f"Only for more than {counted(threshold, 'token')} at a time.")
@@ -114,8 +114,8 @@ def _limits(side: Side) -> list[str]:
 
 def _costs(side: Side) -> Line:
     cost, gain = accuracy(side), _time(side)
-    answer = cost.sentence if cost else "Accuracy: not measured; a run of evaluate tells."
-    details = gain or ["Time: not measured; a run of bench tells."]
+    answer = cost.sentence if cost else "Accuracy: not measured; run evaluate."
+    details = gain or ["Time: not measured; run bench."]
     return Line(
         "What does it cost and gain?", _cost_state(cost, gain), answer, (*([cost.whose] if cost else []), *details)
     )

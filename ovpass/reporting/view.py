@@ -141,7 +141,7 @@ def _modes(side: Side) -> list[tuple[str, str]]:
 def _map_text(side: Side) -> str:
     counts = Counter(site.action for site in side.sites)
     blocks = len({(site.submodel, site.layer) for site in side.sites if site.layer is not None})
-    names = {"quantize": "to be quantized", "exempt": "left out on purpose", "skip": "not possible"}
+    names = {"quantize": "to be quantized", "exempt": "exempt on purpose", "skip": "not possible"}
     parts = [f"{counts[action]} {text}" for action, text in names.items() if counts[action]]
     return f"{counted(len(side.sites), 'site')} in {counted(blocks, 'block')}: {listed(parts)}."
 
@@ -208,6 +208,6 @@ def _sections(side: Side) -> list[tuple[str, str]]:
         ("sensitivity", "Sensitivity", side.measured),
         ("sites", "Sites", side.sites),
         ("rules", "Rules", side.sites),
-        ("made", "How it was made", True),
+        ("made", "How to reproduce", True),
     ]
     return [(name, text) for name, text, there in present if there]

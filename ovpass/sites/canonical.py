@@ -1,8 +1,8 @@
 """A view of the graph with non-canonical MatMuls in OpenVINO's compressed form.
 
 That form is a MatMul of the activation in floating point with weights Convert, [Subtract,] Multiply. The finder looks
-at this graph. It describes a non-canonical site as it is after the rewrite, and ops that quantize the activation do not hide
-their surroundings.
+at this graph. It describes a non-canonical site as it is after the rewrite, and ops that quantize the activation do
+not hide their surroundings.
 """
 
 from __future__ import annotations

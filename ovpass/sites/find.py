@@ -41,8 +41,8 @@ class CompressedMatMul:
     compute. `weights_shared`: another site reads the same weights. `of_experts`: the site is one of the stacked experts
     that a router selects. `linear_attention`: the model has linear attention with a gated delta rule.
     Sites with the same `group_id` read the same activation.
-    `noncanonical` is set if the site is not in OpenVINO's own compressed form. All other fields describe that form, to which
-    a pass rewrites it.
+    `noncanonical` is set if the site is not in OpenVINO's own compressed form. All other fields describe that form, to
+    which a pass rewrites it.
     """
 
     name: str

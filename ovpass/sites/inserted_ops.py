@@ -36,4 +36,4 @@ def _original(graph: Graph, source: tuple[int, int], inserted: set[int]) -> tupl
         if producer not in inserted:
             return producer, output
         frontier += [o for o in graph.inputs[producer] if not graph.constant[o[0]] and o not in frontier]
-    raise ValueError(f"{graph.name(source[0])} reads nothing that ovpass has not inserted")
+    raise ValueError(f"{graph.name(source[0])} reads only ops that ovpass inserted")

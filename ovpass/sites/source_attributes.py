@@ -12,7 +12,7 @@ from ovpass.sites import CompressedMatMul
 from ovpass.support.structured_text import MalformedError, parse_json
 
 _SECTION, _NAME = "ovpass", "asked"
-_DYNAMIC = "activations u8 asymmetric, one scale for the tensor"
+_DYNAMIC = "u8 asymmetric activations, per tensor"
 # https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#commicrosoftmatmulnbits
 _LEVELS = {1: "f32", 2: "f16", 3: "bf16", 4: "int8"}
 
@@ -34,10 +34,10 @@ def read_source_attributes(metadata: Metadata) -> SourceAttributes:
     try:
         recorded = parse_json(metadata.get(_SECTION, _NAME) or "{}")
     except MalformedError as error:
-        raise damaged(metadata, f"is no JSON: {error}") from error
+        raise damaged(metadata, f"is not JSON: {error}") from error
     entries = recorded.values() if isinstance(recorded, dict) else [None]
     if not all(isinstance(entry, dict) and isinstance(entry.get("op"), str) for entry in entries):
-        raise damaged(metadata, "does not tell by MatMul which op of ONNX it was")
+        raise damaged(metadata, "does not name the ONNX op of each MatMul")
     return dict(recorded)
 
 

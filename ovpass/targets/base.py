@@ -139,9 +139,11 @@ class Target:
     def verdict(self, site: CompressedMatMul, group_size: int) -> Verdict:
         """Whether `site` is quantized when the model's group size is `group_size` (0: switched off)."""
         if group_size == 0:
-            return Verdict(False, None, "dynamic quantization is switched off (group size 0)", "off")
+            return Verdict(False, None, "dynamic quantization is off (group size 0)", "off")
         if site.of_integers:
-            return Verdict(False, None, "its own subgraph quantizes it, in f32; apply rewrites that", "foreign")
+            return Verdict(
+                False, None, "the model's own subgraph quantizes the activation, in f32; apply rewrites it", "foreign"
+            )
         effective, changes = self.adjusted(site, group_size)
         for refusal in self.refusals:
             reason = refusal.applies(site, effective)

@@ -34,11 +34,11 @@ _CHAIN = re.compile(r"((Reshape|Squeeze|Unsqueeze)>)*Convert(>Subtract)?>Multipl
 
 def _weight_type(site: CompressedMatMul, _: int) -> str | None:
     if not site.affine:
-        return f"{site.format} weights are not quantized for"
+        return f"the plugin does not quantize activations for {site.format} weights"
     if site.weight_type not in _WEIGHTS:
-        return f"{site.weight_type} weights are not quantized for; {', '.join(_WEIGHTS)} are"
+        return f"the plugin quantizes activations for {', '.join(_WEIGHTS)} weights, not for {site.weight_type}"
     if site.weight_type.startswith("i") and not site.symmetric:
-        return f"{site.weight_type} weights with a zero point are not quantized for"
+        return f"the plugin does not quantize activations for {site.weight_type} weights with a zero point"
     return None
 
 
@@ -86,7 +86,7 @@ def _group_alignment(_: CompressedMatMul, group_size: int) -> str | None:
 def _group_within_k(site: CompressedMatMul, group_size: int) -> str | None:
     if group_size <= site.k:
         return None
-    return f"the group is larger than K={site.k}; the CPU has no per-token mode, name {site.k} or less"
+    return f"the group is larger than K={site.k}; the CPU has no per-token mode; use {site.k} or less"
 
 
 def _weight_group(site: CompressedMatMul, group_size: int) -> str | None:
@@ -105,7 +105,7 @@ def _switched_off(precision: str, accuracy: bool) -> str | None:
     # ACCURACY alone leaves the precision "dynamic", where the CPU does not quantize either (measured).
     precision = precision or ("dynamic precision" if accuracy else _default_precision())
     if precision != "f32" and has_amx():  # without AMX it quantizes in bf16 as well (measured)
-        return f"this CPU would compute in {precision}, where it does not quantize; set {_PRECISION}=f32"
+        return f"this CPU computes in {precision} and then does not quantize; set {_PRECISION}=f32"
     return None
 
 

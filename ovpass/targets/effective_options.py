@@ -76,9 +76,9 @@ def in_force(option: KnownOption, target: Target, around: Surroundings) -> InFor
         value, source, default = above.value, f"{parent.name}, {above.source}", True
     else:
         value, source, default = obedience.default, f"default of {target.name}", True
-    steps = [f"{source} overrules {_saying(other, text)}" for text, other in said[1:]]
+    steps = [f"{source} overrides {_saying(other, text)}" for text, other in said[1:]]
     if in_ir is not None and not heard:
-        steps.append(f"{target.name} ignores the IR, which says {in_ir}{_way_out(obedience)}")
+        steps.append(f"{target.name} ignores {in_ir} from the IR{_way_out(obedience)}")
     return InForce(option.name, value, source, tuple(steps), default)
 
 
@@ -113,12 +113,12 @@ def _said(
 
 
 def _saying(source: str, text: str) -> str:
-    return f"the {source}, which says {text}"
+    return f"{text} from the {source}"
 
 
 def _read(option: KnownOption, text: str, where: str) -> str:
     value = option.read(text)
     if value is None:
         wanted = f"one of {', '.join(option.values)}" if option.values else "a number"
-        raise SettingsError(f"{option.name}={text!r} in {where}: compile_model would throw; write {wanted}")
+        raise SettingsError(f"{option.name}={text!r} in {where}: compile_model throws; use {wanted}")
     return value

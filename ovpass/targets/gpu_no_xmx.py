@@ -40,7 +40,7 @@ def _weights_input(site: CompressedMatMul, _: int) -> str | None:
 def _rank(site: CompressedMatMul, _: int) -> str | None:
     if site.activation_rank in (2, 3, None):
         return None
-    return f"the activation has rank {site.activation_rank}; the kernel takes 2 and 3"
+    return f"the activation has rank {site.activation_rank}; the kernel supports 2 and 3"
 
 
 def _precise(site: CompressedMatMul, _: int) -> str | None:
@@ -65,7 +65,7 @@ def _no_group(site: CompressedMatMul, group_size: int) -> str | None:
     if group_size >= min(_KERNEL_GROUPS):
         return None
     own = _scale_group(site)
-    return f"none of the kernel's groups {_KERNEL_GROUPS} is within the setting and divides the weights' group {own}"
+    return f"none of the kernel's group sizes {_KERNEL_GROUPS} fits the setting and divides the weights' group {own}"
 
 
 def _k_alignment(site: CompressedMatMul, group_size: int) -> str | None:
@@ -103,7 +103,7 @@ GPU_NO_XMX = Target(
         Refusal("no-group", _GROUPS, _no_group),
         Refusal("k-multiple-of-group", _CHECKS, _k_alignment),
     ),
-    adjustments=(Adjustment(_GROUPS, _kernel_group, "the kernel takes groups of {}, by the weights' own"),),
+    adjustments=(Adjustment(_GROUPS, _kernel_group, "the kernel uses groups of {}, from the weights' own"),),
     exemptions=("f16-weights",),
     fuses=True,
     owns=lambda _, xmx: not xmx,

@@ -29,7 +29,7 @@ def _for_eight_bits(site: CompressedMatMul, group_size: int) -> int:
 RULE_OF_128 = Adjustment(
     "ShouldUseGs128 in dynamic_quantize_fully_connected.cpp",
     _for_eight_bits,
-    "for weights in 8 bits per-token means groups of {}",
+    "for 8-bit weights, per-token means groups of {}",
 )
 
 GPU_XE2 = replace(

@@ -72,10 +72,10 @@ def _constant_types(site: CompressedMatMul, _: int) -> str | None:
 
 def _rank(site: CompressedMatMul, _: int) -> str | None:
     if site.activation_rank is None:
-        return "the activation's rank is dynamic: the plugin does not compile that"
+        return "the activation has a dynamic rank: the plugin does not compile it"
     if site.activation_rank in (2, 3):
         return None
-    return f"the activation has rank {site.activation_rank}; 2 and 3 are quantized"
+    return f"the activation has rank {site.activation_rank}; the plugin quantizes ranks 2 and 3"
 
 
 def _batched(site: CompressedMatMul, _: int) -> str | None:
@@ -91,7 +91,7 @@ def _precise(site: CompressedMatMul, _: int) -> str | None:
 def _experts(site: CompressedMatMul, _: int) -> str | None:
     if not site.of_experts:
         return None
-    return "unknown: the plugin fuses experts into an op of its own, and its compiled model does not say more"
+    return "unknown: the plugin fuses experts into its own op, and the compiled model does not show it"
 
 
 def _k_alignment(site: CompressedMatMul, _: int) -> str | None:
@@ -113,7 +113,7 @@ def _no_kernel(site: CompressedMatMul, group_size: int) -> str | None:
     block = 128 if site.k % 128 == 0 else 64 if site.k % 64 == 0 else 32
     if group_size == PER_TOKEN or group_size <= site.k or group_size // block <= _LARGEST_BLOCKS:
         return None
-    return f"the plugin has no kernel for group size {group_size} on K={site.k}; write per-token"
+    return f"the plugin has no kernel for group size {group_size} on K={site.k}; use per-token"
 
 
 def _four_bits_by_channel(site: CompressedMatMul, group_size: int) -> str | None:
@@ -152,7 +152,7 @@ def _not_compiled(site: CompressedMatMul, group_size: int) -> str | None:
     if site.precise and "Reshape" not in site.chain:
         return None
     reason = next((why for rule in _KEEPING_COMPRESSED if (why := rule(site, group_size))), None)
-    return reason and f"{reason}, and unquantized products of static shapes and weights of rank 3 do not compile"
+    return reason and f"{reason}, and an unquantized MatMul with static shapes and rank-3 weights does not compile"
 
 
 _IN_FLOATING_POINT = (
@@ -204,8 +204,8 @@ GPU_XMX = Target(
         ),
     ),
     adjustments=(
-        Adjustment(_PASS, _for_linear_attention, "in models with linear attention per-token means groups of {}"),
-        Adjustment(_PASS, _capped, "zero points for every {} weights cap the group"),
+        Adjustment(_PASS, _for_linear_attention, "in models with linear attention, per-token means groups of {}"),
+        Adjustment(_PASS, _capped, "zero points per {} weights cap the group"),
     ),
     exemptions=("rank-4", "precise", "f16-zero-point", "f16-weights"),
     crashes=(Refusal("division-by-zero", "measured: SIGFPE", _four_bits_by_channel),),

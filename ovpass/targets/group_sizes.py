@@ -25,7 +25,7 @@ def parse_group_size(value: object) -> int:
     except ValueError:
         number = 0
     if number > PER_TOKEN:
-        raise SettingsError(f"group size {value!r} is larger than {PER_TOKEN}, which is per-token; write per-token")
+        raise SettingsError(f"group size {value!r} is larger than {PER_TOKEN}, which is per-token; use per-token")
     if number < 1:
         raise SettingsError(
             f"group size {value!r} is neither a positive number of elements nor 'per-token'; "

@@ -30,7 +30,7 @@ def kv_cache(default: str, ir: str) -> Obedience:
 
 def switched_off(precision: str, accuracy: bool) -> str | None:
     """Why nothing is quantized in this precision and execution mode."""
-    return "compute in f32 switches it off" if precision == "f32" or accuracy else None
+    return "f32 compute turns it off" if precision == "f32" or accuracy else None
 
 
 def simulated(product: str, device_id: str, topology: str) -> Mapping[str, str]:

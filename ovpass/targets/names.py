@@ -32,7 +32,7 @@ def find_name(text: str, what: str = "target") -> Named:
     text = _aliases().get(text, text)
     of_device = [name for name, named in names.items() if named.target.device == text]
     if len(of_device) > 1:
-        raise SettingsError(f"{what} {text!r} is not one family of devices; it is one of {', '.join(of_device)}")
+        raise SettingsError(f"{what} {text!r} covers several device families; use one of {', '.join(of_device)}")
     check_choice(what, text, names)
     return names[text]
 
@@ -66,7 +66,7 @@ def get_profile(name: str, what: str = "simulated device") -> Profile:
     if named.profile is not None:
         return named.profile
     if not named.target.profiles:
-        raise SettingsError(f"{what} {name!r}: only GPUs are simulated; it is one of {', '.join(profiles())}")
+        raise SettingsError(f"{what} {name!r}: only GPUs can be simulated; use one of {', '.join(profiles())}")
     return named.target.profiles[0]
 
 

@@ -102,14 +102,16 @@ OPTIONS: Mapping[str, KnownOption] = MappingProxyType(
             KnownOption(
                 GROUP_SIZE, "elements of an activation that share a scale; 0: off", _group, instead="group_size"
             ),
-            KnownOption(LARGEST_GROUP_SIZE, "a group size above this switches the whole model off", _group),
-            KnownOption(KV_CACHE, "type in which keys and values are kept", _element_type, CACHE_TYPES),
-            KnownOption(KEY_CACHE, "the same for keys", _element_type, CPU_CACHE_TYPES, parent=KV_CACHE),
-            KnownOption(VALUE_CACHE, "the same for values", _element_type, CPU_CACHE_TYPES, parent=KV_CACHE),
-            KnownOption(KEY_GROUP, "elements of a key that share a scale; 0: the plugin's choice", _group),
-            KnownOption(VALUE_GROUP, "elements of a value that share a scale; 0: the plugin's choice", _group),
-            KnownOption(SCALE_FACTOR, "activations are divided by it to stay within f16; -1: not", _number),
-            KnownOption(THRESHOLD, "quantize activations of more tokens than this", _group, instead="threshold"),
+            KnownOption(
+                LARGEST_GROUP_SIZE, "a group size above this turns quantization off for the whole model", _group
+            ),
+            KnownOption(KV_CACHE, "KV cache precision", _element_type, CACHE_TYPES),
+            KnownOption(KEY_CACHE, "key cache precision", _element_type, CPU_CACHE_TYPES, parent=KV_CACHE),
+            KnownOption(VALUE_CACHE, "value cache precision", _element_type, CPU_CACHE_TYPES, parent=KV_CACHE),
+            KnownOption(KEY_GROUP, "elements of a key that share a scale; 0: the plugin chooses", _group),
+            KnownOption(VALUE_GROUP, "elements of a value that share a scale; 0: the plugin chooses", _group),
+            KnownOption(SCALE_FACTOR, "divide activations by this to stay in the f16 range; -1: off", _number),
+            KnownOption(THRESHOLD, "quantize activations with more tokens than this", _group, instead="threshold"),
             KnownOption(ASYMMETRIC, "1: quantize to u8 with a zero point", _group, instead="symmetric"),
         )
     }
@@ -132,11 +134,11 @@ def _checked(name: str, value: object) -> str:
     if name not in OPTIONS:
         settable = [option.name for option in OPTIONS.values() if option.instead is None]
         near = difflib.get_close_matches(name, settable, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"it is one of {', '.join(settable)}"
+        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(settable)}"
         raise SettingsError(f"{where} is unknown; {hint}")
     option = OPTIONS[name]
     if option.instead is not None:
-        raise SettingsError(f"{where} is what the setting {option.instead} writes; use that")
+        raise SettingsError(f"the setting {option.instead} writes {where}; use the setting")
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise SettingsError(f"{where}: {value!r} is neither text nor a number")
     return _canonical(option, str(value).strip(), where)
@@ -156,7 +158,7 @@ def _parsed_group(text: str, where: str) -> str:
     try:
         return str(parse_group_size(text))
     except SettingsError:
-        raise SettingsError(f"{where}: {text!r} is no whole number from 0 up") from None
+        raise SettingsError(f"{where}: {text!r} is not a whole number, 0 or more") from None
 
 
 def show_value(value: str) -> str:

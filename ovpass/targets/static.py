@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ovpass.sites import CompressedMatMul
 
-_REASON = "the graph quantizes this activation itself, in constant ranges; the plugin multiplies integers"
+_REASON = "the model already quantizes this activation, with static ranges; the plugin runs an integer MatMul"
 
 
 def static_on_cpu(site: CompressedMatMul, _: int) -> str | None:

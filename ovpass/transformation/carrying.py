@@ -30,10 +30,10 @@ def check_carried(source: ModelSource) -> None:
         return
     own = {path for ir in source.models for path in (ir.xml, ir.bin)}
     for path in _entries(source.root):
-        if path not in own or not path.exists():
+        if path not in own or not path.is_file():
             check_link(path, source.root)
         if not path.is_dir() and not path.is_file():
-            raise ModelError(f"{path}: is no regular file; remove it from the model folder")
+            raise ModelError(f"{path}: is not a regular file; remove it from the model folder")
 
 
 def check_link(path: Path, root: Path) -> None:
@@ -47,7 +47,7 @@ def check_link(path: Path, root: Path) -> None:
     if path.is_dir():
         raise ModelError(f"{path}: is a link to a folder; put the folder itself there, or remove the link")
     if not path.exists():
-        raise ModelError(f"{path}: is a link to nothing; remove it")
+        raise ModelError(f"{path}: is a broken link; remove it")
     if _home(root) not in path.resolve().parents:
         raise ModelError(
             f"{path}: is a link out of the model folder, to {path.resolve()}; put the file itself there, "

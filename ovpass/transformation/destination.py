@@ -27,10 +27,10 @@ def check_files(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -
     for output in [path for path in outputs if path is not None]:
         place = _resolved(output)
         if output.exists() and not output.is_file():
-            kind = "a folder" if output.is_dir() else "no regular file"
+            kind = "a folder" if output.is_dir() else "not a regular file"
             raise OutputError(f"{output}: is {kind}; name a file to write")
         if any(_belongs(place, path) for path in read):
-            raise OutputError(f"{output}: is, or is part of, what this command reads; write to another file")
+            raise OutputError(f"{output}: is an input of this command, or part of one; write to another file")
         if output.suffix.lower() in _OF_MODELS and output.exists():
             raise OutputError(f"{output}: is part of a model; write to another file")
         with staging(output):
@@ -67,7 +67,7 @@ def check_destination(source: ModelSource, output: Path, overwrite: bool) -> Pat
     nested = source.is_folder and (root in target.parents or target in root.parents)
     inputs = {path.resolve() for ir in source.models for path in (ir.xml, ir.bin)}
     if target == root or nested or inputs & {target, target.with_suffix(".bin")}:
-        raise OutputError(f"{output}: is, holds or lies in the input; write to another place")
+        raise OutputError(f"{output}: overlaps the input; choose another place")
     if not source.is_folder:
         return check_file(output, overwrite)
     _check_free([output], overwrite)
@@ -93,11 +93,11 @@ def check_file(output: Path, overwrite: bool) -> Path:
         OutputError: naming what is in the way.
     """
     if output.suffix != ".xml":
-        raise OutputError(f"{output}: a single model is written to an .xml; name one")
+        raise OutputError(f"{output}: the output of a single model is an .xml; name one")
     weights = output.with_suffix(".bin")
     _check_free([output, weights, notes_beside(output)], overwrite)
     if output.is_dir() or weights.is_dir():
-        raise OutputError(f"{output}: a folder is in the way; choose another place")
+        raise OutputError(f"{output}: is a folder; choose another place")
     return output
 
 
@@ -112,7 +112,7 @@ def _check_replaceable(source: ModelSource, output: Path) -> None:
     if not output.exists():
         return
     if not output.is_dir():
-        raise OutputError(f"{output}: is a file, and a model folder cannot take its place")
+        raise OutputError(f"{output}: is a file, which a model folder cannot replace; choose another place")
     ours = {path.relative_to(source.root) for path in source.files()} | {Path(FILE_NAME)}
     folders = {parent for path in ours for parent in path.parents}
     foreign = (
@@ -122,5 +122,5 @@ def _check_replaceable(source: ModelSource, output: Path) -> None:
     )
     if (name := next(foreign, None)) is not None:
         raise OutputError(
-            f"{output}: holds {name}, which is not of this model and would be lost; choose another place, or empty it"
+            f"{output}: holds {name}, which does not belong to this model; choose another place, or empty it"
         )

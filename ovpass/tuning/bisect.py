@@ -22,7 +22,7 @@ from ovpass.tuning.units import BY, FIND, Unit, make_units
 
 @dataclass(frozen=True)
 class Question:
-    """What to look for, and what broken means: `max_kl` nats a token, or a command (`check`) that fails.
+    """What to look for, and what broken means: `max_kl` nats per token, or a command (`check`) that fails.
 
     `native` gives the command models for the plugin's own quantization, not emulations; `output` takes what it
     prints.
@@ -39,9 +39,9 @@ class Question:
         check_choice("find", self.find, FIND)
         check_choice("by", self.by, BY)
         if (self.max_kl is None) == (self.check is None):
-            raise SettingsError("say what broken means, by either --max-kl or --check")
+            raise SettingsError("define broken with either --max-kl or --check")
         if self.max_kl is not None and not (math.isfinite(self.max_kl) and self.max_kl >= 0):
-            raise SettingsError(f"max-kl {self.max_kl:g}: give nats a token, 0 or more")
+            raise SettingsError(f"max-kl {self.max_kl:g}: use nats per token, 0 or more")
         if self.check is not None and not self.check.strip():
             raise SettingsError("check: the command is empty")
         if self.check is not None:
@@ -82,7 +82,7 @@ class BisectResult:
         return tuple(Rule(match=pattern, exempt=True) for breaking in self.found for pattern in breaking.patterns)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; KL in nats a token."""
+        """Plain data; KL in nats per token."""
         return {
             "model": self.model,
             "find": self.question.find,
@@ -124,7 +124,7 @@ class _Search:
     def __init__(self, experiment: Experiment, question: Question) -> None:
         self._experiment, self._question = experiment, question
         if question.check is not None and question.native and experiment.settings.lowering != "native":
-            raise SettingsError("profile none follows no device: lowering native needs the profile of one")
+            raise SettingsError("profile none emulates no device; lowering native needs a device profile")
         planned = {decision.name: decision for decision in experiment.plan.chosen(QUANTIZE)}
         fixed = {} if question.max_kl is None else experiment.fixed
         self._decisions: dict[str, Decision] = {name: d for name, d in planned.items() if name not in fixed}
@@ -139,7 +139,7 @@ class _Search:
         """Both ends first, then the search between them, and whether leaving out what was found is enough."""
         self._experiment.progress("nothing quantized")
         if self._breaks([]):
-            raise ModelError(f"{self._experiment.model}: is broken with nothing quantized; quantization is not why")
+            raise ModelError(f"{self._experiment.model}: is broken without quantization; quantization is not the cause")
         self._experiment.progress(f"all {len(self._decisions)} sites quantized")
         if not self._breaks(self._units):
             return self._report([])

@@ -18,7 +18,7 @@ RESCALE = 8
 
 @dataclass(frozen=True)
 class Spent:
-    """What a choice costs on some windows: mean KL in nats a token, and the change of perplexity in percent."""
+    """What a choice costs on some windows: mean KL in nats per token, and the change of perplexity in percent."""
 
     kl: float
     perplexity_percent: float
@@ -41,7 +41,7 @@ class Budget:
     def __post_init__(self) -> None:
         limits = {"max-kl": self.max_kl, "max-ppl-increase": self.max_perplexity_percent}
         if all(limit is None for limit in limits.values()):
-            raise SettingsError("name a budget: --max-kl in nats a token, or --max-ppl-increase in percent")
+            raise SettingsError("set a budget: --max-kl in nats per token, or --max-ppl-increase in percent")
         for name, limit in limits.items():
             if limit is not None and not 0 < limit < inf:
                 raise SettingsError(f"--{name} {limit:g}: a budget is a finite number above 0")

@@ -25,14 +25,14 @@ _MODEL, _VARIABLE = "{model}", "OVPASS_MODEL"
 _SHOWN = 300
 _CANNOT_TELL, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
 _REFUSED = {
-    _CANNOT_TELL: "says that it cannot test this model",
+    _CANNOT_TELL: "cannot test this model",
     _NOT_EXECUTABLE: "cannot be executed",
     _NOT_FOUND: "is not found",
 }
 
 
 class TooFar:
-    """Whether the mean KL divergence from the exact model is more than `max_kl` nats a token.
+    """Whether the mean KL divergence from the exact model is more than `max_kl` nats per token.
 
     `choice` gives the group sizes of all sites that can be asked about, by name. Measurements are kept: an
     interrupted search asks again only what was not answered.
@@ -123,7 +123,7 @@ class CommandFails:
             return plan_sites(self.experiment.sites, replace(settings, rules=rules), self.experiment.document.metadata)
         except SettingsError as error:
             raise SettingsError(
-                f"{error}; the search has to leave each site out in turn: "
+                f"{error}; the search exempts each site in turn: "
                 "choose another --exempt-with, or search with --lowering emulate"
             ) from error
 
@@ -143,7 +143,7 @@ def with_model(command: str) -> str:
     for position, character in enumerate(command):
         if command.startswith(_MODEL, position) and quote:
             raise SettingsError(
-                f"check {command!r}: {_MODEL} stands in quotes; leave those out, or write ${_VARIABLE} in double quotes"
+                f"check {command!r}: {_MODEL} is inside quotes; remove them, or write ${_VARIABLE} in double quotes"
             )
         if character in "\"'" and quote in ("", character) and not _escaped(command, position, quote):
             quote = "" if quote else character

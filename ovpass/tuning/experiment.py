@@ -154,13 +154,13 @@ class Experiment:
 
     def nothing_quantized(self, reasons: Iterable[str]) -> SettingsError:
         """Make the error for settings that quantize nothing, with the first of the reasons."""
-        return SettingsError(f"{self.ir.xml}: nothing would be quantized: {'; '.join(sorted(set(reasons))[:2])}")
+        return SettingsError(f"{self.ir.xml}: nothing is quantized: {'; '.join(sorted(set(reasons))[:2])}")
 
     def _check_predicts(self) -> None:
         if not is_language_model(self.ir.read()):
             raise ModelError(
-                f"{self.ir.xml}: is no language model, and sites are judged by the tokens that it predicts next; "
-                "'ovpass evaluate' compares other outputs, 'ovpass bisect --check' searches with a command of yours"
+                f"{self.ir.xml}: is not a language model, and sites are ranked by next-token predictions; "
+                "'ovpass evaluate' compares other outputs, 'ovpass bisect --check' searches with your own command"
             )
 
     @cached_property
@@ -197,11 +197,11 @@ def choice_of(plan: Plan, sites: Sequence[CompressedMatMul]) -> dict[str, int]:
     chosen = plan.chosen(QUANTIZE)
     for decision in chosen:
         if decision.axis not in (None, -1):
-            raise SettingsError(f"{decision.name}: axis {decision.axis}: sites are switched along axis -1 only")
+            raise SettingsError(f"{decision.name}: axis {decision.axis}: the search supports axis -1 only")
         if decision.symmetric not in (None, plan.settings.symmetric):
             raise SettingsError(f"{decision.name}: symmetric differs from the other sites'; set it for all or none")
     sizes = {d.name: min(d.group_size or 0, k[d.name]) for d in chosen}
     for name, size in sizes.items():
         if k[name] % size:
-            raise SettingsError(f"{name}: sites are switched in whole groups, and {size} does not divide {k[name]}")
+            raise SettingsError(f"{name}: the search needs whole groups, and {size} does not divide K={k[name]}")
     return sizes

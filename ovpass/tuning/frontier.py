@@ -36,6 +36,6 @@ def save_frontier(tuned: Tuned, budget: Budget, path: Path) -> None:
         axes.axhline(budget.max_kl, linestyle="--", color="gray", label="budget")
     axes.set_yscale("log")
     axes.set_xlabel("work quantized, percent of multiply-accumulates")
-    axes.set_ylabel("KL divergence, nats a token")
+    axes.set_ylabel("KL divergence, nats per token")
     axes.legend()
     save_figure(figure, path)

@@ -80,7 +80,7 @@ def save_heat_map(values: HeatMap, path: Path) -> None:
     axes.set_yticks(range(len(values.rows)), _labels(values.rows))
     axes.set_ylabel("block")
     axes.set_title("KL divergence of each layer quantized alone")
-    figure.colorbar(image, ax=axes, label="nats a token")
+    figure.colorbar(image, ax=axes, label="nats per token")
     save_figure(figure, path)
 
 

@@ -11,7 +11,7 @@ from ovpass.tuning.tune import Point, Tuned
 
 
 def sensitivity_to_dict(report: SensitivityReport) -> dict[str, Any]:
-    """The report for JSON; KL in nats a token."""
+    """The report for JSON; KL in nats per token."""
     return {
         "model": report.model,
         "by": report.by,
@@ -41,7 +41,7 @@ def _unit(entry: Sensitivity) -> dict[str, Any]:
 
 
 def tuned_to_dict(tuned: Tuned) -> dict[str, Any]:
-    """The plan that was chosen, and all points that were measured; KL in nats a token."""
+    """The plan that was chosen, and all points that were measured; KL in nats per token."""
     return {
         "plan": tuned.plan.to_dict(),
         "chosen": _point(tuned.point),

@@ -68,9 +68,9 @@ class Measure:
     def __post_init__(self) -> None:
         check_choice("by", self.by, BY)
         if self.refine < 0:
-            raise SettingsError(f"refine {self.refine}: take the number of sites to measure exactly")
+            raise SettingsError(f"refine {self.refine}: use a number of sites, 0 or more")
         if self.refine and not self.fast:
-            raise SettingsError("refine: only a fast ranking is refined; without fast all is measured exactly")
+            raise SettingsError("refine: it needs a fast ranking; without fast, all sites are measured exactly")
 
 
 def sensitivity(experiment: Experiment, measure: Measure | None = None) -> SensitivityReport:

@@ -51,7 +51,7 @@ class Store:
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:
-            raise OutputError(f"{self._path}: measurements cannot be kept: {error.strerror or error}") from error
+            raise OutputError(f"{self._path}: cannot write measurements: {error.strerror or error}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -62,13 +62,13 @@ def _read(path: Path) -> dict[str, Any]:
         end = text.rfind(b"\n") + 1
         found = dict(_measurement(line) for line in text[:end].splitlines())
         if not text[end:].startswith(_OPENING[: len(text) - end]):
-            raise ValueError("its last line is no measurement")
+            raise ValueError("its last line is not a measurement")
         if end < len(text):
             with path.open("r+b") as stream:
                 stream.truncate(end)
         return found
     except OSError as error:
-        raise OutputError(f"{path}: measurements cannot be kept: {error.strerror or error}") from error
+        raise OutputError(f"{path}: cannot write measurements: {error.strerror or error}") from error
     except ValueError as error:
         raise _not_ours(path, str(error)) from error
 
@@ -77,7 +77,7 @@ def _measurement(line: bytes) -> tuple[str, Any]:
     match parse_json(decode(line)):
         case [str(key), value]:
             return key, value
-    raise ValueError("a line is no measurement")
+    raise ValueError("a line is not a measurement")
 
 
 def _not_ours(path: Path, why: str) -> OutputError:

@@ -25,7 +25,7 @@ Choice = Mapping[str, int]
 
 @dataclass(frozen=True)
 class Cost:
-    """KL divergence from the exact model in nats a token, and the share of tokens in percent whose top-1 differs.
+    """KL divergence from the exact model in nats per token, and the share of tokens in percent whose top-1 differs.
 
     `trimmed` is the mean without the largest 1 %: it is what sites are ranked by, for single tokens can rule the mean.
     """

@@ -44,9 +44,9 @@ def add_switches(
 def switchable(site: CompressedMatMul) -> str | None:
     """Why there can be no switch before this site, or None."""
     if site.activation_rank is None:
-        return "the rank of its activation is dynamic"
+        return "the activation has a dynamic rank"
     if site.transposed_activation:
-        return "its activation is transposed"
+        return "the activation is transposed"
     if site.in_body:
         return "it is in the body of an If or a loop"
     return None

@@ -33,7 +33,7 @@ class DeviceList:
     def driver_note(self) -> str:
         """The driver in words."""
         if self.version is None:
-            return f"There is no driver to simulate GPUs with; '{INSTALL_COMMAND}' gets one."
+            return f"No driver for simulated GPUs is installed; '{INSTALL_COMMAND}' installs one."
         return f"The driver for simulated devices is {format_version(self.version)}, {self.driver.place}."
 
 

@@ -15,4 +15,4 @@ def require_device(device: str, core: ov.Core | None = None) -> None:
     """
     present = (core or ov.Core()).available_devices
     if device not in present and not any(name.startswith(f"{device}.") for name in present):
-        raise NoDeviceError(f"there is no {device} that OpenVINO can use; there is {', '.join(present) or 'none'}")
+        raise NoDeviceError(f"OpenVINO sees no {device}; it sees {', '.join(present) or 'no device'}")

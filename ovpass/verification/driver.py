@@ -72,7 +72,7 @@ def current_driver() -> Driver:
         return Driver(folder)
     if named:
         raise NoDeviceError(
-            f"{VARIABLE}={named}: there is no driver; install one with 'ovpass devices --install-driver {named}'"
+            f"{VARIABLE}={named}: holds no driver; install one with 'ovpass devices --install-driver {named}'"
         )
     return SYSTEM_DRIVER
 

@@ -73,7 +73,7 @@ class Installed:
         """What to know of a version that was not measured."""
         if self.version[:2] <= MEASURED:
             return None
-        return f"rules were measured with driver {format_version(MEASURED)}; 'ovpass verify' tells what this one does"
+        return f"rules were measured with driver {format_version(MEASURED)}; 'ovpass verify' shows what this one does"
 
 
 def install_driver(
@@ -112,12 +112,12 @@ def _check_machine() -> None:
     missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
     if missing:
         raise DriverError(
-            f"{' and '.join(missing)} cannot be found: the driver is unpacked from Debian's packages by apt, which "
-            "Debian and Ubuntu have; elsewhere run ovpass in a container of Debian"
+            f"{' and '.join(missing)} not found: apt downloads and unpacks the driver from Debian packages; "
+            "use Debian or Ubuntu, or run ovpass in a Debian container"
         )
     if not KEYRING.is_file():
         raise DriverError(
-            f"{KEYRING} is not there, by which apt checks what it downloads: apt-get install debian-archive-keyring"
+            f"{KEYRING} is missing; apt verifies downloads with it: apt-get install debian-archive-keyring"
         )
 
 
@@ -126,7 +126,7 @@ def _check_free(folder: Path) -> None:
     if folder.is_dir() and (not any(folder.iterdir()) or (folder / MANIFEST).is_file()):
         return
     if folder.exists() or folder.is_symlink():
-        raise DriverError(f"{folder}: is there already and is no driver of this command; name another folder")
+        raise DriverError(f"{folder}: exists already and is not a driver from this command; name another folder")
 
 
 def _own_mirror() -> str:
@@ -141,7 +141,9 @@ def _own_mirror() -> str:
         found = _MIRROR.search(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
         if found:
             return found[1]
-    raise DriverError("apt's sources name no mirror of Debian: name one with --mirror, an address that ends in /debian")
+    raise DriverError(
+        "apt has no Debian mirror in its sources: name one with --mirror, an address that ends in /debian"
+    )
 
 
 class _Apt:
@@ -209,7 +211,7 @@ def _settle(made: Path, packages: Sequence[str]) -> tuple[int, ...]:
     """Say where the driver's library is, start the driver, and note its version."""
     missing = [name for name in (LOADER, ICD) if not (made / name).is_file()]
     if missing:
-        raise DriverError(f"the packages have no {missing[0]}: this suite's driver is built otherwise")
+        raise DriverError(f"the packages lack {missing[0]}: this suite builds the driver differently")
     (made / VENDORS).mkdir()
     (made / VENDORS / "intel.icd").write_text(f"{made / ICD}\n", encoding="utf-8")
     version = installed_version(Driver(made))

@@ -89,12 +89,12 @@ def read_intercept_log(path: Path) -> InterceptLog:
     if not reader.filled:
         raise LogError(f"{path}: is empty. {_HOW}")
     if not reader.recognised:
-        raise LogError(f"{path}: is nothing that the OpenCL Intercept Layer prints. {_HOW}")
+        raise LogError(f"{path}: is not a log of the OpenCL Intercept Layer. {_HOW}")
     kernels = reader.kernels()
     if not kernels:
         raise LogError(
-            f"{path}: names no kernel that ran: neither device timing nor call logging was on, "
-            f"the process was killed before its report, or the model ran on no GPU. {_HOW}"
+            f"{path}: names no kernel: device timing and call logging were off, "
+            f"the process was killed before its report, or the model did not run on a GPU. {_HOW}"
         )
     return InterceptLog(kernels)
 
@@ -105,7 +105,7 @@ def _read(path: Path) -> _Reader:
         for line in _lines(path):
             reader.take(line)
     except FileNotFoundError as error:
-        raise LogError(f"{path}: there is no such file. {_HOW}") from error
+        raise LogError(f"{path}: no such file. {_HOW}") from error
     except IsADirectoryError as error:
         raise LogError(
             f"{path}: is a folder; name the clintercept_report.txt or clintercept_log.txt in it. {_HOW}"

@@ -8,16 +8,16 @@ _SHOWN = 300
 _NOISE = re.compile(r"Exception from |\s*$|Check '[^']*' failed at \S+$")
 _PLACES = re.compile(r"\[\w+\] END: .*? CALLBACK HAS THROWN: |Check '[^']*' failed at \S+?:\d+:?|\(opset\d+::.*")
 _CAUSES = (
-    (r"rank\(\)\.is_static", "an activation's rank is dynamic; give the model's inputs a rank with reshape"),
-    (r"suitable kernel for dynamicquantize", "a group is larger than K, which has no kernel; write per-token"),
+    (r"rank\(\)\.is_static", "an activation has a dynamic rank; set the rank of the model's inputs with reshape"),
+    (r"suitable kernel for dynamicquantize", "the plugin has no kernel for groups larger than K; use per-token"),
     (
         r"FullyConnectedHorizontalFusion.*Concat",
-        "three MatMuls on one activation, which the plugin fuses, differ in their zero points or scales; "
+        "the plugin fuses three MatMuls of one activation, but their zero points or scales differ; "
         "exempt or resize all three alike",
     ),
     (
         r"DYNAMIC_QUANTIZATION_GROUP_SIZE|[Uu]nsupported property|Option not found",
-        "a property that the plugin does not know, or a value that it does not take",
+        "the plugin does not know the property, or does not accept its value",
     ),
 )
 

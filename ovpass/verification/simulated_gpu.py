@@ -22,12 +22,12 @@ INSTALL_HELP = f"""The simulated GPU needs Intel's OpenCL driver and a loader, n
 
     {INSTALL_COMMAND}
 
-puts them into a folder of your own and changes nothing else; 75 MB to download, 305 MB on disk. It needs apt, of Debian
-or Ubuntu. Arc A770 and Iris Xe are also known to the driver of Debian 12:
+installs them into your own folder and changes nothing else (75 MB download, 305 MB on disk). It needs apt (Debian or
+Ubuntu). The driver in Debian 12 also knows Arc A770 and Iris Xe:
 
     apt-get install --no-install-recommends intel-opencl-icd ocl-icd-libopencl1"""
 
-NOT_COVERED = "speed, values and the choice of kernel are not the device's"
+NOT_COVERED = "speed, values and choice of kernel differ from the real device"
 
 RECEIVER = "SetCommandStreamReceiver"
 """The driver's key for where commands go: 0, and -1, are the hardware; all others record or simulate."""
@@ -90,9 +90,9 @@ def check_knows(driver: Driver, profile: Profile) -> None:
     """
     version = installed_version(driver)
     if version is None:
-        raise NoDeviceError(f"there is no driver to simulate {profile.name} with.\n{INSTALL_HELP}")
+        raise NoDeviceError(f"no driver to simulate {profile.name} is installed.\n{INSTALL_HELP}")
     if version < profile.driver:
         raise NoDeviceError(
-            f"driver {format_version(version)}, {driver.place}, does not know {profile.name}; it takes "
+            f"driver {format_version(version)}, {driver.place}, does not know {profile.name}; that needs "
             f"{format_version(profile.driver)} or later: {INSTALL_COMMAND}"
         )

@@ -41,8 +41,8 @@ _REFERENCE = "fully_connected_gpu_bfyx_ref"
 _FASTER = "weights in i4, u4, u8 or symmetric i8 have a faster one"
 _IN_BODIES = "in bodies of If or Loop, which the CPU plugin does not show"
 _INITIALIZING = "in initializers of states, which the CPU plugin does not show"
-_INDIFFERENT = "not to be told: quantized or not, its numbers are the same, as with weights that are all zero"
-_INSIDE_THE_KERNEL = "without XMX the kernels tell which sites are quantized, not in what groups"
+_INDIFFERENT = "unknown: the outputs are the same quantized or not, as with all-zero weights"
+_INSIDE_THE_KERNEL = "without XMX, the kernels show which sites are quantized, but not their group sizes"
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ class Question:
         if self.simulate is not None:
             object.__setattr__(self, "simulate", get_profile(self.simulate).name)
             if self.device != GPU:
-                raise SettingsError("only a GPU is simulated; the CPU is there")
+                raise SettingsError("only GPUs can be simulated; leave out simulate for the CPU")
         if any(number < 1 for number in self.tokens):
-            raise SettingsError(f"tokens {list(self.tokens)}: a number of tokens is 1 or more")
+            raise SettingsError(f"tokens {list(self.tokens)}: use numbers of 1 or more")
         if self.device == CPU and (self.tokens or self.find_threshold):
             raise SettingsError("tokens and threshold are for GPUs; the CPU quantizes for any number of tokens")
         check_timeout(self.timeout)
@@ -79,7 +79,7 @@ class Question:
         try:
             named = find_device(self.device)
         except SettingsError as error:
-            raise SettingsError(f"{error}; OpenVINO's own are {CPU} or {GPU}, of several {GPU}.1") from None
+            raise SettingsError(f"{error}; or use {CPU}, {GPU}, or {GPU}.1 for one of several") from None
         object.__setattr__(self, "target", self.target or named.name)
         object.__setattr__(self, "device", named.target.device)
 
@@ -133,7 +133,7 @@ def given_plan(loaded: Loaded, plans: Mapping[str, Plan] | None) -> Plan | None:
     if plans is None:
         return None
     if loaded.key not in plans:
-        raise SettingsError(f"the plan has nothing for {loaded.key}; it is for {sorted(plans)}")
+        raise SettingsError(f"the plan has no model {loaded.key}; it has {sorted(plans)}")
     _check_names(loaded, plans[loaded.key])
     return plans[loaded.key]
 
@@ -224,7 +224,7 @@ def _silently_off(plan: Plan, checks: Sequence[SiteCheck], properties: Mapping[s
     ):
         notes.append(f"nothing is quantized, and {_HINT} is not f32: in bf16 a CPU with AMX ignores the group size")
     if any(check.found == OTHERWISE for check in checks):
-        notes.append("'otherwise' is an activation that is quantized, but in no group size that explains the numbers")
+        notes.append("'otherwise' means that the activation is quantized, but no group size explains the numbers")
     return notes
 
 
@@ -259,7 +259,7 @@ def _ask_gpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
     if not seen.xmx:
         notes.append(f"it compiles with group size {seen.group_size_property}; {_INSIDE_THE_KERNEL}")
     if question.find_threshold and seen.threshold is None:
-        notes.append(f"quantization never ran, for 1 to {LARGEST} tokens")
+        notes.append(f"quantization did not run for 1 to {LARGEST} tokens")
     checks = compare(as_seen(plan), groups_found(seen, plan))
     return Report(
         question.device,
@@ -296,8 +296,8 @@ def _look(order: Order, environment: Mapping[str, str], question: Question) -> O
     seen = run_in_child([order], environment, question.timeout)
     if seen is None:
         raise NoDeviceError(
-            f"there is no {question.device} that OpenVINO can use; "
-            f"--simulate {get_profile(question.target or _USUAL).name} asks the plugin without one"
+            f"OpenVINO sees no {question.device}; "
+            f"--simulate {get_profile(question.target or _USUAL).name} checks without one"
         )
     return seen[0]
 

@@ -231,7 +231,7 @@ def test_bad_questions(ovpass: CommandLine, args: list[str]) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["evaluate", LLAMA, LLAMA, "--device", "GPU.7"], "there is no GPU.7"),
+        (["evaluate", LLAMA, LLAMA, "--device", "GPU.7"], "OpenVINO sees no GPU.7"),
         (["bench", f"{LLAMA}@64"], "MODEL@NAME=VALUE"),
         (["sensitivity", LLAMA, "--threshold", 0], "--threshold"),
         (["sensitivity", LLAMA, "--runtime-option", "KV_CACHE_PRECISION=u8"], "--runtime-option"),

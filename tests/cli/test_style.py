@@ -96,7 +96,7 @@ def test_commands_write_groups_and_numbers_alike(ovpass: CommandLine, tmp_path: 
 
 
 def test_a_cpu_is_asked_in_f32_unless_it_is_this_one(ovpass: CommandLine) -> None:
-    assert "cpu, computing in f32, would quantize" in ovpass.succeed("inspect", LLAMA, "--target", "cpu").out
+    assert "cpu, computing in f32, quantizes" in ovpass.succeed("inspect", LLAMA, "--target", "cpu").out
     assert "f32" not in ovpass.succeed("explain", LLAMA, "--device", "CPU").out.splitlines()[0]
 
 

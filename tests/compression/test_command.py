@@ -50,11 +50,11 @@ def test_quiet(ovpass: CommandLine, llama: Path, tmp_path: Path) -> None:
         (("--mode", "int4_sym"), "group-size 64"),
         (("--activation-group-size", "32"), "--then-apply"),
         ((*INT4, "--ignore", "kind:mlp.dwn"), "kind:mlp.down"),
-        ((*INT4, "--gptq", "--samples", "1", "--sequence-length", "8"), "take 32 tokens"),
+        ((*INT4, "--gptq", "--samples", "1", "--sequence-length", "8"), "use 32 tokens"),
         ((*INT4, "--gptq", "--samples", "9999"), "fewer or shorter"),
         (("--mode", "nf4", "--group-size", "32", "--then-apply"), "nf4 weights are decompressed"),
         (("--smooth", "2"), "smooth 2.0"),
-        (("--smooth", "0.5", "--samples", "1", "--sequence-length", "8"), "take 64 tokens"),
+        (("--smooth", "0.5", "--samples", "1", "--sequence-length", "8"), "use 64 tokens"),
         ((*INT4, "--then-apply", "--lowering", "int8"), "int8_sym"),
     ],
 )

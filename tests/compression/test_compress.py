@@ -134,7 +134,7 @@ def test_all_layers_and_no_backup(llama: Path, tmp_path: Path) -> None:
 
 
 def test_group_sizes_that_do_not_divide(llama: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"K=64 \(6 layers\).* take group-size 64, .* adjust .* ignore"):
+    with pytest.raises(SettingsError, match=r"K=64 \(6 layers\).* use group-size 64, .* adjust .* ignore"):
         compress_source(llama, tmp_path / "out", Recipe("int4_sym"))
     assert not any(tmp_path.iterdir())
     adjusted = compress_source(llama, tmp_path / "adjusted", Recipe("int4_sym", group_size_fallback="adjust"))
@@ -224,7 +224,7 @@ def test_groups_of_weights_that_agree_with_those_of_activations(
         (note,) = done.notes
         assert now in note
         assert f"{way}" in note
-        assert "would let 8 of 8" in note
+        assert "works for 8 of 8" in note
 
 
 def test_overwriting(llama: Path, tmp_path: Path) -> None:
@@ -248,18 +248,18 @@ def test_compressed_already(tmp_path: Path) -> None:
         (Recipe(ignore=("layer:0", "kind:lm_head")), None, None, "no layer"),
         (Recipe(ignore=("layer:7",)), None, None, "layer:0-0"),
         (Recipe(), Calibration(LLAMA / "config.json"), None, "activations"),
-        (Recipe(), Calibration(tokenizer=LLAMA), None, "nothing is calibrated"),
+        (Recipe(), Calibration(tokenizer=LLAMA), None, "no option uses a calibration text"),
         (Recipe("int4_sym", group_size=32, gptq=True), Calibration(LLAMA / "config.json"), None, "longer text"),
         (Recipe("int4_sym", group_size=32, gptq=True), Calibration(Path("missing.txt")), None, "missing.txt"),
         (Recipe("codebook", codebook=LLAMA / "config.json"), None, None, "npy"),
         (Recipe(), None, Settings(rules=(Rule("layer:7", exempt=True),)), "layer:0-0"),
-        (Recipe("nf4", group_size=32), None, Settings(lowering="int8"), "take int8_sym, or"),
-        (Recipe("nf4", group_size=32), None, Settings(), "take int4_sym or"),
-        (Recipe("int8_sym"), None, Settings(target="gpu-no-xmx"), "take int4_sym or int4_asym or int8_asym, or"),
-        (Recipe("int4_sym", group_size=32, gptq=True), Calibration(samples=1, tokens=31), None, "take 32 tokens"),
-        (Recipe("int4_sym", group_size=64), None, Settings(group_size=16), "below 32.* activation-group-size 32 would"),
-        (Recipe("int4_sym", group_size=32), None, Settings(group_size=256, target="cpu"), "none of 8 sites.* 32 would"),
-        (Recipe("int4_sym", group_size=48, gptq=True), Calibration(Path("missing.txt")), None, "take group-size 64"),
+        (Recipe("nf4", group_size=32), None, Settings(lowering="int8"), "use int8_sym, or"),
+        (Recipe("nf4", group_size=32), None, Settings(), "use int4_sym or"),
+        (Recipe("int8_sym"), None, Settings(target="gpu-no-xmx"), "use int4_sym or int4_asym or int8_asym, or"),
+        (Recipe("int4_sym", group_size=32, gptq=True), Calibration(samples=1, tokens=31), None, "use 32 tokens"),
+        (Recipe("int4_sym", group_size=64), None, Settings(group_size=16), "below 32.* activation-group-size 32 works"),
+        (Recipe("int4_sym", group_size=32), None, Settings(group_size=256, target="cpu"), "none of 8 sites.* 32 works"),
+        (Recipe("int4_sym", group_size=48, gptq=True), Calibration(Path("missing.txt")), None, "use group-size 64"),
     ],
 )
 def test_refused_without_a_trace(
@@ -297,7 +297,7 @@ def test_samples_longer_than_the_model_takes(llama: Path, tmp_path: Path, recipe
     product = op.matmul(inner, np.ones((32, 64), np.float32), transpose_a=False, transpose_b=True)
     (tmp_path / "in").mkdir()
     ov.save_model(ov.Model([op.result(product)], [ids]), tmp_path / "in" / NAME, compress_to_fp16=False)
-    with pytest.raises(ModelError, match=r"sample of 16 tokens: .*take a shorter --sequence-length"):
+    with pytest.raises(ModelError, match=r"sample of 16 tokens: .*use a shorter --sequence-length"):
         compress_source(tmp_path / "in", tmp_path / "out", recipe, calibration=Calibration(None, llama, 4, 16))
     compress_source(tmp_path / "in", tmp_path / "out", recipe, calibration=Calibration(None, llama, 8, 8))
 
@@ -336,7 +336,7 @@ def test_every_method_looks_at_all_samples(llama: Path, tmp_path: Path, monkeypa
 def test_ways_out_of_groups_that_are_fixed_are_ways(tmp_path: Path) -> None:
     model = linear_model("w_f32_plain", k=48, n=32)
     ov.save_model(model, tmp_path / "in.xml", compress_to_fp16=False)
-    with pytest.raises(SettingsError, match=r"K=48 \(1 layer\).* take group-size-fallback ignore"):
+    with pytest.raises(SettingsError, match=r"K=48 \(1 layer\).* use group-size-fallback ignore"):
         compress_source(tmp_path / "in.xml", tmp_path / "out.xml", Recipe("mxfp4", all_layers=True))
 
 

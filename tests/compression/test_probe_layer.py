@@ -82,7 +82,7 @@ def test_the_way_out_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     settings = Settings(target="gpu-no-xmx")
     with pytest.raises(SettingsError) as caught:
         refuse_useless(Recipe("int2_sym", group_size=32), settings)
-    named = str(caught.value).partition("; take ")[2].partition(",")[0].split(" or ")
+    named = str(caught.value).partition("; use ")[2].partition(",")[0].split(" or ")
     assert named
     for mode in named:
         refuse_useless(Recipe(mode), settings)

@@ -73,7 +73,7 @@ def test_a_gguf_file_is_known_by_its_content(tmp_path: Path) -> None:
         ((), "some-owner/some-model", "download it first"),
         ((), "missing.gguf", "no such file"),
         (("a.safetensors",), "a.safetensors", "name its folder"),
-        (("a.txt",), "a.txt", "is no "),
+        (("a.txt",), "a.txt", "is not a "),
         (("a.xml",), "a.xml", "OpenVINO model already"),
         (("in/config.json",), "in", "no weights"),
         (("in/model.safetensors",), "in", "no config.json"),
@@ -137,7 +137,7 @@ def parts_missing(folder: Path) -> None:
         (without_type, "model_type"),
         (not_json, "JSON"),
         (a_list, "object"),
-        (cut, "cut off"),
+        (cut, "truncated"),
         (cut_in_the_header, "cut off"),
         (no_header, "safetensors"),
         (parts_missing, "model-2.safetensors"),
@@ -229,9 +229,9 @@ def test_where_the_output_may_go(ovpass: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     source = write_gguf(tmp_path / "in/model.gguf")
     places = {
-        tmp_path / "in/out": "lies in the source",
-        tmp_path / "in": "is, holds",
-        tmp_path: "is, holds",
+        tmp_path / "in/out": "overlaps the source",
+        tmp_path / "in": "overlaps",
+        tmp_path: "overlaps",
         tmp_path / "out.xml": "model folder",
     }
     before = contents(tmp_path)
@@ -278,7 +278,7 @@ def test_json_is_alone_on_stdout_and_tables_fit(ovpass: CommandLine, tmp_path: P
     assert found["models"][0]["sites"] == sum(layers["count"] for layers in found["models"][0]["layers"])
     shown = ovpass.succeed("convert", source, "-o", tmp_path / "out", "--overwrite").out
     assert all(len(line) <= 80 for line in shown.splitlines() if not line.startswith(("Note", "Written")))
-    assert "Note: 8 Q4_1 matrices" in shown
+    assert "Note: OpenVINO GenAI rounded 8 Q4_1 matrices" in shown
 
 
 def test_an_onnx_folder_brings_its_tokenizer_along(ovpass: CommandLine, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_an_index_of_files_that_nobody_reads(tmp_path: Path) -> None:
     index.write_text(json.dumps({"weight_map": {"a": "pytorch_model-1.bin"}}))
     check_weights(folder)
     (folder / "model.safetensors").rename(folder / "other.bin")
-    with pytest.raises(ModelError, match=r"pytorch_model-1\.bin, which is not there"):
+    with pytest.raises(ModelError, match=r"pytorch_model-1\.bin, which is missing"):
         check_weights(folder)
 
 

@@ -50,7 +50,7 @@ def test_fewer_bits_cost_more(four: Path) -> None:
     costs = [entry.total.kl.mean.value for entry in (exact, half, byte, nibble)]
     assert costs[0] == 0
     assert 0 < costs[1] < costs[2] < costs[3]
-    assert "pieces of 32 tokens" in nibble.how
+    assert "chunks of 32 tokens" in nibble.how
     assert "pieces" not in exact.how
 
 
@@ -63,12 +63,12 @@ def test_a_cache_in_the_ir_counts(four: Path, tmp_path: Path) -> None:
 
 def test_a_piece_is_longer_than_the_threshold_of_the_plan(four: Path) -> None:
     (found,) = candidates(four, f"{four}@per-token,{CACHE}=u8", how=Evaluation(windows=1, window_tokens=200))
-    assert "pieces of 128 tokens" in found.how
+    assert "chunks of 128 tokens" in found.how
 
 
 @pytest.mark.parametrize("value", ["u8", "u4"])
 def test_a_model_without_a_cache_refuses_the_setting(four: Path, value: str) -> None:
-    with pytest.raises(SettingsError, match="keeps no KV cache"):
+    with pytest.raises(SettingsError, match="has no KV cache"):
         evaluate(ENCODER, [f"{ENCODER}@{CACHE}={value}"], Evaluation(tokenizer=four))
 
 
@@ -112,7 +112,7 @@ def test_a_plan_that_this_device_does_not_run_is_refused(four: Path, tmp_path: P
 
 
 def test_windows_of_one_piece_do_not_read_the_cache(four: Path) -> None:
-    with pytest.raises(SettingsError, match="one piece of 32"):
+    with pytest.raises(SettingsError, match="one chunk of 32"):
         evaluate(four, [f"{four}@{CACHE}=u4"], Evaluation(windows=1, window_tokens=24))
 
 

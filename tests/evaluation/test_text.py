@@ -129,7 +129,7 @@ def test_logits_are_found_by_name(eight: Path) -> None:
 
 def test_other_vocabularies_are_named(eight: Path, tmp_path: Path) -> None:
     other = llama_folder(tmp_path / "other", vocab=400)
-    with pytest.raises(ModelError, match="400 tokens, the reference 320"):
+    with pytest.raises(ModelError, match=r"400 tokens.*the reference 320"):
         one(eight, other)
 
 

@@ -48,7 +48,7 @@ def test_several_models_have_a_plan_each(tmp_path: Path) -> None:
     """The folder of a diffusion pipeline tells of them in its own file."""
     for name, config in (("t5", "config.json"), ("sd3", "model_index.json")):
         out = tmp_path / name
-        done = save_pretrained(Saved(MODELS / "zoo" / name), out, ovpass.Settings(group_size=32))
+        done = save_pretrained(Saved(MODELS / "zoo" / name), out, ovpass.Settings())
         assert len(done.plans) == 2
         assert load_plans(out / PLAN) == done.plans
         assert json.loads((out / config).read_text(encoding="utf-8"))[KEY]["plan"] == PLAN

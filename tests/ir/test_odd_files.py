@@ -113,7 +113,7 @@ def test_a_cycle_is_refused(ovpass: CommandLine, tmp_path: Path) -> None:
     itself = f'from-layer="{layer}" from-port="{port}" to-layer="{layer}" to-port="0"'
     text = re.sub(rf'from-layer="\d+" from-port="\d+" to-layer="{layer}" to-port="0"', itself, xml.read_text())
     xml.write_text(text)
-    assert "circle" in ovpass.refuse("inspect", xml)
+    assert "cycle" in ovpass.refuse("inspect", xml)
 
 
 def test_pipes_in_a_folder_are_no_models(tmp_path: Path) -> None:

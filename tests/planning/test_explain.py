@@ -69,7 +69,7 @@ def test_property_before_ir_before_default(properties: dict[str, str], ir: str |
     assert found.group_size == size
     assert source in found.source
     assert found.quantized == 1
-    assert any("overrules" in step for step in found.steps) == (GROUP_SIZE in properties and ir is not None)
+    assert any("overrides" in step for step in found.steps) == (GROUP_SIZE in properties and ir is not None)
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -40,7 +40,7 @@ def test_the_plan_says_which_and_what_to_set() -> None:
     (note,) = ovpass.make_plan(model_of(SMALL), Settings(target="arc-b580")).notes
     assert "1 site is not quantized" in note
     assert "K=576 is not a multiple of group size 128" in note
-    assert note.endswith("2 of 2 are: 64, 32")
+    assert note.endswith("2 of 2: 64, 32")
 
 
 @pytest.mark.parametrize("size", [64, 1536])

@@ -27,7 +27,7 @@ def test_from_runs_that_commands_printed(tmp_path: Path, ovpass: CommandLine) ->
 @pytest.mark.slow
 def test_straight_from_a_model(tmp_path: Path, ovpass: CommandLine) -> None:
     """What it runs can be run again by the commands in it."""
-    orders = ("--run", "inspect,plan", "--run", "evaluate {model}@64 --windows 1 --window-tokens 16")
+    orders = ("--run", "inspect,plan", "--run", "evaluate {model}@64 --windows 1 --window-tokens 66")
     ran = ovpass.succeed("report", LLAMA, *orders, "-o", tmp_path / "report.html")
     assert "report.html" in ran.out
     page = (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -71,8 +71,8 @@ def test_what_the_onnx_file_asked_for_is_told_without_a_plan_too() -> None:
     for shown in (side([run]), side([run, plan(NAMES)])):
         page = render(shown)
         assert page.count(f'data-label="Asked for" class="">{asked}<') == 4
-        assert page.count(f"the file asked for {asked}") == 4  # said of the cells of the map
-        assert f"Of 4 sites the file that the model was converted from asked for {asked}." in page
+        assert page.count(f"the source file requests {asked}") == 5  # the cells of the map and the verdict
+        assert f"For 4 sites, the source file requests {asked}." in page
     assert "Asked for" not in render(side([inspect(NAMES)]))
 
 

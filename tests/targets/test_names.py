@@ -37,7 +37,7 @@ def test_devices_follow_the_rules_of_their_target(text: str, name: str, target: 
 
 def test_a_target_is_simulated_by_its_usual_device() -> None:
     assert get_profile("gpu-xmx").name == "arc-a770"
-    with pytest.raises(SettingsError, match="only GPUs are simulated"):
+    with pytest.raises(SettingsError, match="only GPUs can be simulated"):
         get_profile("cpu")
 
 

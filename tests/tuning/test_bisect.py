@@ -313,7 +313,7 @@ def test_verbose_shows_what_the_command_prints(llama: Path, workplace: Path, ovp
         (("--check", "exit 125 #"), "cannot"),
         (("--check", "false"), "nothing quantized"),
         (("--check", "true", "--lowering", "native", "--profile", "none"), "none"),
-        (("--check", "true", "--exempt", "re:.*"), "nothing would be quantized"),
+        (("--check", "true", "--exempt", "re:.*"), "nothing is quantized"),
         (("--max-kl", 1, "--find", "last"), "last"),
         (("--max-kl", 1, "--by", "size"), "size"),
     ],

@@ -110,9 +110,9 @@ def test_a_foreign_file_is_refused_and_left_alone(tmp_path: Path, content: bytes
 
 
 COST = {"mean": 0.1, "trimmed": 0.1, "median": 0.1, "top1_lost": 1}
+NO_NUMBERS: list[Any] = ["0.1", None, True, []]
 FACTS = {"max_over_median": 1.5, "top_energy": 0.5, "errors": {"32": 0.1}}
 DAMAGED_COSTS: list[Any] = [None, 3, "0.1", [], {}, {**COST, "more": 1}]
-NO_NUMBERS: list[Any] = ["0.1", None, True, []]
 DAMAGED_COSTS += [{**COST, "mean": value} for value in NO_NUMBERS]
 DAMAGED_COSTS += [{key: value for key, value in COST.items() if key != "median"}]
 DAMAGED_FACTS: list[Any] = [None, [], 3, {"site": 3}, {"site": {}}, {"site": {**FACTS, "errors": 3}}]

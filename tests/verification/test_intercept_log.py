@@ -221,7 +221,7 @@ def test_what_the_layer_prints_is_read_back(kernels: list[KernelCalls], logged: 
     [
         ("", "is empty"),
         ("  \n\n", "is empty"),
-        ("<net name='model'/>\n<<<<<<< HEAD\n", "nothing that the OpenCL Intercept Layer prints"),
+        ("<net name='model'/>\n<<<<<<< HEAD\n", "not a log of the OpenCL Intercept Layer"),
         ("CLIntercept (64-bit) is loading...\nTotal Enqueues: 0\n", "names no kernel"),
         (">>>> clGetPlatformIDs\n<<<< clGetPlatformIDs -> CL_SUCCESS\n", "names no kernel"),
         (report(timed("clFinish"), heading=HOST), "names no kernel"),

@@ -65,8 +65,8 @@ def test_install_help(ovpass: CommandLine) -> None:
     ("arguments", "said"),
     [
         (("--simulate", "arc-b850"), "arc-b580"),
-        (("--simulate", "arc-a770", "--device", "CPU"), "the CPU is there"),
-        (("--device", "NPU"), "CPU or GPU"),
+        (("--simulate", "arc-a770", "--device", "CPU"), "leave out simulate"),
+        (("--device", "NPU"), "CPU, GPU"),
         ((*ARC, "--tokens", "64,many"), "1,64,65"),
         ((*ARC, "--tokens", ""), "1,64,65"),
         ((*ARC, "--tokens", "64,0"), "1 or more"),
@@ -181,7 +181,7 @@ def two_group_sizes() -> ov.Model:
 
 @pytest.mark.usefixtures("simulated_gpu")
 def test_refused_models_with_their_likely_cause(tmp_path: Path) -> None:
-    builds = {dynamic_rank: "rank is dynamic", two_kinds_of_zero_points: "alike", two_group_sizes: "alike"}
+    builds = {dynamic_rank: "dynamic rank", two_kinds_of_zero_points: "alike", two_group_sizes: "alike"}
     orders = []
     for build in builds:
         (tmp_path / build.__name__).mkdir()
@@ -204,7 +204,7 @@ def test_refused_in_one_line(ovpass: CommandLine, tmp_path: Path) -> None:
     error = ovpass.refuse("verify", path, *ARC, *option)
     assert str(path) in error
     assert "does not run on GPU" in error
-    assert "write per-token" in error
+    assert "use per-token" in error
 
 
 def test_unknown_words_are_passed_on() -> None:

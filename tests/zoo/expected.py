@@ -10,8 +10,8 @@ from tests.zoo.exports import NAMES
 # Why a command refuses, in its own words.
 SEVERAL = "holds several models"
 NO_TEXT = "takes no input_ids"
-NOT_TOLD = "takes encoder_hidden_states, which no text tells"
-NO_PREDICTIONS = "is no language model"
+NOT_TOLD = "has inputs encoder_hidden_states, which a text does not give"
+NO_PREDICTIONS = "is not a language model"
 FORMATS = "do not lower to int8"
 COMPRESSED = "compressed weights already"
 CONVERTED = "holds an OpenVINO model already"

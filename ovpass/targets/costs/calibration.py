@@ -114,10 +114,10 @@ class Chosen:
     @property
     def note(self) -> str:
         """Whose times are expected, for a plan."""
-        text = f"expected times are those measured on {self.calibration.title}"
+        text = f"expected times come from measurements on {self.calibration.title}"
         if self.own:
             return text
-        return f"{text}; this CPU ({self.device}) has no calibration, scripts/calibrate_costs.py makes one"
+        return f"{text}; this CPU ({self.device}) has no calibration; scripts/calibrate_costs.py creates one"
 
 
 def calibration_of_this_cpu() -> Chosen:

@@ -51,5 +51,5 @@ def element_bits(element_type: str) -> int:
     """Bits of an element of an OpenVINO type by its name, `u4` or `bf16`."""
     found = _BITS.match(element_type)
     if found is None:
-        raise ValueError(f"{element_type!r} is no number type")
+        raise ValueError(f"{element_type!r} is not a number type")
     return int(found[1])
