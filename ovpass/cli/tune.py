@@ -98,6 +98,6 @@ def _print(tuned: Tuned, output: Path | None) -> None:
     if tuned.for_held_out:
         note(f"{counted(tuned.for_held_out, 'site is', 'sites are')} exempt only to keep the budget on held-out text")
     spent = f"KL {number(held.kl, 2)} nats per token, perplexity {held.perplexity_percent:+.2f} %"
-    verdict(f"Within the budget on held-out text: {spent}.", ok=True)
+    verdict(f"Within budget on held-out text: {spent}.", ok=True)
     if output is not None:
         click.echo(f"Carry it out with: ovpass apply MODEL -o OUT --plan {shell_word(output)}")

@@ -15,7 +15,7 @@ from ovpass.formats.packing import stored_bytes
 from ovpass.ir.metadata import Metadata, ModelMetadata
 from ovpass.ir.model_graph import PRECISE, bodies_of
 from ovpass.ir.note import read_note, remove_note
-from ovpass.ir.runtime_options import remove_option, write_option
+from ovpass.ir.runtime_options import read_option, remove_option, write_option
 from ovpass.passes.canonicalize import CANONICALIZED
 from ovpass.passes.chains import UNDO, original
 from ovpass.passes.editing import bypass, is_inserted
@@ -153,7 +153,7 @@ def _possible_names(site: str) -> Iterator[str]:
 
 def _restore_options(metadata: Metadata, options: Mapping[str, str | None]) -> None:
     for name, before in options.items():
-        if before is None:
-            remove_option(metadata, name)
-        else:
+        if before is not None:
             write_option(metadata, name, before)
+        elif read_option(metadata, name) is not None:  # somebody can have taken it out since
+            remove_option(metadata, name)

@@ -39,6 +39,8 @@ STORED = {
     "fp8_e4m3": "f8e4m3", "cb4": "u4", "codebook": "u4",
 }  # fmt: skip
 QUANTIZED = {"int8_sym", "int8_asym", "int4_sym", "int4_asym"}
+FLOATS = {"fp4", "nvfp4", "fp8_e4m3"}
+"""Those that Xe3p quantizes activations for."""
 
 
 def read(folder: Path) -> ov.Model:
@@ -67,7 +69,7 @@ def test_every_mode(llama: Path, tmp_path: Path, mode: str) -> None:
     by_target = {entry.target: entry.quantized for entry in done.advice}
     assert by_target["gpu-xmx"] >= BODY if mode in QUANTIZED else by_target["cpu"] <= BODY + 1
     refused = [note for note in done.notes if "no target" in note]
-    assert bool(refused) == (mode not in QUANTIZED | {"int2_sym"})
+    assert bool(refused) == (mode not in QUANTIZED | FLOATS | {"int2_sym"})
 
 
 def test_the_compressed_model_answers_as_the_original(llama: Path, tmp_path: Path) -> None:

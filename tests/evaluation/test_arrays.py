@@ -103,7 +103,7 @@ def test_inputs_of_another_type_are_converted_or_refused(linear: Path, tmp_path:
 def test_what_there_is_nothing_to_ask(linear: Path) -> None:
     with pytest.raises(OvpassError, match="--inputs"):
         evaluate(linear, [linear], Evaluation(tokenizer=LLAMA))
-    with pytest.raises(OvpassError, match="language models"):
+    with pytest.raises(OvpassError, match="language model"):
         evaluate(ENCODER, [ENCODER], Evaluation(harness=HarnessOptions(["any"])))
 
 

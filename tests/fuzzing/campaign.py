@@ -28,6 +28,7 @@ for number, path in enumerate(json.load(sys.stdin)):
 """
 _BATCH = 100
 _FOUND = "finding.txt"
+_WRITING = ("apply", "strip", "convert")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ class Finding:
     number: int
     command: str
     problem: str
+
+
+_Written = tuple[Finding, Path, Path | None, Path]
+"""A finding if OpenVINO cannot read the last path, the output, but can read the one before; the folder of its case."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Campaign:
         for kind in self.kinds:
             (self.folder / "sources" / kind).mkdir(parents=True)
             KINDS[kind].prepare(self.folder / "sources" / kind)
-        waiting: list[tuple[Finding, Path, Path]] = []
+        waiting: list[_Written] = []
         for number in range(cases):
             self.progress(f"case {number + 1} of {cases}")
             yield from self._case(self.kinds[number % len(self.kinds)], number, waiting)
@@ -62,7 +67,7 @@ class Campaign:
                 yield from self._unreadable(waiting)
         yield from self._unreadable(waiting)
 
-    def _case(self, kind: str, number: int, waiting: list[tuple[Finding, Path, Path]]) -> Iterator[Finding]:
+    def _case(self, kind: str, number: int, waiting: list[_Written]) -> Iterator[Finding]:
         place = self.folder / f"{kind}-{number}"
         place.mkdir()
         commands = KINDS[kind].edit(self.folder / "sources" / kind, place, Random(f"{self.seed} {kind} {number}"))
@@ -78,9 +83,9 @@ class Campaign:
                 keep = True
                 (place / _FOUND).write_text(problem, encoding="utf-8")
                 yield found
-            elif ran.code == 0 and OUT in arguments and output.suffix == ".xml":
+            elif ran.code == 0 and arguments[0] in _WRITING:
                 keep = True
-                waiting.append((found, place / "model.xml", output))
+                waiting.extend((found, place, source, written) for source, written in _written(place, output))
         if not keep:
             shutil.rmtree(place)
 
@@ -100,18 +105,26 @@ class Campaign:
             return f"an error of several lines: {err}"
         return None
 
-    def _unreadable(self, waiting: list[tuple[Finding, Path, Path]]) -> Iterator[Finding]:
+    def _unreadable(self, waiting: list[_Written]) -> Iterator[Finding]:
         """Outputs that OpenVINO cannot read though it reads their inputs."""
-        paths = [str(path) for _, source, output in waiting for path in (source, output)]
-        answers = _readable(paths)
-        kept = {source.parent for _, source, _ in waiting if (source.parent / _FOUND).exists()}
-        for index, (finding, source, _) in enumerate(waiting):
-            if answers[2 * index] and not answers[2 * index + 1]:
-                kept.add(source.parent)
+        paths = list(dict.fromkeys(str(path) for *_, source, output in waiting for path in (source, output) if path))
+        readable = dict(zip(paths, _readable(paths), strict=True))
+        kept = {place for _, place, *_ in waiting if (place / _FOUND).exists()}
+        for finding, place, source, output in waiting:
+            if not readable[str(output)] and (source is None or readable[str(source)]):
+                kept.add(place)
                 yield finding
-        for place in {source.parent for _, source, _ in waiting} - kept:
+        for place in {place for _, place, *_ in waiting} - kept:
             shutil.rmtree(place)
         waiting.clear()
+
+
+def _written(place: Path, output: Path) -> Iterator[tuple[Path | None, Path]]:
+    """The IRs at `output`, each behind the edited one that it was made of; None if none was."""
+    edited = place / "model.xml"
+    for xml in sorted(output.glob("*.xml")) if output.is_dir() else [output]:
+        if "tokenizer" not in xml.name:  # reading one takes an extension
+            yield (edited if edited.exists() else None), xml
 
 
 def _readable(paths: list[str]) -> list[bool]:

@@ -13,12 +13,14 @@ import numpy as np
 import openvino as ov
 import yaml
 
-import ovpass
-from ovpass import Settings
-from tests.builders import if_model, linear_model, llama_model
+from tests.builders import if_model, linear_model, llama_model, loop_model
 from tests.cli.command import ENCODER, LLAMA
 from tests.fuzzing.edits import edit_bytes, edit_data, edit_xml
+from tests.fuzzing.gguf_edits import edit_gguf
+from tests.fuzzing.npz_edits import edit_npz
+from tests.fuzzing.onnx_edits import edit_onnx
 from tests.fuzzing.runner import run
+from tests.reporting.made import everything, names, saved
 
 ROOT = Path(__file__).parents[2]
 Arguments = Sequence[object]
@@ -36,11 +38,16 @@ class Kind:
 
 
 OUT = object()
+_EARLIER = ROOT / "tests/transformation/written_earlier"
+"""Models as apply wrote them, in all ways."""
 _APPLY: Sequence[Arguments] = (
     (),
     ("--group-size", 32),
     ("--lowering", "emulate"),
+    ("--lowering", "emulate", "--group-size", 32, "--asymmetric", "--threshold", 4),
+    ("--lowering", "int8"),
     ("--lowering", "int8", "--requantize"),
+    ("--exempt", "re:.*", "--exempt-with", "rank-4"),
     ("--exempt", "re:.*"),
 )
 
@@ -50,21 +57,22 @@ def _models(folder: Path) -> None:
         "linear": linear_model("w_i4_sym_g32", 64, 16),
         "asymmetric": linear_model("w_u8_asym_ch", 64, 16),
         "if": if_model(),
+        "loop": loop_model(),
         "llama": llama_model(blocks=1, hidden=32, heads=2, kv_heads=1, ffn=64, vocab=32),
     }
     for name, model in models.items():
         ov.save_model(model, folder / f"{name}.xml", compress_to_fp16=False)
-    ovpass.transform(folder / "linear.xml", folder / "applied.xml", Settings(group_size=32))
-    ovpass.transform(folder / "linear.xml", folder / "emulated.xml", Settings(lowering="emulate", group_size=32))
+    shutil.copytree(_EARLIER, folder / "earlier")
 
 
 def _ir(source: Path, folder: Path, rng: Random) -> Sequence[Arguments]:
-    original = rng.choice(sorted(source.glob("*.xml")))
+    earlier = rng.random() < 0.3
+    original = rng.choice(sorted((source / "earlier" if earlier else source).glob("*.xml")))
     xml = folder / "model.xml"
     xml.write_text(edit_xml(original.read_text(encoding="utf-8"), rng), encoding="utf-8")
     shutil.copy(original.with_suffix(".bin"), xml.with_suffix(".bin"))
     change: Arguments = ("strip", xml, "-o", OUT)
-    if original.stem not in ("applied", "emulated") and rng.random() < 0.9:
+    if not earlier and rng.random() < 0.9:
         change = ("apply", xml, "-o", OUT, *rng.choice(_APPLY))
     return [("inspect", xml, "--json"), ("explain", xml), change]
 
@@ -101,9 +109,7 @@ def _settings(source: Path, folder: Path, rng: Random) -> Sequence[Arguments]:
 
 
 def _runs(folder: Path) -> None:
-    for name, arguments in (("inspect", ("inspect",)), ("plan", ("plan", "--group-size", "64"))):
-        ran = run([*arguments[:1], LLAMA, *arguments[1:], "--json"])
-        (folder / f"{name}.json").write_text(ran.out, encoding="utf-8")
+    saved(everything(names(4), exempt=names(1)), folder)
 
 
 def _run(source: Path, folder: Path, rng: Random) -> Sequence[Arguments]:
@@ -114,7 +120,8 @@ def _run(source: Path, folder: Path, rng: Random) -> Sequence[Arguments]:
         edited.write_bytes(edit_bytes(text.encode(), rng))
     else:
         edited.write_text(json.dumps(edit_data(json.loads(text), rng)), encoding="utf-8")
-    return [("report", edited, "-o", OUT)]
+    other = rng.choice(sorted(source.glob("*.json")))
+    return [rng.choice((("report", edited, "-o", OUT), ("report", other, "--against", edited, "-o", OUT)))]
 
 
 def _nothing(folder: Path) -> None:
@@ -134,22 +141,33 @@ def _config(_: Path, folder: Path, rng: Random) -> Sequence[Arguments]:
 
 def _gguf(_: Path, folder: Path, rng: Random) -> Sequence[Arguments]:
     content = (ROOT / "tests/conversion/tiny-q4_1.gguf").read_bytes()
-    (folder / "model.gguf").write_bytes(edit_bytes(content, rng, within=2000))
-    return [("convert", folder / "model.gguf", "-o", OUT)]
+    (folder / "model.gguf").write_bytes(edit_gguf(content, rng))
+    return [("convert", folder / "model.gguf", "-o", OUT, *rng.choice(((), ("--exact",))))]
 
 
 def _onnx(_: Path, folder: Path, rng: Random) -> Sequence[Arguments]:
     original = rng.choice(sorted((ROOT / "models/onnx").glob("*.onnx")))
-    (folder / "model.onnx").write_bytes(edit_bytes(original.read_bytes(), rng))
+    (folder / "model.onnx").write_bytes(edit_onnx(original.read_bytes(), rng))
     return [("convert", folder / "model.onnx", "-o", OUT)]
+
+
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def _inputs(_: Path, folder: Path, rng: Random) -> Sequence[Arguments]:
     path = folder / "inputs.npz"
-    arrays = {name: np.ones((1, rng.randint(0, 3)), np.int64) for name in ("input_ids", "attention_mask")}
-    np.savez(path, **arrays)  # type: ignore[arg-type]
-    path.write_bytes(edit_bytes(path.read_bytes(), rng))
-    return [("evaluate", ENCODER, ENCODER, "--inputs", path)]
+    shape = (1, rng.randint(0, 3))
+    np.savez(path, **{name: np.ones(shape, np.int64) for name in _INPUTS})  # type: ignore[arg-type]
+    path.write_bytes(edit_npz(path.read_bytes(), rng))
+    bench = ("bench", ENCODER, "--inputs", path, "--repeats", 1)
+    return [rng.choice((bench, ("evaluate", ENCODER, ENCODER, "--inputs", path)))]
+
+
+def _log(_: Path, folder: Path, rng: Random) -> Sequence[Arguments]:
+    original = rng.choice(sorted((ROOT / "tests/verification/intercept_logs").glob("*.txt")))
+    edited = folder / original.name
+    edited.write_bytes(edit_bytes(original.read_bytes(), rng))
+    return [("verify", "--intercept-log", edited, "--json")]
 
 
 KINDS: Mapping[str, Kind] = {
@@ -161,6 +179,7 @@ KINDS: Mapping[str, Kind] = {
     "gguf": Kind(_nothing, _gguf),
     "onnx": Kind(_nothing, _onnx),
     "npz": Kind(_nothing, _inputs),
+    "log": Kind(_nothing, _log),
 }
 QUICK = ("ir", "plan", "settings", "run", "config")
 """Kinds whose cases take milliseconds."""

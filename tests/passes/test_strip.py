@@ -228,6 +228,16 @@ def test_runtime_options_come_back(options: Mapping[str, str], how: str) -> None
     assert model.has_rt_info("runtime_options") == bool(options)  # the original is untouched
 
 
+@pytest.mark.parametrize("how", ["native", "emulate"])
+def test_options_that_were_taken_out_since_stay_out(how: str) -> None:
+    original = linear_model("w_i8_sym_ch", k=256)
+    made = changed(original, how)
+    del made.rt_info["runtime_options"]
+    stripped = api.strip(made)
+    assert options_of(stripped) == {}
+    assert same_structure(stripped, original)
+
+
 def options_of(model: ov.Model) -> dict[str, str]:
     if not model.has_rt_info("runtime_options"):
         return {}

@@ -80,7 +80,7 @@ def test_it_is_the_model_that_the_plan_was_applied_to() -> None:
 def test_what_is_of_something_else_is_said_to_be() -> None:
     cost = verdict(side([PLANNED, evaluation("models/made@per-token"), bench()]))[2]
     assert cost.state != "on"
-    assert "Not of this plan: models/made@per-token" in cost.details[0]
+    assert "Of another plan: models/made@per-token" in cost.details[0]
     cost = verdict(side([PLANNED, evaluation("models/made@64"), bench()]))[2]
     assert (cost.state, "models/made@64" in cost.details[0]) == ("on", True)
 

@@ -135,7 +135,7 @@ def test_what_other_text_costs_is_told(ovpass: CommandLine, state: Path) -> None
     assert (everything.for_held_out, found.for_held_out) == (0, len(found.left_out))
     assert found.left_out
     arguments = ("tune", LLAMA, "--max-kl", between, *SMALL, "--state", state)
-    assert f"{len(found.left_out)} site is left out only" in ovpass.succeed(*arguments).out
+    assert f"{len(found.left_out)} site is exempt only" in ovpass.succeed(*arguments).out
 
 
 @pytest.mark.slow
