@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ovpass.support.lazy import lazy_exports
 from ovpass.version import __version__
 
+TYPE_CHECKING = False  # to import that of typing takes longer than all the rest of `import ovpass`
 if TYPE_CHECKING:
     from ovpass.api import apply, strip, strip_source, transform
     from ovpass.compression.calibration import Calibration

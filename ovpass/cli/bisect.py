@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from ovpass.cli.output import note, print_json, print_table, progress, say, verd
 from ovpass.cli.search_options import by_option, experiment_from, search_options
 from ovpass.settings.settings import settings_to_dict
 from ovpass.support.formatting import counted, number
+from ovpass.support.printable import shell_word
 from ovpass.targets.group_sizes import format_group_size
 from ovpass.transformation.destination import check_files
 from ovpass.tuning.units import FIND
@@ -106,7 +106,7 @@ def _print_found(result: BisectResult) -> None:
     how = "not broken" if result.mended else "still broken; search again with these options"
     verdict(f"All other sites quantized: {how}. {counted(result.asked, 'test')} run.", ok=bool(result.mended))
     for rule in result.rules:
-        click.echo(f"--exempt {shlex.quote(rule.match)}")
+        click.echo(f"--exempt {shell_word(rule.match)}")
     click.echo(_rules_text(result), nl=False)
 
 

@@ -28,6 +28,7 @@ from ovpass.cli.plan import print_plans
 from ovpass.compression.modes import BACKUPS, FALLBACKS, MODES, PER_CHANNEL
 from ovpass.compression.recipe import Recipe
 from ovpass.errors import SettingsError
+from ovpass.support.printable import in_one_line
 from ovpass.targets.group_sizes import format_group_size
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def command(
         then=settings_from(options) if then_apply else None,
         overwrite=overwrite,
         # NNCF draws bars of its own: lines stay readable between them.
-        progress=lambda step: click.echo(f"{step} ...", err=True) if shown else None,
+        progress=lambda step: click.echo(f"{in_one_line(step)} ...", err=True) if shown else None,
         bars=shown,
     )
     seconds = time.perf_counter() - started

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, NoReturn
+from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 import click
 
@@ -15,13 +17,14 @@ from ovpass.cli import COMMANDS
 from ovpass.cli.renamed import renamed_names_noted
 from ovpass.cli.run_header import remember_arguments
 from ovpass.cli.signals import ending_in_order
-from ovpass.cli.streams import brief, leave_closed_pipe, prepare_streams
+from ovpass.cli.streams import nobody_reads, prepare_streams
 from ovpass.errors import CheckFailedError, OvpassError
 from ovpass.support.choices import near_choice
+from ovpass.support.printable import brief, printable
 from ovpass.version import __version__
 
-_INTERRUPTED = 130
-"""What shells report for a command that Ctrl-C ended."""
+_COMPLETION = "_OVPASS_COMPLETE"
+"""The environment variable by which shells ask what can be typed."""
 
 
 class _LazyGroup(click.Group):
@@ -55,17 +58,6 @@ class _LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
 
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            with renamed_names_noted(), _brief_usage_errors():
-                found = super().invoke(ctx)
-            sys.stdout.flush()
-            return found
-        except BrokenPipeError:
-            leave_closed_pipe()
-        except KeyboardInterrupt as interruption:  # click would exit with 1, which is a failed check
-            _leave(_INTERRUPTED, "Interrupted", str(interruption) or "outputs are there whole or not at all")
-
 
 @contextmanager
 def _brief_usage_errors() -> Iterator[None]:
@@ -85,24 +77,59 @@ def cli() -> None:
     """
 
 
-def main() -> None:
-    """Run the command line. Exit codes: 1 for a failed check, 2 for an error, 130 for an interruption."""
+def main() -> NoReturn:
+    """Run the command line, and exit.
+
+    Exit codes: 1 for a failed check, 2 for an error, 128 and the number of the signal that ended the command: 130 for
+    an interruption, 141 if nobody reads standard output any more.
+    """
     prepare_streams()
+    with ending_in_order():
+        sys.exit(_run())
+
+
+def _run() -> int:
+    """Run the command line, and return its exit code."""
     try:
-        with ending_in_order():
-            cli(prog_name="ovpass")
+        return _called()
+    except click.ClickException as error:
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(printable(shown.getvalue()), err=True, nl=False)
+        return error.exit_code
     except CheckFailedError as error:
-        _leave(1, "Failed", error)
+        return _complained(1, "Failed", error)
     except OvpassError as error:
-        _leave(2, "Error", error)
+        return _complained(2, "Error", error)
+    except KeyboardInterrupt as error:
+        _complained(0, "Interrupted", str(error) or "outputs are there whole or not at all")
+        raise SystemExit(128 + signal.SIGINT) from error
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and nobody_reads():
+            return 128 + signal.SIGPIPE
         # What is written to files says so itself: without a name it is what was printed.
         place = "standard output" if error.filename is None else os.fsdecode(error.filename)
-        _leave(2, "Error", f"{place}: {error.strerror or error}")
+        return _complained(2, "Error", f"{place}: {error.strerror or error}")
 
 
-def _leave(code: int, word: str, why: object) -> NoReturn:
+def _called() -> int:
+    """Parse the arguments and run a command; click's own `main` has other exit codes for interruptions and pipes."""
+    if _COMPLETION in os.environ:
+        from click.shell_completion import shell_complete  # noqa: PLC0415 - only shells need it
+
+        return shell_complete(cli, {}, "ovpass", _COMPLETION, os.environ[_COMPLETION])
+    try:
+        with cli.make_context("ovpass", sys.argv[1:]) as context, renamed_names_noted(), _brief_usage_errors():
+            cli.invoke(context)
+            sys.stdout.flush()
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    return 0
+
+
+def _complained(code: int, word: str, why: object) -> int:
     from ovpass.cli.output import complain  # noqa: PLC0415 - not needed to print help
 
-    complain(word, why)
-    sys.exit(code)
+    with suppress(OSError):  # who has closed standard error does not want to know
+        complain(word, why)
+    return code

@@ -19,11 +19,12 @@ from rich.text import Text
 
 from ovpass.cli.json_text import json_text
 from ovpass.cli.run_header import run_header
-from ovpass.cli.streams import brief, in_one_line, sizes_of_terminal, visible
+from ovpass.cli.streams import sizes_of_terminal
 from ovpass.cli.table import make_table
 from ovpass.planning.plan import Decision
 from ovpass.sites import KINDS
 from ovpass.support.atomic_output import write_text
+from ovpass.support.printable import brief, in_one_line, printable
 from ovpass.support.progress import Progress
 from ovpass.targets.group_sizes import format_group_size
 
@@ -44,7 +45,7 @@ def save_json(data: Mapping[str, Any], path: Path) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, numeric: Sequence[str] = ()) -> None:
     """A table on stdout; `numeric` columns are right-aligned, None is a dash."""
-    cells = [["-" if cell is None else in_one_line(str(cell)) for cell in row] for row in rows]
+    cells = [["-" if cell is None else in_one_line(cell) for cell in row] for row in rows]
     console = _console()
     console.print(make_table(columns, cells, numeric, _room(console)), soft_wrap=True)
 
@@ -57,13 +58,13 @@ def print_title(text: str) -> None:
 def say(text: str, style: str = "") -> None:
     """A sentence on stdout, broken between words on a terminal and in one line elsewhere."""
     console = _console()
-    console.print(Text(visible(text), style), soft_wrap=not console.is_terminal)
+    console.print(Text(in_one_line(text), style), soft_wrap=not console.is_terminal)
 
 
 def note(text: str) -> None:
     """Something to know about the result, on stdout."""
     console = _console()
-    console.print(Text.assemble(("Note:", "yellow"), f" {visible(text)}."), soft_wrap=not console.is_terminal)
+    console.print(Text.assemble(("Note:", "yellow"), f" {in_one_line(text)}."), soft_wrap=not console.is_terminal)
 
 
 def verdict(text: str, *, ok: bool | None = None) -> None:
@@ -74,8 +75,14 @@ def verdict(text: str, *, ok: bool | None = None) -> None:
 def complain(word: str, error: object) -> None:
     """Why there is no result, or no good one, in one line on stderr: `Error` or `Failed`."""
     console = _console(err=True)
-    said = visible(str(error)) if getattr(error, "has_lines", False) else brief(str(error))
+    said = printable(str(error)) if getattr(error, "has_lines", False) else brief(error)
     console.print(Text.assemble((f"{word}:", "bold red"), f" {said}"), soft_wrap=True)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command line: rich would exit with 1, which is a failed check."""
+        raise  # noqa: PLE0704 - it is called while the error is handled
 
 
 def _console(*, err: bool = False) -> Console:
@@ -84,7 +91,7 @@ def _console(*, err: bool = False) -> Console:
     coloured = terminal and not os.environ.get("NO_COLOR")
     colours: Literal["auto"] | None = "auto" if coloured else None
     sizes = sizes_of_terminal(os.environ)
-    return Console(stderr=err, highlight=False, force_terminal=terminal, color_system=colours, _environ=sizes)
+    return _Console(stderr=err, highlight=False, force_terminal=terminal, color_system=colours, _environ=sizes)
 
 
 def _room(console: Console) -> int | None:

@@ -19,7 +19,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from ovpass.cli.streams import in_one_line
+from ovpass.support.printable import in_one_line
 
 _LEAST, _BESIDE = 12, 44
 """The least characters for a step in words, and what a bar and its numbers take."""
@@ -37,7 +37,7 @@ class StepBar:
         # Of too little room rich would give all to a long step, and none to the bar.
         self._room = max(_LEAST, console.width - _BESIDE)
         self.progress = Progress(
-            SpinnerColumn(),
+            SpinnerColumn("dots" if console.encoding.startswith("utf") else "line"),
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
             _Counted(BarColumn(bar_width=16)),
             _Counted(MofNCompleteColumn()),

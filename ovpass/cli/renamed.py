@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ovpass.errors import RenamedWarning
+from ovpass.support.printable import in_one_line
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def renamed_names_noted() -> Iterator[None]:
                 show(message, category, *place, **more)
             elif str(message) not in told and not click.get_current_context().params.get("quiet"):
                 told.add(str(message))
-                click.echo(f"Note: {message}.", err=True)
+                click.echo(f"Note: {in_one_line(message)}.", err=True)
 
         warnings.showwarning = note
         yield

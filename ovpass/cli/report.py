@@ -18,6 +18,7 @@ from ovpass.cli.output import progress, say
 from ovpass.cli.report_output import check_output
 from ovpass.cli.run_header import remember_arguments
 from ovpass.errors import CheckFailedError, NoDeviceError, SettingsError
+from ovpass.support.printable import printable
 
 if TYPE_CHECKING:
     from ovpass.reporting.runs import Run
@@ -53,7 +54,6 @@ def command(
     --run "verify --simulate arc-a770 --find-threshold". MODEL and RUNs can be combined.
     """
     from ovpass.reporting.page import check_extra, write_report  # noqa: PLC0415 - not needed to print help
-    from ovpass.reporting.printable import printable  # noqa: PLC0415
     from ovpass.reporting.runs import load_run, make_run  # noqa: PLC0415
     from ovpass.reporting.side import Side, check_kinds  # noqa: PLC0415
 
@@ -73,7 +73,7 @@ def command(
         step("drawing")
         write_report(Side.of([*made, *loaded]), place, against=other, note=printable(note))
     if not quiet:
-        say(f"Written to {printable(str(output))}: {place.stat().st_size / 1024:.0f} KB.")
+        say(f"Written to {output}: {place.stat().st_size / 1024:.0f} KB.")
 
 
 def _orders(text: str) -> list[list[str]]:

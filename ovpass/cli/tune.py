@@ -22,6 +22,7 @@ from ovpass.errors import SettingsError
 from ovpass.planning.plan import save_plans
 from ovpass.support.formatting import counted, number
 from ovpass.support.plotting import check_picture
+from ovpass.support.printable import shell_word
 from ovpass.targets.group_sizes import format_group_size
 from ovpass.transformation.destination import check_files
 
@@ -99,4 +100,4 @@ def _print(tuned: Tuned, output: Path | None) -> None:
     spent = f"KL {number(held.kl, 2)} nats per token, perplexity {held.perplexity_percent:+.2f} %"
     verdict(f"Within budget on held-out text: {spent}.", ok=True)
     if output is not None:
-        click.echo(f"Carry it out with: ovpass apply MODEL -o OUT --plan {output}")
+        click.echo(f"Carry it out with: ovpass apply MODEL -o OUT --plan {shell_word(output)}")

@@ -12,6 +12,7 @@ from ovpass.errors import ModelError
 from ovpass.support.processes import python_code
 from ovpass.support.progress import Progress
 from ovpass.support.structured_text import MalformedError, parse_json, read_text
+from ovpass.transformation.carrying import check_link
 
 TOKENIZER, DETOKENIZER = "openvino_tokenizer.xml", "openvino_detokenizer.xml"
 
@@ -52,12 +53,17 @@ def remove_tokenizer(folder: Path) -> None:
 
 
 def carry_tokenizer(source: Path | None, folder: Path, progress: Progress) -> list[str]:
-    """Copy tokenizer and configurations from beside a model, and convert the tokenizer; returns notes."""
+    """Copy tokenizer and configurations from beside a model, and convert the tokenizer; returns notes.
+
+    Raises:
+        ModelError: for links out of the folder.
+    """
     if source is None:
         return ["no tokenizer: name the folder instead of the file, and the files beside the model are included"]
     for pattern in _CARRIED:
         for path in sorted(source.glob(pattern)):
             if path.is_file() and not (folder / path.name).exists():
+                check_link(path, source)
                 shutil.copyfile(path, folder / path.name)
     if not has_tokenizer(folder):
         return [f"no tokenizer: {source} has none"]

@@ -14,6 +14,7 @@ from ovpass.errors import ModelError
 from ovpass.ir.document import IrDocument
 from ovpass.ir.encoding import open_text
 from ovpass.support.formatting import last_line
+from ovpass.support.printable import shell_word
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -107,7 +108,7 @@ def open_source(path: Path | str) -> ModelSource:
 def _open(root: Path) -> ModelSource:
     if root.is_file():
         if root.suffix == ".onnx":
-            raise ModelError(f"{root}: is an ONNX file; convert it first: ovpass convert {root} -o OUT")
+            raise ModelError(f"{root}: is an ONNX file; convert it first: ovpass convert {shell_word(root)} -o OUT")
         if root.suffix != ".xml":
             raise ModelError(f"{root}: is neither an .xml nor a model folder")
         return ModelSource(root, (IrFile(root),))

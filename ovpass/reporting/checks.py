@@ -8,6 +8,7 @@ from typing import Any
 
 from ovpass.errors import OvpassError, SettingsError
 from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP
+from ovpass.planning.run_settings import checked_environment, checked_properties
 from ovpass.reporting.measurements import BenchRun, TuneRun
 from ovpass.reporting.schema import InspectRun, PlanRun, VerifyRun
 from ovpass.reporting.sites import OFF
@@ -49,6 +50,11 @@ def _of_plan(plan: PlanRun) -> Iterator[str]:
         settings_from_dict(plan.settings)
     except SettingsError as error:
         yield f"settings: {error}"
+    try:
+        checked_environment(plan.run_environment)  # the page shows them to be typed
+        checked_properties(plan.run_properties)
+    except ValueError as error:
+        yield str(error)
     yield from _twice(plan.decisions)
     for entry in plan.decisions:
         if entry.action not in (QUANTIZE, EXEMPT, SKIP):

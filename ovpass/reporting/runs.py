@@ -12,7 +12,7 @@ from typing import Any
 
 from ovpass.reporting import measurements, schema
 from ovpass.reporting.checks import RunError, check_run
-from ovpass.reporting.printable import printable, printable_data
+from ovpass.support.printable import printable, printable_data
 from ovpass.support.structured_text import MalformedError, parse_json, read_text
 from ovpass.targets.group_sizes import format_group_size
 from ovpass.version import JSON_FORMAT

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ovpass.errors import OutputError
+from ovpass.support.signals import undisturbed
 
 
 @contextmanager
@@ -24,15 +25,17 @@ def staging(destination: Path) -> Iterator[Path]:
     parent = destination.absolute().parent
     missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        staged = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", suffix=".partial", dir=parent))
+        with undisturbed():
+            parent.mkdir(parents=True, exist_ok=True)
+            staged = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", suffix=".partial", dir=parent))
         yield staged
     except OSError as error:
         raise OutputError(f"{destination}: cannot be written: {_reason(error, destination, staged)}") from error
     finally:
-        if staged is not None:
-            shutil.rmtree(staged, ignore_errors=True)
-        _remove_empty(missing)
+        with undisturbed():
+            if staged is not None:
+                shutil.rmtree(staged, ignore_errors=True)
+            _remove_empty(missing)
 
 
 def _reason(error: OSError, destination: Path, staged: Path | None) -> str:
@@ -52,6 +55,7 @@ def _remove_empty(folders: Sequence[Path]) -> None:
             folder.rmdir()
 
 
+@undisturbed()
 def publish(staged: Path, destination: Path) -> None:
     """Move a finished file or folder to its place, replacing what is there; a file never replaces a folder.
 
@@ -74,6 +78,7 @@ def publish(staged: Path, destination: Path) -> None:
         staged.replace(destination)
 
 
+@undisturbed()
 def publish_together(files: Mapping[Path, Path], obsolete: Sequence[Path] = ()) -> None:
     """Move finished files (places by where they are staged) to their places in order; `obsolete` ones go.
 

@@ -19,6 +19,7 @@ from ovpass.sites import CompressedMatMul
 from ovpass.sites.files import find_sites_in_file
 from ovpass.support.formatting import counted
 from ovpass.support.garbage import collection_paused
+from ovpass.support.printable import shell_word
 
 _CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData")
 
@@ -38,7 +39,8 @@ def no_sites(model: Path, graphs: Sequence[Graph]) -> ModelError:
     products = sum(kind == "MatMul" for graph in graphs for kind in graph.types)
     if products:
         return ModelError(
-            f"{model}: has no MatMul with compressed weights; compress them first: ovpass compress {model} -o OUT"
+            f"{model}: has no MatMul with compressed weights; "
+            f"compress them first: ovpass compress {shell_word(model)} -o OUT"
         )
     convolutions = sum(kind in _CONVOLUTIONS for graph in graphs for kind in graph.types)
     instead = f", only {counted(convolutions, 'convolution')}, which plugins do not quantize dynamically"

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import yaml
 
-from ovpass.cli.streams import brief, in_one_line, visible
 from tests.cli.command import LLAMA, CommandLine, contents
 
 ODD = "a\x1b[31m\x1b]0;title\x07\x9b31m\u202eb"
@@ -22,8 +19,8 @@ PROGRAM = f"{sys.executable} -m ovpass"
 
 
 def shell(script: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a line in bash, with the command line as `$ovpass`."""
-    env = {**os.environ, "ovpass": PROGRAM, **environment}
+    """Run a line in bash, with the command line as `$ovpass` and a model as `$model`."""
+    env = {**os.environ, "ovpass": PROGRAM, "model": str(LLAMA), **environment}
     return subprocess.run(["bash", "-c", script], env=env, capture_output=True, check=False)
 
 
@@ -38,18 +35,6 @@ def odd_plan(ovpass: CommandLine, tmp_path: Path) -> Path:
         decision["reason"] = ODD
     path.write_text(yaml.safe_dump(data, allow_unicode=True))
     return path
-
-
-def test_text_keeps_its_lines_and_cells_have_one() -> None:
-    assert visible("ä\n\tb\x1b") == "ä\n\tb\\x1b"
-    assert in_one_line("a\n\tb") == "a\\n\\tb"
-
-
-def test_messages_are_short_lines() -> None:
-    assert brief("one\n  two\r\n\n\x1bthree\n") == "one two \\x1bthree"
-    cut = brief(f"first{'x' * 10**6}last")
-    assert (len(cut), cut[:6], cut[-5:]) == (1999, "firstx", "xlast")
-    assert " ... " in cut
 
 
 @pytest.mark.parametrize(
@@ -91,54 +76,54 @@ def test_a_name_in_an_error_sends_nothing_either(ovpass: CommandLine) -> None:
     assert not CONTROL.search(error)
 
 
-@pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}], ids=str)
-def test_a_terminal_without_unicode(tmp_path: Path, environment: dict[str, str]) -> None:
-    ran = shell(f"$ovpass apply {LLAMA} -o {tmp_path}/out --group-size 64", **environment)
-    assert (ran.returncode, ran.stderr) == (0, b"")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(tmp_path: Path, closed: str) -> None:
+    """Files take the numbers of closed streams: what is printed must not go into them."""
+    ran = shell(f"$ovpass apply $model -o {tmp_path}/out --exempt kind:mlp.down {closed}")
+    assert ran.returncode == 0
+    shell(f"$ovpass apply $model -o {tmp_path}/usual --exempt kind:mlp.down")
+    assert contents(tmp_path / "out") == contents(tmp_path / "usual")
+    for refused in ("inspect nowhere", "inspect --nothing"):
+        ran = shell(f"$ovpass {refused} {closed}")
+        assert ran.returncode == 2
+        assert ran.stdout == b""
+        assert (ran.stderr == b"") == ("2>&-" in closed)
+
+
+FEW = [*({"PYTHONIOENCODING": name} for name in ("ascii", "latin-1", "cp1252")), {"LC_ALL": "C", "PYTHONUTF8": "0"}]
+
+
+@pytest.mark.parametrize("encoding", FEW, ids=str)
+def test_encodings_of_few_characters(tmp_path: Path, encoding: dict[str, str]) -> None:
+    strange = tmp_path / "\N{GREEK SMALL LETTER ALPHA}\N{LATIN SMALL LETTER E WITH ACUTE}"
+    for command in ("inspect $model", f"apply $model -o {strange}"):
+        ran = shell(f"$ovpass {command}", **encoding)
+        assert (ran.returncode, ran.stderr) == (0, b"")
     assert b"Written to" in ran.stdout
+    ran = shell(f"$ovpass inspect {strange}/nothing", **encoding)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith(b"Error: ")
+    assert ran.stderr.count(b"\n") == 1
 
 
-@pytest.mark.parametrize("columns", ["0", "1", "-5", "x", "9" * 5000])
+@pytest.mark.parametrize("columns", ["0", "00", "-1", "1", "x", "\N{SUPERSCRIPT TWO}", "9" * 5000, ""])
 def test_odd_widths(columns: str) -> None:
-    ran = shell(f"$ovpass inspect {LLAMA}; $ovpass inspect nowhere.xml", COLUMNS=columns)
-    assert b"lm_head" in ran.stdout
-    assert ran.stderr.startswith(b"Error: nowhere.xml")
+    ran = shell("$ovpass inspect $model", COLUMNS=columns, LINES=columns)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert b"mlp.down" in ran.stdout
+    assert shell("$ovpass inspect nowhere", COLUMNS=columns).stderr.startswith(b"Error: nowhere: ")
 
 
-@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-"])
-def test_closed_streams(tmp_path: Path, redirection: str) -> None:
-    ran = shell(f"$ovpass apply {LLAMA} -o {tmp_path}/out --group-size 64 {redirection}; echo $? > {tmp_path}/code")
-    assert (tmp_path / "code").read_text() == "0\n"
-    assert b"Traceback" not in ran.stderr
-    assert contents(tmp_path / "out").keys() == contents(LLAMA).keys()
+@pytest.mark.parametrize("command", ["inspect $model --verbose", "inspect $model --json", "--help", "plan --help"])
+@pytest.mark.parametrize("streams", ["", "2>&1"])
+def test_a_reader_that_has_gone(command: str, streams: str) -> None:
+    """As other tools that SIGPIPE ends, and as quietly."""
+    ran = shell(f"(sleep 0.2; $ovpass {command} {streams}) | true; echo ${{PIPESTATUS[0]}}")
+    assert (ran.stdout.strip(), ran.stderr) == (b"141", b"")
 
 
-def test_a_reader_that_goes_away() -> None:
-    """`ovpass ... | head -1` ends as other programs do, without a word."""
-    ran = shell(f"$ovpass inspect {LLAMA} --verbose --json | head -c 1; exit ${{PIPESTATUS[0]}}")
-    assert ran.stderr == b""
-    assert ran.returncode in (0, 128 + signal.SIGPIPE)  # 0: all was written before the reader went
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("seconds", [0.06, 0.12, 0.25, 0.5])
-def test_signals_at_the_start(tmp_path: Path, number: signal.Signals, seconds: float) -> None:
-    """From the first line of Python's own start on; before, Python itself may report an interruption."""
-    command = [
-        sys.executable,
-        "-m",
-        "ovpass",
-        "apply",
-        str(LLAMA),
-        "-o",
-        str(tmp_path / "out"),
-        "--lowering",
-        "emulate",
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
-        time.sleep(seconds)
-        child.send_signal(number)
-        _, errors = child.communicate(timeout=60)
-    assert child.returncode in (0, -number, 128 + number)
-    assert b"ovpass" not in errors or b"Traceback" not in errors
-    assert [path.name for path in tmp_path.iterdir()] in ([], ["out"])
+def test_a_full_disk_behind_standard_output() -> None:
+    ran = shell("$ovpass inspect $model >/dev/full")
+    assert ran.returncode == 2
+    assert ran.stderr.startswith(b"Error: standard output: ")
+    assert ran.stderr.count(b"\n") == 1

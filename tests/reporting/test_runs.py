@@ -71,6 +71,20 @@ def test_measurements_of_unnamed_models_are_refused() -> None:
         loaded([run])
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("run_environment", {"LD_PRELOAD": "evil.so"}),
+        ("run_environment", {"X; rm": "a b"}),
+        ("run_properties", {"INFERENCE_PRECISION_HINT": "f32\nrm"}),
+    ],
+)
+def test_variables_that_no_plan_has_are_refused(key: str, value: dict[str, str]) -> None:
+    """A page shows them to be typed."""
+    with pytest.raises(RunError, match=key):
+        loaded([{**plan(NAMES), key: value}])
+
+
 @pytest.mark.parametrize("settings", [{"rules": 3}, {"rules": [None]}, {"group_size": "wide"}, {"rule": []}])
 def test_settings_that_are_none_are_refused(settings: dict[str, Any]) -> None:
     planned, tuned = plan(NAMES), tune(plan(NAMES))

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ovpass.conversion.tokenizers import carry_tokenizer
+from ovpass.errors import ModelError
 from tests.cli.command import LLAMA, CommandLine, contents
 
 APPLY = ("--group-size", 64)
@@ -89,3 +91,25 @@ def test_modes_stay(ovpass: CommandLine, llama: Path, tmp_path: Path, options: t
         path.chmod(0o600)
     ovpass.succeed("apply", llama, "-o", tmp_path / "out", *options)
     assert {mode(tmp_path / "out" / path.name) for path in llama.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("options", [("--copy-weights",), ("--lowering", "emulate")])
+def test_modes_of_folders_stay(ovpass: CommandLine, llama: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    """What was private stays so; an output can be replaced, whatever its source."""
+    modes = {".": 0o710, "deep": 0o500, "deep/private": 0o700}
+    (llama / "deep/private").mkdir(parents=True)
+    (llama / "deep/private/notes.txt").write_text("text")
+    for name, wanted in modes.items():
+        (llama / name).chmod(wanted)
+    for _ in range(2):
+        ovpass.succeed("apply", llama, "-o", tmp_path / "out", "--overwrite", *options)
+    assert {name: mode(tmp_path / "out" / name) for name in modes} == {**modes, "deep": 0o700}
+
+
+def test_a_converted_model_takes_no_tokenizer_from_elsewhere(llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "out").mkdir()
+    (llama / "tokenizer.json").unlink(missing_ok=True)
+    (llama / "tokenizer.json").symlink_to("../secret")
+    with pytest.raises(ModelError, match=r"tokenizer\.json"):
+        carry_tokenizer(llama, tmp_path / "out", lambda _: None)
