@@ -16,6 +16,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from ovpass.cli.main import main
+from ovpass.verification.driver import SYSTEM, VARIABLE, current_driver
 
 ROOT = Path(__file__).parent.parent
 COLUMNS = "80"
@@ -145,7 +146,10 @@ def at_work(workplace: Path, columns: str = COLUMNS) -> Iterator[None]:
         (workplace / name).symlink_to(ROOT / name)
     before = Path.cwd()
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    with patch.dict(os.environ, COLUMNS=columns, XDG_CACHE_HOME=str(workplace / ".cache"), PATH=programs):
+    # The driver that is installed in the cache they would have otherwise.
+    driver = str(current_driver().folder or SYSTEM)
+    cache = str(workplace / ".cache")
+    with patch.dict(os.environ, {VARIABLE: driver}, COLUMNS=columns, XDG_CACHE_HOME=cache, PATH=programs):
         os.chdir(workplace)
         try:
             yield

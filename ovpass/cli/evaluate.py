@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from ovpass.evaluation.summary import Estimate, TextSummary
 
 _COLUMNS = ("", "PPL", "%", "KL", "median", "trim", "p99", "max", "Top-1")
-_LEGEND = """PPL: perplexity; KL in nats per token: mean, median,
-mean without the largest 1 %, 99th percentile, maximum; Top-1 in percent."""
+_LEGEND = (
+    "PPL: perplexity; KL in nats per token: mean, median,",
+    "mean without the largest 1 %, 99th percentile, maximum; Top-1 in percent.",
+)
 _INTERVALS = ("", "PPL %", "KL", "median", "Top-1")
 
 
@@ -103,7 +105,8 @@ def _print_text(report: TextReport) -> None:
     for place, judged in enumerate(report.candidates, start=1):
         rows += [_row(str(place), judged.total), *_parts(judged)]
     print_table(_COLUMNS, rows, numeric=_COLUMNS[1:])
-    say(_LEGEND)
+    for line in _LEGEND:
+        say(line)
     if report.candidates[0].total.windows > 1:
         say("95 % intervals, by bootstrap over windows:")
         intervals = [(str(place), *_intervals(judged.total)) for place, judged in enumerate(report.candidates, 1)]

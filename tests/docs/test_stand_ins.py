@@ -45,7 +45,7 @@ def test_what_is_shown_is_what_is_printed(
     commands: list[Command], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     if any(map(asks_a_gpu, commands)):
-        request.getfixturevalue("simulated_gpu")
+        request.getfixturevalue("simulated")("panther-lake")
     furnish(tmp_path)
     with at_work(tmp_path, COLUMNS):
         for command in commands:

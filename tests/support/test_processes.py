@@ -36,7 +36,7 @@ def test_converting_in_the_models_folder_runs_none_of_its_code(tmp_path: Path, m
 
 
 def test_an_interrupted_conversion_leaves_no_process(tmp_path: Path) -> None:
-    """The child and the one that it started. Another process is interrupted than that of the tests, which has threads."""
+    """The child and the one that it started. The interrupted process is not that of the tests, which has threads."""
     note = tmp_path / "pids"
     code = f"import os, time; child = os.fork(); open({str(note)!r}, 'a').write(f'{{os.getpid()}} '); time.sleep(600)"
     converting = f"""
