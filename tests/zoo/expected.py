@@ -9,7 +9,7 @@ from tests.zoo.exports import NAMES
 
 # Why a command refuses, in its own words.
 SEVERAL = "holds several models"
-NO_TEXT = "takes no input_ids"
+NO_TEXT = "not input_ids"
 NOT_TOLD = "has inputs encoder_hidden_states, which a text does not give"
 NO_PREDICTIONS = "is not a language model"
 FORMATS = "do not lower to int8"
@@ -18,7 +18,7 @@ CONVERTED = "holds an OpenVINO model already"
 UNCHANGED = "ovpass has not changed this model"
 NO_TOKENIZER = "has no openvino_tokenizer.xml"
 NAME_ONE = "name one by its .xml"
-ONE_LENGTH = "no length to choose"
+ONE_LENGTH = "have a fixed length"
 
 FAMILIES = ("bart", "llava", "qwen2-vl", "sd3", "t5", "whisper")
 """Folders of several models that work on one another's output."""
