@@ -105,9 +105,7 @@ def verify_log(
 
 def _check_shown(plan: Plan, target: Target) -> None:
     if evidence_of(plan) is not Evidence.PLUGIN:
-        raise SettingsError(
-            f"lowering {plan.settings.lowering} has no dynamic_quantize kernel: a log does not show it"
-        )
+        raise SettingsError(f"lowering {plan.settings.lowering} has no dynamic_quantize kernel: a log does not show it")
     if not target.per_site_group_size:
         raise SettingsError(
             f"target {target.name} has no dynamic_quantize kernel: a log does not show what it quantizes. "

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from ovpass.errors import LogError, OvpassError
 from ovpass.verification.intercept_log import InterceptLog, read_intercept_log
 from ovpass.verification.kernel_calls import KernelCalls
-from tests.verification.command import LLAMA, CommandLine
 
 Read = Callable[..., InterceptLog]
 
