@@ -70,8 +70,12 @@ class IrFile:
         """
         import openvino as ov  # noqa: PLC0415 - slow to start, and not needed to look at a model
 
+        from ovpass.ir.custom_op import VectorQuantizedMatMul  # noqa: PLC0415
+
+        core = ov.Core()
+        core.add_extension(VectorQuantizedMatMul)
         try:
-            return ov.Core().read_model(xml or self.xml, self.bin)
+            return core.read_model(xml or self.xml, self.bin)
         except RuntimeError as error:
             raise ModelError(f"{self.xml}: OpenVINO cannot read it: {last_line(error)}") from error
 
