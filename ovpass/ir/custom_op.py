@@ -39,3 +39,10 @@ class VectorQuantizedMatMul(ov.Op):
         """Read or write the attributes."""
         visitor.on_attributes(self._shape)
         return True
+
+
+def new_core() -> ov.Core:
+    """A Core that reads IRs with the op."""
+    core = ov.Core()
+    core.add_extension(VectorQuantizedMatMul)
+    return core

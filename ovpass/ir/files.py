@@ -68,14 +68,10 @@ class IrFile:
         Raises:
             ModelError: if OpenVINO refuses it.
         """
-        import openvino as ov  # noqa: PLC0415 - slow to start, and not needed to look at a model
+        from ovpass.ir.custom_op import new_core  # noqa: PLC0415 - brings OpenVINO, slow and not needed to look at a model
 
-        from ovpass.ir.custom_op import VectorQuantizedMatMul  # noqa: PLC0415
-
-        core = ov.Core()
-        core.add_extension(VectorQuantizedMatMul)
         try:
-            return core.read_model(xml or self.xml, self.bin)
+            return new_core().read_model(xml or self.xml, self.bin)
         except RuntimeError as error:
             raise ModelError(f"{self.xml}: OpenVINO cannot read it: {last_line(error)}") from error
 

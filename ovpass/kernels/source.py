@@ -19,7 +19,7 @@ class Choice:
     """How a kernel computes a shape: blocks of 64 rows that share a table in registers, and the most tokens for which
     tables are built; weights are decoded for more."""
 
-    row_blocks: int = 4
+    row_blocks: int = 6
     few_tokens: int = 8
 
 

@@ -21,8 +21,8 @@ from ovpass.passes.chains import UNDO, original
 from ovpass.passes.editing import bypass, is_inserted
 from ovpass.passes.requantize import REQUANTIZED
 from ovpass.passes.runtime_options import OPTIONS
-from ovpass.passes.vector_kernel import KERNELS, restore_matmuls
-from ovpass.planning.recorded_plan import recorded_plan
+from ovpass.passes.vector_kernel import restore_matmuls
+from ovpass.planning.recorded_plan import KERNELS, recorded_plan
 
 
 @dataclass(frozen=True)

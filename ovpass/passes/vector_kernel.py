@@ -22,10 +22,9 @@ from ovpass.kernels.shape import KernelShape
 from ovpass.passes.editing import mark, marked_name
 from ovpass.passes.locate import locate
 from ovpass.planning.kernel import fusion_key
+from ovpass.planning.recorded_plan import KERNELS
 from ovpass.sites import CompressedMatMul
 
-KERNELS = "kernels"
-"""The section of the note that says what each op replaced, by the op's name."""
 _CODES, _CODEBOOKS, _SCALE = 1, 2, 3
 _SCALE_ROLE, _CODEBOOK_ROLE = "scale", "codebook_0"
 
@@ -101,6 +100,7 @@ def _member(site: CompressedMatMul) -> dict[str, Any]:
     """What a MatMul and the ops before it are called."""
     chain = _chain(site)
     return {
+        "site": site.name,
         "name": site.matmul.get_friendly_name(),
         "rows": site.n,
         "codes": site.graph.node(chain.path[0]).get_friendly_name(),

@@ -21,7 +21,7 @@ from ovpass.lowerings.planner import refuse_crashes_of
 from ovpass.passes.base import MetadataPass, Pass, PassResult
 from ovpass.passes.manager import PassManager, run_on_metadata
 from ovpass.planning.plan import Plan
-from ovpass.planning.recorded_plan import recorded_plan
+from ovpass.planning.recorded_plan import KERNELS, recorded_plan
 from ovpass.settings.settings import Settings
 from ovpass.sites.inserted_ops import bypasses
 from ovpass.support.atomic_output import place, publish, staging
@@ -190,7 +190,6 @@ def _carry_out_on_graph(job: _Job, folder: Path, copy_weights: bool) -> tuple[tu
     from ovpass.passes.canonicalize import CANONICALIZED  # noqa: PLC0415
     from ovpass.passes.chains import UNDO  # noqa: PLC0415
     from ovpass.passes.requantize import REQUANTIZED  # noqa: PLC0415
-    from ovpass.passes.vector_kernel import KERNELS  # noqa: PLC0415
 
     before = read_note(job.document.metadata) or {}
     original = read_original_weights(job.document.metadata)

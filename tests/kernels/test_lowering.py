@@ -13,6 +13,7 @@ from ovpass.formats.vector_encoding import VectorEncoding
 from ovpass.kernels import library
 from tests.kernels.models import Array, saved, vector_model
 
+pytestmark = pytest.mark.usefixtures("small_models_win")
 EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 SETTINGS = ovpass.Settings(lowering="kernel", target="cpu")
 ENCODINGS = {
@@ -32,12 +33,6 @@ def outputs(path: Path, tokens: int) -> list[Array]:
     compiled = core.compile_model(core.read_model(path), "CPU", EXACT)
     x = np.random.default_rng(3).standard_normal((1, tokens, 96)).astype(np.float32)
     return [np.array(value) for value in compiled([x]).values()]
-
-
-@pytest.fixture(autouse=True)
-def small_models_win(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rule of costs leaves layers of this size alone."""
-    monkeypatch.setattr("ovpass.planning.kernel.costs_of", lambda _: None)
 
 
 @pytest.mark.parametrize("name", ENCODINGS)

@@ -116,6 +116,23 @@ void* ovpass_codebooks(const size_t* shape, const float* values) {
     return new vector_quantized::Codebooks({shape[0], shape[1], shape[2], shape[3], shape[4]}, values);
 }
 
+// Reads all of it, and does nothing else: how fast codes can come from memory.
+uint64_t ovpass_read(const uint8_t* bytes, size_t size) {
+    using namespace vector_quantized;
+    constexpr size_t kPiece = size_t(1) << 18;
+    std::vector<uint64_t> sums(divided_up(size, kPiece));
+    for_each(sums.size(), [&](size_t i) {
+        const size_t words = std::min(kPiece, size - i * kPiece) / 8;
+        const auto* from = reinterpret_cast<const uint64_t*>(bytes + i * kPiece);
+        uint64_t sum = 0;
+        for (size_t w = 0; w < words; w++) sum += from[w];
+        sums[i] = sum;
+    });
+    uint64_t total = 0;
+    for (uint64_t sum : sums) total += sum;
+    return total;
+}
+
 void ovpass_release(void* codebooks) { delete static_cast<vector_quantized::Codebooks*>(codebooks); }
 
 // choice: rows at once, few tokens. shape: k, n, d, entries, books.

@@ -12,6 +12,9 @@
 
 namespace vector_quantized {
 
+// How many bytes of codes ahead are fetched: pages and row blocks change too often for what processors do themselves.
+constexpr size_t kAhead = 64 << 10;
+
 // The bytes of a table in registers: E entries in E / 64 of them.
 template <int E>
 struct Plane {
@@ -140,7 +143,9 @@ void look_up(const Weights& w, const Tables<E>& tables, size_t block, size_t row
     for (size_t t = 0; t < count; t++) {
         const Plane<E> low(tables.bytes + t * 2 * E), high(tables.bytes + t * 2 * E + E);
         for (int r = 0; r < R; r++) {
-            const __m512i code = _mm512_loadu_si512(codes + (r * count + t) * kRows);
+            const uint8_t* at = codes + (r * count + t) * kRows;
+            _mm_prefetch(at + kAhead, _MM_HINT_T1);
+            const __m512i code = _mm512_loadu_si512(at);
             const __mmask64 upper = E == 256 ? _mm512_movepi8_mask(code) : 0;
             acc[r].add(low.at(code, upper), high.at(code, upper));
         }
