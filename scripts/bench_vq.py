@@ -52,7 +52,7 @@ def main() -> None:
         for k in arguments.sizes:
             _chains(k, arguments.layers or LAYERS[k], arguments.tokens, arguments.seconds, Path(folder))
     if arguments.genai:
-        _genai(*arguments.genai, arguments.rounds)
+        _genai(arguments.genai, arguments.rounds)
 
 
 def _chains(k: int, layers: int, tokens: Sequence[int], seconds: float, folder: Path) -> None:
@@ -75,8 +75,10 @@ def _chains(k: int, layers: int, tokens: Sequence[int], seconds: float, folder: 
             _print_streaming(k, layers, times[VQ].best)
     codes = k * k * layers / TWO_BITS.vector_length
     share = private[VQ] / codes
-    print(f"  private memory: {private[VQ] / 1e6:.1f} MB, {share:.3f} of the codes' {codes / 1e6:.0f} MB "
-          f"{_judged(share, MOST_PRIVATE)}; int4: {private[INT4] / 1e6:.0f} MB")
+    print(
+        f"  private memory: {private[VQ] / 1e6:.1f} MB, {share:.3f} of the codes' {codes / 1e6:.0f} MB "
+        f"{_judged(share, MOST_PRIVATE)}; int4: {private[INT4] / 1e6:.0f} MB"
+    )
 
 
 def _row(times: dict[str, Times], layers: int) -> str:
@@ -88,7 +90,8 @@ def _verdict(k: int, tokens: int, times: dict[str, Times]) -> str:
         return ""
     against, limit = LIMITS[k, tokens]
     ratio = times[VQ].best / times[against].best
-    return f"\n      {VQ} / {against}: {ratio:.2f}, of medians {times[VQ].ratio(times[against]):.2f} {_judged(ratio, limit)}"
+    medians = times[VQ].ratio(times[against])
+    return f"\n      {VQ} / {against}: {ratio:.2f}, of medians {medians:.2f} {_judged(ratio, limit)}"
 
 
 def _judged(value: float, limit: float) -> str:
@@ -106,8 +109,10 @@ def _print_streaming(k: int, layers: int, seconds: float) -> None:
         read(codes.ctypes.data, codes.size)
         best = min(best, time.perf_counter() - started)
     ratio = seconds / best
-    print(f"      {VQ} / reading its codes ({codes.size / best / 1e9:.1f} GB/s): {ratio:.2f} "
-          f"{_judged(ratio, MOST_OF_STREAMING)}")
+    print(
+        f"      {VQ} / reading its codes ({codes.size / best / 1e9:.1f} GB/s): {ratio:.2f} "
+        f"{_judged(ratio, MOST_OF_STREAMING)}"
+    )
 
 
 def _chain(k: int, layers: int, weights: Callable[[int], ov.Output]) -> ov.Model:
@@ -148,7 +153,7 @@ def _int8(k: int) -> ov.Output:
 def _int4(k: int) -> ov.Output:
     tensor = ov.Tensor(ov.Type.u4, ov.Shape([k, k // 128, 128]))
     np.asarray(tensor.data).reshape(-1).view(np.uint8)[:] = np.random.default_rng(0).integers(0, 256, k * k // 2)
-    shifted = op.subtract(op.convert(op.constant(tensor), "f32"), op.convert(op.constant(np.uint8([[[8]]])), "f32"))
+    shifted = op.subtract(op.convert(op.constant(tensor), "f32"), op.convert(op.constant(np.array([[[8]]], np.uint8)), "f32"))
     scaled = op.multiply(shifted, op.constant(np.full((k, k // 128, 1), 2e-3, np.float32)))
     return op.reshape(scaled, op.constant(np.array([k, k], np.int64)), False).output(0)
 
@@ -173,11 +178,12 @@ def _private() -> int:
     return int(text.split("Anonymous:")[1].split()[0]) * 1024
 
 
-def _genai(vectors: str, int4: str, rounds: int) -> None:
+def _genai(folders: Sequence[str], rounds: int) -> None:
     import openvino_genai  # noqa: PLC0415
 
     print("\nOpenVINO GenAI, ms a token after the first, best and median")
     config = openvino_genai.GenerationConfig(max_new_tokens=48, ignore_eos=True, do_sample=False)
+    vectors, int4 = folders
     pipelines = {
         VQ: openvino_genai.LLMPipeline(vectors, "CPU", extensions=[str(library())]),
         "int4": openvino_genai.LLMPipeline(int4, "CPU"),

@@ -14,7 +14,7 @@ SHAPE = ("k", "n", "d", "entries", "books")
 """The attributes: columns, rows, vector length, entries of a codebook, codebooks."""
 
 
-class VectorQuantizedMatMul(ov.Op):
+class VectorQuantizedMatMul(ov.Op):  # type: ignore[misc]
     """activation [..., K], codes u8, codebooks [books, entries, d], scale [N] -> [..., N].
 
     Codes lie as `ovpass/kernels/packing.py` packs them.

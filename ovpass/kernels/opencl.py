@@ -46,11 +46,6 @@ def shape_defines(shape: KernelShape) -> dict[str, int]:
     return {f"VQ_{name.upper()}": getattr(shape, name) for name in SHAPE}
 
 
-def gpu_obstacle(shape: KernelShape) -> str | None:
-    """Why there is no kernel of this shape for the GPU, or None."""
-    return f"N={shape.n} is no multiple of {ROWS}, as the kernel for GPUs needs" if shape.n % ROWS else None
-
-
 def write_gpu_kernels(folder: Path, variant: GpuVariant = DEFAULT) -> Path:
     """Write the kernel and its configuration into `folder`, and return the path for the property CONFIG_FILE."""
     folder.mkdir(parents=True, exist_ok=True)

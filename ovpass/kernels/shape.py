@@ -48,3 +48,8 @@ def obstacle(encoding: VectorEncoding) -> str | None:
     if len(encoding.entries) not in CODEBOOKS:
         return f"the kernels take 1, 2 or 4 codebooks, not {len(encoding.entries)}"
     return None
+
+
+def gpu_obstacle(shape: KernelShape) -> str | None:
+    """Why there is no kernel of this shape for the GPU, or None."""
+    return f"N={shape.n} is no multiple of {ROWS}, as the kernel for GPUs needs" if shape.n % ROWS else None

@@ -29,7 +29,7 @@ def kept_choices(toolchain: Toolchain, folder: Path) -> list[tuple[KernelShape, 
         return []
     try:
         return [_entry(each) for each in parse_json(read_text(path))]
-    except (MalformedError, TypeError, ValueError, KeyError) as error:
+    except (MalformedError, AttributeError, TypeError, ValueError) as error:
         raise KernelError(f"{path}: is damaged: {error}; remove it, and tune again") from error
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ovpass.errors import SettingsError
 from ovpass.formats.vector_chain import VectorChain
 from ovpass.kernels.costs import Costs, costs_of
-from ovpass.kernels.shape import KernelShape, obstacle
+from ovpass.kernels.shape import KernelShape, gpu_obstacle, obstacle
 from ovpass.planning.plan import EXEMPT, REPLACE, SKIP, Decision, Plan, decide
 from ovpass.planning.resolve import Wanted, resolve
 from ovpass.settings.settings import Settings
@@ -31,7 +31,7 @@ def plan_kernel(sites: Sequence[CompressedMatMul], settings: Settings) -> Plan:
     wanted = resolve(sites, settings)
     costs = costs_of(target.device)
     together = _together([item.site for item in wanted if not item.exempt and _obstacle(item.site) is None])
-    decisions = tuple(_decide(item, together.get(item.site.name, []), costs) for item in wanted)
+    decisions = tuple(_decide(item, together.get(item.site.name, []), costs, target.device) for item in wanted)
     replaced = any(decision.action == REPLACE for decision in decisions)
     notes = () if not replaced else _notes(target.device)
     return Plan(settings=settings, decisions=decisions, model_group_size=target.default_group_size, notes=notes)
@@ -49,16 +49,19 @@ def _notes(device: str) -> tuple[str, ...]:
     )
 
 
-def _decide(item: Wanted, together: Sequence[CompressedMatMul], costs: Costs | None) -> Decision:
+def _decide(item: Wanted, together: Sequence[CompressedMatMul], costs: Costs | None, device: str) -> Decision:
     site = item.site
     if item.exempt:
         return decide(site, EXEMPT, f"exempt by {item.because}")
     if why := _obstacle(site):
         return decide(site, SKIP, why)
+    shape = _shape(together)
+    if device != "CPU" and (why := gpu_obstacle(shape)):
+        return decide(site, SKIP, why)
     with_others = f", one op with {len(together) - 1} more that read {site.group_id}" if len(together) > 1 else ""
     if costs is None:
         return decide(site, REPLACE, f"{_words(site)}{with_others}")
-    ratio = costs.ratio(_shape(together))
+    ratio = costs.ratio(shape)
     expected = f"expected {ratio:.2f} of the time of decompressed weights at one token"
     action = REPLACE if ratio < 1 else SKIP
     return decide(site, action, f"{_words(site)}{with_others}: {expected}", expected_ratio=round(ratio, 4))
@@ -98,17 +101,17 @@ def _obstacle(site: CompressedMatMul) -> str | None:
     chain = site.weights
     if not isinstance(chain, VectorChain):
         return f"its weights are {site.stored_as}, for which there is no kernel"
-    if chain.shift is not None or chain.permutation is not None:
-        return "the kernels take no shift and no permutation of columns"
-    if site.noncanonical is not None or site.static_path:
-        return "the model itself quantizes the activation"
-    if site.transposed_activation:
-        return "the activation is transposed"
-    if site.weights_input != 1 or site.activation_rank is None or site.activation_rank > _LARGEST_ACTIVATION_RANK:
-        return "its activation is not on the first input with one to four dimensions"
-    if site.precise:
-        return "it is marked precise"
-    return obstacle(chain.encoding)
+    rank = site.activation_rank
+    reasons = {
+        "the kernels take no shift and no permutation of columns": (chain.shift, chain.permutation) != (None, None),
+        "the model itself quantizes the activation": site.noncanonical or site.static_path,
+        "the activation is transposed": site.transposed_activation,
+        "its activation is not on the first input with one to four dimensions": site.weights_input != 1
+        or rank is None
+        or rank > _LARGEST_ACTIVATION_RANK,
+        "it is marked precise": site.precise,
+    }
+    return next((why for why, holds in reasons.items() if holds), None) or obstacle(chain.encoding)
 
 
 def _check(settings: Settings) -> None:
