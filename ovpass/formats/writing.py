@@ -20,7 +20,7 @@ Namer = Callable[[ov.Node, str], ov.Node]
 
 def write_converted(encoded: EncodedWeights, form: ChainForm) -> ov.Output:
     """Codes that are numbers themselves."""
-    named = _namer(form)
+    named = namer(form)
     node = named(op.convert(_codes(encoded, form), form.compute), "converted")
     if encoded.zero_point is not None:
         zero_point = named(_zero_point(encoded, encoded.zero_point, form), "zero_point")
@@ -31,7 +31,7 @@ def write_converted(encoded: EncodedWeights, form: ChainForm) -> ov.Output:
 
 def write_looked_up(encoded: EncodedWeights, table: Array, form: ChainForm) -> ov.Output:
     """Codes by which `table` (f32) is looked up. The Gather reads them as u8, as NNCF's."""
-    named, codes = _namer(form), _codes(encoded, form)
+    named, codes = namer(form), _codes(encoded, form)
     entries = named(_float_constant(table, encoded.encoding.table_type), "table")
     values = _converted(entries, form.compute, "table_converted", named)
     indices = _converted(codes, "u8", "converted", named)
@@ -39,7 +39,7 @@ def write_looked_up(encoded: EncodedWeights, table: Array, form: ChainForm) -> o
 
 
 def _scaled(node: ov.Node, encoded: EncodedWeights, form: ChainForm) -> ov.Output:
-    named = _namer(form)
+    named = namer(form)
     if encoded.scale is not None:
         node = named(op.multiply(node, _scale(encoded, encoded.scale, form)), "scaled")
     if encoded.groups > 1:
@@ -58,7 +58,7 @@ def _codes(encoded: EncodedWeights, form: ChainForm) -> ov.Node:
 
 def _scale(encoded: EncodedWeights, scale: Array, form: ChainForm) -> ov.Node:
     """The Constant, or what is computed of it, in the compute type."""
-    named = _namer(form)
+    named = namer(form)
     stored = named(_float_constant(_laid_out(scale[..., None], form), encoded.encoding.scale_type), "scale")
     if encoded.tensor_scale is None:
         return _converted(stored, form.compute, "scale_converted", named)
@@ -92,7 +92,9 @@ def _converted(node: ov.Node, kind: str, role: str, named: Namer) -> ov.Node:
     return node if same else named(op.convert(node, kind), role)
 
 
-def _namer(form: ChainForm) -> Namer:
+def namer(form: ChainForm) -> Namer:
+    """What names the ops of a chain by their roles."""
+
     def named(node: ov.Node, role: str) -> ov.Node:
         node.set_friendly_name(f"{form.steps}{role}")
         return node

@@ -53,8 +53,7 @@ def weights_in(encoding: VectorEncoding, *, shift: bool = False, permutation: bo
     )
 
 
-def model_of(weights: VectorWeights, output: str = "f32") -> ov.Model:
-    transposed = weights.vectors.along == "n"
+def model_of(weights: VectorWeights, output: str = "f32", *, transposed: bool = False) -> ov.Model:
     data = op.parameter([-1, K], np.float32 if output == "f32" else np.float16)
     source = vector.write(weights, ChainForm("w", "w/", output=output, transposed=transposed))
     product = op.matmul(data, source, transpose_a=False, transpose_b=not transposed)
@@ -62,11 +61,12 @@ def model_of(weights: VectorWeights, output: str = "f32") -> ov.Model:
     return ov.Model([product], [data])
 
 
+@pytest.mark.parametrize("transposed", [False, True], ids=["N x K", "K x N"])
 @pytest.mark.parametrize("further", [(), ("shift",), ("permutation",), ("shift", "permutation")], ids="+".join)
 @pytest.mark.parametrize("name", ENCODINGS)
-def test_what_is_written_is_found_and_read_back(name: str, further: tuple[str, ...]) -> None:
+def test_what_is_written_is_found_and_read_back(name: str, further: tuple[str, ...], transposed: bool) -> None:
     weights = weights_in(ENCODINGS[name], **dict.fromkeys(further, True))
-    graph = ModelGraph(model_of(weights))
+    graph = ModelGraph(model_of(weights, transposed=transposed))
     [site] = find_sites(graph)
     assert (site.format, site.n, site.k) == ("vector", N, K)
     assert isinstance(site.weights, VectorChain)
@@ -76,10 +76,13 @@ def test_what_is_written_is_found_and_read_back(name: str, further: tuple[str, .
     assert read.own_bits == weights.own_bits
 
 
+@pytest.mark.parametrize("transposed", [False, True], ids=["N x K", "K x N"])
 @pytest.mark.parametrize("name", ENCODINGS)
-def test_openvino_computes_what_decode_returns(name: str) -> None:
+def test_openvino_computes_what_decode_returns(name: str, transposed: bool) -> None:
     weights = weights_in(ENCODINGS[name], shift=True, permutation=True)
-    compiled = ov.Core().compile_model(model_of(weights), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = ov.Core().compile_model(
+        model_of(weights, transposed=transposed), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
     computed = compiled(np.eye(K, dtype=np.float32))[0]
     # One rounding a weight: the plugin adds the shift to the product of the scale at once.
     assert np.abs(computed.T - vector.decode(weights)).max() < 1e-6
@@ -108,9 +111,13 @@ def test_bits_are_those_of_the_file(tmp_path: Path) -> None:
     assert stored - 8 * 64 <= bits_per_weight([weights]) * N * K <= stored
 
 
-def test_shared_codebooks_count_once() -> None:
-    weights = weights_in(ENCODINGS["one book"])
+def test_shared_codebooks_are_written_and_counted_once() -> None:
+    weights = weights_in(ENCODINGS["residual"])
     assert bits_per_weight([weights, weights]) < bits_per_weight([weights])
+    first, second = vector.VECTOR.write_all([weights] * 2, [ChainForm(name, f"{name}/") for name in "ab"])
+    nodes = ov.Model([op.add(first, second)], []).get_ops()
+    tables = [node.get_friendly_name() for node in nodes if node.get_friendly_name().endswith("codebook_1")]
+    assert tables == ["a/codebook_1"]
 
 
 @pytest.mark.parametrize(
