@@ -50,6 +50,11 @@ class EncodedWeights:
     tensor_scale: Array | None = None
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the weights, [..., N, K]."""
+        return tuple(self.codes.shape)
+
+    @property
     def groups(self) -> int:
         """How many scales, or zero points, there are along K."""
         stored = (self.scale, self.zero_point)
