@@ -37,6 +37,16 @@ class VectorChain(WeightChain):
     shift: int | None
     permutation: int | None
 
+    @property
+    def codes(self) -> tuple[int, ...]:
+        """The Constants of the codes of each codebook."""
+        return tuple(each.codes for each in self.lookups)
+
+    @property
+    def stored_as(self) -> str:
+        """As `d=4 2x256`."""
+        return self.encoding.in_words
+
 
 def find_chain(graph: Graph, source: int, k_axis: int) -> VectorChain | None:
     """The chain that ends in the op `source`; None where it is another one. `k_axis` is -1 or -2."""

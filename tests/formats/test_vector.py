@@ -19,6 +19,7 @@ from ovpass.ir.files import IrFile
 from ovpass.ir.model_graph import ModelGraph
 from ovpass.sites.files import find_sites_in_file
 from ovpass.sites.find import find_sites
+from ovpass.targets.costs.work import weight_bytes
 
 Array = npt.NDArray[Any]
 N, K = 24, 64
@@ -157,3 +158,10 @@ def test_clusters_are_the_same_for_a_seed_and_all_are_used() -> None:
     first, second = (kmeans.cluster(vectors, None, 32, seed=7) for _ in range(2))
     assert np.array_equal(first, second)
     assert len(set(kmeans.assign(vectors, None, first).tolist())) == 32
+
+
+def test_a_site_says_how_it_is_stored() -> None:
+    [site] = find_sites(ModelGraph(model_of(weights_in(ENCODINGS["residual"]))))
+    assert site.stored_as == "vector d=8 256+256+16"
+    bits = (8 + 8 + 4) / 8 + 16 / K  # codes, and a scale a row; the codebooks are left out
+    assert weight_bytes(site) * 8 == bits * N * K
