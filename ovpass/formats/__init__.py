@@ -7,9 +7,10 @@ from ovpass.formats.chain import ConstantInput, WeightChain
 from ovpass.formats.codebook import CODEBOOK
 from ovpass.formats.floating import FLOAT
 from ovpass.formats.integer import INTEGER
+from ovpass.formats.mant import MANT
 from ovpass.ir.graph import Graph
 
-FORMATS: dict[str, Format] = {"integer": INTEGER, "float": FLOAT, "codebook": CODEBOOK}
+FORMATS: dict[str, Format] = {"integer": INTEGER, "float": FLOAT, "codebook": CODEBOOK, "mant": MANT}
 """By name; a constant is in the first of them that recognizes it."""
 
 
