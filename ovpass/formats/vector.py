@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ovpass.formats.base import ChainForm, EncodedWeights, Encoding, Format
@@ -69,14 +70,24 @@ def decode(encoded: EncodedWeights) -> Array:
 
 
 def write(encoded: EncodedWeights, form: ChainForm) -> ov.Output:
-    """Convert, Gather, [Add,] Reshape, Multiply, [Reshape,] [Add,] [Gather,] [Convert].
+    """Convert, Gather, [Add,] Reshape, Multiply, [Reshape,] [Add,] [Gather,] [Transpose,] [Convert].
 
     Raises:
-        ValueError: for weights in another format, and for a form that is transposed where the vectors are not.
+        ValueError: for weights in another format.
     """
-    if not isinstance(encoded, VectorWeights):
-        raise ValueError(f"{encoded.encoding.format} is not {NAME}")
-    return vector_writing.write_vectors(encoded, form, vector_writing.write_codebooks(encoded, form))
+    return write_together([encoded], [form])[0]
+
+
+def write_together(encoded: Sequence[EncodedWeights], forms: Sequence[ChainForm]) -> list[ov.Output]:
+    """`write` for each; codebooks that are one object become one Constant.
+
+    Raises:
+        ValueError: as `write`.
+    """
+    if other := [each.encoding.format for each in encoded if not isinstance(each, VectorWeights)]:
+        raise ValueError(f"{other[0]} is not {NAME}")
+    own = [each for each in encoded if isinstance(each, VectorWeights)]
+    return vector_writing.write_vectors(own, forms)
 
 
 def as_matrix(weights: Array, encoding: VectorEncoding) -> Array:
@@ -120,4 +131,4 @@ def vectors_of(codes: Array, codebooks: tuple[Array, ...]) -> Array:
     return np.asarray(found, np.float32)
 
 
-VECTOR = Format(recognize, encode, decode, write)
+VECTOR = Format(recognize, encode, decode, write, write_together=write_together)

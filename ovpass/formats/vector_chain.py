@@ -37,10 +37,22 @@ class VectorChain(WeightChain):
     shift: int | None
     permutation: int | None
 
+    @property
+    def codes(self) -> tuple[int, ...]:
+        """The Constants of the codes of each codebook."""
+        return tuple(each.codes for each in self.lookups)
+
+    @property
+    def stored_as(self) -> str:
+        """As `d=4 2x256`."""
+        return self.encoding.in_words
+
 
 def find_chain(graph: Graph, source: int, k_axis: int) -> VectorChain | None:
     """The chain that ends in the op `source`; None where it is another one. `k_axis` is -1 or -2."""
     path = [source]
+    if _transposed(graph, path):
+        k_axis = -3 - k_axis
     after_scale = _unwrap(graph, path, k_axis)
     if after_scale is None:
         return None
@@ -70,6 +82,21 @@ def find_chain(graph: Graph, source: int, k_axis: int) -> VectorChain | None:
         shift=shift,
         permutation=permutation,
     )
+
+
+def _transposed(graph: Graph, path: list[int]) -> bool:
+    """Walk up Converts and a Transpose of a matrix."""
+    while graph.types[path[-1]] == "Convert":
+        path.append(graph.inputs[path[-1]][0][0])
+    source = graph.inputs[path[-1]]
+    if (
+        graph.types[path[-1]] != "Transpose"
+        or graph.shape(path[-1]) is None
+        or len(graph.shape(path[-1]) or ()) != _MATRIX
+    ):
+        return False
+    path.append(source[0][0])
+    return graph.types[source[1][0]] == "Constant" and graph.integers(source[1][0]) == [1, 0]
 
 
 def _unwrap(graph: Graph, path: list[int], k_axis: int) -> tuple[int, int | None, int | None] | None:

@@ -114,6 +114,11 @@ class VectorWeights(EncodedWeights):
         return int(rows), int(vectors) * self.vectors.vector_length
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the weights, [N, K]."""
+        return self.matrix_shape if self.vectors.along == "k" else self.matrix_shape[::-1]
+
+    @property
     def own_bits(self) -> float:
         """Bits of codes, scales, shift and permutation, for all weights; codebooks may be shared and are left out."""
         rows, columns = self.matrix_shape

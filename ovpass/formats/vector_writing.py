@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ from ovpass.formats.base import ChainForm
 from ovpass.formats.packing import constant_of, values_of
 from ovpass.formats.vector_chain import VectorChain
 from ovpass.formats.vector_encoding import VectorWeights
+from ovpass.formats.writing import Namer, namer
 
 if TYPE_CHECKING:
     from ovpass.ir.graph import Array, Graph
@@ -21,32 +22,24 @@ _COMPUTE = "f32"
 """In f16 the sums would be rounded: what OpenVINO reads is what `decode` returns."""
 
 
-def write_codebooks(encoded: VectorWeights, form: ChainForm) -> list[ov.Output]:
-    """The codebooks as Gathers read them, f32 [ranges * entries, vector length]; matrices can share them."""
-    found = []
-    for number, book in enumerate(encoded.codebooks):
-        stored = op.constant(book.reshape(-1, book.shape[-1]).astype(np.float16))
-        stored.set_friendly_name(f"{form.steps}codebook_{number}")
-        widened = op.convert(stored, _COMPUTE)
-        widened.set_friendly_name(f"{form.steps}codebook_{number}_converted")
-        found.append(widened.output(0))
-    return found
+def write_vectors(encoded: Sequence[VectorWeights], forms: Sequence[ChainForm]) -> list[ov.Output]:
+    """The weights as MatMuls read them.
 
-
-def write_vectors(encoded: VectorWeights, form: ChainForm, codebooks: Sequence[ov.Output]) -> ov.Output:
-    """The weights as a MatMul reads them: [N, K] where vectors lie along K, else [K, N].
-
-    Codes are converted to i32: OpenVINO folds such chains when it compiles them, and keeps nothing but the weights.
-
-    Raises:
-        ValueError: for a form that is transposed where the vectors are not.
+    Codebooks that are one object are one Constant, named after the first of the matrices. Codes are converted to i32:
+    OpenVINO folds such chains when it compiles them, and keeps nothing but the weights.
     """
-    if form.transposed != (encoded.vectors.along == "n"):
-        raise ValueError(f"vectors along {encoded.vectors.along.upper()} are read as they lie")
-    named = _namer(form)
+    written: dict[int, ov.Output] = {}
+    return [_write(own, form, written) for own, form in zip(encoded, forms, strict=True)]
+
+
+def _write(encoded: VectorWeights, form: ChainForm, written: dict[int, ov.Output]) -> ov.Output:
+    named, along_n = namer(form), encoded.vectors.along == "n"
     rows, columns = encoded.matrix_shape
     node: ov.Node | None = None
-    for number, book in enumerate(codebooks):
+    for number, codebook in enumerate(encoded.codebooks):
+        if id(codebook) not in written:
+            written[id(codebook)] = _codebook(codebook, number, named)
+        book = written[id(codebook)]
         found = named(op.gather(book, _indices(encoded, form, number), op.constant(np.int64(0))), f"vectors_{number}")
         node = found if node is None else named(op.add(node, found), f"sum_{number}")
     grouped = [rows, columns] if encoded.groups == 1 else [rows, encoded.groups, columns // encoded.groups]
@@ -60,8 +53,9 @@ def write_vectors(encoded: VectorWeights, form: ChainForm, codebooks: Sequence[o
         node = named(op.add(node, _half(encoded.shift, "shift", named)), "shifted")
     if encoded.permutation is not None:
         order = named(op.constant(encoded.permutation.astype(np.int32)), "permutation")
-        axis = op.constant(np.int64(0 if form.transposed else 1))
-        node = named(op.gather(node, order, axis), "permuted")
+        node = named(op.gather(node, order, op.constant(np.int64(0 if along_n else 1))), "permuted")
+    if form.transposed != along_n:
+        node = named(op.transpose(node, op.constant(np.array([1, 0], np.int64))), "transposed")
     return (node if form.output == _COMPUTE else named(op.convert(node, form.output), "narrowed")).output(0)
 
 
@@ -85,8 +79,13 @@ def read_vectors(graph: Graph, chain: VectorChain) -> VectorWeights:
     )
 
 
+def _codebook(values: Array, number: int, named: Namer) -> ov.Output:
+    """As a Gather reads it, f32 [ranges * entries, vector length]."""
+    return _half(values.reshape(-1, values.shape[-1]), f"codebook_{number}", named).output(0)
+
+
 def _indices(encoded: VectorWeights, form: ChainForm, number: int) -> ov.Node:
-    named, encoding = _namer(form), encoded.vectors
+    named, encoding = namer(form), encoded.vectors
     codes = constant_of(encoded.codes[number], encoding.code_types[number])
     codes.set_friendly_name(f"{form.codes}_{number}" if number else form.codes)
     indices = named(op.convert(codes, "i32"), f"codes_{number}")
@@ -97,18 +96,10 @@ def _indices(encoded: VectorWeights, form: ChainForm, number: int) -> ov.Node:
     return named(op.add(indices, op.constant(offsets.astype(np.int32)[None])), f"indices_{number}")
 
 
-def _half(values: Array, role: str, named: Callable[[ov.Node, str], ov.Node]) -> ov.Node:
+def _half(values: Array, role: str, named: Namer) -> ov.Node:
     stored = named(op.constant(np.ascontiguousarray(values).astype(np.float16)), role)
     return named(op.convert(stored, _COMPUTE), f"{role}_converted")
 
 
 def _reshaped(node: ov.Node | None, shape: Sequence[int]) -> ov.Node:
     return op.reshape(node, op.constant(np.array(shape, np.int64)), False)
-
-
-def _namer(form: ChainForm) -> Callable[[ov.Node, str], ov.Node]:
-    def named(node: ov.Node, role: str) -> ov.Node:
-        node.set_friendly_name(f"{form.steps}{role}")
-        return node
-
-    return named

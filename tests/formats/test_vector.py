@@ -19,6 +19,7 @@ from ovpass.ir.files import IrFile
 from ovpass.ir.model_graph import ModelGraph
 from ovpass.sites.files import find_sites_in_file
 from ovpass.sites.find import find_sites
+from ovpass.targets.costs.work import weight_bytes
 
 Array = npt.NDArray[Any]
 N, K = 24, 64
@@ -53,8 +54,7 @@ def weights_in(encoding: VectorEncoding, *, shift: bool = False, permutation: bo
     )
 
 
-def model_of(weights: VectorWeights, output: str = "f32") -> ov.Model:
-    transposed = weights.vectors.along == "n"
+def model_of(weights: VectorWeights, output: str = "f32", *, transposed: bool = False) -> ov.Model:
     data = op.parameter([-1, K], np.float32 if output == "f32" else np.float16)
     source = vector.write(weights, ChainForm("w", "w/", output=output, transposed=transposed))
     product = op.matmul(data, source, transpose_a=False, transpose_b=not transposed)
@@ -62,11 +62,12 @@ def model_of(weights: VectorWeights, output: str = "f32") -> ov.Model:
     return ov.Model([product], [data])
 
 
+@pytest.mark.parametrize("transposed", [False, True], ids=["N x K", "K x N"])
 @pytest.mark.parametrize("further", [(), ("shift",), ("permutation",), ("shift", "permutation")], ids="+".join)
 @pytest.mark.parametrize("name", ENCODINGS)
-def test_what_is_written_is_found_and_read_back(name: str, further: tuple[str, ...]) -> None:
+def test_what_is_written_is_found_and_read_back(name: str, further: tuple[str, ...], transposed: bool) -> None:
     weights = weights_in(ENCODINGS[name], **dict.fromkeys(further, True))
-    graph = ModelGraph(model_of(weights))
+    graph = ModelGraph(model_of(weights, transposed=transposed))
     [site] = find_sites(graph)
     assert (site.format, site.n, site.k) == ("vector", N, K)
     assert isinstance(site.weights, VectorChain)
@@ -76,10 +77,13 @@ def test_what_is_written_is_found_and_read_back(name: str, further: tuple[str, .
     assert read.own_bits == weights.own_bits
 
 
+@pytest.mark.parametrize("transposed", [False, True], ids=["N x K", "K x N"])
 @pytest.mark.parametrize("name", ENCODINGS)
-def test_openvino_computes_what_decode_returns(name: str) -> None:
+def test_openvino_computes_what_decode_returns(name: str, transposed: bool) -> None:
     weights = weights_in(ENCODINGS[name], shift=True, permutation=True)
-    compiled = ov.Core().compile_model(model_of(weights), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = ov.Core().compile_model(
+        model_of(weights, transposed=transposed), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
     computed = compiled(np.eye(K, dtype=np.float32))[0]
     # One rounding a weight: the plugin adds the shift to the product of the scale at once.
     assert np.abs(computed.T - vector.decode(weights)).max() < 1e-6
@@ -108,9 +112,13 @@ def test_bits_are_those_of_the_file(tmp_path: Path) -> None:
     assert stored - 8 * 64 <= bits_per_weight([weights]) * N * K <= stored
 
 
-def test_shared_codebooks_count_once() -> None:
-    weights = weights_in(ENCODINGS["one book"])
+def test_shared_codebooks_are_written_and_counted_once() -> None:
+    weights = weights_in(ENCODINGS["residual"])
     assert bits_per_weight([weights, weights]) < bits_per_weight([weights])
+    first, second = vector.VECTOR.write_all([weights] * 2, [ChainForm(name, f"{name}/") for name in "ab"])
+    nodes = ov.Model([op.add(first, second)], []).get_ops()
+    tables = [node.get_friendly_name() for node in nodes if node.get_friendly_name().endswith("codebook_1")]
+    assert tables == ["a/codebook_1"]
 
 
 @pytest.mark.parametrize(
@@ -150,3 +158,10 @@ def test_clusters_are_the_same_for_a_seed_and_all_are_used() -> None:
     first, second = (kmeans.cluster(vectors, None, 32, seed=7) for _ in range(2))
     assert np.array_equal(first, second)
     assert len(set(kmeans.assign(vectors, None, first).tolist())) == 32
+
+
+def test_a_site_says_how_it_is_stored() -> None:
+    [site] = find_sites(ModelGraph(model_of(weights_in(ENCODINGS["residual"]))))
+    assert site.stored_as == "vector d=8 256+256+16"
+    bits = (8 + 8 + 4) / 8 + 16 / K  # codes, and a scale a row; the codebooks are left out
+    assert weight_bytes(site) * 8 == bits * N * K
