@@ -153,7 +153,9 @@ def _int8(k: int) -> ov.Output:
 def _int4(k: int) -> ov.Output:
     tensor = ov.Tensor(ov.Type.u4, ov.Shape([k, k // 128, 128]))
     np.asarray(tensor.data).reshape(-1).view(np.uint8)[:] = np.random.default_rng(0).integers(0, 256, k * k // 2)
-    shifted = op.subtract(op.convert(op.constant(tensor), "f32"), op.convert(op.constant(np.array([[[8]]], np.uint8)), "f32"))
+    shifted = op.subtract(
+        op.convert(op.constant(tensor), "f32"), op.convert(op.constant(np.array([[[8]]], np.uint8)), "f32")
+    )
     scaled = op.multiply(shifted, op.constant(np.full((k, k // 128, 1), 2e-3, np.float32)))
     return op.reshape(scaled, op.constant(np.array([k, k], np.int64)), False).output(0)
 

@@ -22,7 +22,7 @@ from ovpass.cli.options import (
 )
 from ovpass.cli.output import print_json, print_table, progress, verdict
 from ovpass.cli.plan import print_plans
-from ovpass.cli.verify import print_reports, raise_unless_ok
+from ovpass.cli.verify_output import print_reports, raise_unless_ok
 from ovpass.errors import SettingsError
 from ovpass.planning.json_report import plans_to_dict
 from ovpass.planning.plan import load_plans
