@@ -73,7 +73,7 @@ def command(
     common = parse_properties(properties)
     subjects = [parse_subject(text, workload.device, common) for text in models]
     check_files([plot], [*(subject.path for subject in subjects), *files_read(options)])
-    with progress(quiet=quiet or as_json) as step:
+    with progress(quiet=quiet) as step:
         result = run_benchmark(subjects, workload, step)
     if as_json:
         print_json(result_to_dict(result))

@@ -33,7 +33,7 @@ def command(
     """
     given = parse_properties(properties)
     targets = targets_of(device)
-    with progress(quiet=quiet or as_json) as step:
+    with progress(quiet=quiet) as step:
         step("reading")
         models = load(open_source(model))
         found = [

@@ -37,7 +37,7 @@ def command(model: Path, output: Path | None, as_json: bool, quiet: bool, verbos
     """Show the decision for every site of MODEL, with its reason. MODEL does not change."""
     check_files([output], [model, *files_read(options)])
     settings = settings_from(options)
-    with progress(quiet=quiet or as_json) as step:
+    with progress(quiet=quiet) as step:
         step("reading")
         plans = plan_loaded(load(open_source(model)), settings)
     if output is not None:
