@@ -133,6 +133,16 @@ def test_no_model_there(ovpass: CommandLine, tmp_path: Path, command: str) -> No
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["model.gguf", "model.onnx", "folder/model.safetensors"])
+def test_sources_of_other_formats_are_to_be_converted(ovpass: CommandLine, tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.touch()
+    source = tmp_path / Path(name).parts[0]
+    for command in ("inspect", "bench"):
+        assert f"ovpass convert {source}" in ovpass.refuse(command, source)
+
+
 @pytest.mark.parametrize("command", ["inspect", "plan", "explain", "apply", "strip", "evaluate", "bench", "convert"])
 def test_a_model_without_a_name(
     ovpass: CommandLine, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
