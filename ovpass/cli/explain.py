@@ -49,7 +49,7 @@ def command(
 
 
 def _print(key: str, item: Explanation, *, verbose: bool) -> None:
-    size = "off" if item.group_size == 0 else format_group_size(item.group_size)
+    size = format_group_size(item.group_size)
     print_title(f"{item.title} ({item.target}){f', {key}' if key else ''}: group size {size} from {item.source}")
     for step in item.steps:
         say(f"  {step}")

@@ -161,7 +161,7 @@ SETTINGS = [
     (["--lowering", "nativ"], ["native"]),
     (["--target", "gpu-xnx"], ["gpu-xmx"]),
     (["--exempt-with", "rank4"], ["rank-4"]),
-    (["--group-size", "0"], ["exempt"]),
+    (["--group-size-of", "kind:attn", "off"], ["exempt"]),
     (["--group-size", "-1"], ["per-token"]),
     (["--group-size", "abc"], ["per-token"]),
     (["--group-size", "1.5"], ["per-token"]),
