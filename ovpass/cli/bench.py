@@ -33,7 +33,7 @@ _SHOWN = (
 
 
 @click.command("bench")
-@click.argument("models", nargs=-1, required=True, type=MODEL_TEXT, metavar="MODEL[@K=V,K=V]...")
+@click.argument("models", nargs=-1, required=True, type=MODEL_TEXT, metavar="MODEL[@SIZE,K=V]...")
 @click.option("--device", default="CPU", callback=lambda *args: args[-1].upper(), help="Device.  [default: CPU]")
 @click.option("--property", "properties", multiple=True, metavar="K=V", help="Compile property (repeatable).")
 @click.option("--prompt-tokens", help="Prompt lengths.  [default: 32,64,65,128,512,1024]")
