@@ -246,7 +246,7 @@ def test_bad_questions(ovpass: CommandLine, args: list[str]) -> None:
         (["sensitivity", LLAMA, "--threshold", 0], "--threshold"),
         (["sensitivity", LLAMA, "--runtime-option", "KV_CACHE_PRECISION=u8"], "--runtime-option"),
         (["bisect", LLAMA], "--max-kl or --check"),
-        (["report", LLAMA, "--run", "inspect --foo", "-o", "none.html"], "--run 'inspect': No such option"),
+        (["report", LLAMA, "--run", "inspect --foo", "-o", "none.html"], "inspect: No such option"),
     ],
 )
 def test_what_to_write_instead(ovpass: CommandLine, args: list[object], said: str) -> None:
