@@ -28,5 +28,6 @@ COMMANDS = {
     "bisect": Command("ovpass.cli.bisect", "Find the sites that break a model."),
     "tune": Command("ovpass.cli.tune", "Find the fastest plan within an accuracy budget."),
     "bench": Command("ovpass.cli.bench", "Benchmark time to first token, time per output token, latency and memory."),
+    "optimize": Command("ovpass.optimization.command", "Do it all: convert, compress, tune, apply, verify, evaluate."),
     "report": Command("ovpass.cli.report", "Write an HTML report from saved results, or directly from a model."),
 }
