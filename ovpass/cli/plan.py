@@ -66,18 +66,10 @@ def print_plans(plans: Mapping[str, Plan], *, verbose: bool) -> None:
             print_title(key)
         print_decisions(plan.decisions, verbose=verbose)
         counts = plan.counts()
-<<<<<<< HEAD
-        size = "off" if plan.model_group_size == 0 else format_group_size(plan.model_group_size)
         replaced = f"{counted(counts['replace'], 'site')} replaced by a kernel, " if "replace" in counts else ""
         verdict(
             f"{replaced}{counted(counts['quantize'], 'site')} quantized, {counts['exempt']} exempt, "
-            f"{counts['skip']} skipped; "
-            f"the model's own group size: {size}."
-=======
-        verdict(
-            f"{counted(counts['quantize'], 'site')} quantized, {counts['exempt']} exempt, {counts['skip']} skipped; "
-            f"{_group_sizes(plan)}."
->>>>>>> optimize
+            f"{counts['skip']} skipped; {_group_sizes(plan)}."
         )
         for text in plan.notes:
             note(text)
