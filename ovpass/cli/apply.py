@@ -63,7 +63,7 @@ def command(
     if plan_file is not None and settings_given(options):
         raise SettingsError("--plan: a plan has its settings in it; change those and plan again, or leave it out")
     started = time.perf_counter()
-    with progress(quiet=quiet or as_json) as step:
+    with progress(quiet=quiet) as step:
         done = transform(
             model,
             output,

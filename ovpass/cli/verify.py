@@ -86,7 +86,7 @@ def command(
     if everywhere:
         _verify_everywhere(model, question, plans, as_json=as_json, quiet=quiet)
         return
-    with progress(quiet=quiet or as_json) as step:
+    with progress(quiet=quiet) as step:
         step("compiling")
         reports = verify(model, question, plans)
     if as_json:
@@ -99,7 +99,7 @@ def command(
 def _verify_everywhere(
     model: Path, question: Question, plans: Mapping[str, Plan] | None, *, as_json: bool, quiet: bool
 ) -> None:
-    with progress(quiet=quiet or as_json) as step:
+    with progress(quiet=quiet) as step:
         answers = verify_on_all(model, question, plans, step)
     if as_json:
         print_json(answers_to_dict(answers))

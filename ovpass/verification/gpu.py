@@ -14,20 +14,22 @@ from typing import Any
 import numpy as np
 import openvino as ov
 
+from ovpass.ir.custom_op import new_core
+from ovpass.kernels.opencl import CONFIG_FILE
 from ovpass.verification.driver import format_version, parse_version
 from ovpass.verification.inputs import InputSpec, input_specs, make_inputs
 from ovpass.verification.kernel_list import quantizing_primitives
 from ovpass.verification.observation import Observation, Order, TokenRun
 from ovpass.verification.opencl import driver_version
 from ovpass.verification.original_names import Readers, originals
-from ovpass.verification.runtime_model import observed_matmuls, readers_of
+from ovpass.verification.runtime_model import custom_primitives, observed_matmuls, readers_of
 from ovpass.verification.threshold import find_threshold
 from ovpass.verification.tracing import traced_matmuls
 
 
 def look(order: Order, core: ov.Core | None = None) -> Observation:
     """Carry out one order; what the plugin throws is in the answer."""
-    core = core or ov.Core()
+    core = core or new_core()
     with _own_folder() as folder:
         config = _config(order, folder)
         try:
@@ -47,7 +49,8 @@ def _config(order: Order, folder: Path) -> dict[str, Any]:
     config = {key: str(value) if type(value) is int else value for key, value in order.config.items()}
     if order.tokens or order.bisect or order.shapes:
         config["PERF_COUNT"] = "YES"
-    if len(order.tokens) > 1 or order.bisect:
+    # The plugin dies of exporting a model with kernels of ours (measured), which the cache does.
+    if (len(order.tokens) > 1 or order.bisect) and CONFIG_FILE not in config:
         config["CACHE_DIR"] = str(folder)
     return config
 
@@ -68,17 +71,18 @@ class _Bench:
         runs += [self._run(tokens) for tokens in order.tokens]
         threshold = find_threshold(self._run) if order.bisect else None
         readers = readers_of(self._model)
-        if order.traced:
-            matmuls = traced_matmuls(folder, readers)
-        else:
-            kernels = runs[-1].kernels if runs else {}
-            matmuls = observed_matmuls(self._compiled.get_runtime_model(), readers, kernels)
+        runtime = self._compiled.get_runtime_model()
+        implementations = runs[-1].kernels if runs else {}
+        matmuls = (
+            traced_matmuls(folder, readers) if order.traced else observed_matmuls(runtime, readers, implementations)
+        )
         xmx = "GPU_HW_MATMUL" in self._core.get_property(self._device, "OPTIMIZATION_CAPABILITIES")
         requested = int(self._compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE"))
         name = str(self._core.get_property(self._device, "FULL_DEVICE_NAME"))
         return Observation(
             error=None,
             matmuls=tuple(matmuls),
+            kernels=custom_primitives(runtime),
             runs=tuple(runs),
             threshold=threshold,
             group_size_property=requested,
@@ -86,7 +90,7 @@ class _Bench:
             xmx=xmx,
             architecture=str(self._core.get_property(self._device, "GPU_UARCH_VERSION")),
             driver=format_version(parse_version(driver_version()) or ()),
-            in_kernel={} if xmx else self._in_kernel(readers),
+            in_kernel={} if xmx or CONFIG_FILE in self._config else self._in_kernel(readers),
         )
 
     def _in_kernel(self, readers: Readers) -> dict[str, bool]:

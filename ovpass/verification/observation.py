@@ -68,7 +68,7 @@ class Observation:
 
     `device_name` is what the device calls itself, `architecture` the version of its kind of GPU, `xmx` whether it has
     XMX, and `driver` the version of Intel's driver. Without XMX `in_kernel` tells for each MatMul whether its own
-    kernel quantizes the activation.
+    kernel quantizes the activation. `kernels` are the ops that run on a kernel of ours.
     """
 
     error: str | None
@@ -82,6 +82,7 @@ class Observation:
     architecture: str = ""
     driver: str = ""
     in_kernel: Mapping[str, bool] = field(default_factory=dict)
+    kernels: tuple[str, ...] = ()
 
     @property
     def target(self) -> Target:
@@ -114,4 +115,4 @@ def observation_from_dict(data: Mapping[str, Any]) -> Observation:
     """What `seen_to_dict` was given."""
     matmuls = tuple(ObservedMatMul(**{**entry, "names": tuple(entry["names"])}) for entry in data["matmuls"])
     runs = tuple(TokenRun(**entry) for entry in data["runs"])
-    return Observation(**{**data, "matmuls": matmuls, "runs": runs})
+    return Observation(**{**data, "matmuls": matmuls, "runs": runs, "kernels": tuple(data["kernels"])})

@@ -49,6 +49,13 @@ def observed_matmuls(
     return found
 
 
+def custom_primitives(runtime: ov.Model) -> tuple[str, ...]:
+    """The ops that run on a kernel of ours, by their names in the model that was compiled."""
+    infos = [_info(op) for op in runtime.get_ordered_ops()]
+    ours = [info["originalLayersNames"] for info in infos if info["layerType"] == "CustomGPUPrimitive"]
+    return tuple(name for names in ours for name in names.split(","))
+
+
 def _info(op: ov.Node) -> dict[str, str]:
     """The node's runtime info as text."""
     return {key: str(getattr(value, "value", value)) for key, value in op.get_rt_info().items()}

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ovpass.errors import NoDeviceError, PlanError, SettingsError, VerifyError
-from ovpass.ir.files import open_source
+from ovpass.ir.document import IrDocument
+from ovpass.ir.files import IrFile, open_source
 from ovpass.ir.runtime_options import GROUP_SIZE, as_group_size, read_group_size
+from ovpass.kernels.opencl import CONFIG_FILE, write_gpu_kernels
 from ovpass.lowerings import Evidence, get_lowering
 from ovpass.lowerings.planner import plan_sites
 from ovpass.planning.crashes import crashing_sites, describe_crashes
-from ovpass.planning.plan import QUANTIZE, SKIP, Plan
-from ovpass.planning.recorded_plan import recorded_plan
+from ovpass.planning.plan import QUANTIZE, REPLACE, SKIP, Plan
+from ovpass.planning.recorded_plan import ops_of, recorded_plan, runs_kernels
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.support.formatting import counted
@@ -29,7 +32,7 @@ from ovpass.verification.gpu_process import run_in_child
 from ovpass.verification.observation import TRACING, Observation, Order
 from ovpass.verification.reference_kernels import reference_kernels
 from ovpass.verification.refusals import refusal
-from ovpass.verification.report import OTHERWISE, Report, SiteCheck, compare, runs_summary
+from ovpass.verification.report import KERNEL, OTHERWISE, Report, SiteCheck, compare, runs_summary
 from ovpass.verification.simulated_gpu import NOT_COVERED, SimulatedGpu
 from ovpass.verification.threshold import LARGEST
 
@@ -95,8 +98,12 @@ def verify(
         OvpassError: a subclass, for an invalid model, setting or plan, and for a device that is not available.
     """
     question = question or Question()
+    opened = open_source(source)
+    with_kernels = [(ir, document) for ir in opened.models if runs_kernels(document := ir.document())]
+    if with_kernels:
+        return {ir.key if len(with_kernels) > 1 else "": _ask_kernels(ir, d, question) for ir, d in with_kernels}
     reports = {}
-    for loaded in load(open_source(source)):
+    for loaded in load(opened):
         plan = given_plan(loaded, plans) or recorded_plan(loaded.document.metadata)
         if plan is None:
             _asked_group_size(question)  # before minutes of compiling
@@ -195,6 +202,39 @@ def _ask_cpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
     if evidence_of(plan) is Evidence.PLUGIN:
         notes += _silently_off(plan, checks, properties)
     return Report(CPU, None, tuple(checks), 0, notes=tuple(notes))
+
+
+def _ask_kernels(ir: IrFile, document: IrDocument, question: Question) -> Report:
+    """What computes the ops of the kernel lowering; other MatMuls of such a model run as by default."""
+    plan = recorded_plan(document.metadata)
+    replaced = ops_of(document)
+    if plan is None:
+        raise VerifyError(f"{ir.xml}: has ops of ovpass, but no plan of it; strip it, and apply the lowering again")
+    kept = replace(plan, decisions=tuple(plan.chosen(REPLACE)))
+    if question.device == CPU:
+        from ovpass.verification.kernels import kernels_on_cpu  # noqa: PLC0415 - brings OpenVINO along
+
+        found = kernels_on_cpu(ir, replaced, question.properties or {})
+        return Report(CPU, None, tuple(compare(kept, found)), 0)
+    with tempfile.TemporaryDirectory(prefix="ovpass-kernels-") as folder:
+        config = {CONFIG_FILE: str(write_gpu_kernels(Path(folder))), **(question.properties or {})}
+        order = Order(str(ir.xml.resolve()), config, tuple(question.tokens), device=question.device)
+        seen = _look(order, plan.run_environment, question)
+    if seen.error is not None:
+        did = "does not run" if seen.compiled else "does not compile"
+        raise VerifyError(f"{ir.xml}: {did} on {question.device}: {refusal(seen.error)}")
+    found = {site: KERNEL for op in seen.kernels for site in replaced.get(op, ())}
+    notes = (f"the device is simulated ({question.simulate}): {NOT_COVERED}",) if question.simulate else ()
+    return Report(
+        question.device,
+        question.simulate,
+        tuple(compare(kept, found)),
+        seen.quantizers,
+        runs_summary(seen.runs),
+        notes=notes,
+        device_name=seen.device_name,
+        driver=seen.driver or None,
+    )
 
 
 def _why_not_shown(site: CompressedMatMul) -> str | None:
