@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ import click
 
 from ovpass.cli.main import cli
 from ovpass.cli.nested import run_command
+from ovpass.errors import SettingsError
 from ovpass.optimization.outline import outline_of
 from ovpass.optimization.pipeline import run_pipeline
 from ovpass.optimization.publish import check_output, write_output
-from ovpass.optimization.request import DEFAULT_WEIGHTS, Request
+from ovpass.optimization.request import Request
 from ovpass.optimization.stages import Stage, Stages
 
 
@@ -30,36 +31,21 @@ class Optimized:
     found: Mapping[str, Any]
 
 
-def optimize(
-    source: Path | str,
-    output: Path | str,
-    *,
-    target: str = "gpu-xmx",
-    max_kl: float | None = None,
-    max_ppl_increase: float | None = None,
-    weights: str = DEFAULT_WEIGHTS,
-    text: Path | str | None = None,
-    windows: int = 2,
-    window_tokens: int = 256,
-    work: Path | str | None = None,
-    overwrite: bool = False,
-    quiet: bool = False,
-) -> Optimized:
+def optimize(source: Path | str, output: Path | str, *, quiet: bool = False, **options: Any) -> Optimized:
     """Convert, compress, tune, apply, verify and evaluate a source, and write a model that is ready to run.
 
-    `max_kl` (nats per token) and `max_ppl_increase` (percent) bound the cost of quantizing activations. `weights` is
-    the compression mode for floating-point weights. `windows` of `window_tokens` tokens of `text` are those that `tune`
-    searches on. The stages are kept in `work`, or beside the output until it is written.
+    `options` are the other fields of `Request`: target, max_kl, max_ppl_increase, weights, text, windows,
+    window_tokens, work and overwrite.
 
     Raises:
         OvpassError: a subclass, for an invalid source, setting or path. Then `output` is not written.
         CheckFailedError: if nothing can be quantized within the budget, or the plugin does not follow the plan.
     """
-    request = Request(
-        Path(source), Path(output), target, max_kl, max_ppl_increase, weights,
-        None if text is None else Path(text), windows, window_tokens, None if work is None else Path(work), overwrite,
-    )  # fmt: skip
-    return carry_out(request, quiet=quiet)
+    unknown = sorted(options.keys() - {field.name for field in fields(Request)})
+    if unknown:
+        raise SettingsError(f"unknown options {', '.join(unknown)}; see ovpass.optimization.request.Request")
+    paths = {name: Path(value) for name, value in options.items() if name in ("text", "work") and value is not None}
+    return carry_out(Request(Path(source), Path(output), **{**options, **paths}), quiet=quiet)
 
 
 def carry_out(request: Request, *, quiet: bool, report: Callable[[Stage, Any], None] = lambda *_: None) -> Optimized:
