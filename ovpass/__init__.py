@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ovpass.evaluation.evaluate import evaluate
     from ovpass.evaluation.options import Evaluation
     from ovpass.integrations.optimum import save_pretrained
+    from ovpass.kernels.loading import load
     from ovpass.lowerings.planner import make_plan
     from ovpass.passes import PassManager, PassResult
     from ovpass.planning.plan import Decision, Plan
@@ -54,6 +55,7 @@ _HOMES = {
     "compress_source": "ovpass.compression.compress",
     "evaluate": "ovpass.evaluation.evaluate",
     "find_compressed_matmuls": "ovpass.sites",
+    "load": "ovpass.kernels.loading",
     "load_settings": "ovpass.settings.settings",
     "make_plan": "ovpass.lowerings.planner",
     "read_intercept_log": "ovpass.verification.intercept_log",
@@ -95,6 +97,7 @@ __all__ = [
     "compress_source",
     "evaluate",
     "find_compressed_matmuls",
+    "load",
     "load_settings",
     "make_plan",
     "read_intercept_log",

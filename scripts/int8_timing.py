@@ -45,11 +45,16 @@ class Executed:
 
 
 def interleave(
-    models: Mapping[str, ov.CompiledModel], inputs: np.ndarray, rounds: int, seconds: float = float("inf")
+    models: Mapping[str, ov.CompiledModel],
+    inputs: np.ndarray,
+    rounds: int,
+    seconds: float = float("inf"),
+    pause: float = 0.0,
 ) -> dict[str, Times]:
     """Run all models once a round, in random order: what slows the machine down slows all of them.
 
-    Stops after `rounds`, or after `seconds` if there were at least 5.
+    A `pause` before each run, in seconds, lets a busy machine's scheduler give a short run its turn in one piece. Stops
+    after `rounds`, or after `seconds` if there were at least 5.
     """
     requests = {name: _request(model, inputs) for name, model in models.items()}
     found: dict[str, list[float]] = {name: [] for name in models}
@@ -60,6 +65,7 @@ def interleave(
             break
         shuffle(order)
         for name in order:
+            time.sleep(pause)
             started = time.perf_counter()
             _run(requests[name])
             found[name].append(time.perf_counter() - started)

@@ -33,7 +33,7 @@ _SHOWN = (
 
 
 @click.command("bench")
-@click.argument("models", nargs=-1, required=True, type=MODEL_TEXT, metavar="MODEL[@K=V,K=V]...")
+@click.argument("models", nargs=-1, required=True, type=MODEL_TEXT, metavar="MODEL[@SIZE,K=V]...")
 @click.option("--device", default="CPU", callback=lambda *args: args[-1].upper(), help="Device.  [default: CPU]")
 @click.option("--property", "properties", multiple=True, metavar="K=V", help="Compile property (repeatable).")
 @click.option("--prompt-tokens", help="Prompt lengths.  [default: 32,64,65,128,512,1024]")
@@ -73,7 +73,7 @@ def command(
     common = parse_properties(properties)
     subjects = [parse_subject(text, workload.device, common) for text in models]
     check_files([plot], [*(subject.path for subject in subjects), *files_read(options)])
-    with progress(quiet=quiet or as_json) as step:
+    with progress(quiet=quiet) as step:
         result = run_benchmark(subjects, workload, step)
     if as_json:
         print_json(result_to_dict(result))

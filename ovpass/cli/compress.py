@@ -93,7 +93,7 @@ def command(
 
     if settings_given(options) and not then_apply:
         raise SettingsError("activation settings need --then-apply; add it, or leave them out")
-    shown = not quiet and not as_json and sys.stderr.isatty()
+    shown = not quiet and sys.stderr.isatty()
     started = time.perf_counter()
     done = compress_source(
         model,

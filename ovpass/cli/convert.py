@@ -37,7 +37,7 @@ def command(source: str, output: Path, overwrite: bool, as_json: bool, quiet: bo
     from ovpass.conversion.convert import convert_source  # noqa: PLC0415 - not needed to print help
 
     started = time.perf_counter()
-    with progress(quiet=quiet or as_json) as step:
+    with progress(quiet=quiet) as step:
         done = convert_source(source, output, overwrite=overwrite, progress=step, **options)
     seconds = time.perf_counter() - started
     if as_json:

@@ -33,7 +33,7 @@ def command(
     """
     given = parse_properties(properties)
     targets = targets_of(device)
-    with progress(quiet=quiet or as_json) as step:
+    with progress(quiet=quiet) as step:
         step("reading")
         models = load(open_source(model))
         found = [
@@ -49,7 +49,7 @@ def command(
 
 
 def _print(key: str, item: Explanation, *, verbose: bool) -> None:
-    size = "off" if item.group_size == 0 else format_group_size(item.group_size)
+    size = format_group_size(item.group_size)
     print_title(f"{item.title} ({item.target}){f', {key}' if key else ''}: group size {size} from {item.source}")
     for step in item.steps:
         say(f"  {step}")

@@ -92,7 +92,7 @@ def _notes(left: list[str], ordered: int) -> list[str]:
 
 def _readers(node: ov.Node, layer: PackedLayer) -> list[ov.Input]:
     """The inputs of MatMuls that read a constant, none where it does not hold the layer's weights [N, K]."""
-    if tuple(node.get_output_shape(0)) != layer.encoded.codes.shape:
+    if tuple(node.get_output_shape(0)) != layer.encoded.shape:
         return []
     stored = values_of(node)
     if not np.array_equal(stored, layer.values().astype(np.float16).astype(stored.dtype)):

@@ -38,7 +38,7 @@ def explanation_to_dict(key: str, item: Explanation) -> dict[str, Any]:
     return {
         **({"submodel": key} if key else {}),
         "target": item.target,
-        "requested": "off" if item.group_size == 0 else format_group_size(item.group_size),
+        "requested": format_group_size(item.group_size),
         "source": item.source,
         "steps": list(item.steps),
         "options": [

@@ -84,8 +84,8 @@ class CompressedMatMul:
 
     @property
     def stored_as(self) -> str:
-        """The format in words: the element type, after the name of a format that does not follow from it."""
-        return self.weight_type if self.affine else f"{self.format} {self.weight_type}"
+        """The format in words: how a weight is stored, after the name of a format that does not follow from it."""
+        return self.weight_type if self.affine else f"{self.format} {self.weights.stored_as}"
 
     @property
     def matmul(self) -> ov.Node:

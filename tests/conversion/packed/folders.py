@@ -15,7 +15,15 @@ from ovpass.conversion.packed.layer import PackedLayer
 from ovpass.conversion.safetensors_file import write_safetensors
 
 Array = npt.NDArray[Any]
-_TYPES = {"float32": "F32", "float16": "F16", "int32": "I32", "int8": "I8", "uint8": "U8", "int64": "I64"}
+_TYPES = {
+    "float32": "F32",
+    "float16": "F16",
+    "int16": "I16",
+    "int32": "I32",
+    "int8": "I8",
+    "uint8": "U8",
+    "int64": "I64",
+}
 
 
 def checkpoint(
