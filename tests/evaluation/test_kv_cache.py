@@ -120,3 +120,8 @@ def test_a_tokenizer_of_another_model(four: Path, tmp_path: Path) -> None:
     small = llama_folder(tmp_path / "small", vocab=8)
     with pytest.raises(ModelError, match="tokenizer"):
         evaluate(small, [f"{small}@32,profile=cpu"], replace(SMALL, tokenizer=four))
+
+
+def test_keys_that_crash_the_plugin_are_refused(four: Path) -> None:
+    with pytest.raises(SettingsError, match="by channel"):
+        candidates(four, f"{four}@{CACHE}=u4,KEY_CACHE_QUANT_MODE=BY_CHANNEL")
