@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ovpass.passes.canonicalize import Canonicalize
     from ovpass.passes.cap import CapGroups
     from ovpass.passes.emulate import ActivationQuantizer, Emulate
+    from ovpass.passes.emulate_kv_cache import EmulateKvCache
     from ovpass.passes.exempt import Exempt
     from ovpass.passes.int8 import Int8
     from ovpass.passes.manager import Outcome, PassManager
@@ -23,6 +24,7 @@ _HOMES = {
     "ActivationQuantizer": "ovpass.passes.emulate",
     "CapGroups": "ovpass.passes.cap",
     "Emulate": "ovpass.passes.emulate",
+    "EmulateKvCache": "ovpass.passes.emulate_kv_cache",
     "Exempt": "ovpass.passes.exempt",
     "Int8": "ovpass.passes.int8",
     "Outcome": "ovpass.passes.manager",
@@ -43,6 +45,7 @@ __all__ = [
     "Canonicalize",
     "CapGroups",
     "Emulate",
+    "EmulateKvCache",
     "Exempt",
     "Int8",
     "Outcome",
