@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ovpass.passes.emulate import ActivationQuantizer, Emulate
     from ovpass.passes.emulate_kv_cache import EmulateKvCache
     from ovpass.passes.exempt import Exempt
+    from ovpass.passes.expand_weights import ExpandWeights
     from ovpass.passes.int8 import Int8
     from ovpass.passes.manager import Outcome, PassManager
     from ovpass.passes.requantize import Requantize
@@ -26,6 +27,7 @@ _HOMES = {
     "Emulate": "ovpass.passes.emulate",
     "EmulateKvCache": "ovpass.passes.emulate_kv_cache",
     "Exempt": "ovpass.passes.exempt",
+    "ExpandWeights": "ovpass.passes.expand_weights",
     "Int8": "ovpass.passes.int8",
     "Outcome": "ovpass.passes.manager",
     "Pass": "ovpass.passes.base",
@@ -47,6 +49,7 @@ __all__ = [
     "Emulate",
     "EmulateKvCache",
     "Exempt",
+    "ExpandWeights",
     "Int8",
     "Outcome",
     "Pass",
