@@ -1,4 +1,4 @@
-"""ovpass compress: compress floating-point weights with NNCF."""
+"""ovpass compress: compress floating-point weights."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from ovpass.cli.options import (
     settings_options,
     verbosity,
 )
-from ovpass.cli.output import by_kind, note, print_json, print_table, print_title, say, verdict
+from ovpass.cli.output import by_kind, note, print_json, print_table, print_title, progress, say, verdict
 from ovpass.cli.plan import print_plans
-from ovpass.compression.modes import BACKUPS, FALLBACKS, MODES, PER_CHANNEL
+from ovpass.compression.modes import BACKUPS, FALLBACKS, MODES, NNCF, PER_CHANNEL
 from ovpass.compression.recipe import Recipe
 from ovpass.errors import SettingsError
 from ovpass.support.printable import in_one_line
@@ -88,24 +88,29 @@ def command(
     verbose: bool,
     **options: Any,
 ) -> None:
-    """Compress the floating-point weights of MODEL with NNCF, and write it to OUT."""
+    """Compress the floating-point weights of MODEL, and write it to OUT.
+
+    NNCF does it, except for mant4 and mant3 (M-ANT, a 4- or 3-bit type of its own for each group), which are of ovpass.
+    """
     from ovpass.compression.compress import compress_source  # noqa: PLC0415 - not needed to print help
 
     if settings_given(options) and not then_apply:
         raise SettingsError("activation settings need --then-apply; add it, or leave them out")
-    shown = not quiet and not as_json and sys.stderr.isatty()
+    recipe, hidden = _recipe(options), quiet or as_json
+    # NNCF draws bars of its own: lines stay readable between them.
+    bars = recipe.format.engine == NNCF and not hidden and sys.stderr.isatty()
     started = time.perf_counter()
-    done = compress_source(
-        model,
-        output,
-        _recipe(options),
-        calibration=_calibration(options),
-        then=settings_from(options) if then_apply else None,
-        overwrite=overwrite,
-        # NNCF draws bars of its own: lines stay readable between them.
-        progress=lambda step: click.echo(f"{in_one_line(step)} ...", err=True) if shown else None,
-        bars=shown,
-    )
+    with progress(quiet=hidden or bars) as step:
+        done = compress_source(
+            model,
+            output,
+            recipe,
+            calibration=_calibration(options),
+            then=settings_from(options) if then_apply else None,
+            overwrite=overwrite,
+            progress=_line if bars else step,
+            bars=bars,
+        )
     seconds = time.perf_counter() - started
     if as_json:
         from ovpass.compression.json_report import compressed_to_dict  # noqa: PLC0415
@@ -113,6 +118,10 @@ def command(
         print_json({**compressed_to_dict(done), "seconds": round(seconds, 3)})
     elif not quiet:
         _print(done, seconds, verbose=verbose)
+
+
+def _line(step: str) -> None:
+    click.echo(f"{in_one_line(step)} ...", err=True)
 
 
 def _recipe(options: dict[str, Any]) -> Recipe:

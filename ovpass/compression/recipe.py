@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ovpass.compression.modes import BACKUPS, FALLBACKS, MODES, PER_CHANNEL, Mode
+from ovpass.compression.modes import BACKUPS, FALLBACKS, MODES, NNCF, PER_CHANNEL, Mode
 from ovpass.errors import SettingsError
 from ovpass.settings.selection import Selector
 from ovpass.support.choices import check_choice
@@ -106,15 +106,17 @@ class Recipe:
             for name, value in given.items():
                 if value:
                     raise SettingsError(f"{name}: mode {self.mode} treats every layer alike; leave it out")
+        elif self.ratio is not None and self.format.engine != NNCF:
+            raise SettingsError(f"ratio: mode {self.mode} takes all layers but the last; leave it out, or use ignore")
         # NNCF takes a ratio of 0 for 1.
         if self.ratio is not None and not 0 < self.ratio <= 1:
             raise SettingsError(f"ratio {self.ratio}: use the share of weights in {self.mode}, above 0 and up to 1")
 
     def _check_refinements(self) -> None:
         for name in self.refinements:
-            takes = self.format.corrected if name == "lora-correction" else self.format.refined
-            if not takes:
-                modes = [m.name for m in MODES.values() if (m.corrected if name == "lora-correction" else m.refined)]
+            field = name.replace("-", "_")
+            if field not in self.format.methods:
+                modes = [mode.name for mode in MODES.values() if field in mode.methods]
                 raise SettingsError(f"{name}: mode {self.mode} does not support it; {', '.join(modes)} do")
         if self.gptq and self.lora_correction:
             raise SettingsError("gptq and lora-correction cannot be combined; choose one")
