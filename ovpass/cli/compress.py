@@ -48,6 +48,13 @@ def _weight_group(_: click.Context, __: click.Parameter, value: str | None) -> i
         raise SettingsError(f"group-size {value!r}: use a number of weights, or {_PER_CHANNEL}") from None
 
 
+def _entries(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(count) for count in value.split(",")) if value else ()
+    except ValueError:
+        raise SettingsError(f"entries {value!r}: use numbers with commas between them, as 256,16") from None
+
+
 @click.command("compress")
 @model_argument
 @output_option
@@ -68,6 +75,9 @@ def _weight_group(_: click.Context, __: click.Parameter, value: str | None) -> i
 @click.option("--lora-correction", is_flag=True, help="Add low-rank adapters that correct the error.")
 @click.option("--smooth", type=float, metavar="0..1", help="SmoothQuant: move outliers into the weights.")
 @click.option("--codebook", type=PATH, help="Codebook (.npy, ascending values).  [codebook modes]")
+@click.option("--vector-length", type=int, metavar="D", help="Weights in a vector: 2, 4, 8 or 16.  [vq modes]")
+@click.option("--entries", callback=_entries, metavar="E", help="Entries of each codebook, as 256,16.  [vq modes]")
+@click.option("--codebooks", type=int, metavar="N", help="Residual codebooks.  [vq modes]")
 @click.option("--ignore", multiple=True, metavar="PATTERN", help="Do not compress these layers (repeatable).")
 @click.option("--text", type=PATH, help="Calibration text.  [default: a novel]")
 @click.option("--tokenizer", type=PATH, help="Tokenizer folder.  [default: MODEL's]")
@@ -126,8 +136,18 @@ def _line(step: str) -> None:
 
 def _recipe(options: dict[str, Any]) -> Recipe:
     flags = ("all_layers", "awq", "scale_estimation", "gptq", "lora_correction")
-    names = ("mode", "group_size_fallback", "ratio", "backup_mode", "codebook", "smooth", *flags)
-    chosen = {name: options[name] for name in names}
+    names = (
+        "mode",
+        "group_size_fallback",
+        "ratio",
+        "backup_mode",
+        "codebook",
+        "smooth",
+        "vector_length",
+        "entries",
+        "codebooks",
+    )
+    chosen = {name: options[name] for name in (*names, *flags)}
     return Recipe(group_size=options["weight_group"], ignore=options["ignore"], **chosen)
 
 
