@@ -24,7 +24,7 @@ from openvino import opset13 as op
 
 from ovpass.formats.base import ChainForm
 from ovpass.formats.vector_encoding import VectorEncoding, VectorWeights
-from ovpass.formats.vector_writing import write_codebooks, write_vectors
+from ovpass.formats.vector_writing import write_vectors
 from ovpass.kernels import library
 from ovpass.passes.vector_kernel import VectorKernel
 
@@ -136,8 +136,7 @@ def _vectors(k: int, layer: int) -> ov.Output:
     codes = random.integers(0, entries, (1, k, k // d)).astype(np.uint16)
     book = random.standard_normal((1, entries, d)).astype(np.float16).astype(np.float32)
     weights = VectorWeights(TWO_BITS, codes, np.full((k, 1), k**-0.5, np.float32), codebooks=(book,))
-    form = ChainForm(f"w{layer}", f"w{layer}/")
-    return write_vectors(weights, form, write_codebooks(weights, form))
+    return write_vectors([weights], [ChainForm(f"w{layer}", f"w{layer}/")])[0]
 
 
 def _half(k: int) -> ov.Output:
@@ -153,7 +152,9 @@ def _int8(k: int) -> ov.Output:
 def _int4(k: int) -> ov.Output:
     tensor = ov.Tensor(ov.Type.u4, ov.Shape([k, k // 128, 128]))
     np.asarray(tensor.data).reshape(-1).view(np.uint8)[:] = np.random.default_rng(0).integers(0, 256, k * k // 2)
-    shifted = op.subtract(op.convert(op.constant(tensor), "f32"), op.convert(op.constant(np.array([[[8]]], np.uint8)), "f32"))
+    shifted = op.subtract(
+        op.convert(op.constant(tensor), "f32"), op.convert(op.constant(np.array([[[8]]], np.uint8)), "f32")
+    )
     scaled = op.multiply(shifted, op.constant(np.full((k, k // 128, 1), 2e-3, np.float32)))
     return op.reshape(scaled, op.constant(np.array([k, k], np.int64)), False).output(0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +13,7 @@ from openvino import opset13 as op
 from ovpass.formats.base import ChainForm
 from ovpass.formats.vector_chain import VectorChain
 from ovpass.formats.vector_encoding import VectorEncoding, VectorWeights
-from ovpass.formats.vector_writing import read_vectors, write_codebooks, write_vectors
+from ovpass.formats.vector_writing import read_vectors, write_vectors
 from ovpass.ir.custom_op import OP_TYPE, VectorQuantizedMatMul
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.note import extend_note
@@ -26,7 +26,7 @@ from ovpass.planning.recorded_plan import KERNELS
 from ovpass.sites import CompressedMatMul
 
 _CODES, _CODEBOOKS, _SCALE = 1, 2, 3
-_SCALE_ROLE, _CODEBOOK_ROLE = "scale", "codebook_0"
+_SCALE_ROLE = "scale"
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,7 @@ def _replace(group: Sequence[CompressedMatMul]) -> tuple[str, dict[str, Any]]:
     outputs = _split(node, group)
     for site, output in zip(group, outputs, strict=True):
         _hand_over(site.matmul.output(0), output)
-    book = first.graph.node(_chain(first).lookups[0].codebook).get_friendly_name()
-    note = {
-        "entries": list(encoding.entries),
-        "codebooks": _prefix(book, _CODEBOOK_ROLE, first),
-        "members": [_member(site) for site in group],
-    }
+    note = {"entries": list(encoding.entries), "members": [_member(site) for site in group]}
     return node.get_friendly_name(), note
 
 
@@ -99,18 +94,16 @@ def _split(node: ov.Node, group: Sequence[CompressedMatMul]) -> list[ov.Output]:
 def _member(site: CompressedMatMul) -> dict[str, Any]:
     """What a MatMul and the ops before it are called."""
     chain = _chain(site)
+    name = site.matmul.get_friendly_name()
+    scale = site.graph.node(chain.scale).get_friendly_name()
     return {
         "site": site.name,
-        "name": site.matmul.get_friendly_name(),
+        "name": name,
         "rows": site.n,
         "codes": site.graph.node(chain.path[0]).get_friendly_name(),
-        "steps": _prefix(site.graph.node(chain.scale).get_friendly_name(), _SCALE_ROLE, site),
+        "steps": scale.removesuffix(_SCALE_ROLE) if scale.endswith(_SCALE_ROLE) else f"{name}/",
+        "transposed": not site.matmul.get_attributes()["transpose_b"],
     }
-
-
-def _prefix(name: str, role: str, site: CompressedMatMul) -> str:
-    """What the names of the ops of a chain begin with, by the name of one of them."""
-    return name.removesuffix(role) if name.endswith(role) else f"{site.matmul.get_friendly_name()}/"
 
 
 def _restore(node: ov.Node, note: Mapping[str, Any]) -> None:
@@ -123,18 +116,18 @@ def _restore(node: ov.Node, note: Mapping[str, Any]) -> None:
         for book, count in zip(_values(node, _CODEBOOKS), note["entries"], strict=True)
     )
     compute = node.get_output_element_type(0).to_string()
-    outputs = _outputs(node)
-    codebooks: list[ov.Output] = []
-    first = 0
-    for member, output in zip(note["members"], outputs, strict=True):
-        rows = slice(first, first + member["rows"])
-        weights = VectorWeights(encoding, codes[:, rows], scale[rows, None], codebooks=books)
-        form = ChainForm(member["codes"], member["steps"], output=compute)
-        codebooks = codebooks or write_codebooks(weights, replace(form, steps=note["codebooks"]))
-        matmul = op.matmul(node.input_value(0), write_vectors(weights, form, codebooks), False, True)
+    ends = np.cumsum([member["rows"] for member in note["members"]])
+    rows = [slice(end - member["rows"], end) for end, member in zip(ends, note["members"], strict=True)]
+    weights = [VectorWeights(encoding, codes[:, own], scale[own, None], codebooks=books) for own in rows]
+    forms = [
+        ChainForm(member["codes"], member["steps"], output=compute, transposed=member["transposed"])
+        for member in note["members"]
+    ]
+    chains = write_vectors(weights, forms)
+    for member, output, chain in zip(note["members"], _outputs(node), chains, strict=True):
+        matmul = op.matmul(node.input_value(0), chain, False, not member["transposed"])
         matmul.set_friendly_name(member["name"])
         _hand_over(output, matmul.output(0))
-        first += member["rows"]
 
 
 def _outputs(node: ov.Node) -> list[ov.Output]:

@@ -13,7 +13,7 @@ from openvino import opset13 as op
 
 from ovpass.formats.base import ChainForm
 from ovpass.formats.vector_encoding import VectorEncoding, VectorWeights
-from ovpass.formats.vector_writing import write_codebooks, write_vectors
+from ovpass.formats.vector_writing import write_vectors
 
 Array = npt.NDArray[Any]
 
@@ -38,15 +38,13 @@ def vector_model(encoding: VectorEncoding, k: int = 96, widths: Sequence[int] = 
     """MatMuls of some widths that share activation and codebooks, and one more of their concatenated outputs."""
     data = op.parameter([-1, -1, k], np.float32, name="x")
     first = random_weights(encoding, widths[0], k)
-    books = write_codebooks(first, ChainForm("qkv.weight", "qkv/"))
-    outputs = []
-    for number, width in enumerate(widths):
-        weights = random_weights(encoding, width, k, number, first.codebooks)
-        form = ChainForm(f"m{number}.weight", f"m{number}/")
-        outputs.append(_product(data.output(0), weights, form, f"m{number}", books))
+    weights = [random_weights(encoding, width, k, number, first.codebooks) for number, width in enumerate(widths)]
+    names = [f"m{number}" for number in range(len(widths))]
+    chains = write_vectors(weights, [ChainForm(f"{name}.weight", f"{name}/") for name in names])
+    outputs = [_product(data.output(0), chain, name) for chain, name in zip(chains, names, strict=True)]
     joined = op.concat(outputs, -1)
-    last = random_weights(encoding, n, sum(widths), 9)
-    out = _product(joined.output(0), last, ChainForm("out.weight", "out/"), "out")
+    [last] = write_vectors([random_weights(encoding, n, sum(widths), 9)], [ChainForm("out.weight", "out/")])
+    out = _product(joined.output(0), last, "out")
     out.output(0).set_names({"y"})
     return ov.Model([op.result(out), op.result(outputs[0])], [data], "vectors")
 
@@ -58,10 +56,7 @@ def saved(model: ov.Model, folder: Path) -> Path:
     return path
 
 
-def _product(
-    data: ov.Output, weights: VectorWeights, form: ChainForm, name: str, books: list[ov.Output] | None = None
-) -> ov.Node:
-    chain = write_vectors(weights, form, books or write_codebooks(weights, form))
+def _product(data: ov.Output, chain: ov.Output, name: str) -> ov.Node:
     node = op.matmul(data, chain, transpose_a=False, transpose_b=True)
     node.set_friendly_name(name)
     return node
