@@ -18,7 +18,7 @@ COMMANDS = {
     "apply": Command("ovpass.cli.apply", "Rewrite a model with settings or a plan."),
     "strip": Command("ovpass.cli.strip", "Undo apply."),
     "convert": Command("ovpass.cli.convert", "Convert a GGUF, Hugging Face or ONNX model to OpenVINO IR."),
-    "compress": Command("ovpass.cli.compress", "Compress floating-point weights with NNCF."),
+    "compress": Command("ovpass.cli.compress", "Compress floating-point weights."),
     "run": Command("ovpass.cli.run", "Generate text with a model folder, with the kernels that apply put in it."),
     "verify": Command("ovpass.cli.verify", "Check on a real or simulated device that the plugin follows the plan."),
     "devices": Command("ovpass.cli.devices", "List targets and simulated devices; install the driver for simulation."),

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 @output_option
 @click.option("--task", help="Export task.  [Hugging Face; default: from config.json]")
 @click.option("--weight-format", help=f"{' or '.join(WEIGHT_FORMATS)}.  [Hugging Face; default: {WEIGHT_FORMATS[0]}]")
-@click.option("--exact", is_flag=True, help="Dequantize to f16 without rounding scales.  [GGUF]")
+@click.option("--exact", is_flag=True, help="Dequantize to f16.  [GGUF]")
+@click.option("--integer-zero-points", is_flag=True, help="Round zero points to integers.  [GGUF]")
 @click.option("--trust-remote-code", is_flag=True, help="Run Python code from the folder.  [Hugging Face]")
 @overwrite_option
 @json_option

@@ -1,4 +1,4 @@
-"""KV cache settings of a candidate, and the chunks that windows are fed in to measure them.
+"""KV cache settings of a candidate, a device's or emulated, and the chunks that windows are fed in to measure them.
 
 A window in one piece writes the cache and never reads it: attention uses keys and values as computed, whatever type the
 cache has. From the second chunk on, a model reads what the device stored.
@@ -12,6 +12,7 @@ from ovpass.errors import SettingsError
 from ovpass.ir.files import IrFile
 from ovpass.ir.metadata import Metadata
 from ovpass.ir.runtime_options import read_option
+from ovpass.settings.kv_cache import CacheFormat
 from ovpass.targets.runtime_options import BY_CHANNEL, CACHE_OPTIONS, KEY_CACHE, KEY_MODE, KV_CACHE
 
 CHUNK_TOKENS = 32
@@ -38,6 +39,31 @@ def cache_settings_of(metadata: Metadata) -> dict[str, str]:
 def exact_cache(properties: Mapping[str, str]) -> dict[str, str]:
     """The same properties with a cache in f32."""
     return {**{name: value for name, value in properties.items() if name not in CACHE_OPTIONS}, KV_CACHE: _EXACT}
+
+
+def emulated_settings(formats: Mapping[str, CacheFormat]) -> dict[str, str]:
+    """The formats of an emulated cache as settings."""
+    return {name: str(chosen) for name, chosen in formats.items()}
+
+
+def check_emulated(
+    formats: Mapping[str, CacheFormat], properties: Mapping[str, str], label: str, tokens: int | None
+) -> None:
+    """Make sure that an emulated cache can have an effect on texts of `tokens` tokens, None if that is not known.
+
+    Raises:
+        SettingsError: beside a cache of the device's, which such a model does not use, and for windows that never fill.
+    """
+    if formats and (own := cache_settings(properties)):
+        raise SettingsError(
+            f"{label}: {', '.join(formats)} emulate the KV cache, so {', '.join(own)} has no effect; leave one out"
+        )
+    for name, chosen in formats.items():
+        if chosen.window is not None and tokens is not None and chosen.window > tokens:
+            raise SettingsError(
+                f"{label}: texts of {tokens} tokens never fill a window of {chosen.window} ({name}); use a smaller "
+                "window, or longer texts (--window-tokens)"
+            )
 
 
 def require_cache(ir: IrFile, settings: Mapping[str, str], label: str) -> None:

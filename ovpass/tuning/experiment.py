@@ -34,6 +34,11 @@ from ovpass.tuning.switches import switchable
 from ovpass.version import __version__
 
 
+def as_experiment(given: Experiment | Path | str) -> Experiment:
+    """An experiment as it is; for a model's path, one with all defaults."""
+    return given if isinstance(given, Experiment) else Experiment(Path(given))
+
+
 @dataclass(frozen=True)
 class Experiment:
     """A language model to measure. `settings` select what to quantize on the target of `evaluation.profile`.

@@ -39,6 +39,7 @@ CALLS: dict[str, Calls] = {
         (LLAMA, "-o", place / "b", "--target", "cpu"),
     ],
     "convert": lambda place: [(MODELS / "onnx" / "dynamic_fused.onnx", "-o", place / "converted")],
+    "run": lambda _: [(LLAMA, "a prompt", "--max-new-tokens", "3")],
     "explain": lambda _: [(LLAMA,)],
     "devices": lambda _: [()],
     "evaluate": lambda _: [(LLAMA, f"{LLAMA}@64,threshold=0", *WINDOWS)],
