@@ -106,11 +106,11 @@ def command(
 
     if settings_given(options) and not then_apply:
         raise SettingsError("activation settings need --then-apply; add it, or leave them out")
-    recipe, hidden = _recipe(options), quiet or as_json
+    recipe = _recipe(options)
     # NNCF draws bars of its own: lines stay readable between them.
-    bars = recipe.format.engine == NNCF and not hidden and sys.stderr.isatty()
+    bars = recipe.format.engine == NNCF and not quiet and sys.stderr.isatty()
     started = time.perf_counter()
-    with progress(quiet=hidden or bars) as step:
+    with progress(quiet=quiet or bars) as step:
         done = compress_source(
             model,
             output,

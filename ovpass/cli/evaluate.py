@@ -57,7 +57,7 @@ def command(reference: str, candidates: tuple[str, ...], as_json: bool, quiet: b
     from ovpass.evaluation.report import report_to_dict  # noqa: PLC0415
 
     evaluation = replace(evaluation_from(options), harness=_harness(options), chunk_tokens=options["chunk_tokens"])
-    with progress(quiet=quiet or as_json) as step:
+    with progress(quiet=quiet) as step:
         report = evaluate(reference, candidates, evaluation, step)
     if as_json:
         print_json(report_to_dict(report))

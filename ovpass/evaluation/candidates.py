@@ -25,7 +25,7 @@ from ovpass.settings.kv_cache import CacheFormat, parse_cache_format
 from ovpass.settings.model_argument import split_model
 from ovpass.settings.settings import Rule, Settings, settings_from_dict
 from ovpass.support.choices import near_choice
-from ovpass.targets.group_sizes import parse_group_size
+from ovpass.targets.group_sizes import parse_model_group_size
 from ovpass.targets.names import find_name
 
 NO_PROFILE = "none"
@@ -91,7 +91,7 @@ def _structure(label: str, path: Path, rest: str, profile: str) -> Candidate:
     for item in items:
         key, equals, value = item.partition("=")
         if not equals:
-            values["group_size"] = parse_group_size(item)
+            values["group_size"] = parse_model_group_size(item)
         elif key.isupper():
             properties[key] = value
         elif key in _CACHES:

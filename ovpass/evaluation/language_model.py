@@ -21,8 +21,7 @@ from ovpass.evaluation.summary import TextSummary, perplexity, summarize
 from ovpass.evaluation.windows import Window
 from ovpass.planning.plan import QUANTIZE
 from ovpass.support.formatting import counted
-
-Progress = Callable[[str], None]
+from ovpass.support.progress import Progress, in_parts
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,10 @@ class TextEvaluation:
         prepared = prepare_reference(reference, self.device, self.chunk)
         truth = self._record(prepared, reference.label)
         own: dict[Path, Recording | None] = {reference.path.resolve(): truth} if reference.plain else {}
-        judged = [self._judge(candidate, truth, own) for candidate in candidates]
+        judged = [
+            replace(self, progress=own_progress)._judge(candidate, truth, own)
+            for own_progress, candidate in in_parts(self.progress, "candidate", candidates)
+        ]
         scores = self._compared(truth, truth.load)
         return TextReport(reference.label, prepared.how, perplexity(scores), tuple(judged))
 

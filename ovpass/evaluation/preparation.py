@@ -22,6 +22,7 @@ from ovpass.evaluation.kv_cache import (
 from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.note import read_note
 from ovpass.ir.runtime_options import GROUP_SIZE, read_group_size
+from ovpass.kernels.loading import read_runnable
 from ovpass.lowerings import Evidence, get_lowering
 from ovpass.lowerings.planner import check_plan, make_plan
 from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Plan, load_plans
@@ -117,7 +118,7 @@ def prepare(candidate: Candidate, device: str = "CPU", chunk: int | None = None)
     plan = planned(candidate, ir, device)
     if plan is None:
         own = read_group_size(metadata)
-        model, group, how = ir.read(), own or 0, ""
+        model, group, how = read_runnable(ir, device), own or 0, ""
     else:
         model, group, how = _applied(ir, plan), plan.model_group_size, describe(plan)
     properties = {**CLEAN, **cache_settings_of(metadata), GROUP_SIZE: str(group), **candidate.properties}

@@ -39,6 +39,7 @@ CALLS: dict[str, Calls] = {
         (LLAMA, "-o", place / "b", "--target", "cpu"),
     ],
     "convert": lambda place: [(MODELS / "onnx" / "dynamic_fused.onnx", "-o", place / "converted")],
+    "run": lambda _: [(LLAMA, "a prompt", "--max-new-tokens", "3")],
     "explain": lambda _: [(LLAMA,)],
     "devices": lambda _: [()],
     "evaluate": lambda _: [(LLAMA, f"{LLAMA}@64,threshold=0", *WINDOWS)],
@@ -69,7 +70,7 @@ def test_keys_of_verify(ovpass: CommandLine, tmp_path: Path) -> None:
     calls = [
         (ENCODER, "--simulate", "arc-a770", "--tokens", "65"),
         (ENCODER, "--device", "cpu", "--plan", plan),
-        ("--intercept-log", LOG),
+        (ENCODER, "--intercept-log", LOG),
         ("--execution-graph", GRAPH),
     ]
     # What --simulate all adds is in tests/verification/test_verify_gpu.py: it asks every device.

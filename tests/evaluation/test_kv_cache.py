@@ -122,6 +122,11 @@ def test_a_tokenizer_of_another_model(four: Path, tmp_path: Path) -> None:
         evaluate(small, [f"{small}@32,profile=cpu"], replace(SMALL, tokenizer=four))
 
 
+def test_keys_that_crash_the_plugin_are_refused(four: Path) -> None:
+    with pytest.raises(SettingsError, match="by channel"):
+        candidates(four, f"{four}@{CACHE}=u4,KEY_CACHE_QUANT_MODE=BY_CHANNEL")
+
+
 def test_an_emulated_cache_costs_what_that_of_the_plugin_does(four: Path) -> None:
     """The same codes: sums in another order turn few of them."""
     asked = [f"{four}@{CACHE}=u4", f"{four}@kv_key=u4,kv_value=u4", f"{four}@kv_value=mant4:window-32"]
