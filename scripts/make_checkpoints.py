@@ -6,9 +6,11 @@ tools, in an environment of their own, and no network:
 
     python -m venv venv-tools
     venv-tools/bin/pip install torch==2.13.0
-    venv-tools/bin/pip install llmcompressor bitsandbytes torch==2.13.0
+    venv-tools/bin/pip install llmcompressor bitsandbytes auto-round torchao torch==2.13.0
     HF_HUB_OFFLINE=1 venv-tools/bin/python scripts/make_checkpoints.py
 """
+
+# ruff: noqa: PLC0415 - each tool is imported where it is used
 
 from __future__ import annotations
 
@@ -19,11 +21,13 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,8 +53,8 @@ def base(folder: Path) -> Path:
 
 def compressed_tensors(source: Path, folder: Path, **recipe: Any) -> Weights:
     """By llm-compressor, rounded to nearest; dequantized by compressed-tensors with scales in f32."""
-    from llmcompressor import oneshot  # noqa: PLC0415 - each tool is imported where it is used
-    from llmcompressor.modifiers.quantization import QuantizationModifier  # noqa: PLC0415
+    from llmcompressor import oneshot
+    from llmcompressor.modifiers.quantization import QuantizationModifier
 
     model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16)
     oneshot(model=model, recipe=[QuantizationModifier(ignore=["lm_head"], **recipe)], pipeline="datafree")
@@ -60,8 +64,8 @@ def compressed_tensors(source: Path, folder: Path, **recipe: Any) -> Weights:
 
 def _decompressed(model: Any) -> Weights:
     """In f32, where compressed-tensors would unpack f4 to bf16."""
-    from compressed_tensors.compressors import decompress_module  # noqa: PLC0415
-    from compressed_tensors.compressors.nvfp4 import base as nvfp4  # noqa: PLC0415
+    from compressed_tensors.compressors import decompress_module
+    from compressed_tensors.compressors.nvfp4 import base as nvfp4
 
     found = {}
     in_f32 = partial(nvfp4.unpack_fp4_from_uint8, dtype=torch.float32)
@@ -76,7 +80,7 @@ def _decompressed(model: Any) -> Weights:
 
 def bitsandbytes(source: Path, folder: Path, **config: Any) -> Weights:
     """By transformers; dequantized to f32 by bitsandbytes."""
-    from bitsandbytes import functional  # noqa: PLC0415
+    from bitsandbytes import functional
 
     settings = BitsAndBytesConfig(llm_int8_skip_modules=["lm_head"], **config)
     model = AutoModelForCausalLM.from_pretrained(
@@ -95,8 +99,69 @@ def bitsandbytes(source: Path, folder: Path, **config: Any) -> Weights:
     return found
 
 
+def fp8_blocks(source: Path, folder: Path) -> Weights:
+    """By the ops of transformers that quantize and dequantize as it saves and loads; its quantizer needs a GPU."""
+    from transformers import FineGrainedFP8Config
+    from transformers.integrations.finegrained_fp8 import Fp8Quantize
+
+    settings = FineGrainedFP8Config(weight_block_size=(32, 32))
+    quantize = Fp8Quantize(SimpleNamespace(quantization_config=settings))
+    tensors, found = {}, {}
+    for name, values in AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16).state_dict().items():
+        if not name.endswith("_proj.weight"):
+            tensors[name] = values
+            continue
+        stored = quantize.convert({name: values})
+        tensors |= stored
+        scale = stored[f"{name}_scale_inv"].repeat_interleave(32, 0).repeat_interleave(32, 1)
+        found[name.removesuffix(".weight")] = stored[name].float() * scale
+    folder.mkdir()
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    config["quantization_config"] = settings.to_dict()
+    (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+    return found
+
+
+def auto_round(source: Path, folder: Path, form: str, **scheme: Any) -> Weights:
+    """By AutoRound, rounded to nearest; its own layer in f32 gives the weights, from an identity matrix."""
+    from auto_round import AutoRound
+    from auto_round_extension.torch import qlinear_torch, qlinear_torch_zp
+
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16)
+    quantizer = AutoRound(model, tokenizer=object(), iters=0, disable_opt_rtn=True, device_map="cpu", **scheme)
+    quantizer.quantize_and_save(str(folder), format=form)
+    tensors, found = load_file(next(folder.rglob("model.safetensors"))), {}
+    config = json.loads(next(folder.rglob("config.json")).read_text(encoding="utf-8"))["quantization_config"]
+    linear = (qlinear_torch if config["packing_format"] == "auto_round" else qlinear_torch_zp).QuantLinear
+    for name in [key.removesuffix(".qweight") for key in tensors if key.endswith(".qweight")]:
+        n, k = tensors[f"{name}.scales"].shape[1], tensors[f"{name}.qweight"].shape[0] * 32 // scheme["bits"]
+        layer = linear(scheme["bits"], scheme["group_size"], k, n, bias=False)
+        layer.load_state_dict(
+            {part: tensors[f"{name}.{part}"] for part in ("qweight", "qzeros", "scales")}, strict=False
+        )
+        layer.scales, layer.dequant_dtype = layer.scales.float(), torch.int32
+        layer.post_init()
+        found[name] = layer(torch.eye(k)).T.float()
+    return found
+
+
+def torchao(source: Path, folder: Path, settings: str) -> Weights:
+    """By transformers; dequantized by the tensor itself."""
+    from torchao import quantization
+    from transformers import TorchAoConfig
+
+    config = TorchAoConfig(getattr(quantization, settings)(version=2), modules_to_not_convert=["lm_head"])
+    model = AutoModelForCausalLM.from_pretrained(
+        source, dtype=torch.bfloat16, quantization_config=config, device_map="cpu"
+    )
+    model.save_pretrained(folder)
+    weights = {name: module.weight for name, module in model.named_modules() if name.endswith("_proj")}
+    return {name: weight.dequantize(torch.float32).detach() for name, weight in weights.items()}
+
+
 def _group_of_32(*, symmetric: bool = True) -> dict[str, Any]:
-    from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme  # noqa: PLC0415
+    from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
 
     weights = QuantizationArgs(num_bits=4, type="int", symmetric=symmetric, strategy="group", group_size=32)
     return {"config_groups": {"group_0": QuantizationScheme(targets=["Linear"], weights=weights)}}
@@ -120,6 +185,13 @@ KINDS: dict[str, Callable[[Path, Path], Weights]] = {
     ),
     "bnb-fp4": lambda source, folder: bitsandbytes(source, folder, load_in_4bit=True, bnb_4bit_quant_type="fp4"),
     "bnb-int8": lambda source, folder: bitsandbytes(source, folder, load_in_8bit=True),
+    "fp8-block": fp8_blocks,
+    "auto-round": lambda source, folder: auto_round(source, folder, "auto_round", bits=2, group_size=32, sym=False),
+    "auto-round-gptq": lambda source, folder: auto_round(
+        source, folder, "auto_round:auto_gptq", bits=4, group_size=32, sym=True
+    ),
+    "torchao-int8": lambda source, folder: torchao(source, folder, "Int8WeightOnlyConfig"),
+    "torchao-int8-dynamic": lambda source, folder: torchao(source, folder, "Int8DynamicActivationInt8WeightConfig"),
 }
 
 

@@ -18,7 +18,7 @@ COMMANDS = {
     "apply": Command("ovpass.cli.apply", "Rewrite a model with settings or a plan."),
     "strip": Command("ovpass.cli.strip", "Undo apply."),
     "convert": Command("ovpass.cli.convert", "Convert a GGUF, Hugging Face or ONNX model to OpenVINO IR."),
-    "compress": Command("ovpass.cli.compress", "Compress floating-point weights with NNCF."),
+    "compress": Command("ovpass.cli.compress", "Compress floating-point weights."),
     "run": Command("ovpass.cli.run", "Generate text with a model folder, with the kernels that apply put in it."),
     "verify": Command("ovpass.cli.verify", "Check on a real or simulated device that the plugin follows the plan."),
     "devices": Command("ovpass.cli.devices", "List targets and simulated devices; install the driver for simulation."),
@@ -28,5 +28,6 @@ COMMANDS = {
     "bisect": Command("ovpass.cli.bisect", "Find the sites that break a model."),
     "tune": Command("ovpass.cli.tune", "Find the fastest plan within an accuracy budget."),
     "bench": Command("ovpass.cli.bench", "Benchmark time to first token, time per output token, latency and memory."),
+    "optimize": Command("ovpass.optimization.command", "Do it all: convert, compress, tune, apply, verify, evaluate."),
     "report": Command("ovpass.cli.report", "Write an HTML report from saved results, or directly from a model."),
 }

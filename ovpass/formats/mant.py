@@ -87,11 +87,13 @@ def choose(
     """
     table = magnitudes(encoding)
     largest = np.abs(groups).max(axis=-1)
-    bins = (np.abs(groups) / _not_zero(largest)[..., None] * _BINS).clip(max=_BINS - 1).astype(np.int16)
+    # Indices of that type into a buffer that is there already: several times faster than any other way to look up.
+    bins = (np.abs(groups) / _not_zero(largest)[..., None] * _BINS).clip(max=_BINS - 1).astype(np.intp)
+    lost = np.empty(bins.shape, np.float32)
     least = np.full(largest.shape, np.inf, np.float32)
     types, chosen = np.zeros(largest.shape, np.uint8), np.ones(largest.shape, np.float32)
     for index, factor, errors in _candidates(table, factors):
-        lost = errors[bins]
+        np.take(errors, bins, out=lost, mode="clip")
         total = lost.sum(axis=-1) if importance is None else np.einsum("...ge,ge->...g", lost, importance)
         better = total < least
         least[better], types[better], chosen[better] = total[better], index, factor

@@ -16,7 +16,7 @@ from ovpass.sites import KINDS, CompressedMatMul
 from ovpass.support.formatting import counted
 from ovpass.support.garbage import collection_paused
 from ovpass.support.structured_text import MalformedError, parse_yaml, read_text
-from ovpass.targets.group_sizes import format_group_size, parse_group_size
+from ovpass.targets.group_sizes import OFF, format_group_size, parse_group_size, parse_model_group_size
 
 QUANTIZE, EXEMPT, SKIP = "quantize", "exempt", "skip"
 REPLACE = "replace"
@@ -106,7 +106,7 @@ class Plan:
         """Return plain data for YAML and JSON. `plan_from_dict` reads it back to an equal plan."""
         return {
             "settings": settings_to_dict(self.settings),
-            "model_group_size": format_group_size(self.model_group_size),
+            "model_group_size": format_group_size(self.model_group_size) if self.model_group_size else OFF,
             "run_environment": dict(self.run_environment),
             "run_properties": dict(self.run_properties),
             "notes": list(self.notes),
@@ -246,7 +246,7 @@ def _structure(data: object) -> Plan:
     return Plan(
         settings=settings_from_dict(data.get("settings", {})),
         decisions=decisions,
-        model_group_size=parse_group_size(data["model_group_size"]) if data["model_group_size"] else 0,
+        model_group_size=parse_model_group_size(data["model_group_size"]),
         run_environment=checked_environment(data.get("run_environment", {})),
         run_properties=checked_properties(data.get("run_properties", {})),
         notes=tuple(str(note) for note in data.get("notes", ())),

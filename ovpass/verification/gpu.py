@@ -72,7 +72,10 @@ class _Bench:
         threshold = find_threshold(self._run) if order.bisect else None
         readers = readers_of(self._model)
         runtime = self._compiled.get_runtime_model()
-        matmuls = traced_matmuls(folder, readers) if order.traced else observed_matmuls(runtime, readers)
+        implementations = runs[-1].kernels if runs else {}
+        matmuls = (
+            traced_matmuls(folder, readers) if order.traced else observed_matmuls(runtime, readers, implementations)
+        )
         xmx = "GPU_HW_MATMUL" in self._core.get_property(self._device, "OPTIMIZATION_CAPABILITIES")
         requested = int(self._compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE"))
         name = str(self._core.get_property(self._device, "FULL_DEVICE_NAME"))
@@ -98,7 +101,7 @@ class _Bench:
 
     def _run(self, tokens: int) -> TokenRun:
         compiled = self._fresh()
-        return TokenRun(tokens, _executed(compiled, make_inputs(self._specs, tokens)))
+        return _token_run(tokens, compiled, make_inputs(self._specs, tokens))
 
     @cached_property
     def _specs(self) -> Sequence[InputSpec]:
@@ -107,7 +110,7 @@ class _Bench:
     def _run_shapes(self, shapes: Mapping[str, Any]) -> TokenRun:
         compiled = self._fresh()
         kinds = {name: compiled.input(name).get_element_type().to_dtype() for name in shapes}
-        return TokenRun(None, _executed(compiled, {name: np.zeros(shapes[name], kinds[name]) for name in shapes}))
+        return _token_run(None, compiled, {name: np.zeros(shapes[name], kinds[name]) for name in shapes})
 
     def _fresh(self) -> ov.CompiledModel:
         if self._unused:
@@ -116,15 +119,20 @@ class _Bench:
         return self._core.compile_model(self._model, self._device, self._config)
 
 
-def _executed(compiled: ov.CompiledModel, inputs: Mapping[str, Any]) -> dict[str, bool]:
-    """Whether each DynamicQuantize ran."""
+def _token_run(tokens: int | None, compiled: ov.CompiledModel, inputs: Mapping[str, Any]) -> TokenRun:
+    """Run once, and read whether each DynamicQuantize ran and what each FullyConnected ran on."""
     request = compiled.create_infer_request()
     request.infer(dict(inputs))
-    return {
-        info.node_name: str(info.status).endswith("EXECUTED")
-        for info in request.profiling_info
-        if info.node_type == "DynamicQuantize"
-    }
+    profile = request.profiling_info
+    return TokenRun(
+        tokens,
+        {info.node_name: _was_executed(info) for info in profile if info.node_type == "DynamicQuantize"},
+        {info.node_name: info.exec_type for info in profile if info.node_type.startswith("FullyConnected")},
+    )
+
+
+def _was_executed(info: ov.ProfilingInfo) -> bool:
+    return str(info.status).endswith("EXECUTED")
 
 
 @contextmanager

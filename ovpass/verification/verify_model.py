@@ -30,6 +30,7 @@ from ovpass.targets.names import find_device, get_profile, get_target
 from ovpass.transformation.loading import Loaded, load
 from ovpass.verification.gpu_process import run_in_child
 from ovpass.verification.observation import TRACING, Observation, Order
+from ovpass.verification.reference_kernels import reference_kernels
 from ovpass.verification.refusals import refusal
 from ovpass.verification.report import KERNEL, OTHERWISE, Report, SiteCheck, compare, runs_summary
 from ovpass.verification.simulated_gpu import NOT_COVERED, SimulatedGpu
@@ -40,8 +41,6 @@ _USUAL = "gpu-xmx"
 _DEVICE = re.compile(rf"{CPU}|{GPU}(\.\d+)?")
 _HINT = "INFERENCE_PRECISION_HINT"
 _SHOWN = 5
-_REFERENCE = "fully_connected_gpu_bfyx_ref"
-_FASTER = "weights in i4, u4, u8 or symmetric i8 have a faster one"
 _IN_BODIES = "in bodies of If or Loop, which the CPU plugin does not show"
 _INITIALIZING = "in initializers of states, which the CPU plugin does not show"
 _INDIFFERENT = "unknown: the outputs are the same quantized or not, as with all-zero weights"
@@ -292,7 +291,7 @@ def _ask_gpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
         raise VerifyError(f"{loaded.ir.xml}: {did} on {question.device}: {refusal(seen.error)}")
     notes = [f"the device is simulated ({question.simulate}): {NOT_COVERED}"] if question.simulate else []
     plan = plan or plan_as_is(loaded, question, question.target or question.simulate or seen.target.name)
-    notes += _reference_kernels(seen, loaded.sites)
+    notes += reference_kernels(seen, loaded.sites, plan, simulated=question.simulate is not None)
     crashing = _crashing(loaded, plan, seen.target)
     if crashing:
         notes.append(describe_crashes(crashing))
@@ -312,18 +311,6 @@ def _ask_gpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
         seen.device_name,
         seen.driver or None,
     )
-
-
-def _reference_kernels(seen: Observation, sites: Sequence[CompressedMatMul]) -> list[str]:
-    """Sites that the plugin has no fast kernel for. Which oneDNN kernel is chosen does not show."""
-    known = {site.name for site in sites}
-    slow = {name: matmul.kernel for matmul in seen.matmuls if _REFERENCE in matmul.kernel for name in matmul.names}
-    slow = {name: kernel for name, kernel in slow.items() if name in known}
-    if not slow:
-        return []
-    name, kernel = next(iter(slow.items()))
-    runs = counted(len(slow), "site runs", "sites run")
-    return [f"{runs} on a reference kernel ({kernel}), {name} for one, which is slow; {_FASTER}"]
 
 
 def _crashing(loaded: Loaded, plan: Plan, target: Target) -> Mapping[str, str]:

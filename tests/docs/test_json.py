@@ -70,7 +70,7 @@ def test_keys_of_verify(ovpass: CommandLine, tmp_path: Path) -> None:
     calls = [
         (ENCODER, "--simulate", "arc-a770", "--tokens", "65"),
         (ENCODER, "--device", "cpu", "--plan", plan),
-        ("--intercept-log", LOG),
+        (ENCODER, "--intercept-log", LOG),
         ("--execution-graph", GRAPH),
     ]
     # What --simulate all adds is in tests/verification/test_verify_gpu.py: it asks every device.

@@ -27,6 +27,7 @@ else:
 
 _MARKERS = {
     "qweight", "qzeros", "weight_packed", "weight_scale", "weight_scale_inv", "weight.absmax", "SCB", "W_q",
+    "_weight_qdata",
 }  # fmt: skip
 """Names of tensors that tell packings apart."""
 _DTYPE_KEYS, _BF16 = ("dtype", "torch_dtype"), "bfloat16"

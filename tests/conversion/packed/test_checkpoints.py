@@ -29,6 +29,11 @@ FORMS = {
     "bnb-nf4-double": Encoding("float", "nf4", 64, scale_type="f32"),
     "bnb-fp4": Encoding("codebook", "u4", 64, table=FP4, table_type="f32"),
     "bnb-int8": Encoding("integer", "i8", 64, scale_type="f32"),
+    "fp8-block": Encoding("float", "f8e4m3", 32, scale_type="f32"),
+    "auto-round": U4,
+    "auto-round-gptq": I4,
+    "torchao-int8": Encoding("integer", "i8", 64),
+    "torchao-int8-dynamic": Encoding("integer", "i8", 64),
 }
 
 
