@@ -13,7 +13,6 @@ from ovpass.errors import NoDeviceError, PlanError, SettingsError, VerifyError
 from ovpass.ir.document import IrDocument
 from ovpass.ir.files import IrFile, open_source
 from ovpass.ir.runtime_options import GROUP_SIZE, as_group_size, read_group_size
-from ovpass.kernels.opencl import CONFIG_FILE, write_gpu_kernels
 from ovpass.lowerings import Evidence, get_lowering
 from ovpass.lowerings.planner import plan_sites
 from ovpass.planning.crashes import crashing_sites, describe_crashes
@@ -216,6 +215,8 @@ def _ask_kernels(ir: IrFile, document: IrDocument, question: Question) -> Report
 
         found = kernels_on_cpu(ir, replaced, question.properties or {})
         return Report(CPU, None, tuple(compare(kept, found)), 0)
+    from ovpass.kernels.opencl import CONFIG_FILE, write_gpu_kernels  # noqa: PLC0415 - brings OpenVINO along
+
     with tempfile.TemporaryDirectory(prefix="ovpass-kernels-") as folder:
         config = {CONFIG_FILE: str(write_gpu_kernels(Path(folder))), **(question.properties or {})}
         order = Order(str(ir.xml.resolve()), config, tuple(question.tokens), device=question.device)
