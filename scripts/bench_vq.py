@@ -16,6 +16,7 @@ import gc
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from openvino import opset13 as op
 from ovpass.formats.base import ChainForm
 from ovpass.formats.vector_encoding import VectorEncoding, VectorWeights
 from ovpass.formats.vector_writing import write_vectors
-from ovpass.kernels import library
+from ovpass.kernels import library, load_pipeline
 from ovpass.passes.vector_kernel import VectorKernel
 
 PROMPT, GENERATED = "The capital of France is", 32
@@ -54,6 +55,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for k in arguments.sizes:
             _chains(k, arguments.layers or LAYERS[k], arguments, Path(folder))
+    if arguments.memory:
+        _memory(arguments.memory)
     if arguments.genai:
         _genai(arguments.genai, arguments.rounds, busy=arguments.busy)
 
@@ -218,6 +221,22 @@ def _a_token(spent: Sequence[Sequence[float]], kind: Callable[..., Any]) -> floa
     return float(all_ - one) / GENERATED * 1000
 
 
+def _memory(folders: Sequence[str]) -> None:
+    """Each in a process of its own."""
+    print("\nOpenVINO GenAI after 32 tokens, MB: private memory, file")
+    for folder in folders:
+        with get_context("spawn").Pool(1) as pool:
+            private = pool.apply(_private_after_generation, (folder,))
+        size = (Path(folder) / "openvino_model.bin").stat().st_size
+        print(f"  {folder}: {private / 1e6:.0f}, {size / 1e6:.0f}")
+
+
+def _private_after_generation(folder: str) -> int:
+    pipeline = load_pipeline(folder)
+    pipeline.generate([PROMPT], max_new_tokens=32)
+    return _private()
+
+
 def _processor() -> str:
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
@@ -232,6 +251,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=30, help="the most for each number of tokens")
     parser.add_argument("--busy", action="store_true", help="one thread and its processor time: for busy machines")
     parser.add_argument("--genai", nargs=2, metavar=("VQ_FOLDER", "INT4_FOLDER"), help="model folders to generate with")
+    parser.add_argument("--memory", nargs="*", metavar="FOLDER", help="model folders to load and generate with")
     parser.add_argument("--rounds", type=int, default=7, help="generations of each model folder")
     return parser.parse_args()
 
