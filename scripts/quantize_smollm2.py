@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
@@ -40,14 +41,17 @@ def awq(source: Path, target: Path, text: Path, samples: int, tokens: int) -> No
     weights = {"num_bits": 4, "type": "int", "symmetric": True, "strategy": "group", "group_size": GROUP}
     groups = {"group_0": {"targets": ["Linear"], "weights": weights}}
     model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
-    oneshot(
-        model=model,
-        dataset=data,
-        recipe=[AWQModifier(), QuantizationModifier(ignore=["lm_head"], config_groups=groups)],
-        num_calibration_samples=samples,
-        max_seq_length=tokens,
-        processor=tokenizer,
-    )
+    recipe = [AWQModifier(), QuantizationModifier(ignore=["lm_head"], config_groups=groups)]
+    # llm-compressor 0.14 pins memory for an accelerator that a CPU has none of.
+    with patch.object(torch.Tensor, "pin_memory", lambda tensor: tensor):
+        oneshot(
+            model=model,
+            dataset=data,
+            recipe=recipe,
+            num_calibration_samples=samples,
+            max_seq_length=tokens,
+            processor=tokenizer,
+        )
     model.save_pretrained(target, save_compressed=True)
 
 
