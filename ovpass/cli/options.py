@@ -37,7 +37,7 @@ MODEL_TEXT = _Named(path_type=str, readable=False)
 TARGET_HELP = f"Target device: {', '.join(known_names())}."
 model_argument = click.argument("model", type=PATH)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON on stdout.")
-quiet_option = click.option("--quiet", is_flag=True, help="Print only errors.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print only errors.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing OUT.")
 copy_option = click.option("--copy-weights", is_flag=True, help="Copy weights instead of hard-linking them.")
 output_option = click.option("-o", "--output", required=True, type=PATH, metavar="OUT", help="Output path.")
@@ -115,7 +115,7 @@ def evaluation_from(options: dict[str, Any]) -> Evaluation:
 
 def verbosity(command: _Command, verbose: str = "List every site.") -> _Command:
     """Add --quiet and --verbose. `verbose` is the help text of the latter."""
-    return quiet_option(click.option("--verbose", is_flag=True, help=verbose)(command))
+    return quiet_option(click.option("-v", "--verbose", is_flag=True, help=verbose)(command))
 
 
 def settings_options(

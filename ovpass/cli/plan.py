@@ -20,6 +20,7 @@ from ovpass.cli.options import (
 )
 from ovpass.cli.output import note, print_decisions, print_json, print_title, progress, say, verdict
 from ovpass.ir.files import open_source
+from ovpass.planning.defaults import cache_of, threshold_of
 from ovpass.planning.json_report import plans_to_dict
 from ovpass.planning.plan import QUANTIZE, Plan, save_plans
 from ovpass.support.formatting import counted
@@ -71,6 +72,9 @@ def print_plans(plans: Mapping[str, Plan], *, verbose: bool) -> None:
             f"{replaced}{counted(counts['quantize'], 'site')} quantized, {counts['exempt']} exempt, "
             f"{counts['skip']} skipped; {_group_sizes(plan)}."
         )
+        above = threshold_of(plan.settings)
+        tokens = f"above {counted(above, 'token')}" if above else "for any number of tokens"
+        say(f"{plan.settings.target} quantizes {tokens}, and a KV cache has {cache_of(plan.settings)}.")
         for text in plan.notes:
             note(text)
         for name, value in plan.run_environment.items():

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from ovpass.formats.base import Encoding
 from ovpass.formats.codebook import CB4
 from ovpass.formats.mant_encoding import mant
+from ovpass.formats.vector_encoding import VectorEncoding
 
 PER_CHANNEL = -1
 """NNCF's value for one scale a channel: all of K."""
-NNCF = "nncf"
+NNCF, VECTOR = "nncf", "vector"
 _FITTED = ("awq", "scale_estimation", "gptq")
 _OWN = ("scale_estimation", "gptq")
 _CORRECTED = (*_FITTED, "lora_correction")
@@ -26,7 +27,7 @@ class Mode:
 
     `encoding` is what NNCF stores, the group size and a codebook of the user's left out.
     `mixed` modes leave embeddings, the last layer and what `ratio` says to a second, wider format. `methods` fit the
-    weights to activations, by the names of a recipe's fields. `engine` encodes the weights: NNCF, or a key of ENCODERS
+    weights to activations, by the names of a recipe's fields. `engine` encodes the weights: NNCF, or a key of ENGINES
     (ovpass/compression/own_weights.py).
     """
 
@@ -63,6 +64,9 @@ MODES = {
         Mode("adaptive_codebook", _CB4, PER_CHANNEL, methods=_FITTED, needs_text=True),
         Mode("mant4", mant(4, None), 64, methods=_OWN, engine="mant"),
         Mode("mant3", mant(3, None), 64, methods=_OWN, engine="mant"),
+        Mode("vq4", VectorEncoding.of(4, [256, 256]), PER_CHANNEL, fixed_group=True, needs_text=True, engine=VECTOR),
+        Mode("vq3", VectorEncoding.of(4, [256, 16]), PER_CHANNEL, fixed_group=True, needs_text=True, engine=VECTOR),
+        Mode("vq2", VectorEncoding.of(4, [256]), PER_CHANNEL, fixed_group=True, needs_text=True, engine=VECTOR),
     )
 }
 BACKUPS = ("none", "int8_sym", "int8_asym", "mxfp8_e4m3", "fp8_e4m3")

@@ -22,8 +22,8 @@ _SAMPLE = 40_000
 """Vectors that the first codebooks are made of."""
 _LEAST = 1e-3
 """Of the mean cost of a weight: channels that are hardly ever used still get vectors of about their size."""
-_STEPS = 8
-"""Of conjugate gradients; each halves the error at least, and the codes change afterwards."""
+_STEPS = 4
+"""Of conjugate gradients; four more take less than 0.1 % off the error."""
 
 
 def first_scales(weights: Array, cost: Array) -> Array:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ovpass.cli.interruption import resumable
-from ovpass.cli.nested import run_command
 from ovpass.cli.options import PATH, TARGET_HELP, json_option, output_option, overwrite_option, quiet_option
 from ovpass.cli.output import print_json, say, verdict
 from ovpass.optimization.card import FILE_NAME as CARD
 from ovpass.optimization.generate_script import FILE_NAME as SCRIPT
 from ovpass.optimization.request import DEFAULT_MAX_KL, DEFAULT_WEIGHTS, Request
-from ovpass.optimization.stages import Stage, Stages
+from ovpass.optimization.stages import Stage
 from ovpass.support.formatting import counted, number
 from ovpass.support.printable import shell_word
 
@@ -45,32 +42,21 @@ def command(source: Path, output: Path, dry_run: bool, as_json: bool, quiet: boo
     SOURCE is a GGUF or ONNX file, a Hugging Face folder, or an OpenVINO model. A run that was interrupted goes on
     where it was.
     """
-    from ovpass.optimization.outline import outline_of  # noqa: PLC0415 - not needed to print help
-    from ovpass.optimization.pipeline import run_pipeline  # noqa: PLC0415
-    from ovpass.optimization.publish import check_output, write_output  # noqa: PLC0415
-
     request = Request(source, output, **options)
-    check_output(request)
-    outline = outline_of(request)
     if dry_run:
-        _print_outline(list(outline))
+        from ovpass.optimization.outline import outline_of  # noqa: PLC0415 - not needed to print help
+
+        _print_outline(list(outline_of(request)))
         return
+    from ovpass.optimization.optimize import carry_out  # noqa: PLC0415
+
     silent = as_json or quiet
-    stages = Stages(request.stages, partial(_run, quiet=quiet), lambda *told: None if silent else _tell(*told))
     with resumable():
-        stages.begin(source)
-        made = run_pipeline(outline, stages)
-        write_output(request, made, stages)
-    if request.work is None:
-        shutil.rmtree(stages.folder, ignore_errors=True)
+        done = carry_out(request, quiet=quiet, report=lambda *told: None if silent else _tell(*told))
     if as_json:
-        print_json({"output": str(output), "stages": [_plain(stage) for stage in stages.done], **made.found})
+        print_json({"output": str(done.output), "stages": [_plain(stage) for stage in done.stages], **done.found})
     elif not quiet:
-        _conclude(request, made.found)
-
-
-def _run(name: str, arguments: Sequence[str], *, quiet: bool) -> Any:
-    return run_command(name, [*arguments, *(["--quiet"] if quiet else [])])
+        _conclude(request, done.found)
 
 
 def _tell(stage: Stage, found: Any) -> None:
