@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from ovpass.evaluation.evaluate import evaluate
     from ovpass.evaluation.options import Evaluation
     from ovpass.integrations.optimum import save_pretrained
+    from ovpass.kernels.loading import load
     from ovpass.lowerings.planner import make_plan
+    from ovpass.optimization.optimize import Optimized, optimize
     from ovpass.passes import PassManager, PassResult
     from ovpass.planning.plan import Decision, Plan
     from ovpass.settings.settings import Rule, Settings, load_settings
@@ -40,6 +42,7 @@ _HOMES = {
     "Experiment": "ovpass.tuning.experiment",
     "InterceptLog": "ovpass.verification.intercept_log",
     "Measure": "ovpass.tuning.sensitivity",
+    "Optimized": "ovpass.optimization.optimize",
     "OvpassError": "ovpass.errors",
     "PER_TOKEN": "ovpass.targets.group_sizes",
     "PassManager": "ovpass.passes.manager",
@@ -54,8 +57,10 @@ _HOMES = {
     "compress_source": "ovpass.compression.compress",
     "evaluate": "ovpass.evaluation.evaluate",
     "find_compressed_matmuls": "ovpass.sites",
+    "load": "ovpass.kernels.loading",
     "load_settings": "ovpass.settings.settings",
     "make_plan": "ovpass.lowerings.planner",
+    "optimize": "ovpass.optimization.optimize",
     "read_intercept_log": "ovpass.verification.intercept_log",
     "save_pretrained": "ovpass.integrations.optimum",
     "sensitivity": "ovpass.tuning.sensitivity",
@@ -81,6 +86,7 @@ __all__ = [
     "Experiment",
     "InterceptLog",
     "Measure",
+    "Optimized",
     "OvpassError",
     "PassManager",
     "PassResult",
@@ -95,8 +101,10 @@ __all__ = [
     "compress_source",
     "evaluate",
     "find_compressed_matmuls",
+    "load",
     "load_settings",
     "make_plan",
+    "optimize",
     "read_intercept_log",
     "save_pretrained",
     "sensitivity",

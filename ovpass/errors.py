@@ -44,6 +44,10 @@ class DriverError(OvpassError):
     """The driver for simulated GPUs cannot be installed."""
 
 
+class KernelError(OvpassError):
+    """A kernel of our own cannot be built or loaded."""
+
+
 class TextError(OvpassError):
     """A text or tokenizer is unreadable, or a text is too short."""
 

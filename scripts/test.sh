@@ -33,6 +33,18 @@ require_opencl() {
   fi
 }
 
+# The values of OpenCL kernels are checked on PoCL, which runs them on the CPU.
+require_pocl() {
+  if [ -e /etc/OpenCL/vendors/pocl.icd ]; then
+    export OVPASS_REQUIRE_POCL=1
+  elif may_install; then
+    install_packages pocl-opencl-icd
+    export OVPASS_REQUIRE_POCL=1
+  else
+    echo "Tests of the values of OpenCL kernels need: apt-get install pocl-opencl-icd" >&2
+  fi
+}
+
 # Newer devices take a driver in a folder of its own, for which nothing is installed.
 require_driver() {
   local folder
@@ -59,6 +71,7 @@ if [ "$extent" = quick ]; then
   selection=(-m "not (gpu or browser or llm or slow)")
 else
   require_opencl
+  require_pocl
   require_driver
   require_chromium
 fi

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from types import ModuleType
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -13,6 +15,7 @@ import ovpass.passes
 import ovpass.verification
 from ovpass.errors import ModelError, PlanError
 from tests.builders import linear_model, llama_model
+from tests.cli.command import LLAMA
 from tests.passes.helpers import interface, structure
 
 PLANS = [
@@ -72,3 +75,21 @@ def test_a_plan_of_another_model() -> None:
 def test_what_a_package_offers_is_listed(package: ModuleType) -> None:
     assert set(package.__all__) <= set(dir(package))
     assert "__doc__" in dir(package)
+
+
+def test_models_of_optimum_intel_are_taken_for_the_one_they_hold() -> None:
+    model = llama_model()
+    assert ovpass.find_compressed_matmuls(SimpleNamespace(model=model)) == ovpass.find_compressed_matmuls(model)
+    with pytest.raises(ovpass.OvpassError, match="read_model"):
+        ovpass.find_compressed_matmuls("model.xml")
+
+
+@pytest.mark.parametrize("search", [ovpass.sensitivity, lambda path: ovpass.tune(path, ovpass.Budget(max_kl=1))])
+def test_searches_take_a_path(search: Callable[[str], object], tmp_path: Path) -> None:
+    with pytest.raises(ovpass.OvpassError, match="no such file"):
+        search(str(tmp_path / "none"))
+
+
+def test_optimize_knows_its_options(tmp_path: Path) -> None:
+    with pytest.raises(ovpass.OvpassError, match="unknown options colour"):
+        ovpass.optimize(LLAMA, tmp_path / "out", colour="red")

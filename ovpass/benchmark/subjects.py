@@ -11,9 +11,11 @@ from ovpass.errors import ModelError, SettingsError
 from ovpass.evaluation.pipeline_folder import MODEL, require_tokenizers
 from ovpass.ir.files import IrFile, open_source
 from ovpass.ir.model_config import context_length, read_config
+from ovpass.ir.runtime_options import GROUP_SIZE
 from ovpass.planning.plan import QUANTIZE, Plan
 from ovpass.planning.recorded_plan import recorded_plan
 from ovpass.settings.model_argument import split_model
+from ovpass.targets.group_sizes import parse_model_group_size
 from ovpass.targets.names import get_target
 
 _SHOWN = 3
@@ -39,7 +41,7 @@ class Subject:
 
 
 def parse_subject(text: str, device: str, common: Mapping[str, str] | None = None) -> Subject:
-    """Read `MODEL` or `MODEL@NAME=VALUE,NAME=VALUE`.
+    """Read `MODEL`, `MODEL@NAME=VALUE,NAME=VALUE` or `MODEL@64` for the plugin's own quantization in that group size.
 
     Properties given here win over `common` ones, and those over what ovpass noted in the model. The environment
     variables that it noted are set as they are.
@@ -72,14 +74,22 @@ def parse_subject(text: str, device: str, common: Mapping[str, str] | None = Non
 
 
 def _properties(text: str, rest: str) -> dict[str, str]:
-    pairs = [(part, *part.partition("=")) for part in rest.split(",")]
-    for part, name, equals, value in pairs:
-        if not equals or not value or not _PROPERTY.fullmatch(name):
-            raise SettingsError(
-                f"{text}: {part!r} is not a compile property; write MODEL@NAME=VALUE,NAME=VALUE, "
-                "for example model@DYNAMIC_QUANTIZATION_GROUP_SIZE=32,INFERENCE_PRECISION_HINT=f32"
-            )
-    return {name: value for _, name, _, value in pairs}
+    return dict(_property(text, part) for part in rest.split(","))
+
+
+def _property(text: str, part: str) -> tuple[str, str]:
+    name, equals, value = part.partition("=")
+    if name == "group_size" or not equals:
+        try:
+            return GROUP_SIZE, str(parse_model_group_size(value or name))
+        except SettingsError as error:
+            raise SettingsError(f"{text}: {error}") from error
+    if not value or not _PROPERTY.fullmatch(name):
+        raise SettingsError(
+            f"{text}: {part!r} is neither a group size nor a compile property; write MODEL@64, or MODEL@NAME=VALUE, "
+            "for example model@INFERENCE_PRECISION_HINT=f32; for other settings, benchmark what 'ovpass apply' wrote"
+        )
+    return name, value
 
 
 def _find(path: Path) -> tuple[IrFile, bool]:

@@ -22,7 +22,7 @@ from ovpass.cli.options import (
 )
 from ovpass.cli.output import print_json, print_table, progress, verdict
 from ovpass.cli.plan import print_plans
-from ovpass.cli.verify import print_reports, raise_unless_ok
+from ovpass.cli.verify_output import print_reports, raise_unless_ok
 from ovpass.errors import SettingsError
 from ovpass.planning.json_report import plans_to_dict
 from ovpass.planning.plan import load_plans
@@ -63,7 +63,7 @@ def command(
     if plan_file is not None and settings_given(options):
         raise SettingsError("--plan: a plan has its settings in it; change those and plan again, or leave it out")
     started = time.perf_counter()
-    with progress(quiet=quiet or as_json) as step:
+    with progress(quiet=quiet) as step:
         done = transform(
             model,
             output,

@@ -15,6 +15,7 @@ from ovpass.cli.options import MODEL_TEXT, PATH, files_read, json_option, parse_
 from ovpass.cli.output import note, print_json, print_table, progress, say, verdict
 from ovpass.errors import SettingsError
 from ovpass.support.formatting import counted
+from ovpass.targets.runtime_options import CACHE_OPTIONS, OPTIONS
 from ovpass.transformation.destination import check_files
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _TITLES = {TTFT: "TTFT ms", TPOT: "TPOT ms", LATENCY: "Latency ms", THROUGHPUT: 
 _SHOWN = (
     "INFERENCE_PRECISION_HINT",
     "DYNAMIC_QUANTIZATION_GROUP_SIZE",
-    "KV_CACHE_PRECISION",
+    *CACHE_OPTIONS,
     "PERFORMANCE_HINT",
     "NUM_STREAMS",
     "INFERENCE_NUM_THREADS",
@@ -33,7 +34,7 @@ _SHOWN = (
 
 
 @click.command("bench")
-@click.argument("models", nargs=-1, required=True, type=MODEL_TEXT, metavar="MODEL[@K=V,K=V]...")
+@click.argument("models", nargs=-1, required=True, type=MODEL_TEXT, metavar="MODEL[@SIZE,K=V]...")
 @click.option("--device", default="CPU", callback=lambda *args: args[-1].upper(), help="Device.  [default: CPU]")
 @click.option("--property", "properties", multiple=True, metavar="K=V", help="Compile property (repeatable).")
 @click.option("--prompt-tokens", help="Prompt lengths.  [default: 32,64,65,128,512,1024]")
@@ -73,7 +74,7 @@ def command(
     common = parse_properties(properties)
     subjects = [parse_subject(text, workload.device, common) for text in models]
     check_files([plot], [*(subject.path for subject in subjects), *files_read(options)])
-    with progress(quiet=quiet or as_json) as step:
+    with progress(quiet=quiet) as step:
         result = run_benchmark(subjects, workload, step)
     if as_json:
         print_json(result_to_dict(result))
@@ -135,11 +136,23 @@ def _print_models(result: Result, *, verbose: bool) -> None:
     columns = ("", "Model", "Load s", "Load MB", "Peak MB")
     print_table(columns, loads, numeric=columns[2:])
     names = sorted({name for o in result.outcomes for name in o.loaded.effective}) if verbose else _SHOWN
-    rows = [(name, *(o.loaded.effective.get(name) for o in result.outcomes)) for name in names]
+    rows = [(name, *_effective(name, result)) for name in names if verbose or _tells(name, result)]
     print_table(("In force", *(f"#{number}" for number in range(1, len(result.outcomes) + 1))), rows)
     for number, outcome in enumerate(result.outcomes, 1):
         for text in _notes(outcome):
             note(f"#{number}: {text}")
+
+
+def _effective(name: str, result: Result) -> list[str | None]:
+    return [outcome.loaded.effective.get(name) for outcome in result.outcomes]
+
+
+def _tells(name: str, result: Result) -> bool:
+    """Whether a property tells more than the one above it, as the precision of keys does than that of the cache."""
+    parent = OPTIONS[name].parent if name in OPTIONS else None
+    usual = _effective(parent, result) if parent else ["0"] * len(result.outcomes)
+    found = _effective(name, result)
+    return name not in CACHE_OPTIONS or (any(found) and found != usual)
 
 
 def _notes(outcome: Outcome) -> list[str]:

@@ -68,7 +68,7 @@ def command(
         native=options["lowering"] == "native",
         output=(lambda text: click.echo(text, err=True, nl=False)) if verbose and not quiet else lambda _: None,
     )
-    with resumable(kept=question.max_kl is not None), progress(quiet=quiet or as_json) as step:
+    with resumable(kept=question.max_kl is not None), progress(quiet=quiet) as step:
         experiment = experiment_from(model, options, step)
         result = find_breaking(experiment, question)
     if as_json:

@@ -1,4 +1,4 @@
-"""ovpass compress: compress floating-point weights with NNCF."""
+"""ovpass compress: compress floating-point weights."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from ovpass.cli.options import (
     settings_options,
     verbosity,
 )
-from ovpass.cli.output import by_kind, note, print_json, print_table, print_title, say, verdict
+from ovpass.cli.output import by_kind, note, print_json, print_table, print_title, progress, say, verdict
 from ovpass.cli.plan import print_plans
-from ovpass.compression.modes import BACKUPS, FALLBACKS, MODES, PER_CHANNEL
+from ovpass.compression.modes import BACKUPS, FALLBACKS, MODES, NNCF, PER_CHANNEL
 from ovpass.compression.recipe import Recipe
 from ovpass.errors import SettingsError
 from ovpass.support.printable import in_one_line
@@ -48,6 +48,13 @@ def _weight_group(_: click.Context, __: click.Parameter, value: str | None) -> i
         raise SettingsError(f"group-size {value!r}: use a number of weights, or {_PER_CHANNEL}") from None
 
 
+def _entries(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(count) for count in value.split(",")) if value else ()
+    except ValueError:
+        raise SettingsError(f"entries {value!r}: use numbers with commas between them, as 256,16") from None
+
+
 @click.command("compress")
 @model_argument
 @output_option
@@ -68,6 +75,9 @@ def _weight_group(_: click.Context, __: click.Parameter, value: str | None) -> i
 @click.option("--lora-correction", is_flag=True, help="Add low-rank adapters that correct the error.")
 @click.option("--smooth", type=float, metavar="0..1", help="SmoothQuant: move outliers into the weights.")
 @click.option("--codebook", type=PATH, help="Codebook (.npy, ascending values).  [codebook modes]")
+@click.option("--vector-length", type=int, metavar="D", help="Weights in a vector: 2, 4, 8 or 16.  [vq modes]")
+@click.option("--entries", callback=_entries, metavar="E", help="Entries of each codebook, as 256,16.  [vq modes]")
+@click.option("--codebooks", type=int, metavar="N", help="Residual codebooks.  [vq modes]")
 @click.option("--ignore", multiple=True, metavar="PATTERN", help="Do not compress these layers (repeatable).")
 @click.option("--text", type=PATH, help="Calibration text.  [default: a novel]")
 @click.option("--tokenizer", type=PATH, help="Tokenizer folder.  [default: MODEL's]")
@@ -88,24 +98,30 @@ def command(
     verbose: bool,
     **options: Any,
 ) -> None:
-    """Compress the floating-point weights of MODEL with NNCF, and write it to OUT."""
+    """Compress the floating-point weights of MODEL, and write it to OUT.
+
+    NNCF does it, except for modes of ovpass: mant4 and mant3 (M-ANT, a 4- or 3-bit type of its own for each group), and
+    vq4, vq3 and vq2 (vector quantization: codes for vectors of weights).
+    """
     from ovpass.compression.compress import compress_source  # noqa: PLC0415 - not needed to print help
 
     if settings_given(options) and not then_apply:
         raise SettingsError("activation settings need --then-apply; add it, or leave them out")
-    shown = not quiet and not as_json and sys.stderr.isatty()
+    recipe = _recipe(options)
+    # NNCF draws bars of its own: lines stay readable between them.
+    bars = recipe.format.engine == NNCF and not quiet and sys.stderr.isatty()
     started = time.perf_counter()
-    done = compress_source(
-        model,
-        output,
-        _recipe(options),
-        calibration=_calibration(options),
-        then=settings_from(options) if then_apply else None,
-        overwrite=overwrite,
-        # NNCF draws bars of its own: lines stay readable between them.
-        progress=lambda step: click.echo(f"{in_one_line(step)} ...", err=True) if shown else None,
-        bars=shown,
-    )
+    with progress(quiet=quiet or bars) as step:
+        done = compress_source(
+            model,
+            output,
+            recipe,
+            calibration=_calibration(options),
+            then=settings_from(options) if then_apply else None,
+            overwrite=overwrite,
+            progress=_line if bars else step,
+            bars=bars,
+        )
     seconds = time.perf_counter() - started
     if as_json:
         from ovpass.compression.json_report import compressed_to_dict  # noqa: PLC0415
@@ -115,10 +131,24 @@ def command(
         _print(done, seconds, verbose=verbose)
 
 
+def _line(step: str) -> None:
+    click.echo(f"{in_one_line(step)} ...", err=True)
+
+
 def _recipe(options: dict[str, Any]) -> Recipe:
     flags = ("all_layers", "awq", "scale_estimation", "gptq", "lora_correction")
-    names = ("mode", "group_size_fallback", "ratio", "backup_mode", "codebook", "smooth", *flags)
-    chosen = {name: options[name] for name in names}
+    names = (
+        "mode",
+        "group_size_fallback",
+        "ratio",
+        "backup_mode",
+        "codebook",
+        "smooth",
+        "vector_length",
+        "entries",
+        "codebooks",
+    )
+    chosen = {name: options[name] for name in (*names, *flags)}
     return Recipe(group_size=options["weight_group"], ignore=options["ignore"], **chosen)
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 @output_option
 @click.option("--task", help="Export task.  [Hugging Face; default: from config.json]")
 @click.option("--weight-format", help=f"{' or '.join(WEIGHT_FORMATS)}.  [Hugging Face; default: {WEIGHT_FORMATS[0]}]")
-@click.option("--exact", is_flag=True, help="Dequantize to f16 without rounding scales.  [GGUF]")
+@click.option("--exact", is_flag=True, help="Dequantize to f16.  [GGUF]")
+@click.option("--integer-zero-points", is_flag=True, help="Round zero points to integers.  [GGUF]")
 @click.option("--trust-remote-code", is_flag=True, help="Run Python code from the folder.  [Hugging Face]")
 @overwrite_option
 @json_option
@@ -36,7 +37,7 @@ def command(source: str, output: Path, overwrite: bool, as_json: bool, quiet: bo
     from ovpass.conversion.convert import convert_source  # noqa: PLC0415 - not needed to print help
 
     started = time.perf_counter()
-    with progress(quiet=quiet or as_json) as step:
+    with progress(quiet=quiet) as step:
         done = convert_source(source, output, overwrite=overwrite, progress=step, **options)
     seconds = time.perf_counter() - started
     if as_json:

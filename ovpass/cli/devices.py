@@ -51,7 +51,7 @@ def command(folder: Path | None, mirror: str | None, suite: str | None, as_json:
 
 
 def _install(folder: Path | None, mirror: str | None, suite: str | None, *, as_json: bool, quiet: bool) -> None:
-    with progress(quiet=quiet or as_json) as step:
+    with progress(quiet=quiet) as step:
         installed = install_driver(folder, mirror=mirror, suite=suite or SUITE, progress=step)
     version = format_version(installed.version)
     if as_json:

@@ -60,7 +60,8 @@ def command(reference: str, candidates: tuple[str, ...], as_json: bool, quiet: b
 
     A CANDIDATE is a model as it is, or MODEL@setting,setting: MODEL@per-token, MODEL@group_size=64,
     MODEL@group_size=32,profile=cpu, MODEL@exempt=kind:mlp.down, MODEL@plan=plan.yaml. Settings are emulated in
-    memory, with the device's rules and arithmetic. Settings in capitals are compile properties.
+    memory, with the device's rules and arithmetic; kv_key=u4 and kv_value=mant4:window-32 emulate a KV cache. Settings
+    in capitals are compile properties.
     """
     from ovpass.evaluation.evaluate import evaluate  # noqa: PLC0415 - not needed to print help
     from ovpass.evaluation.report import report_to_dict  # noqa: PLC0415
@@ -71,7 +72,7 @@ def command(reference: str, candidates: tuple[str, ...], as_json: bool, quiet: b
         prompts=_prompts(options),
         chunk_tokens=options["chunk_tokens"],
     )
-    with progress(quiet=quiet or as_json) as step:
+    with progress(quiet=quiet) as step:
         report = evaluate(reference, candidates, evaluation, step)
     if as_json:
         print_json(report_to_dict(report))

@@ -13,6 +13,7 @@ from ovpass.cli.output import print_json, print_table, print_title, progress, sa
 from ovpass.ir.files import open_source
 from ovpass.planning.explain import Explanation, explain, targets_of
 from ovpass.planning.json_report import explanation_to_dict
+from ovpass.support.formatting import counted
 from ovpass.targets.group_sizes import format_group_size
 from ovpass.targets.runtime_options import show_value
 from ovpass.transformation.loading import load
@@ -33,7 +34,7 @@ def command(
     """
     given = parse_properties(properties)
     targets = targets_of(device)
-    with progress(quiet=quiet or as_json) as step:
+    with progress(quiet=quiet) as step:
         step("reading")
         models = load(open_source(model))
         found = [
@@ -49,10 +50,12 @@ def command(
 
 
 def _print(key: str, item: Explanation, *, verbose: bool) -> None:
-    size = "off" if item.group_size == 0 else format_group_size(item.group_size)
+    size = format_group_size(item.group_size)
     print_title(f"{item.title} ({item.target}){f', {key}' if key else ''}: group size {size} from {item.source}")
     for step in item.steps:
         say(f"  {step}")
+    above = f"above {counted(item.threshold, 'token')}" if item.threshold else "for any number of tokens"
+    say(f"  quantizes {above}{f'; keeps {item.cache}' if item.cache else ''}")
     for option in item.options:
         if verbose or option.steps or not option.default:
             say(f"{option.name}: {show_value(option.value)} from {option.source}")

@@ -40,7 +40,7 @@ def command(
     """List the MatMuls of MODEL with compressed weights, and which of them the target quantizes."""
     target = find_name(target).name
     asked = None if group_size is None else parse_group_size(group_size)
-    with progress(quiet=quiet or as_json) as step:
+    with progress(quiet=quiet) as step:
         step("reading")
         found = inspect_source(open_source(model), target, asked, match)
     if as_json:

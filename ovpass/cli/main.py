@@ -69,7 +69,7 @@ def _brief_usage_errors() -> Iterator[None]:
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="ovpass")
+@click.version_option(__version__, "-V", "--version", prog_name="ovpass")
 def cli() -> None:
     """Find, plan, rewrite and verify dynamic quantization of activations in OpenVINO models.
 

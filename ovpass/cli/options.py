@@ -13,7 +13,7 @@ from ovpass.errors import SettingsError
 from ovpass.evaluation.options import Evaluation
 from ovpass.settings.lowerings import LOWERINGS
 from ovpass.settings.settings import AT_TOKENS, EXEMPTIONS, Rule, Settings, load_settings
-from ovpass.targets.group_sizes import parse_group_size
+from ovpass.targets.group_sizes import parse_group_size, parse_model_group_size
 from ovpass.targets.names import known_names
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -37,7 +37,7 @@ MODEL_TEXT = _Named(path_type=str, readable=False)
 TARGET_HELP = f"Target device: {', '.join(known_names())}."
 model_argument = click.argument("model", type=PATH)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON on stdout.")
-quiet_option = click.option("--quiet", is_flag=True, help="Print only errors.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print only errors.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing OUT.")
 copy_option = click.option("--copy-weights", is_flag=True, help="Copy weights instead of hard-linking them.")
 output_option = click.option("-o", "--output", required=True, type=PATH, metavar="OUT", help="Output path.")
@@ -115,7 +115,7 @@ def evaluation_from(options: dict[str, Any]) -> Evaluation:
 
 def verbosity(command: _Command, verbose: str = "List every site.") -> _Command:
     """Add --quiet and --verbose. `verbose` is the help text of the latter."""
-    return quiet_option(click.option("--verbose", is_flag=True, help=verbose)(command))
+    return quiet_option(click.option("-v", "--verbose", is_flag=True, help=verbose)(command))
 
 
 def settings_options(
@@ -125,7 +125,7 @@ def settings_options(
 
     `group_size` is the name of the group size option. `lowering` is the default that the help of --lowering shows.
     """
-    size = click.option(group_size, "group_size", help="Activation elements that share a scale, or per-token.")
+    size = click.option(group_size, "group_size", help="Activation elements that share a scale, per-token, or off.")
     how = click.option("--lowering", help=f"Lowering: {', '.join(LOWERINGS)}.  {lowering}")
     for option in reversed((size, how, *_SETTINGS)):
         command = option(command)
@@ -154,7 +154,7 @@ def settings_from(options: dict[str, Any]) -> Settings:
     names = ("threshold", "axis", "lowering", "target", "exempt_with", "at_tokens")
     changes: dict[str, Any] = {name: options[name] for name in names if options[name] is not None}
     if options["group_size"] is not None:
-        changes["group_size"] = parse_group_size(options["group_size"])
+        changes["group_size"] = parse_model_group_size(options["group_size"])
     if options["asymmetric"]:
         changes["symmetric"] = False
     if options["requantize"]:

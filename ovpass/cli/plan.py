@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from ovpass.cli.options import (
 )
 from ovpass.cli.output import note, print_decisions, print_json, print_title, progress, say, verdict
 from ovpass.ir.files import open_source
+from ovpass.planning.defaults import cache_of, threshold_of
 from ovpass.planning.json_report import plans_to_dict
-from ovpass.planning.plan import Plan, save_plans
+from ovpass.planning.plan import QUANTIZE, Plan, save_plans
 from ovpass.support.formatting import counted
-from ovpass.targets.group_sizes import format_group_size
+from ovpass.targets.group_sizes import OFF, format_group_size
 from ovpass.transformation.destination import check_files
 from ovpass.transformation.loading import load, plan_loaded
 
@@ -37,7 +39,7 @@ def command(model: Path, output: Path | None, as_json: bool, quiet: bool, verbos
     """Show the decision for every site of MODEL, with its reason. MODEL does not change."""
     check_files([output], [model, *files_read(options)])
     settings = settings_from(options)
-    with progress(quiet=quiet or as_json) as step:
+    with progress(quiet=quiet) as step:
         step("reading")
         plans = plan_loaded(load(open_source(model)), settings)
     if output is not None:
@@ -48,6 +50,16 @@ def command(model: Path, output: Path | None, as_json: bool, quiet: bool, verbos
         print_plans(plans, verbose=verbose)
 
 
+def _group_sizes(plan: Plan) -> str:
+    """What the plugin is asked for, and what sites get of it."""
+    asked = format_group_size(plan.model_group_size)
+    effective = Counter(format_group_size(decision.group_size) for decision in plan.chosen(QUANTIZE))
+    if plan.model_group_size == OFF or effective.keys() <= {asked}:
+        return f"the model's own group size: {asked}"
+    found = ", ".join(f"{size} at {counted(count, 'site')}" for size, count in effective.most_common())
+    return f"group size {asked} requested, effective {found}"
+
+
 def print_plans(plans: Mapping[str, Plan], *, verbose: bool) -> None:
     """The plans as tables, and what the model has to be run with."""
     for key, plan in plans.items():
@@ -55,11 +67,14 @@ def print_plans(plans: Mapping[str, Plan], *, verbose: bool) -> None:
             print_title(key)
         print_decisions(plan.decisions, verbose=verbose)
         counts = plan.counts()
-        size = "off" if plan.model_group_size == 0 else format_group_size(plan.model_group_size)
+        replaced = f"{counted(counts['replace'], 'site')} replaced by a kernel, " if "replace" in counts else ""
         verdict(
-            f"{counted(counts['quantize'], 'site')} quantized, {counts['exempt']} exempt, {counts['skip']} skipped; "
-            f"the model's own group size: {size}."
+            f"{replaced}{counted(counts['quantize'], 'site')} quantized, {counts['exempt']} exempt, "
+            f"{counts['skip']} skipped; {_group_sizes(plan)}."
         )
+        above = threshold_of(plan.settings)
+        tokens = f"above {counted(above, 'token')}" if above else "for any number of tokens"
+        say(f"{plan.settings.target} quantizes {tokens}, and a KV cache has {cache_of(plan.settings)}.")
         for text in plan.notes:
             note(text)
         for name, value in plan.run_environment.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -14,7 +15,6 @@ from rich.progress import (
     Task,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Column
 from rich.text import Text
@@ -41,7 +41,7 @@ class StepBar:
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
             _Counted(BarColumn(bar_width=16)),
             _Counted(MofNCompleteColumn()),
-            _Counted(TimeRemainingColumn()),
+            _Counted(_TimeLeft()),
             TimeElapsedColumn(),
             console=console,
             transient=True,
@@ -60,6 +60,16 @@ class StepBar:
             self.progress.remove_task(self._task)  # its clock is another's, and a total cannot be taken back
             self._task = self.progress.add_task(step, completed=done, total=total)
         self._done, self._total = done, total
+
+
+class _TimeLeft(ProgressColumn):
+    """The time left by the steps done, from the first on: that of rich needs several within half a minute."""
+
+    def render(self, task: Task) -> Text:
+        if not task.completed or task.remaining is None or task.elapsed is None:
+            return Text("")
+        seconds = round(task.elapsed / task.completed * task.remaining)
+        return Text(f"-{timedelta(seconds=seconds)}", style="progress.remaining")
 
 
 class _Counted(ProgressColumn):

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import io
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ovpass.cli.nested import run_command
 from ovpass.cli.options import PATH, quiet_option
 from ovpass.cli.output import progress, say
 from ovpass.cli.report_output import check_output
-from ovpass.cli.run_header import remember_arguments
-from ovpass.errors import CheckFailedError, NoDeviceError, SettingsError
+from ovpass.errors import NoDeviceError, SettingsError
 from ovpass.support.printable import printable
 
 if TYPE_CHECKING:
@@ -127,23 +123,8 @@ def _run(model: Path | None, order: Sequence[str]) -> Any:
     if list(order) == ["evaluate"]:
         given.append(f"{model}@profile=gpu-xmx")
     try:
-        return _printed(name, given)
+        return run_command(name, given)
     except NoDeviceError:
         if name != "verify" or "--simulate" in given:
             raise
-        return _printed(name, [*given, "--simulate", get_profile("gpu-xmx").name])
-
-
-def _printed(name: str, arguments: Sequence[str]) -> Any:
-    """The JSON of a command, run as if it had been typed; a check that failed is part of it."""
-    command = importlib.import_module(f"ovpass.cli.{name}").command
-    context = click.get_current_context()
-    typed = [*arguments, "--json"]
-    remember_arguments(context, [name, *typed])
-    try:
-        child = command.make_context(name, list(typed), parent=context)
-    except click.UsageError as error:
-        raise SettingsError(f"--run {name!r}: {error.format_message()}") from error
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(CheckFailedError), child:
-        command.invoke(child)
-    return json.loads(out.getvalue())
+        return run_command(name, [*given, "--simulate", get_profile("gpu-xmx").name])

@@ -60,7 +60,7 @@ def command(
     if plot is not None:
         check_picture(plot)
     measure = Measure(options["by"], options["fast"], options["refine"])
-    with resumable(), progress(quiet=quiet or as_json) as step:
+    with resumable(), progress(quiet=quiet) as step:
         report = sensitivity(experiment_from(model, options, step), measure)
     if output is not None:
         save_json(sensitivity_to_dict(report), output)

@@ -31,7 +31,7 @@ from ovpass.transformation.transform import strip_source
 def command(model: Path, output: Path, overwrite: bool, copy_weights: bool, as_json: bool, quiet: bool) -> None:
     """Undo apply: write MODEL to OUT without ovpass's changes. OUT computes what the original does, bit for bit."""
     started = time.perf_counter()
-    with progress(quiet=quiet or as_json) as step:
+    with progress(quiet=quiet) as step:
         done = strip_source(model, output, overwrite=overwrite, copy_weights=copy_weights, progress=step)
     seconds = time.perf_counter() - started
     if as_json:

@@ -58,7 +58,7 @@ def command(
     budget = Budget(options["max_kl"], options["max_ppl_increase"])
     if options["group_size"] is not None:
         raise SettingsError("--group-size: tune chooses it; 'ovpass sensitivity' takes one")
-    with resumable(), progress(quiet=quiet or as_json) as step:
+    with resumable(), progress(quiet=quiet) as step:
         experiment = experiment_from(model, options, step)
         tuned = tune(experiment, budget, exact=exact)
     if output is not None:

@@ -1,4 +1,4 @@
-"""Calibration data for NNCF."""
+"""Calibration data."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import openvino as ov
 
 _IDS, _TYPES = "input_ids", "token_type_ids"
+_FEW_IDS = 64
 
 Ids = npt.NDArray[np.int64]
 Inputs = Mapping[str, npt.NDArray[Any]]
@@ -108,3 +109,33 @@ def model_inputs(model: ov.Model, xml: Path, sample: Ids) -> Inputs:
     if _TYPES in inputs:
         inputs[_TYPES] = np.zeros_like(inputs[_TYPES])
     return inputs
+
+
+def random_inputs(model: ov.Model, xml: Path, samples: int = 8, tokens: int = 64) -> list[Inputs]:
+    """Inputs of random token ids, for methods that need to know how loud channels are; none for a model without text.
+
+    How loud they are depends on the model more than on the text: it is told by random ids nearly as well.
+    """
+    words, ids = _vocabulary(model), np.random.default_rng(0)
+    try:
+        found = [model_inputs(model, xml, ids.integers(0, words, tokens, np.int64)) for _ in range(samples)]
+        check_runs(model, xml, found[0])
+    except ModelError:
+        return []
+    return found
+
+
+def _vocabulary(model: ov.Model) -> int:
+    """How many token ids there are, by the table in which they are looked up; without one a few that any model has."""
+    queue = [port for given in model.inputs if _IDS in given.get_names() for port in given.get_target_inputs()]
+    for port in queue:
+        node = port.get_node()
+        if node.get_type_name() == "Convert":
+            queue += node.output(0).get_target_inputs()
+        elif (
+            node.get_type_name() == "Gather"
+            and port.get_index() == 1
+            and node.input_value(0).get_partial_shape()[0].is_static
+        ):
+            return int(node.input_value(0).get_partial_shape()[0].get_length())
+    return _FEW_IDS

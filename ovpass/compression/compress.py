@@ -12,6 +12,7 @@ from ovpass.compression.advice import TargetAdvice, ask_targets, explain_group, 
 from ovpass.compression.calibration import Calibration, Ids, Inputs, check_runs, model_inputs
 from ovpass.compression.group_compatibility import note_on_groups
 from ovpass.compression.jobs import Job, find_jobs
+from ovpass.compression.modes import NNCF
 from ovpass.compression.nncf_weights import GroupSizeError, compress_weights, load_nncf
 from ovpass.compression.preconditions import check_in_advance
 from ovpass.compression.predicted_weights import SMALLEST_ADJUSTED, adjusted_group
@@ -120,7 +121,7 @@ def compress_source(
         notes: list[str] = []
         for job in jobs:
             progress(f"compressing {job.ir.xml.name} to {recipe.mode}")
-            notes += _compress(job, folder, recipe, samples, bars)
+            notes += _compress(job, folder, recipe, samples, progress, bars)
         done = _describe(jobs, folder, destination, recipe, notes, then)
         if origin.is_folder:
             carry_along(origin, [job.ir for job in jobs], folder, copy_weights=False)
@@ -135,7 +136,9 @@ def compress_source(
     return done
 
 
-def _compress(job: Job, folder: Path, recipe: Recipe, samples: Sequence[Ids] | None, bars: bool) -> list[str]:
+def _compress(
+    job: Job, folder: Path, recipe: Recipe, samples: Sequence[Ids] | None, progress: Progress, bars: bool
+) -> list[str]:
     """Write the compressed model to its place below `folder`; returns what there is to note about it."""
     from ovpass.ir.writer import write_anew  # noqa: PLC0415 - brings OpenVINO along
 
@@ -150,7 +153,12 @@ def _compress(job: Job, folder: Path, recipe: Recipe, samples: Sequence[Ids] | N
     ignored = [name for layer in job.ignored for name in (layer.name, layer.weights)]
     dataset = inputs if inputs and recipe.can_fit_weights else None
     try:
-        compressed, warnings = compress_weights(model, job.ir.xml, recipe, ignored, dataset, bars=bars)
+        if recipe.format.engine == NNCF:
+            compressed, warnings = compress_weights(model, job.ir.xml, recipe, ignored, dataset, bars=bars)
+        else:
+            from ovpass.compression.own_weights import compress_layers  # noqa: PLC0415 - brings OpenVINO along
+
+            compressed, warnings = compress_layers(model, job, recipe, ignored, dataset, progress)
     except GroupSizeError as error:
         raise SettingsError(f"{job.ir.xml}: {explain_group(recipe, job.in_mode(recipe))}") from error
     target = folder / Path(job.ir.key).parent

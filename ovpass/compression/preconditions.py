@@ -13,7 +13,9 @@ from ovpass.compression.predicted_weights import expected_sites
 from ovpass.compression.probe_layer import refuse_useless
 from ovpass.compression.recipe import Recipe
 from ovpass.errors import SettingsError
+from ovpass.formats.vector_encoding import VectorEncoding
 from ovpass.settings.settings import Settings
+from ovpass.support.formatting import counted
 
 
 def check_in_advance(recipe: Recipe, calibration: Calibration, then: Settings | None, jobs: Sequence[Job]) -> None:
@@ -25,6 +27,7 @@ def check_in_advance(recipe: Recipe, calibration: Calibration, then: Settings | 
     if recipe.codebook is not None:
         read_codebook(recipe.codebook)
     _check_groups(recipe, jobs)
+    _check_vectors(recipe, jobs)
     _check_text(recipe, calibration, jobs)
     if then is not None:
         refuse_useless(recipe, then)
@@ -38,6 +41,20 @@ def _check_groups(recipe: Recipe, jobs: Sequence[Job]) -> None:
         layers = job.in_mode(recipe)
         if any(layer.k % recipe.weight_group for layer in layers):
             raise SettingsError(f"{job.ir.xml}: {explain_group(recipe, layers)}")
+
+
+def _check_vectors(recipe: Recipe, jobs: Sequence[Job]) -> None:
+    if not isinstance(recipe.encoding, VectorEncoding):
+        return
+    length = recipe.encoding.vector_length
+    for job in jobs:
+        if ragged := [layer for layer in job.in_mode(recipe) if layer.k % length]:
+            lengths = ", ".join(map(str, sorted({layer.k for layer in ragged})))
+            layers = f"{counted(len(ragged), 'layer')}, such as {ragged[0].name}"
+            raise SettingsError(
+                f"{job.ir.xml}: vectors of {length} do not divide K={lengths} ({layers}); use a shorter vector-length, "
+                "or ignore such layers"
+            )
 
 
 def _check_text(recipe: Recipe, calibration: Calibration, jobs: Sequence[Job]) -> None:

@@ -34,6 +34,11 @@ def adjusted_group(recipe: Recipe, k: int) -> int | None:
     return power if power >= SMALLEST_ADJUSTED else None
 
 
+def backup_recipe(recipe: Recipe) -> Recipe | None:
+    """How layers are compressed that do not get the recipe's own mode; None for not at all."""
+    return None if recipe.backup_mode == "none" else Recipe(recipe.backup_mode or _BACKUP)
+
+
 def expected_sites(
     recipe: Recipe, layers: Sequence[LinearLayer], kept: Sequence[LinearLayer]
 ) -> list[CompressedMatMul]:
@@ -48,8 +53,8 @@ def expected_sites(
             rest.append(layer)
     if recipe.ratio is not None and recipe.ratio < 1:
         rest += chosen
-    if rest and recipe.backup_mode != "none":
-        backup = specimen(Recipe(recipe.backup_mode or _BACKUP))
+    if rest and (other := backup_recipe(recipe)):
+        backup = specimen(other)
         found += [_site(backup, layer, backup.weight_group_size) for layer in rest]
     return found
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ovpass.compression.modes import BACKUPS, FALLBACKS, MODES, PER_CHANNEL, Mode
+from ovpass.compression.modes import BACKUPS, FALLBACKS, MODES, NNCF, PER_CHANNEL, VECTOR, Mode
 from ovpass.errors import SettingsError
+from ovpass.formats.base import Encoding
+from ovpass.formats.vector_encoding import VectorEncoding
 from ovpass.settings.selection import Selector
 from ovpass.support.choices import check_choice
 
@@ -21,7 +23,8 @@ class Recipe:
     to layers whose K is not a multiple of it: "error", "adjust" (another group size) or "ignore" (not compressed).
     A share `ratio` (0 to 1) of the weights gets the mode, in whole layers, and the rest gets `backup_mode`. `ignore`
     are patterns of the selection grammar. `codebook` is a .npy with one ascending row. `smooth` (above 0, below 1) is
-    the SmoothQuant strength, see ovpass/compression/smoothquant.py.
+    the SmoothQuant strength, see ovpass/compression/smoothquant.py. `vector_length`, `entries` and `codebooks` change
+    what a vector mode stores; one number of entries is that of every codebook.
 
     Raises:
         SettingsError: for options that do not fit the mode or each other.
@@ -39,6 +42,9 @@ class Recipe:
     lora_correction: bool = False
     codebook: Path | None = None
     smooth: float | None = None
+    vector_length: int | None = None
+    entries: tuple[int, ...] = ()
+    codebooks: int | None = None
     ignore: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -52,6 +58,7 @@ class Recipe:
         self._check_mixture()
         self._check_refinements()
         self._check_codebook()
+        self._check_vectors()
         if self.smooth is not None and not 0 < self.smooth < 1:
             raise SettingsError(f"smooth {self.smooth}: use a strength above 0 and below 1; 0.5 is a good start")
 
@@ -59,6 +66,16 @@ class Recipe:
     def format(self) -> Mode:
         """The properties of the mode."""
         return MODES[self.mode]
+
+    @property
+    def encoding(self) -> Encoding:
+        """What the mode stores, group size and a codebook of the user's left out."""
+        own = self.format.encoding
+        if not isinstance(own, VectorEncoding):
+            return own
+        entries = self.entries or (own.entries if self.codebooks is None else own.entries[:1])
+        books = entries * (self.codebooks or 1) if len(entries) == 1 else entries
+        return VectorEncoding.of(self.vector_length or own.vector_length, books)
 
     @property
     def weight_group(self) -> int | None:
@@ -106,18 +123,38 @@ class Recipe:
             for name, value in given.items():
                 if value:
                     raise SettingsError(f"{name}: mode {self.mode} treats every layer alike; leave it out")
+        elif self.ratio is not None and self.format.engine != NNCF:
+            raise SettingsError(f"ratio: mode {self.mode} takes all layers but the last; leave it out, or use ignore")
         # NNCF takes a ratio of 0 for 1.
         if self.ratio is not None and not 0 < self.ratio <= 1:
             raise SettingsError(f"ratio {self.ratio}: use the share of weights in {self.mode}, above 0 and up to 1")
 
     def _check_refinements(self) -> None:
         for name in self.refinements:
-            takes = self.format.corrected if name == "lora-correction" else self.format.refined
-            if not takes:
-                modes = [m.name for m in MODES.values() if (m.corrected if name == "lora-correction" else m.refined)]
+            field = name.replace("-", "_")
+            if field not in self.format.methods:
+                modes = [mode.name for mode in MODES.values() if field in mode.methods]
                 raise SettingsError(f"{name}: mode {self.mode} does not support it; {', '.join(modes)} do")
         if self.gptq and self.lora_correction:
             raise SettingsError("gptq and lora-correction cannot be combined; choose one")
+
+    def _check_vectors(self) -> None:
+        given = {"vector-length": self.vector_length, "entries": self.entries, "codebooks": self.codebooks}
+        names = [name for name, value in given.items() if value]
+        if self.format.engine != VECTOR:
+            if names:
+                modes = ", ".join(mode.name for mode in MODES.values() if mode.engine == VECTOR)
+                raise SettingsError(f"{names[0]}: mode {self.mode} has no vectors; {modes} have")
+            return
+        if self.codebooks is not None and (self.codebooks < 1 or len(self.entries) not in (0, 1, self.codebooks)):
+            counts = ",".join(map(str, self.entries))
+            raise SettingsError(
+                f"codebooks {self.codebooks}: entries {counts or 'alone'} do not fit; give as many numbers"
+            )
+        try:
+            _ = self.encoding
+        except ValueError as error:
+            raise SettingsError(f"mode {self.mode}: {error}") from error
 
     def _check_codebook(self) -> None:
         if self.format.needs_codebook and self.codebook is None:

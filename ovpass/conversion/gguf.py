@@ -6,9 +6,26 @@ from ovpass.conversion.source import Job, Outcome, Source
 
 
 def _convert(job: Job) -> Outcome:
-    from ovpass.conversion.gguf_genai import convert_gguf  # noqa: PLC0415 - imports NumPy
+    """By OpenVINO's frontend, or by GenAI's reader where OpenVINO has none."""
+    from ovpass.conversion.gguf_file import open_gguf  # noqa: PLC0415 - imports NumPy
+    from ovpass.conversion.gguf_frontend.convert import convert_with_frontend  # noqa: PLC0415
+    from ovpass.conversion.gguf_frontend.frontend import library  # noqa: PLC0415 - imports OpenVINO
+    from ovpass.conversion.gguf_genai import convert_with_genai  # noqa: PLC0415
+    from ovpass.conversion.gguf_metadata import write_configurations  # noqa: PLC0415
 
-    return Outcome(notes=convert_gguf(job.model, job.folder, exact=job.options.exact, progress=job.progress))
+    file, options = open_gguf(job.model), job.options
+    if library() is None:
+        notes = convert_with_genai(file, job.folder, exact=options.exact, progress=job.progress)
+    else:
+        notes = convert_with_frontend(
+            file,
+            job.folder,
+            exact=options.exact,
+            integer_zero_points=options.integer_zero_points,
+            progress=job.progress,
+        )
+    write_configurations(file, job.folder)
+    return Outcome(notes=notes)
 
 
 GGUF = Source(
@@ -16,5 +33,5 @@ GGUF = Source(
     is_file=lambda path, head: head.startswith(b"GGUF") or path.suffix == ".gguf",
     in_folder=lambda folder: sorted(folder.glob("*.gguf")),
     convert=_convert,
-    options=("exact",),
+    options=("exact", "integer_zero_points"),
 )

@@ -11,6 +11,8 @@ from ovpass.conversion.gguf_metadata import GgufFile
 from ovpass.errors import ModelError
 from ovpass.support.formatting import counted
 
+BYTE_LEVEL = "gpt2"
+"""What llama.cpp calls byte-level BPE."""
 _SHOWN = 3
 _ROPE_FACTORS = "rope_freqs.weight"
 _BLOCK = "blk."
@@ -18,18 +20,28 @@ _SCALES = {"Q4_0": (18, 0, 2), "Q8_0": (34, 0, 2), "Q4_1": (20, 0, 4), "Q4_K": (
 """Bytes of a block, and where in it scales and minima lie as f16 (llama.cpp, ggml-common.h)."""
 
 
-def check_tokenizer(file: GgufFile) -> None:
+def check_kind_of_tokenizer(file: GgufFile) -> None:
     """GenAI builds byte-level BPE alone.
 
     Raises:
-        ModelError: for another tokenizer, and one that is not complete.
+        ModelError: for another tokenizer.
     """
     kind = file.value("tokenizer.ggml.model")
-    if kind != "gpt2":
+    if kind != BYTE_LEVEL:
         raise ModelError(
             f"{file.path}: OpenVINO GenAI does not build tokenizer {kind!r} from GGUF, only 'gpt2' (byte-level "
             "BPE); convert the model's Hugging Face folder instead"
         )
+
+
+def check_tokenizer(file: GgufFile) -> None:
+    """Byte-level BPE has to be complete.
+
+    Raises:
+        ModelError: naming what is missing.
+    """
+    if file.value("tokenizer.ggml.model") != BYTE_LEVEL:
+        return
     if missing := [key for key in ("tokenizer.ggml.merges", "tokenizer.ggml.pre") if file.value(key) is None]:
         raise ModelError(f"{file.path}: lacks {', '.join(missing)}, which its tokenizer needs")
 
@@ -41,7 +53,6 @@ def check_tensors(file: GgufFile) -> None:
         ModelError: naming the tensor, or the metadata.
     """
     found = {tensor.name: tuple(int(size) for size in reversed(tensor.shape)) for tensor in file.reader.tensors}
-    _check_blocks(file, found)
     required, optional = _shapes(file)
     if missing := sorted(required.keys() - found.keys()):
         raise ModelError(f"{file.path}: lacks {counted(len(missing), 'tensor')}: {_few(missing)}")
@@ -50,7 +61,6 @@ def check_tensors(file: GgufFile) -> None:
             raise ModelError(
                 f"{file.path}: {name} is {list(found[name])}, but the metadata says {list(shape)}; download it again"
             )
-    _check_rope(file)
 
 
 def check_finite(file: GgufFile) -> None:
@@ -80,8 +90,14 @@ def notes_on_tensors(file: GgufFile) -> list[str]:
     return notes
 
 
-def _check_blocks(file: GgufFile, found: dict[str, tuple[int, ...]]) -> None:
-    blocks, said = {name.split(".")[1] for name in found if name.startswith(_BLOCK)}, int(file.value("block_count"))
+def check_blocks(file: GgufFile) -> None:
+    """There are as many blocks as the metadata tell.
+
+    Raises:
+        ModelError: for another number.
+    """
+    names = (tensor.name for tensor in file.reader.tensors)
+    blocks, said = {name.split(".")[1] for name in names if name.startswith(_BLOCK)}, int(file.value("block_count"))
     if len(blocks) != said:
         raise ModelError(
             f"{file.path}: has tensors of {counted(len(blocks), 'block')}, not {said} as by "
@@ -112,7 +128,12 @@ def _shapes(file: GgufFile) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple
     return required, optional
 
 
-def _check_rope(file: GgufFile) -> None:
+def check_rotation(file: GgufFile) -> None:
+    """GenAI rotates all of a head.
+
+    Raises:
+        ModelError: for a file that rotates a part.
+    """
     head = int(file.value("attention.key_length", file.value("embedding_length") // file.value("attention.head_count")))
     rotated = int(file.value("rope.dimension_count", head))
     if rotated != head:

@@ -1,11 +1,18 @@
-"""Open a GGUF file and check that OpenVINO GenAI can read it."""
+"""Open a GGUF file and check that it can be read."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
 
-from ovpass.conversion.gguf_checks import check_finite, check_tensors, check_tokenizer
+from ovpass.conversion.gguf_checks import (
+    check_blocks,
+    check_finite,
+    check_kind_of_tokenizer,
+    check_rotation,
+    check_tensors,
+    check_tokenizer,
+)
 from ovpass.conversion.gguf_metadata import ARCHITECTURES, TOKENS, GgufFile, config_of
 from ovpass.errors import ModelError
 from ovpass.support.extras import extra_module
@@ -17,14 +24,14 @@ ROUNDED = {"Q4_1": "8 %", "Q4_K": "4 %", "Q6_K": "0.02 %"}
 In the 4-bit ones a block's minimum, a float, becomes an integer zero point; in the other, scales become f16.
 """
 
-_REQUIRED = ("block_count", "embedding_length", "feed_forward_length", "attention.head_count")
+_REQUIRED = ("block_count", "embedding_length", "attention.head_count")
 
 
 def open_gguf(path: Path) -> GgufFile:
-    """Read the header and make sure that all tensors are there.
+    """Read the header and make sure that all tensors are there, as far as the architecture is known here.
 
     Raises:
-        ModelError: for a damaged or truncated file, and a model that GenAI does not build.
+        ModelError: for a damaged or truncated file.
         ExtraError: if gguf is not installed.
     """
     gguf = extra_module("gguf", "gguf", "reading GGUF files")
@@ -48,19 +55,40 @@ def open_gguf(path: Path) -> GgufFile:
 
 
 def _check(file: GgufFile) -> None:
-    if file.architecture not in ARCHITECTURES:
-        raise ModelError(
-            f"{file.path}: OpenVINO GenAI does not support architecture {file.architecture!r} from GGUF, only "
-            f"{', '.join(ARCHITECTURES)}; convert the model's Hugging Face folder instead"
-        )
     if int(file.value("split.count", 0)) > 1:
         raise ModelError(f"{file.path}: is one of several parts; join them first (llama-gguf-split --merge)")
     if missing := [key for key in _REQUIRED if file.value(key) is None]:
         raise ModelError(f"{file.path}: lacks {', '.join(f'{file.architecture}.{key}' for key in missing)}")
     if file.value(TOKENS) is None:
         raise ModelError(f"{file.path}: lacks a tokenizer ({TOKENS})")
+    _check_texts(file)
     check_tokenizer(file)
-    check_tensors(file)
+    check_blocks(file)
+    if file.architecture in ARCHITECTURES:
+        check_tensors(file)
+
+
+def _check_texts(file: GgufFile) -> None:
+    for key in (key for key, field in file.reader.fields.items() if [kind.name for kind in field.types] == ["STRING"]):
+        try:
+            file.reader.fields[key].contents()
+        except ValueError as error:
+            raise ModelError(f"{file.path}: its {key} cannot be read: {error}") from error
+
+
+def check_architecture(file: GgufFile) -> None:
+    """Refuse what GenAI's reader does not build.
+
+    Raises:
+        ModelError: naming what it builds.
+    """
+    check_kind_of_tokenizer(file)
+    if file.architecture not in ARCHITECTURES:
+        raise ModelError(
+            f"{file.path}: OpenVINO GenAI does not support architecture {file.architecture!r} from GGUF, only "
+            f"{', '.join(ARCHITECTURES)}; convert the model's Hugging Face folder instead"
+        )
+    check_rotation(file)
 
 
 def check_readable(file: GgufFile) -> None:

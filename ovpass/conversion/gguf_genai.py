@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 from ovpass.conversion.gguf_checks import notes_on_tensors
 from ovpass.conversion.gguf_exact import write_f16
-from ovpass.conversion.gguf_file import check_readable, notes_on_types, open_gguf
-from ovpass.conversion.gguf_metadata import config_of, token_ids
+from ovpass.conversion.gguf_file import check_architecture, check_readable, notes_on_types
+from ovpass.conversion.gguf_metadata import GgufFile
 from ovpass.conversion.isolated_process import run_python
 from ovpass.errors import ModelError, OutputError
 from ovpass.support.extras import extra_module
@@ -22,17 +21,17 @@ _CONVERT = "import openvino_genai as g; g.LLMPipeline(sys.argv[1], 'CPU', enable
 _CANNOT_WRITE = "iostream error"
 
 
-def convert_gguf(source: Path, folder: Path, *, exact: bool, progress: Progress) -> list[str]:
-    """Write the model, its tokenizer and its configuration into `folder`; returns notes on what was lost.
+def convert_with_genai(file: GgufFile, folder: Path, *, exact: bool, progress: Progress) -> list[str]:
+    """Write the model and its tokenizer into `folder`; returns notes on what was lost.
 
     With `exact` weights are dequantized to f16 first; otherwise they stay in the blocks of the file, as 4- and 8-bit
     integers, as far as GenAI can express them.
 
     Raises:
         ModelError: for a file that is damaged, or that GenAI cannot convert.
-        ExtraError: if gguf or openvino-genai is not installed.
+        ExtraError: if openvino-genai is not installed.
     """
-    file = open_gguf(source)
+    check_architecture(file)
     if not exact:
         check_readable(file)
     extra_module("openvino_genai", "genai", "converting GGUF files")
@@ -40,20 +39,18 @@ def convert_gguf(source: Path, folder: Path, *, exact: bool, progress: Progress)
     if exact:
         write_f16(file, beside, progress)
     else:
-        beside.symlink_to(source.resolve())
+        beside.symlink_to(file.path.resolve())
     progress("converting with OpenVINO GenAI")
     try:
-        run_python(python_code(_CONVERT, str(beside)), f"{source}: OpenVINO GenAI cannot convert it")
+        run_python(python_code(_CONVERT, str(beside)), f"{file.path}: OpenVINO GenAI cannot convert it")
     except ModelError as error:
         if _CANNOT_WRITE in str(error):
             free = shutil.disk_usage(folder).free / 1e6
             raise OutputError(
-                f"{source}: cannot be converted: the output disk has {free:.0f} MB left; free some space"
+                f"{file.path}: cannot be converted: the output disk has {free:.0f} MB left; free some space"
             ) from error
         raise
     beside.unlink()
     if not (folder / "openvino_model.xml").is_file():
-        raise ModelError(f"{source}: OpenVINO GenAI wrote no model; a newer openvino-genai may be needed")
-    for name, content in (("config.json", config_of(file)), ("generation_config.json", token_ids(file))):
-        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        raise ModelError(f"{file.path}: OpenVINO GenAI wrote no model; a newer openvino-genai may be needed")
     return [*notes_on_tensors(file), *([] if exact else notes_on_types(file))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,16 +33,20 @@ class GgufFile:
 
 
 def config_of(file: GgufFile) -> dict[str, Any]:
-    """Hugging Face's config.json for the model; the names are those of LlamaConfig and its kin."""
-    hidden, heads = int(file.value("embedding_length")), int(file.value("attention.head_count"))
+    """Hugging Face's config.json for the model; the names are those of LlamaConfig and its kin.
+
+    Numbers that differ from block to block are those of the block with the largest.
+    """
+    hidden, heads = int(file.value("embedding_length")), _largest(file.value("attention.head_count"))
+    known = {"architectures": [ARCHITECTURES[file.architecture]]} if file.architecture in ARCHITECTURES else {}
     return {
-        "architectures": [ARCHITECTURES[file.architecture]],
+        **known,
         "model_type": file.architecture,
         "hidden_size": hidden,
-        "intermediate_size": int(file.value("feed_forward_length")),
+        "intermediate_size": _largest(file.value("feed_forward_length", 0)),
         "num_hidden_layers": int(file.value("block_count")),
         "num_attention_heads": heads,
-        "num_key_value_heads": int(file.value("attention.head_count_kv", heads)),
+        "num_key_value_heads": _largest(file.value("attention.head_count_kv", heads)),
         "head_dim": int(file.value("attention.key_length", hidden // heads)),
         "max_position_embeddings": int(file.value("context_length", 2048)),
         "rms_norm_eps": _shortest(file.value("attention.layer_norm_rms_epsilon", 1e-5)),
@@ -57,6 +62,16 @@ def token_ids(file: GgufFile) -> dict[str, int]:
     places = {"bos_token_id": "bos", "eos_token_id": "eos", "pad_token_id": "padding"}
     found = {name: file.value(f"tokenizer.ggml.{kind}_token_id") for name, kind in places.items()}
     return {name: int(value) for name, value in found.items() if value is not None}
+
+
+def write_configurations(file: GgufFile, folder: Path) -> None:
+    """config.json and generation_config.json."""
+    for name, content in (("config.json", config_of(file)), ("generation_config.json", token_ids(file))):
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _largest(value: Any) -> int:
+    return max(map(int, value)) if isinstance(value, list) else int(value)
 
 
 def _shortest(value: float) -> float:

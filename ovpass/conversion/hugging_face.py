@@ -17,6 +17,7 @@ from ovpass.conversion.hugging_face_folder import (
     read_config,
 )
 from ovpass.conversion.isolated_process import run_python
+from ovpass.conversion.packed.checkpoint import PackedCheckpoint
 from ovpass.conversion.source import Job, Outcome, Source
 from ovpass.conversion.tokenizers import carry_tokenizer, has_tokenizer, is_converted, remove_tokenizer
 from ovpass.errors import ExtraError, ModelError, SettingsError
@@ -47,7 +48,7 @@ def convert_hugging_face(
 ) -> tuple[str, list[str]]:
     """Write the models, tokenizers and configurations into `folder`; returns the task, and notes.
 
-    Weights in GPTQ's and AWQ's format stay as they are, integers with their scales and zero points.
+    Weights that are packed stay as they are, codes with their scales and zero points.
 
     Raises:
         ModelError: for a folder that is damaged, or that optimum-intel cannot export.
@@ -63,6 +64,8 @@ def convert_hugging_face(
     config = read_config(source)
     check_weights(source)
     packed = quantization(config) is not None
+    if packed:
+        PackedCheckpoint(source).check()
     if needs_remote_code(source, config) and not trust:
         raise ModelError(f"{source}: contains its own Python code; --trust-remote-code runs it, if you trust it")
     task = task or infer_task(config)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ovpass.conversion.hugging_face import Export
 from ovpass.conversion.hugging_face_loading import checked_loading
-from ovpass.conversion.hugging_face_packed import PackedCheckpoint
+from ovpass.conversion.packed.checkpoint import PackedCheckpoint
 from ovpass.errors import ExtraError, OvpassError
 from ovpass.support.extras import extra_module
 
@@ -47,7 +47,7 @@ def _carry_out(order: Export) -> list[str]:
     checkpoint = PackedCheckpoint(Path(order.source))
     checkpoint.write_plain(Path(order.plain))
     notes = _export(order, order.plain)
-    return [*notes, *put_back(checkpoint, Path(order.folder))]
+    return [*checkpoint.notes, *notes, *put_back(checkpoint, Path(order.folder))]
 
 
 def _export(order: Export, source: str) -> list[str]:

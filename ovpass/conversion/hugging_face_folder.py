@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ovpass.conversion.packed import PACKINGS
+from ovpass.conversion.safetensors_file import read_header
 from ovpass.errors import ModelError, SettingsError
-from ovpass.support.structured_text import MalformedError, decode, parse_json, read_text
+from ovpass.support.structured_text import MalformedError, parse_json, read_text
 
 CONFIG, PIPELINE = "config.json", "model_index.json"
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
-PACKED_METHODS = ("gptq", "awq")
 _EXPORTED_METHODS = ("bitnet", "mxfp4")
 """Quantized checkpoints that optimum-intel exports by itself."""
 _TASKS = {
@@ -67,7 +68,7 @@ def check_weights(folder: Path) -> None:
     for index in sorted(folder.rglob("*.index.json")):
         _check_parts(index)
     for path in sorted(folder.rglob("*.safetensors")):
-        _check_safetensors(path)
+        read_header(path)
     if not any(any(folder.rglob(pattern)) for pattern in WEIGHTS):
         raise ModelError(f"{folder}: has no weights ({' or '.join(WEIGHTS)})")
 
@@ -83,22 +84,6 @@ def _check_parts(index: Path) -> None:
         raise ModelError(f"{index}: names {missing[0]}, which is missing ({len(missing)} in total); download it")
 
 
-def _check_safetensors(path: Path) -> None:
-    """Length of the header in 8 bytes, the header in JSON, then the tensors (huggingface/safetensors, README)."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            if length > size:
-                raise ValueError("its header is cut off")
-            header = parse_json(decode(stream.read(length)))
-        ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        raise ModelError(f"{path}: is not a complete safetensors file: {error}; download it again") from error
-    if size < (whole := 8 + length + max(ends, default=0)):
-        raise ModelError(f"{path}: is truncated: {size} bytes of {whole}; download it again")
-
-
 def quantization(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The checkpoint's quantization where it has to be unpacked first, None for what optimum-intel takes as it is.
 
@@ -111,12 +96,12 @@ def quantization(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if not isinstance(found, dict):
         raise ModelError(f"{CONFIG}: quantization_config is not a JSON object; download it again")
     method = str(found.get("quant_method")).lower()
-    if method not in (*PACKED_METHODS, *_EXPORTED_METHODS):
+    if method not in (*PACKINGS, *_EXPORTED_METHODS):
         raise ModelError(
-            f"{CONFIG}: weights quantized by {method!r} cannot be exported, only {', '.join(PACKED_METHODS)}, "
-            f"{', '.join(_EXPORTED_METHODS)}; start from the unquantized model"
+            f"{CONFIG}: weights quantized by {method!r} cannot be exported, only "
+            f"{', '.join((*PACKINGS, *_EXPORTED_METHODS))}; start from the unquantized model"
         )
-    return found if method in PACKED_METHODS else None
+    return found if method in PACKINGS else None
 
 
 def infer_task(config: Mapping[str, Any]) -> str:

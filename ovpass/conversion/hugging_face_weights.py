@@ -10,11 +10,14 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as op
 
-from ovpass.conversion.hugging_face_packed import PackedCheckpoint, PackedLayer
-from ovpass.formats import integer
-from ovpass.formats.base import ChainForm
+from ovpass.conversion.packed.checkpoint import PackedCheckpoint
+from ovpass.conversion.packed.layer import PackedLayer
+from ovpass.formats import FORMATS
+from ovpass.formats.base import ChainForm, Encoding
 from ovpass.formats.packing import values_of
 from ovpass.ir.files import IrFile, open_source
+from ovpass.ir.metadata import ModelMetadata
+from ovpass.ir.runtime_options import GROUP_SIZE, write_option
 from ovpass.ir.writer import write_anew
 from ovpass.support.atomic_output import publish_together
 from ovpass.support.formatting import counted
@@ -37,6 +40,7 @@ def put_back(checkpoint: PackedCheckpoint, folder: Path) -> list[str]:
         constants = {node.get_friendly_name(): node for node in model.get_ops() if node.get_type_name() == "Constant"}
         placed = {name: how for name in sorted(left) if (how := _place(checkpoint, name, constants)) is not None}
         if placed:
+            _ask_for(checkpoint.activation_group, model)
             _rewrite(model, ir)
         left -= placed.keys()
         ordered += list(placed.values()).count(_REORDERED)
@@ -57,6 +61,12 @@ def _place(checkpoint: PackedCheckpoint, name: str, constants: Mapping[str, ov.N
     for reader in readers:
         _feed(reader, layer, weights)
     return _IN_ORDER if layer.order is None else _REORDERED
+
+
+def _ask_for(group: int | None, model: ov.Model) -> None:
+    """Let the model ask for activations in groups of that size, as plans and plugins read it; -1 is per token."""
+    if group is not None:
+        write_option(ModelMetadata(model), GROUP_SIZE, str(group % 2**64))
 
 
 def _rewrite(model: ov.Model, ir: IrFile) -> None:
@@ -82,7 +92,7 @@ def _notes(left: list[str], ordered: int) -> list[str]:
 
 def _readers(node: ov.Node, layer: PackedLayer) -> list[ov.Input]:
     """The inputs of MatMuls that read a constant, none where it does not hold the layer's weights [N, K]."""
-    if tuple(node.get_output_shape(0)) != layer.codes.shape:
+    if tuple(node.get_output_shape(0)) != layer.encoded.shape:
         return []
     stored = values_of(node)
     if not np.array_equal(stored, layer.values().astype(np.float16).astype(stored.dtype)):
@@ -113,4 +123,11 @@ def _feed(reader: ov.Input, layer: PackedLayer, weights: ov.Output) -> None:
 def _weights(layer: PackedLayer, wanted: str) -> ov.Output:
     """What NNCF writes: Convert, Subtract (unless symmetric), Multiply, Reshape (where there are groups), Convert."""
     name, encoded = f"self.{layer.name}.weight", layer.encoded
-    return integer.write(encoded, ChainForm(name, f"{name}/", encoded.encoding.scale_type, wanted))
+    form = ChainForm(name, f"{name}/", _compute_type(encoded.encoding), wanted)
+    return FORMATS[encoded.encoding.format].write(encoded, form)
+
+
+def _compute_type(encoding: Encoding) -> str:
+    """f16 where that holds codes and scales exactly."""
+    table_in_f32 = encoding.table_type == "f32" if encoding.table else encoding.element_type == "nf4"
+    return "f32" if table_in_f32 or encoding.scale_type == "f32" else "f16"

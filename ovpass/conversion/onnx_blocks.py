@@ -1,7 +1,7 @@
 """Convert the element-wise group index (g_idx) of MatMulNBits to blocks.
 
 OpenVINO's ONNX frontend repeats scales and zero points for every element of K. Its CPU plugin does not survive that:
-compile_model ends the process with SIGFPE.
+the first inference ends the process with SIGFPE (docs/upstream/element-scales.md).
 """
 
 from __future__ import annotations

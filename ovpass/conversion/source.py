@@ -16,6 +16,7 @@ class Options:
     task: str | None = None
     weight_format: str | None = None
     exact: bool = False
+    integer_zero_points: bool = False
     trust_remote_code: bool = False
 
     def given(self) -> list[str]:

@@ -7,6 +7,8 @@ smollm2@group_size=64,profile=none      groups of 64 at every site, without a de
 smollm2@profile=cpu                     the CPU plugin's default
 smollm2@exempt=kind:mlp.down            any of the settings; exempt can repeat
 smollm2@plan=plan.yaml                  a plan of 'ovpass plan' or 'ovpass tune'
+smollm2@kv_key=u8,kv_value=u4           keys and values as read from a KV cache of those types, emulated
+smollm2@kv_value=mant4:window-32        the same in M-ANT, 32 tokens of a channel with one scale
 smollm2@DYNAMIC_QUANTIZATION_GROUP_SIZE=32   the plugin's own quantization: names in capitals are compile properties
 """
 
@@ -19,16 +21,18 @@ from pathlib import Path
 from typing import Any
 
 from ovpass.errors import RenamedWarning, SettingsError
+from ovpass.settings.kv_cache import CacheFormat, parse_cache_format
 from ovpass.settings.model_argument import split_model
 from ovpass.settings.settings import Rule, Settings, settings_from_dict
 from ovpass.support.choices import near_choice
-from ovpass.targets.group_sizes import parse_group_size
+from ovpass.targets.group_sizes import parse_model_group_size
 from ovpass.targets.names import find_name
 
 NO_PROFILE = "none"
 _OLDER_XMX = "gpu"
 """Of profiles it meant the one with XMX, of targets the one without."""
-_KEYS = (*(f.name for f in fields(Settings) if f.name != "rules"), "exempt", "profile", "plan")
+_CACHES = ("kv_key", "kv_value")
+_KEYS = (*(f.name for f in fields(Settings) if f.name != "rules"), "exempt", "profile", "plan", *_CACHES)
 _NUMBERS = ("threshold", "axis", "at_tokens")
 _FLAGS = ("symmetric", "requantize", "only_if_faster")
 
@@ -38,7 +42,8 @@ class Candidate:
     """One model with what is to be done to it; `label` is as the user wrote it.
 
     `settings` are None for a model as it is. `profile` is the target whose rules are emulated, None to emulate the
-    settings to the letter. `properties` go to compile_model.
+    settings to the letter. `properties` go to compile_model. `cache` is a KV cache to emulate: how keys ("kv_key") and
+    values ("kv_value") are stored.
     """
 
     label: str
@@ -47,16 +52,17 @@ class Candidate:
     plan: Path | None = None
     profile: str | None = "gpu-xmx"
     properties: Mapping[str, str] = field(default_factory=dict)
+    cache: Mapping[str, CacheFormat] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:
-        """Whether the model is rewritten in memory."""
+        """Whether activations are quantized in memory."""
         return self.settings is not None or self.plan is not None
 
     @property
     def plain(self) -> bool:
         """Whether a model was named and nothing else."""
-        return not self.changed and not self.properties
+        return not self.changed and not self.properties and not self.cache
 
 
 def parse_candidate(text: str, profile: str = "gpu-xmx") -> Candidate:
@@ -78,15 +84,18 @@ def _structure(label: str, path: Path, rest: str, profile: str) -> Candidate:
     values: dict[str, Any] = {}
     exempt: list[Rule] = []
     properties: dict[str, str] = {}
+    cache: dict[str, CacheFormat] = {}
     items = [part.strip() for part in rest.split(",") if part.strip()]
     if not items:
         raise SettingsError("no setting follows the @; write only the model to evaluate it as it is")
     for item in items:
         key, equals, value = item.partition("=")
         if not equals:
-            values["group_size"] = parse_group_size(item)
+            values["group_size"] = parse_model_group_size(item)
         elif key.isupper():
             properties[key] = value
+        elif key in _CACHES:
+            cache[key] = parse_cache_format(key, value)
         elif key == "exempt":
             exempt.append(Rule(match=value, exempt=True))
         else:
@@ -101,7 +110,7 @@ def _structure(label: str, path: Path, rest: str, profile: str) -> Candidate:
     settings = settings_from_dict({**values, "rules": []}) if asked else None
     if settings is not None:
         settings = _with_rules(settings, exempt, chosen)
-    return Candidate(label, path, settings, None if plan is None else Path(plan), chosen, properties)
+    return Candidate(label, path, settings, None if plan is None else Path(plan), chosen, properties, cache)
 
 
 def _with_rules(settings: Settings, rules: list[Rule], profile: str | None) -> Settings:

@@ -1,4 +1,4 @@
-"""KV cache settings of a candidate, and the chunks that windows are fed in to measure them.
+"""KV cache settings of a candidate, a device's or emulated, and the chunks that windows are fed in to measure them.
 
 A window in one piece writes the cache and never reads it: attention uses keys and values as computed, whatever type the
 cache has. From the second chunk on, a model reads what the device stored.
@@ -12,45 +12,69 @@ from ovpass.errors import SettingsError
 from ovpass.ir.files import IrFile
 from ovpass.ir.metadata import Metadata
 from ovpass.ir.runtime_options import read_option
+from ovpass.settings.kv_cache import CacheFormat
+from ovpass.targets.runtime_options import BY_CHANNEL, CACHE_OPTIONS, KEY_CACHE, KEY_MODE, KV_CACHE
 
 CHUNK_TOKENS = 32
 """Tokens of a piece if the user names none: short, so that most of the text is read from the cache."""
 
-_OPTIONS = (
-    "KV_CACHE_PRECISION",
-    "KEY_CACHE_PRECISION",
-    "VALUE_CACHE_PRECISION",
-    "KEY_CACHE_GROUP_SIZE",
-    "VALUE_CACHE_GROUP_SIZE",
-    "KEY_CACHE_QUANT_MODE",
-)
 _EXACT = "f32"
+_CRASHES_BY_CHANNEL = "u4"
+"""Measured on OpenVINO 2026.4: SIGSEGV, or SIGABRT for a double free, when a state is read."""
 _FLOATS = ("f32", "f16", "bf16")
 
 
 def cache_settings(properties: Mapping[str, str]) -> dict[str, str]:
     """The properties that change what the cache keeps; none if it keeps f32."""
-    named = {name: properties[name] for name in _OPTIONS if name in properties}
+    named = {name: properties[name] for name in CACHE_OPTIONS if name in properties}
     return {} if all(value == _EXACT for value in named.values()) else named
 
 
 def cache_settings_of(metadata: Metadata) -> dict[str, str]:
     """Those that the IR itself asks for; floating-point caches, which exporters ask for by default, do not count."""
-    named = {name: value for name in _OPTIONS if (value := read_option(metadata, name)) is not None}
+    named = {name: value for name in CACHE_OPTIONS if (value := read_option(metadata, name)) is not None}
     return {} if all(value.lower() in _FLOATS for value in named.values()) else named
 
 
 def exact_cache(properties: Mapping[str, str]) -> dict[str, str]:
     """The same properties with a cache in f32."""
-    return {**{name: value for name, value in properties.items() if name not in _OPTIONS}, _OPTIONS[0]: _EXACT}
+    return {**{name: value for name, value in properties.items() if name not in CACHE_OPTIONS}, KV_CACHE: _EXACT}
+
+
+def emulated_settings(formats: Mapping[str, CacheFormat]) -> dict[str, str]:
+    """The formats of an emulated cache as settings."""
+    return {name: str(chosen) for name, chosen in formats.items()}
+
+
+def check_emulated(
+    formats: Mapping[str, CacheFormat], properties: Mapping[str, str], label: str, tokens: int | None
+) -> None:
+    """Make sure that an emulated cache can have an effect on texts of `tokens` tokens, None if that is not known.
+
+    Raises:
+        SettingsError: beside a cache of the device's, which such a model does not use, and for windows that never fill.
+    """
+    if formats and (own := cache_settings(properties)):
+        raise SettingsError(
+            f"{label}: {', '.join(formats)} emulate the KV cache, so {', '.join(own)} has no effect; leave one out"
+        )
+    for name, chosen in formats.items():
+        if chosen.window is not None and tokens is not None and chosen.window > tokens:
+            raise SettingsError(
+                f"{label}: texts of {tokens} tokens never fill a window of {chosen.window} ({name}); use a smaller "
+                "window, or longer texts (--window-tokens)"
+            )
 
 
 def require_cache(ir: IrFile, settings: Mapping[str, str], label: str) -> None:
     """Make sure that the model keeps a KV cache as a state, which plugins read in the type that is asked for.
 
     Raises:
-        SettingsError: if it does not.
+        SettingsError: if it does not, and for keys that end the process of the CPU plugin.
     """
+    keys = settings.get(KEY_CACHE, settings.get(KV_CACHE))
+    if keys == _CRASHES_BY_CHANNEL and settings.get(KEY_MODE) == BY_CHANNEL:
+        raise SettingsError(f"{label}: keys in {keys} by channel crash the CPU plugin; take {KEY_MODE}=BY_TOKEN, or u8")
     if settings and "ReadValue" not in ir.document().graph.types:
         raise SettingsError(f"{label}: has no KV cache state, so {', '.join(settings)} has no effect; leave it out")
 

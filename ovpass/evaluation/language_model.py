@@ -14,7 +14,6 @@ from ovpass.evaluation.answers import AnswersReport
 from ovpass.evaluation.candidates import Candidate
 from ovpass.evaluation.comparison import TokenScores, compare_logits
 from ovpass.evaluation.harness import HarnessReport
-from ovpass.evaluation.kv_cache import cache_settings, exact_cache
 from ovpass.evaluation.notes import candidate_notes
 from ovpass.evaluation.preparation import CLEAN, Prepared, prepare, prepare_clean, prepare_reference
 from ovpass.evaluation.recording import Array, Recording
@@ -23,8 +22,7 @@ from ovpass.evaluation.summary import TextSummary, perplexity, summarize
 from ovpass.evaluation.windows import Window
 from ovpass.planning.plan import QUANTIZE
 from ovpass.support.formatting import counted
-
-Progress = Callable[[str], None]
+from ovpass.support.progress import Progress, in_parts
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,10 @@ class TextEvaluation:
         prepared = prepare_reference(reference, self.device, self.chunk)
         truth = self._record(prepared, reference.label)
         own: dict[Path, Recording | None] = {reference.path.resolve(): truth} if reference.plain else {}
-        judged = [self._judge(candidate, truth, own) for candidate in candidates]
+        judged = [
+            replace(self, progress=own_progress)._judge(candidate, truth, own)
+            for own_progress, candidate in in_parts(self.progress, "candidate", candidates)
+        ]
         scores = self._compared(truth, truth.load)
         return TextReport(reference.label, prepared.how, perplexity(scores), tuple(judged))
 
@@ -125,7 +126,7 @@ class TextEvaluation:
     def _require_change(self, candidate: Candidate, prepared: Prepared, changes: _Changes) -> None:
         """Refuse a result in which no setting had an effect: a divergence of zero would say that it is free."""
         asked = {name: value for name, value in prepared.properties.items() if CLEAN.get(name, value) != value}
-        cache = cache_settings(prepared.properties)
+        cache = prepared.cache
         if not (asked or cache or (prepared.plan and prepared.plan.chosen(QUANTIZE))):
             return
         if cache and prepared.chunk != self.chunk:
@@ -133,7 +134,9 @@ class TextEvaluation:
         else:
             changed = changes.found
         longest = max(len(window.ids) for window in self.windows)
-        if not changed and cache and prepared.chunk is not None and prepared.chunk >= longest:
+        # A model with an emulated cache adds up in another order, so that it differs in any case.
+        doubtful = not changed or bool(candidate.cache)
+        if doubtful and cache and prepared.chunk is not None and prepared.chunk >= longest:
             raise SettingsError(
                 f"{candidate.label}: windows of {longest} tokens fit in one chunk of {prepared.chunk}, so the "
                 "KV cache is not read; use longer windows (--window-tokens) or smaller chunks (--chunk-tokens)"
@@ -148,8 +151,7 @@ class TextEvaluation:
     def _cache_changes(self, prepared: Prepared, name: str, first: Array) -> bool:
         """Whether predictions of the first window differ from those with a cache in f32, fed in the same pieces."""
         self.progress(f"{name}: checking that the KV cache is read")
-        exact = replace(prepared, properties=exact_cache(prepared.properties))
-        runner = Runner(exact, f"{name} (f32 KV cache)", self.device)
+        runner = Runner(prepared.with_exact_cache(), f"{name} (f32 KV cache)", self.device)
         return not np.array_equal(runner.logits(self.windows[0]), first, equal_nan=True)
 
     def _notes(self, prepared: Prepared, seconds: float) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,12 @@ from ovpass.evaluation.runner import compiled
 from ovpass.evaluation.summary import Estimate, estimate
 from ovpass.support.array_files import read_arrays
 from ovpass.support.formatting import last_line
+from ovpass.support.progress import Progress, in_parts
 from ovpass.support.structured_text import MalformedError
 from ovpass.verification.inputs import input_specs
 
 Array = npt.NDArray[Any]
 Inputs = Mapping[str, Array]
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ def evaluate_arrays(
     prepared = prepare_reference(reference, device)
     truth = _run(prepared, reference.label, cases, device, progress)
     judged = []
-    for candidate in candidates:
+    for step, candidate in in_parts(progress, "candidate", candidates):
         own, started = prepare(candidate, device), time.perf_counter()
-        outputs = _run(own, candidate.label, cases, device, progress)
+        outputs = _run(own, candidate.label, cases, device, step)
         seconds = time.perf_counter() - started
         notes = candidate_notes(own.plan, tokens)
         judged.append(OutputsResult(candidate.label, own.how, notes, _summaries(truth, outputs), len(cases), seconds))

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ovpass.errors import ModelError, SettingsError
 from ovpass.evaluation.candidates import Candidate
-from ovpass.evaluation.kv_cache import cache_settings, cache_settings_of, chunk_tokens, describe_cache, require_cache
+from ovpass.evaluation.kv_cache import (
+    cache_settings,
+    cache_settings_of,
+    check_emulated,
+    chunk_tokens,
+    describe_cache,
+    emulated_settings,
+    exact_cache,
+    require_cache,
+)
 from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.note import read_note
 from ovpass.ir.runtime_options import GROUP_SIZE, read_group_size
+from ovpass.kernels.loading import read_runnable
 from ovpass.lowerings import Evidence, get_lowering
 from ovpass.lowerings.planner import check_plan, make_plan
 from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Plan, load_plans
@@ -39,7 +49,8 @@ class Prepared:
     """A model ready to be compiled: `plan` is what was done to it, or None; `how` says it in words.
 
     `home` is the folder of the model, in which the one that makes its embeddings can lie. Texts are fed in pieces of
-    `chunk` tokens, None: in one go.
+    `chunk` tokens, None: in one go. `cache` are the settings of the KV cache, if it does not keep f32; `exact` is then
+    the model without those that are emulated.
     """
 
     model: ov.Model
@@ -48,6 +59,12 @@ class Prepared:
     how: str
     home: Path | None = None
     chunk: int | None = None
+    cache: Mapping[str, str] = field(default_factory=dict)
+    exact: ov.Model | None = None
+
+    def with_exact_cache(self) -> Prepared:
+        """The same with a KV cache in f32."""
+        return replace(self, model=self.exact or self.model, properties=exact_cache(self.properties), cache={})
 
 
 def without_own_quantization(model: ov.Model) -> ov.Model:
@@ -107,14 +124,17 @@ def prepare(
     plan = planned(candidate, ir, device)
     if plan is None:
         own = read_group_size(metadata)
-        model, group, how = ir.read(), own or 0, ""
+        model, group, how = read_runnable(ir, device), own or 0, ""
     else:
         model, group, how = _applied(ir, plan, generates=generates), plan.model_group_size, describe(plan)
     properties = {**CLEAN, **cache_settings_of(metadata), GROUP_SIZE: str(group), **candidate.properties}
-    cache = cache_settings(properties)
+    exact = model
+    if candidate.cache:
+        properties, model = exact_cache(properties), _with_cache(model, candidate)
+    cache = {**cache_settings(properties), **emulated_settings(candidate.cache)}
     pieces = chunk_tokens(chunk, cache, _threshold(plan))
     how = (how or _as_it_is(properties)) + describe_cache(cache, pieces)
-    return Prepared(model, properties, plan, how, ir.xml.parent, pieces)
+    return Prepared(model, properties, plan, how, ir.xml.parent, pieces, cache, exact)
 
 
 def check_candidate(candidate: Candidate, device: str, tokens: int | None, chunk: int | None) -> None:
@@ -126,7 +146,8 @@ def check_candidate(candidate: Candidate, device: str, tokens: int | None, chunk
         OvpassError: naming the candidate and what to do.
     """
     ir = sole_model(candidate)
-    require_cache(ir, cache_settings(candidate.properties), candidate.label)
+    require_cache(ir, {**cache_settings(candidate.properties), **emulated_settings(candidate.cache)}, candidate.label)
+    check_emulated(candidate.cache, candidate.properties, candidate.label, tokens)
     plan = planned(candidate, ir, device)
     if plan is None or (not plan.chosen(QUANTIZE) and len(plan.chosen(EXEMPT)) == len(plan.decisions)):
         return
@@ -199,6 +220,14 @@ def _applied(ir: IrFile, plan: Plan, *, generates: bool) -> ov.Model:
     model = ir.read()
     original = model if read_note(ir.document().metadata) is None else strip(model)
     return apply(project_last_token(original) if generates else original, plan)
+
+
+def _with_cache(model: ov.Model, candidate: Candidate) -> ov.Model:
+    """A copy that reads its KV cache as from the formats of the candidate."""
+    from ovpass.passes import EmulateKvCache, PassManager  # noqa: PLC0415
+
+    emulation = EmulateKvCache(candidate.cache.get("kv_key"), candidate.cache.get("kv_value"))
+    return PassManager([emulation]).run(model).model
 
 
 def _by_plugin(plan: Plan) -> bool:

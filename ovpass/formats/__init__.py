@@ -7,9 +7,17 @@ from ovpass.formats.chain import ConstantInput, WeightChain
 from ovpass.formats.codebook import CODEBOOK
 from ovpass.formats.floating import FLOAT
 from ovpass.formats.integer import INTEGER
+from ovpass.formats.mant import MANT
+from ovpass.formats.vector import VECTOR
 from ovpass.ir.graph import Graph
 
-FORMATS: dict[str, Format] = {"integer": INTEGER, "float": FLOAT, "codebook": CODEBOOK}
+FORMATS: dict[str, Format] = {
+    "integer": INTEGER,
+    "float": FLOAT,
+    "vector": VECTOR,
+    "codebook": CODEBOOK,
+    "mant": MANT,
+}
 """By name; a constant is in the first of them that recognizes it."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,11 @@ class EncodedWeights:
     tensor_scale: Array | None = None
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the weights, [..., N, K]."""
+        return tuple(self.codes.shape)
+
+    @property
     def groups(self) -> int:
         """How many scales, or zero points, there are along K."""
         stored = (self.scale, self.zero_point)
@@ -81,7 +86,8 @@ class Format:
     ValueError for an encoding that does not exist, and for a K that groups do not divide. `decode` returns the weights
     [..., N, K] in f32, with every step of the arithmetic in f32. `write` makes the decompression chain in public ops.
     An `affine` format is (code - zero point) * scale: the element type and the groups say all of it, and plugins can
-    keep such weights compressed.
+    keep such weights compressed. `write_together` makes the chains of several matrices, where these can have constants
+    in common.
     """
 
     recognize: Callable[[ConstantInput], WeightChain | None]
@@ -89,3 +95,10 @@ class Format:
     decode: Callable[[EncodedWeights], Array]
     write: Callable[[EncodedWeights, ChainForm], ov.Output]
     affine: bool = False
+    write_together: Callable[[Sequence[EncodedWeights], Sequence[ChainForm]], list[ov.Output]] | None = None
+
+    def write_all(self, encoded: Sequence[EncodedWeights], forms: Sequence[ChainForm]) -> list[ov.Output]:
+        """The chains of matrices of one encoding; what they have in common is written once."""
+        if self.write_together is not None:
+            return self.write_together(encoded, forms)
+        return [self.write(own, form) for own, form in zip(encoded, forms, strict=True)]

@@ -49,6 +49,16 @@ class WeightChain:
     scales: tuple[Operand, ...]
     zero_points: tuple[Operand, ...]
 
+    @property
+    def codes(self) -> tuple[int, ...]:
+        """The Constants of codes, by their indices into the Graph."""
+        return self.path[:1]
+
+    @property
+    def stored_as(self) -> str:
+        """How a weight is stored, in words."""
+        return self.element_type
+
 
 @dataclass(frozen=True)
 class ConstantInput:

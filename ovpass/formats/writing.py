@@ -20,26 +20,27 @@ Namer = Callable[[ov.Node, str], ov.Node]
 
 def write_converted(encoded: EncodedWeights, form: ChainForm) -> ov.Output:
     """Codes that are numbers themselves."""
-    named = _namer(form)
-    node = named(op.convert(_codes(encoded, form), form.compute), "converted")
+    named = namer(form)
+    node = named(op.convert(codes_constant(encoded, form), form.compute), "converted")
     if encoded.zero_point is not None:
         zero_point = named(_zero_point(encoded, encoded.zero_point, form), "zero_point")
         shift = named(op.convert(zero_point, form.compute), "zero_point_converted")
         node = named(op.subtract(node, shift), "shifted")
-    return _scaled(node, encoded, form)
+    return write_scaled(node, encoded, form)
 
 
 def write_looked_up(encoded: EncodedWeights, table: Array, form: ChainForm) -> ov.Output:
     """Codes by which `table` (f32) is looked up. The Gather reads them as u8, as NNCF's."""
-    named, codes = _namer(form), _codes(encoded, form)
+    named, codes = namer(form), codes_constant(encoded, form)
     entries = named(_float_constant(table, encoded.encoding.table_type), "table")
     values = _converted(entries, form.compute, "table_converted", named)
     indices = _converted(codes, "u8", "converted", named)
-    return _scaled(named(op.gather(values, indices, op.constant(np.int64(0))), "looked_up"), encoded, form)
+    return write_scaled(named(op.gather(values, indices, op.constant(np.int64(0))), "looked_up"), encoded, form)
 
 
-def _scaled(node: ov.Node, encoded: EncodedWeights, form: ChainForm) -> ov.Output:
-    named = _namer(form)
+def write_scaled(node: ov.Node, encoded: EncodedWeights, form: ChainForm) -> ov.Output:
+    """Values in groups, as the codes lie: scaled, [N, K] again, in the output type."""
+    named = namer(form)
     if encoded.scale is not None:
         node = named(op.multiply(node, _scale(encoded, encoded.scale, form)), "scaled")
     if encoded.groups > 1:
@@ -49,17 +50,18 @@ def _scaled(node: ov.Node, encoded: EncodedWeights, form: ChainForm) -> ov.Outpu
     return _converted(node, form.output, "widened", named).output(0)
 
 
-def _codes(encoded: EncodedWeights, form: ChainForm) -> ov.Node:
+def codes_constant(encoded: EncodedWeights, form: ChainForm) -> ov.Node:
+    """The Constant of the codes, in groups."""
     blocks = encoded.codes.reshape(*encoded.codes.shape[:-1], encoded.groups, -1)
-    node = constant_of(_laid_out(blocks, form), encoded.encoding.element_type)
+    node = constant_of(laid_out(blocks, form), encoded.encoding.element_type)
     node.set_friendly_name(form.codes)
     return node
 
 
 def _scale(encoded: EncodedWeights, scale: Array, form: ChainForm) -> ov.Node:
     """The Constant, or what is computed of it, in the compute type."""
-    named = _namer(form)
-    stored = named(_float_constant(_laid_out(scale[..., None], form), encoded.encoding.scale_type), "scale")
+    named = namer(form)
+    stored = named(_float_constant(laid_out(scale[..., None], form), encoded.encoding.scale_type), "scale")
     if encoded.tensor_scale is None:
         return _converted(stored, form.compute, "scale_converted", named)
     of_tensor = named(op.constant(encoded.tensor_scale.reshape([1] * len(stored.shape))), "tensor_scale")
@@ -71,11 +73,11 @@ def _zero_point(encoded: EncodedWeights, zero_point: Array, form: ChainForm) -> 
     """In the type of the codes; NNCF stores a single one for codes of few bits in i8."""
     kind = encoded.encoding.element_type
     if zero_point.ndim:
-        return constant_of(_laid_out(zero_point[..., None], form), kind)
+        return constant_of(laid_out(zero_point[..., None], form), kind)
     return constant_of(zero_point, kind if kind in ("u4", "u8") else "i8")
 
 
-def _laid_out(blocks: Array, form: ChainForm) -> Array:
+def laid_out(blocks: Array, form: ChainForm) -> Array:
     """[..., N, groups, elements] as it is stored: without the axis of a single group, and with N last if transposed."""
     n_axis = blocks.ndim - 3
     if blocks.shape[-2] == 1:
@@ -92,7 +94,9 @@ def _converted(node: ov.Node, kind: str, role: str, named: Namer) -> ov.Node:
     return node if same else named(op.convert(node, kind), role)
 
 
-def _namer(form: ChainForm) -> Namer:
+def namer(form: ChainForm) -> Namer:
+    """What gives the ops of a chain their names, by the role of each."""
+
     def named(node: ov.Node, role: str) -> ov.Node:
         node.set_friendly_name(f"{form.steps}{role}")
         return node

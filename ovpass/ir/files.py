@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Graphs of string operations that need an extension to be read, and that have no MatMul.
 _TOKENIZERS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
+_CONVERTIBLE = (".gguf", ".onnx", ".safetensors")
 _HEAD = 4096
 
 
@@ -68,10 +69,10 @@ class IrFile:
         Raises:
             ModelError: if OpenVINO refuses it.
         """
-        import openvino as ov  # noqa: PLC0415 - slow to start, and not needed to look at a model
+        from ovpass.ir.custom_op import new_core  # noqa: PLC0415 - brings OpenVINO, slow and not needed to look at a model
 
         try:
-            return ov.Core().read_model(xml or self.xml, self.bin)
+            return new_core().read_model(xml or self.xml, self.bin)
         except RuntimeError as error:
             raise ModelError(f"{self.xml}: OpenVINO cannot read it: {last_line(error)}") from error
 
@@ -107,8 +108,8 @@ def open_source(path: Path | str) -> ModelSource:
 
 def _open(root: Path) -> ModelSource:
     if root.is_file():
-        if root.suffix == ".onnx":
-            raise ModelError(f"{root}: is an ONNX file; convert it first: ovpass convert {shell_word(root)} -o OUT")
+        if root.suffix.lower() in _CONVERTIBLE:
+            raise ModelError(f"{root}: is no OpenVINO model yet; {_convert_first(root)}")
         if root.suffix != ".xml":
             raise ModelError(f"{root}: is neither an .xml nor a model folder")
         return ModelSource(root, (IrFile(root),))
@@ -121,8 +122,18 @@ def _open(root: Path) -> ModelSource:
         if xml.is_file() and xml.name not in _TOKENIZERS and (xml.with_suffix(".bin").exists() or _is_ir(xml))
     ]
     if not found:
-        raise ModelError(f"{root}: holds no OpenVINO model (an .xml with its .bin)")
+        hint = f"; {_convert_first(root)}" if _is_convertible(root) else ""
+        raise ModelError(f"{root}: holds no OpenVINO model (an .xml with its .bin){hint}")
     return ModelSource(root, tuple(found))
+
+
+def _is_convertible(folder: Path) -> bool:
+    """Whether a folder looks like a source of `ovpass convert`."""
+    return any(path.suffix.lower() in _CONVERTIBLE for path in folder.iterdir())
+
+
+def _convert_first(source: Path) -> str:
+    return f"convert it first: ovpass convert {shell_word(source)} -o OUT"
 
 
 def _is_execution_graph(xml: Path) -> bool:

@@ -23,6 +23,7 @@ class Evidence(Enum):
 
     PLUGIN = "the plugin's own quantization of the activation"
     INT8_PRODUCT = "an int8 product whose activation the graph quantizes"
+    KERNEL = "an op of our own in place of the MatMul"
     NOTHING = "nothing: the graph computes in floating point"
 
 

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from ovpass.passes.canonicalize import Canonicalize
     from ovpass.passes.cap import CapGroups
     from ovpass.passes.emulate import ActivationQuantizer, Emulate
+    from ovpass.passes.emulate_kv_cache import EmulateKvCache
     from ovpass.passes.exempt import Exempt
+    from ovpass.passes.expand_weights import ExpandWeights
     from ovpass.passes.int8 import Int8
     from ovpass.passes.manager import Outcome, PassManager
     from ovpass.passes.requantize import Requantize
@@ -23,7 +25,9 @@ _HOMES = {
     "ActivationQuantizer": "ovpass.passes.emulate",
     "CapGroups": "ovpass.passes.cap",
     "Emulate": "ovpass.passes.emulate",
+    "EmulateKvCache": "ovpass.passes.emulate_kv_cache",
     "Exempt": "ovpass.passes.exempt",
+    "ExpandWeights": "ovpass.passes.expand_weights",
     "Int8": "ovpass.passes.int8",
     "Outcome": "ovpass.passes.manager",
     "Pass": "ovpass.passes.base",
@@ -43,7 +47,9 @@ __all__ = [
     "Canonicalize",
     "CapGroups",
     "Emulate",
+    "EmulateKvCache",
     "Exempt",
+    "ExpandWeights",
     "Int8",
     "Outcome",
     "Pass",

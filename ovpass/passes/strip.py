@@ -21,7 +21,8 @@ from ovpass.passes.chains import UNDO, original
 from ovpass.passes.editing import bypass, is_inserted
 from ovpass.passes.requantize import REQUANTIZED
 from ovpass.passes.runtime_options import OPTIONS
-from ovpass.planning.recorded_plan import recorded_plan
+from ovpass.passes.vector_kernel import restore_matmuls
+from ovpass.planning.recorded_plan import KERNELS, recorded_plan
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Strip:
         plan = recorded_plan(metadata)
         marked = {d.name for d in plan.decisions if d.method == "precise"} if plan else set()
         for graph in _graphs(model):
+            counts["nodes"] += restore_matmuls(graph, note.get(KERNELS, {}))
             counts["constants"] += _restore_constants(graph, note.get(UNDO, {}))
             counts["nodes"] += _remove_inserted(graph)
             counts["attributes"] += _remove_precise(graph, marked)

@@ -12,9 +12,16 @@ from ovpass.ir.runtime_options import GROUP_SIZE, LARGEST_GROUP_SIZE
 from ovpass.planning.native import ModelOptions, verdict_in
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import TARGETS, Target
-from ovpass.targets.effective_options import MODE, InForce, Surroundings, keeps_cache, options_in_force
+from ovpass.targets.effective_options import (
+    MODE,
+    InForce,
+    Surroundings,
+    describe_cache,
+    keeps_cache,
+    options_in_force,
+)
 from ovpass.targets.names import find_device
-from ovpass.targets.runtime_options import OPTIONS
+from ovpass.targets.runtime_options import OPTIONS, THRESHOLD
 
 _PRECISION = "INFERENCE_PRECISION_HINT"
 
@@ -33,7 +40,8 @@ class Explanation:
     """One device's answer.
 
     `steps` say in order where the group size comes from and what overrules it; `options` are the other runtime
-    options that the device knows.
+    options that the device knows. `threshold` is the number of tokens up to which nothing is quantized, `cache` how
+    keys and values are kept, None of a model without a KV cache.
     """
 
     target: str
@@ -43,6 +51,8 @@ class Explanation:
     steps: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
     options: tuple[InForce, ...] = ()
+    threshold: int = 0
+    cache: str | None = None
 
     @property
     def quantized(self) -> int:
@@ -78,7 +88,17 @@ def explain(
         fates[(None, off) if off else (verdict.group_size, verdict.reason)] += 1
     outcomes = tuple(Outcome(count, size, reason) for (size, reason), count in fates.most_common())
     others = tuple(option for option in options if option is not requested)
-    return Explanation(target.name, target.title, group_size, requested.source, tuple(steps), outcomes, others)
+    return Explanation(
+        target.name,
+        target.title,
+        group_size,
+        requested.source,
+        tuple(steps),
+        outcomes,
+        others,
+        int(values.get(THRESHOLD, target.default_threshold)),
+        describe_cache(values) if around.keeps_cache else None,
+    )
 
 
 def _other_properties(target: Target, properties: Mapping[str, str]) -> list[str]:

@@ -11,7 +11,7 @@ from ovpass.planning.resolve import resolve
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import Target
-from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.targets.group_sizes import OFF, PER_TOKEN
 from ovpass.targets.names import get_target
 
 REQUANTIZE = "requantize"
@@ -92,7 +92,7 @@ def _check(settings: Settings) -> None:
         ("settings", settings.group_size, settings.threshold, settings.axis, settings.symmetric),
         *((f"rule {r.match!r}", r.group_size, r.threshold, r.axis, r.symmetric) for r in settings.rules),
     ):
-        if group not in (None, PER_TOKEN):
+        if group not in (None, PER_TOKEN, OFF):
             raise SettingsError(f"{where}: group_size {group}: {int8_takes}; lowering emulate supports groups")
         if threshold not in (None, 0):
             raise SettingsError(f"{where}: threshold {threshold}: {int8_takes}; lowering emulate supports thresholds")

@@ -14,7 +14,7 @@ from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import TARGETS, Target, Verdict
 from ovpass.targets.base import NOT_COMPILED
-from ovpass.targets.group_sizes import PER_TOKEN, format_group_size
+from ovpass.targets.group_sizes import OFF, PER_TOKEN, format_group_size
 from ovpass.targets.names import get_target
 from ovpass.targets.runtime_options import ASYMMETRIC, OPTIONS, THRESHOLD
 
@@ -39,6 +39,8 @@ def plan_native(sites: Sequence[CompressedMatMul], settings: Settings, options: 
     target = get_target(settings.target)
     _check_native(settings, target)
     wanted = resolve(sites, settings)
+    if settings.group_size == OFF and all(item.exempt for item in wanted):
+        return _switched_off(wanted, settings, target)
     base = in_force(settings, options, target)
     model_group = _model_group(wanted, base, target)
     groups = by_activation(wanted)
@@ -57,6 +59,18 @@ def plan_native(sites: Sequence[CompressedMatMul], settings: Settings, options: 
         run_properties={"INFERENCE_PRECISION_HINT": "f32"} if target.compute == "f32" else {},
         notes=plan_notes(sites, decisions, target, options.largest_group_size),
     )
+
+
+def _switched_off(wanted: Sequence[Wanted], settings: Settings, target: Target) -> Plan:
+    """Nothing is to be quantized, so the plugin's own quantization is off, and no site needs a method."""
+    stuck = next((item.site.name for item in wanted if target.compiles_only_quantized(item.site)), None)
+    if stuck is not None:
+        raise SettingsError(
+            f"{stuck} has static shapes and rank-3 weights, and compiles only if the plugin quantizes it; "
+            "give it a group size by a rule"
+        )
+    decisions = tuple(decide(item.site, EXEMPT, f"exempt by {item.because}") for item in wanted)
+    return Plan(settings=settings, decisions=decisions, model_group_size=OFF)
 
 
 def in_force(settings: Settings, options: ModelOptions, target: Target) -> int:

@@ -20,7 +20,23 @@ def plan_notes(
     """What the decisions alone do not say; `largest` is the group size above which the IR switches the model off."""
     crashing = crashing_sites(sites, decisions, target)
     crashes = [describe_crashes(crashing)] if crashing else []
-    return (*crashes, *_of_static_shapes(sites, target), *_of_skipped(sites, decisions, target, largest or PER_TOKEN))
+    return (
+        *crashes,
+        *_of_slow_kernels(sites, decisions, target),
+        *_of_static_shapes(sites, target),
+        *_of_skipped(sites, decisions, target, largest or PER_TOKEN),
+    )
+
+
+def _of_slow_kernels(sites: Sequence[CompressedMatMul], decisions: Sequence[Decision], target: Target) -> list[str]:
+    """Quantized sites that run on a reference kernel, for each reason."""
+    groups = {decision.name: decision.group_size or 0 for decision in decisions if decision.action == QUANTIZE}
+    reasons = Counter(target.slow_kernel(site, groups[site.name]) for site in sites if site.name in groups)
+    return [
+        f"{counted(number, 'site is', 'sites are')} slow on a simulated {target.name} device: {reason}"
+        for reason, number in reasons.items()
+        if reason is not None
+    ]
 
 
 def _of_static_shapes(sites: Sequence[CompressedMatMul], target: Target) -> list[str]:

@@ -16,12 +16,15 @@ from ovpass.sites import KINDS, CompressedMatMul
 from ovpass.support.formatting import counted
 from ovpass.support.garbage import collection_paused
 from ovpass.support.structured_text import MalformedError, parse_yaml, read_text
-from ovpass.targets.group_sizes import format_group_size, parse_group_size
+from ovpass.targets.group_sizes import OFF, format_group_size, parse_group_size, parse_model_group_size
 
 QUANTIZE, EXEMPT, SKIP = "quantize", "exempt", "skip"
+REPLACE = "replace"
+"""The MatMul becomes an op of our own (lowering kernel); its activation is not quantized."""
+ACTIONS = (QUANTIZE, EXEMPT, SKIP, REPLACE)
 
 _SHOWN_DIFFERENCES = 5
-_METHODS = {QUANTIZE: ("cap", "requantize"), EXEMPT: EXEMPTIONS[1:], SKIP: ()}
+_METHODS = {QUANTIZE: ("cap", "requantize"), EXEMPT: EXEMPTIONS[1:], SKIP: (), REPLACE: ()}
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,13 @@ class Plan:
     evidence: dict[str, Any] = field(default_factory=dict)
 
     def chosen(self, action: str) -> list[Decision]:
-        """Return the decisions with an action: "quantize", "exempt" or "skip"."""
+        """Return the decisions with an action: "quantize", "exempt", "skip" or "replace"."""
         return [decision for decision in self.decisions if decision.action == action]
 
     def counts(self) -> dict[str, int]:
-        """Count the sites that are quantized, exempt and skipped."""
+        """Count the sites that are quantized, exempt and skipped, and those that are replaced if there are any."""
         found = Counter(decision.action for decision in self.decisions)
-        return {action: found[action] for action in (QUANTIZE, EXEMPT, SKIP)}
+        return {action: found[action] for action in ACTIONS if found[action] or action != REPLACE}
 
     def check_fits(self, sites: Sequence[CompressedMatMul]) -> None:
         """Check that the plan is for a model with exactly these sites.
@@ -103,7 +106,7 @@ class Plan:
         """Return plain data for YAML and JSON. `plan_from_dict` reads it back to an equal plan."""
         return {
             "settings": settings_to_dict(self.settings),
-            "model_group_size": format_group_size(self.model_group_size),
+            "model_group_size": format_group_size(self.model_group_size) if self.model_group_size else OFF,
             "run_environment": dict(self.run_environment),
             "run_properties": dict(self.run_properties),
             "notes": list(self.notes),
@@ -243,7 +246,7 @@ def _structure(data: object) -> Plan:
     return Plan(
         settings=settings_from_dict(data.get("settings", {})),
         decisions=decisions,
-        model_group_size=parse_group_size(data["model_group_size"]) if data["model_group_size"] else 0,
+        model_group_size=parse_model_group_size(data["model_group_size"]),
         run_environment=checked_environment(data.get("run_environment", {})),
         run_properties=checked_properties(data.get("run_properties", {})),
         notes=tuple(str(note) for note in data.get("notes", ())),
@@ -258,7 +261,7 @@ def _decision(entry: object) -> Decision:
     _check_keys(where, entry)
     group = entry.get("group_size")
     decision = Decision(**{**entry, "group_size": None if group is None else parse_group_size(group)})
-    _check_choice(where, "action", decision.action, (QUANTIZE, EXEMPT, SKIP))
+    _check_choice(where, "action", decision.action, ACTIONS)
     _check_choice(where, "kind", decision.kind, KINDS)
     if decision.method is not None:
         _check_choice(where, f"method of {decision.action}", decision.method, _METHODS[decision.action])

@@ -9,19 +9,26 @@ from dataclasses import dataclass
 from ovpass.settings.selection import Candidates
 from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import CompressedMatMul
+from ovpass.targets.group_sizes import OFF
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked of one site; None where only the general setting or the target's default applies."""
+    """What is asked of one site; no rule where only the general setting or the target's default applies.
+
+    `off` tells that the general setting quantizes nothing.
+    """
 
     site: CompressedMatMul
     rule: Rule | None
+    off: bool = False
 
     @property
     def exempt(self) -> bool:
-        """Whether a rule leaves the site out."""
-        return self.rule is not None and self.rule.exempt
+        """Whether the site is left out."""
+        if self.rule is None or self.rule.group_size is None:
+            return self.off or (self.rule is not None and self.rule.exempt)
+        return False
 
     @property
     def because(self) -> str:
@@ -36,7 +43,7 @@ def resolve(sites: Sequence[CompressedMatMul], settings: Settings) -> list[Wante
     for rule in settings.rules:
         for site in candidates.matching(rule.match):
             first.setdefault(site.name, rule)
-    return [Wanted(site, first.get(site.name)) for site in sites]
+    return [Wanted(site, first.get(site.name), off=settings.group_size == OFF) for site in sites]
 
 
 def check_rules(sites: Sequence[CompressedMatMul], settings: Settings) -> None:

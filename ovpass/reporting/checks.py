@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ovpass.errors import OvpassError, SettingsError
-from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP
+from ovpass.planning.plan import ACTIONS, QUANTIZE
 from ovpass.planning.run_settings import checked_environment, checked_properties
 from ovpass.reporting.measurements import BenchRun, TuneRun
 from ovpass.reporting.schema import InspectRun, PlanRun, VerifyRun
@@ -57,7 +57,7 @@ def _of_plan(plan: PlanRun) -> Iterator[str]:
         yield str(error)
     yield from _twice(plan.decisions)
     for entry in plan.decisions:
-        if entry.action not in (QUANTIZE, EXEMPT, SKIP):
+        if entry.action not in ACTIONS:
             yield f"{entry.name}: {entry.action!r:.60} is not an action"
         if entry.action == QUANTIZE and entry.group_size in (None, "0"):
             yield f"{entry.name}: it is to be quantized and has no group size"

@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ovpass.planning.defaults import cache_of, threshold_of
 from ovpass.reporting.formatting import command_line, group_words
 from ovpass.reporting.measurements import BenchRun, SensitivityRun, Subject
 from ovpass.reporting.side import Side
 from ovpass.settings.settings import Rule, Settings, settings_to_dict
 from ovpass.support.formatting import counted, number
 from ovpass.targets.group_sizes import format_group_size
-from ovpass.targets.names import get_target
+from ovpass.targets.runtime_options import CACHE_OPTIONS
 
 Facts = dict[str, str]
 
@@ -77,6 +78,8 @@ def _of_plan(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "Lowering", settings.lowering
     yield "Group size", _group_size(settings)
     yield "Quantized above", _threshold(settings)
+    own = "" if set(CACHE_OPTIONS) & settings.runtime_options.keys() else ", the target's own"
+    yield "KV cache", f"{cache_of(settings)}{own}"
     yield "Activations", "i8, symmetric" if settings.symmetric else "u8 with a zero point, asymmetric"
     if settings.axis != -1:
         yield "Axis", str(settings.axis)
@@ -101,7 +104,7 @@ def _threshold(settings: Settings) -> str:
     if settings.lowering == "int8":
         return "any number of tokens"
     own = settings.threshold is None
-    threshold = get_target(settings.target).default_threshold if settings.threshold is None else settings.threshold
+    threshold = threshold_of(settings)
     text = counted(threshold, "token") if threshold else "any number of tokens"
     return f"{text}, the target's own" if own else text
 

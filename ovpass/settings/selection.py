@@ -4,6 +4,7 @@ MatMul_46                       the site with this name
 re:.*self_attn.*                sites whose whole name the expression matches
 kind:mlp.down   kind:attn       sites of a kind, or of a family of kinds
 layer:3         layer:0-5       sites of these blocks
+layer:-1        layer:-4--1     the same, counted from the last block
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ovpass.support.formatting import counted
 
 _SHOWN = 3
 _PREFIXES = ("re", "kind", "layer")
+_LAYERS = re.compile(r"(-?\d+)(?:-(-?\d+))?", re.ASCII)
 _FAMILIES = {kind.partition(".")[0] for kind in KINDS if "." in kind}
 
 
@@ -60,9 +62,9 @@ class Selector:
         for part in self._parts():
             _check(part, self.pattern)
 
-    def matches(self, site: Selectable) -> bool:
-        """Whether `site` is one of those picked."""
-        return all(_matches(part, site) for part in self._parts())
+    def matches(self, site: Selectable, blocks: int) -> bool:
+        """Whether `site` of a model with this number of blocks is one of those picked."""
+        return all(_matches(part, site, blocks) for part in self._parts())
 
     @property
     def is_name(self) -> bool:
@@ -88,20 +90,28 @@ def _check(part: str, pattern: str) -> None:
         near = near_choice(rest, KINDS)
         hint = f"; did you mean kind:{near}?" if near else ""
         raise SettingsError(f"pattern {pattern!r}: no such kind; the kinds are {', '.join(KINDS)}{hint}")
-    elif prefix == "layer" and not re.fullmatch(r"\d+(-\d+)?", rest):
-        raise SettingsError(f"pattern {pattern!r}: write a block as layer:3, several as layer:0-5")
+    elif prefix == "layer" and not _LAYERS.fullmatch(rest):
+        raise SettingsError(f"pattern {pattern!r}: write a block as layer:3, several as layer:0-5 or layer:-4--1")
 
 
-def _matches(part: str, site: Selectable) -> bool:
+def _matches(part: str, site: Selectable, blocks: int) -> bool:
     prefix, _, rest = part.partition(":")
     if prefix == "re":
         return re.fullmatch(rest, site.name) is not None
     if prefix == "kind":
         return site.kind == rest or site.kind.partition(".")[0] == rest
     if prefix == "layer":
-        first, _, last = rest.partition("-")
-        return site.layer is not None and int(first) <= site.layer <= int(last or first)
+        return site.layer in _layers(rest, blocks)
     return site.name == part
+
+
+def _layers(text: str, blocks: int) -> range:
+    """The blocks of `3`, `0-5` or `-4--1`, of which the last are those before the end of the model."""
+    found = _LAYERS.fullmatch(text)
+    if found is None:
+        return range(0)
+    first, last = (int(number) + (blocks if number[0] == "-" else 0) for number in (found[1], found[2] or found[1]))
+    return range(max(first, 0), last + 1)
 
 
 class Candidates(Generic[_Site]):
@@ -109,6 +119,7 @@ class Candidates(Generic[_Site]):
 
     def __init__(self, sites: Sequence[_Site]) -> None:
         self._sites = sites
+        self._blocks = 1 + max((site.layer for site in sites if site.layer is not None), default=-1)
         self._by_name: dict[str, list[_Site]] = defaultdict(list)
         for site in sites:
             self._by_name[site.name].append(site)
@@ -122,7 +133,7 @@ class Candidates(Generic[_Site]):
         selector = Selector(pattern)
         if selector.is_name:
             return list(self._by_name.get(pattern, ()))
-        return [site for site in self._sites if selector.matches(site)]
+        return [site for site in self._sites if selector.matches(site, self._blocks)]
 
     def select(self, pattern: str) -> list[_Site]:
         """The sites that a pattern picks.

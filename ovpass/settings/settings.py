@@ -15,7 +15,7 @@ from ovpass.settings.selection import Selector
 from ovpass.support.choices import check_choice, near_choice
 from ovpass.support.garbage import collection_paused
 from ovpass.support.structured_text import MalformedError, parse_yaml, read_text
-from ovpass.targets.group_sizes import format_group_size, parse_group_size
+from ovpass.targets.group_sizes import format_group_size, parse_group_size, parse_model_group_size
 from ovpass.targets.names import find_name
 from ovpass.targets.runtime_options import check_runtime_options
 
@@ -58,7 +58,8 @@ class Rule:
 class Settings:
     """Settings for the sites of a model.
 
-    `group_size` is the number of elements along the axis that share a scale, all with PER_TOKEN or "per-token". None is
+    `group_size` is the number of elements along the axis that share a scale, all with PER_TOKEN or "per-token". OFF or
+    "off" quantizes only sites for which a rule has a group size. None is
     the target's default. Activations with more than `threshold` tokens are quantized. None is the target's default.
     `only_if_faster` skips sites that are not expected to be faster at `at_tokens` tokens. `runtime_options` are other
     plugin options to write into the IR, by name, with text or numbers as values.
@@ -153,7 +154,7 @@ def structure(cls: type[Any], data: object) -> Any:
     if not isinstance(data.get("rules", []), (list, tuple)):
         raise SettingsError("rules: expected a list, each rule after a dash: - {match: PATTERN, exempt: true}")
     try:
-        return _converter().structure(_with_group_size(data), cls)
+        return _converter().structure(_with_group_size(data, cls), cls)
     except cattrs.BaseValidationError as error:
         raise SettingsError(_explain(error)) from error
 
@@ -170,13 +171,16 @@ def _converter() -> Any:
     converter.register_structure_hook(int, _integer)
     converter.register_structure_hook_func(lambda kind: kind == Mapping[str, str], _mapping)
     rule_hook = make_dict_structure_fn(Rule, converter, _cattrs_forbid_extra_keys=True)
-    converter.register_structure_hook(Rule, lambda value, _: rule_hook(_with_group_size(_mapping(value, Rule)), Rule))
+    converter.register_structure_hook(
+        Rule, lambda value, _: rule_hook(_with_group_size(_mapping(value, Rule), Rule), Rule)
+    )
     return converter
 
 
-def _with_group_size(data: Any) -> Any:
+def _with_group_size(data: Any, cls: type[Any]) -> Any:
     if isinstance(data, dict) and data.get("group_size") is not None:
-        return {**data, "group_size": parse_group_size(data["group_size"])}
+        parse = parse_group_size if cls is Rule else parse_model_group_size
+        return {**data, "group_size": parse(data["group_size"])}
     return data
 
 
@@ -236,7 +240,8 @@ def _leaves(error: BaseException, kind: type[Any]) -> list[Any]:
 def _check_types(where: str, settings: Settings | Rule) -> None:
     """Python lets anything in; a group size in words becomes its number."""
     if settings.group_size is not None:
-        object.__setattr__(settings, "group_size", parse_group_size(settings.group_size))
+        parse = parse_group_size if isinstance(settings, Rule) else parse_model_group_size
+        object.__setattr__(settings, "group_size", parse(settings.group_size))
     for entry in dataclasses.fields(settings):
         value, kind = getattr(settings, entry.name), str(entry.type)
         plain, words = _PLAIN.get(kind.removesuffix(" | None"), (object, ""))

@@ -6,8 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ovpass.errors import ModelError
 from ovpass.formats import FORMATS, recognize
 from ovpass.formats.chain import WeightChain
 from ovpass.formats.codebook import NAME as CODEBOOK
@@ -84,8 +85,8 @@ class CompressedMatMul:
 
     @property
     def stored_as(self) -> str:
-        """The format in words: the element type, after the name of a format that does not follow from it."""
-        return self.weight_type if self.affine else f"{self.format} {self.weight_type}"
+        """The format in words: how a weight is stored, after the name of a format that does not follow from it."""
+        return self.weight_type if self.affine else f"{self.format} {self.weights.stored_as}"
 
     @property
     def matmul(self) -> ov.Node:
@@ -149,15 +150,25 @@ class CompressedMatMul:
         return self.k * self.n
 
 
-def find_compressed_matmuls(model: ov.Model) -> list[CompressedMatMul]:
+def find_compressed_matmuls(model: ov.Model | Any) -> list[CompressedMatMul]:
     """Find all sites of `model` in topological order, including bodies of If, Loop and TensorIterator.
+
+    A model of optimum-intel, which has its `ov.Model` in the attribute `model`, is taken for that one.
 
     The name of a site in a body is the path to it, `if_3/then_body/MatMul_7`. Repeated names get the suffixes `#2`,
     `#3` and so on.
-    """
-    from ovpass.ir.model_graph import ModelGraph  # noqa: PLC0415 - sites of files are found without OpenVINO
 
-    return find_sites(ModelGraph(model))
+    Raises:
+        ModelError: if `model` is something else.
+    """
+    import openvino as ov  # noqa: PLC0415 - sites of files are found without it
+
+    from ovpass.ir.model_graph import ModelGraph  # noqa: PLC0415
+
+    held = model if isinstance(model, ov.Model) else getattr(model, "model", None)
+    if not isinstance(held, ov.Model):
+        raise ModelError(f"{type(model).__name__} is no ov.Model and has none; read files with ov.Core().read_model")
+    return find_sites(ModelGraph(held))
 
 
 @collection_paused()

@@ -21,7 +21,8 @@ def check_choice(name: str, value: str, choices: Collection[str]) -> None:
 
 
 def near_choice(value: object, choices: Collection[str]) -> str | None:
-    """The one most like `value`, capitals apart; None where none is like it."""
-    spelt = {choice.casefold(): choice for choice in choices}
-    near = difflib.get_close_matches(str(value).casefold(), spelt, n=1)
-    return spelt[near[0]] if near else None
+    """The one most like `value`, capitals apart, first of those that begin with it; None where none is like it."""
+    spelt, typed = {choice.casefold(): choice for choice in choices}, str(value).casefold()
+    near = difflib.get_close_matches(typed, spelt, n=len(spelt) or 1)
+    begun = [choice for choice in near if choice.startswith(typed)]
+    return spelt[(begun or near)[0]] if near else None

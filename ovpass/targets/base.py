@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ovpass.ir.runtime_options import GROUP_SIZE
@@ -83,7 +83,7 @@ class Target:
     for ("" where nothing is) and whether the execution mode is ACCURACY, and says why nothing is quantized then.
 
     `crashes` are the sites that end the plugin's process, by the group size that they get: unlike a refusal, nothing
-    catches it.
+    catches it. `slow_kernels` are the quantized sites that have no fast kernel, likewise, with the way out.
 
     `exemptions` are the ways to leave a site out, the least invasive first. `short_last_group` tells that a group
     size need not divide K, `fuses` that MatMuls of one activation are fused, `static_ignores_threshold` that static
@@ -91,6 +91,9 @@ class Target:
     property overrules it. `unsigned_int8` and `scales_apart` are about the int8 lowering: whether it takes u8 weights,
     and whether the scales of the last products have to be kept off the way to the outputs. `smallest_range` is what the
     kernel takes the largest value of a group to be at least.
+
+    `float_activations` are the types of weights whose activations are quantized to the same type, in floating point,
+    for any number of tokens.
 
     `costs` are the times that were measured on such a device, None if there are none. `profiles` are the devices of
     the family that can be simulated, the usual one first. `older_names` are what the target was called before.
@@ -108,6 +111,7 @@ class Target:
     adjustments: tuple[Adjustment, ...]
     exemptions: tuple[str, ...]
     crashes: tuple[Refusal, ...] = ()
+    slow_kernels: tuple[Refusal, ...] = ()
     per_site_group_size: bool = False
     short_last_group: bool = False
     fuses: bool = False
@@ -116,6 +120,7 @@ class Target:
     unsigned_int8: bool = True
     scales_apart: bool = False
     smallest_range: float = 0.003
+    float_activations: tuple[str, ...] = ()
     costs: Callable[[], Chosen] | None = None
     profiles: tuple[Profile, ...] = ()
     older_names: tuple[str, ...] = ()
@@ -136,6 +141,10 @@ class Target:
         """Whether activations are quantized in half precision."""
         return self.compute != "f32"
 
+    def activation_type(self, site: CompressedMatMul) -> str:
+        """The type to which the site's activation is quantized, if it is: i8, where it is symmetric."""
+        return site.weight_type if site.weight_type in self.float_activations else "i8"
+
     def verdict(self, site: CompressedMatMul, group_size: int) -> Verdict:
         """Whether `site` is quantized when the model's group size is `group_size` (0: switched off)."""
         if group_size == 0:
@@ -154,8 +163,11 @@ class Target:
 
     def crash(self, site: CompressedMatMul, group_size: int) -> str | None:
         """Why the plugin's process ends with a site quantized in this group size, or None."""
-        reasons = (crash.applies(site, group_size) for crash in self.crashes)
-        return next((reason for reason in reasons if reason is not None), None)
+        return _first(self.crashes, site, group_size)
+
+    def slow_kernel(self, site: CompressedMatMul, group_size: int) -> str | None:
+        """Why a site quantized in this group size runs on a reference kernel, and what to do, or None."""
+        return _first(self.slow_kernels, site, group_size)
 
     def compiles_only_quantized(self, site: CompressedMatMul) -> bool:
         """Whether compilation fails on the site where the plugin's own quantization is switched off."""
@@ -169,3 +181,7 @@ class Target:
             if group_size != before:
                 reasons.append(adjustment.reason.format(group_size))
         return group_size, reasons
+
+
+def _first(rules: Sequence[Refusal], site: CompressedMatMul, group_size: int) -> str | None:
+    return next((reason for rule in rules if (reason := rule.applies(site, group_size)) is not None), None)

@@ -17,8 +17,10 @@ from ovpass.targets.costs import calibration_of_this_cpu
 from ovpass.targets.folded_factors import SOURCE, folded_factor
 from ovpass.targets.runtime_options import (
     CPU_CACHE_TYPES,
+    IGNORED,
     KEY_CACHE,
     KEY_GROUP,
+    KEY_MODE,
     KV_CACHE,
     VALUE_CACHE,
     VALUE_GROUP,
@@ -132,6 +134,7 @@ CPU = Target(
         VALUE_CACHE: _CACHE,
         KEY_GROUP: _CACHE_GROUP,
         VALUE_GROUP: _CACHE_GROUP,
+        KEY_MODE: Obedience("AUTO", IGNORED, reported=False),
     },
     switched_off=_switched_off,
     refusals=(

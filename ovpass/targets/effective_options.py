@@ -10,11 +10,22 @@ from ovpass.ir.metadata import Metadata
 from ovpass.ir.runtime_options import read_option
 from ovpass.sites import CompressedMatMul
 from ovpass.targets.base import Target
-from ovpass.targets.runtime_options import OPTIONS, KnownOption, Obedience
+from ovpass.targets.runtime_options import (
+    KEY_CACHE,
+    KEY_GROUP,
+    KEY_MODE,
+    KV_CACHE,
+    OPTIONS,
+    VALUE_CACHE,
+    VALUE_GROUP,
+    KnownOption,
+    Obedience,
+)
 
 MODE = "EXECUTION_MODE_HINT"
 IR = "IR (rt_info/runtime_options)"
 PROPERTY = "compile property"
+_MODES = {"BY_CHANNEL": "by channel", "BY_TOKEN": "by token"}
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,20 @@ def in_force(option: KnownOption, target: Target, around: Surroundings) -> InFor
     if in_ir is not None and not heard:
         steps.append(f"{target.name} ignores {in_ir} from the IR{_way_out(obedience)}")
     return InForce(option.name, value, source, tuple(steps), default)
+
+
+def describe_cache(values: Mapping[str, str]) -> str:
+    """How keys and values are kept, in words, by the values of the options in force."""
+    both = values[KV_CACHE]
+    keys, kept = (values.get(name, both) for name in (KEY_CACHE, VALUE_CACHE))
+    words = [f"keys and values in {keys}" if keys == kept else f"keys in {keys}, values in {kept}"]
+    words += [f"keys {_MODES[mode]}" for mode in (values.get(KEY_MODE),) if mode in _MODES]
+    words += [
+        f"{what} in groups of {values[name]}"
+        for what, name in (("keys", KEY_GROUP), ("values", VALUE_GROUP))
+        if values.get(name, "0") != "0"
+    ]
+    return ", ".join(words)
 
 
 def keeps_cache(sites: Sequence[CompressedMatMul]) -> bool:

@@ -34,6 +34,7 @@ XE2 = 20
 _PIPELINE = "transformations_pipeline.cpp, the callback of DynamicQuantizeFullyConnected"
 _PASS = "dynamic_quantize_fully_connected.cpp"
 _COMPRESSED = "convert_fc_to_compressed.cpp"
+_KERNELS = "measured: profiling of simulated devices, with a driver of 2026"
 
 
 def _format(site: CompressedMatMul, _: int) -> str | None:
@@ -127,6 +128,31 @@ def _four_bits_by_channel(site: CompressedMatMul, group_size: int) -> str | None
     )
 
 
+def _two_bits(site: CompressedMatMul, _: int) -> str | None:
+    if site.weight_type != "u2":
+        return None
+    return "u2 weights have a reference kernel only (fully_connected_gpu_bfyx_ref); compress them to 4 or 8 bits"
+
+
+def _signed_zero_point(site: CompressedMatMul, _: int) -> str | None:
+    if site.weight_type != "i8" or site.symmetric:
+        return None
+    return (
+        "i8 weights with a zero point have a reference kernel only (fully_connected_gpu_bfyx_ref); compress them to u8 "
+        "or symmetric i8, or exempt them"
+    )
+
+
+def _groups_per_token(site: CompressedMatMul, group_size: int) -> str | None:
+    own = site.weight_group_size
+    if site.weight_type != "u8" or site.symmetric or own is None or group_size != PER_TOKEN:
+        return None
+    return (
+        "u8 weights with zero points in groups have a reference kernel only (ocl:ref) per token; take another group "
+        f"size, which becomes {own}"
+    )
+
+
 def _for_linear_attention(site: CompressedMatMul, group_size: int) -> int:
     """Per token, such models lose accuracy: ShouldUseGs128. An explicit group is obeyed."""
     return _LINEAR_ATTENTION_GROUP if site.linear_attention and group_size == PER_TOKEN else group_size
@@ -209,6 +235,11 @@ GPU_XMX = Target(
     ),
     exemptions=("rank-4", "precise", "f16-zero-point", "f16-weights"),
     crashes=(Refusal("division-by-zero", "measured: SIGFPE", _four_bits_by_channel),),
+    slow_kernels=(
+        Refusal("two-bits", _KERNELS, _two_bits),
+        Refusal("signed-zero-point", _KERNELS, _signed_zero_point),
+        Refusal("groups-per-token", _KERNELS, _groups_per_token),
+    ),
     per_site_group_size=True,
     fuses=True,
     static_ignores_threshold=True,

@@ -1,4 +1,4 @@
-"""Activation group sizes: a positive number of elements along K, or all of K."""
+"""Activation group sizes: a positive number of elements along K, all of K, or off."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import overload
 from ovpass.errors import SettingsError
 
 _NAME = "per-token"
+_OFF_NAME = "off"
 
 PER_TOKEN = 2**64 - 1
 """The plugin property's value for one group a token: all of K."""
+OFF = 0
+"""The plugin property's value for no quantization."""
 
 
 def parse_group_size(value: object) -> int:
@@ -29,9 +32,19 @@ def parse_group_size(value: object) -> int:
     if number < 1:
         raise SettingsError(
             f"group size {value!r} is neither a positive number of elements nor 'per-token'; "
-            "to leave sites unquantized, exempt them with a rule"
+            "to leave sites unquantized, exempt them with a rule; for a whole model, write off"
         )
     return number
+
+
+def parse_model_group_size(value: object) -> int:
+    """Read `128`, `"128"`, `"per-token"`, `"off"` or the property's own `0`, as the setting of a whole model.
+
+    Raises:
+        SettingsError: for anything else.
+    """
+    off = value is False or str(value).strip().lower() in (_OFF_NAME, str(OFF))  # YAML reads off as false
+    return OFF if off else parse_group_size(value)
 
 
 @overload
@@ -40,7 +53,7 @@ def format_group_size(group_size: int) -> int | str: ...
 def format_group_size(group_size: None) -> None: ...
 def format_group_size(group_size: int | None) -> int | str | None:
     """The group size as people and files write it; None, for no quantization, stays."""
-    return _NAME if group_size == PER_TOKEN else group_size
+    return {PER_TOKEN: _NAME, OFF: _OFF_NAME}.get(group_size, group_size) if group_size is not None else None
 
 
 def group_fits(group_size: int, length: int | None, *, short_last_group: bool) -> bool:

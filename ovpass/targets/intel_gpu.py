@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from ovpass.ir.runtime_options import GROUP_SIZE, LARGEST_GROUP_SIZE
 from ovpass.targets.group_sizes import PER_TOKEN
-from ovpass.targets.runtime_options import CACHE_TYPES, KV_CACHE, NO_CACHE, SCALE_FACTOR, Obedience
+from ovpass.targets.runtime_options import CACHE_TYPES, IGNORED, KEY_MODE, KV_CACHE, NO_CACHE, SCALE_FACTOR, Obedience
 
 
 def gpu_options(group_size: int, kv_cache: Obedience) -> dict[str, Obedience]:
@@ -19,6 +19,7 @@ def gpu_options(group_size: int, kv_cache: Obedience) -> dict[str, Obedience]:
         GROUP_SIZE: Obedience(str(group_size), as_variable=True),
         LARGEST_GROUP_SIZE: Obedience(str(PER_TOKEN), as_variable=True),
         KV_CACHE: kv_cache,
+        KEY_MODE: Obedience("AUTO", IGNORED, reported=False),  # for paged attention
         SCALE_FACTOR: Obedience("-1", NO_CACHE, as_variable=True),
     }
 

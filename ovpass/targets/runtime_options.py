@@ -23,6 +23,9 @@ OBEYED, IGNORED, NO_CACHE = "obeyed", "ignored", "obeyed without a KV cache"
 
 KV_CACHE, KEY_CACHE, VALUE_CACHE = "KV_CACHE_PRECISION", "KEY_CACHE_PRECISION", "VALUE_CACHE_PRECISION"
 KEY_GROUP, VALUE_GROUP = "KEY_CACHE_GROUP_SIZE", "VALUE_CACHE_GROUP_SIZE"
+KEY_MODE = "KEY_CACHE_QUANT_MODE"
+CACHE_OPTIONS = (KV_CACHE, KEY_CACHE, VALUE_CACHE, KEY_GROUP, VALUE_GROUP, KEY_MODE)
+"""How keys and values are kept."""
 SCALE_FACTOR = "ACTIVATIONS_SCALE_FACTOR"
 THRESHOLD = "GPU_DYNAMIC_QUANTIZATION_THRESHOLD"
 ASYMMETRIC = "GPU_ASYM_DYNAMIC_QUANTIZATION"
@@ -31,6 +34,8 @@ _FLOATS = ("f32", "f16", "bf16")
 _OTHER_TYPES = "f64 u1 u2 u3 u6 u16 u32 u64 i2 i16 i32 i64 nf4 f4e2m1 f8e4m3 f8e5m2 f8e8m0 boolean dynamic undefined"
 CPU_CACHE_TYPES = (*_FLOATS, "u8", "u4")
 CACHE_TYPES = (*_FLOATS, "u8", "i8", "u4", "i4")
+BY_CHANNEL = "BY_CHANNEL"
+_MODES = ("AUTO", BY_CHANNEL, "BY_TOKEN")
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class Obedience:
     `default` holds where nobody says anything. `ir` is OBEYED, IGNORED or NO_CACHE; `as_property` and `as_variable`
     say whether compile_model takes it, and whether the environment variable OV_<name> overrules all else. `values`
     are those that work, any where empty; `accuracy` is what EXECUTION_MODE_HINT=ACCURACY puts above the IR.
+    `reported` tells whether a compiled model says which value it took.
     """
 
     default: str
@@ -48,6 +54,7 @@ class Obedience:
     as_variable: bool = False
     values: tuple[str, ...] = ()
     accuracy: str | None = None
+    reported: bool = True
 
     def hears_ir(self, *, keeps_cache: bool) -> bool:
         """Whether the IR counts, of a model that keeps a KV cache or of one that does not."""
@@ -85,6 +92,10 @@ def _element_type(text: str) -> str | None:
     return lowered if lowered in (*CACHE_TYPES, *_OTHER_TYPES.split()) else None
 
 
+def _mode(text: str) -> str | None:
+    return text if text in _MODES else None
+
+
 def _number(text: str) -> str | None:
     try:
         number = float(text)
@@ -110,6 +121,9 @@ OPTIONS: Mapping[str, KnownOption] = MappingProxyType(
             KnownOption(VALUE_CACHE, "value cache precision", _element_type, CPU_CACHE_TYPES, parent=KV_CACHE),
             KnownOption(KEY_GROUP, "elements of a key that share a scale; 0: the plugin chooses", _group),
             KnownOption(VALUE_GROUP, "elements of a value that share a scale; 0: the plugin chooses", _group),
+            KnownOption(
+                KEY_MODE, "what keys share a scale: BY_TOKEN a token's, BY_CHANNEL a channel's; AUTO", _mode, _MODES
+            ),
             KnownOption(SCALE_FACTOR, "divide activations by this to stay in the f16 range; -1: off", _number),
             KnownOption(THRESHOLD, "quantize activations with more tokens than this", _group, instead="threshold"),
             KnownOption(ASYMMETRIC, "1: quantize to u8 with a zero point", _group, instead="symmetric"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import Verdict
+from ovpass.targets.costs.work import weight_bytes
 from ovpass.targets.group_sizes import format_group_size
 from ovpass.transformation.inspection import Inspected
 from ovpass.transformation.result import Transformed
@@ -40,6 +41,7 @@ def _site(item: Inspected, site: CompressedMatMul, judged: Verdict) -> dict[str,
         "weight_group_size": site.weight_group_size,
         "symmetric": site.symmetric,
         "codebook": site.codebook,
+        "bits_per_weight": round(8 * weight_bytes(site) / (site.k * site.n), 4),
         "activation_rank": site.activation_rank,
         "group_id": site.group_id,
         "eligible": judged.eligible,

@@ -6,13 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ovpass.errors import ModelError, PlanError
+from ovpass.errors import ModelError, PlanError, SettingsError
 from ovpass.ir.document import IrDocument
-from ovpass.ir.files import IrFile, ModelSource
+from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.graph import Graph
 from ovpass.lowerings.planner import check_plan, plan_sites
 from ovpass.planning.plan import Plan
-from ovpass.planning.recorded_plan import refuse_processed
+from ovpass.planning.recorded_plan import refuse_processed, runs_kernels
 from ovpass.planning.resolve import check_rules
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
@@ -57,9 +57,29 @@ def load(source: ModelSource) -> list[Loaded]:
     found = [(ir, document, find_sites_in_file(ir, document)) for ir, document in documents]
     with_sites = [entry for entry in found if entry[2]]
     if not with_sites:
+        if any(runs_kernels(document) for _, document in documents):
+            raise ModelError(
+                f"{source.root}: all its compressed MatMuls are ops of the kernel lowering; "
+                "undo that first with 'ovpass strip', or start from the original"
+            )
         raise no_sites(source.root, [document.graph for _, document in documents])
     sole = len(with_sites) == 1
     return [Loaded("" if sole else ir.key, ir, document, sites) for ir, document, sites in with_sites]
+
+
+def load_sole(source: Path | str, record: str) -> Loaded:
+    """Read the one model of a source, with which a `record` of one model is compared.
+
+    Raises:
+        OvpassError: as `load`.
+        SettingsError: if the source has several models with sites.
+    """
+    models = load(open_source(source))
+    if len(models) > 1:
+        raise SettingsError(
+            f"{source}: has {len(models)} models; name the .xml that the {record} is of, such as {models[0].ir.xml}"
+        )
+    return models[0]
 
 
 @collection_paused()

@@ -21,7 +21,7 @@ from ovpass.lowerings.planner import refuse_crashes_of
 from ovpass.passes.base import MetadataPass, Pass, PassResult
 from ovpass.passes.manager import PassManager, run_on_metadata
 from ovpass.planning.plan import Plan
-from ovpass.planning.recorded_plan import recorded_plan
+from ovpass.planning.recorded_plan import KERNELS, recorded_plan
 from ovpass.settings.settings import Settings
 from ovpass.sites.inserted_ops import bypasses
 from ovpass.support.atomic_output import place, publish, staging
@@ -191,11 +191,13 @@ def _carry_out_on_graph(job: _Job, folder: Path, copy_weights: bool) -> tuple[tu
     from ovpass.passes.chains import UNDO  # noqa: PLC0415
     from ovpass.passes.requantize import REQUANTIZED  # noqa: PLC0415
 
+    before = read_note(job.document.metadata) or {}
     original = read_original_weights(job.document.metadata)
     outcome = PassManager(job.passes).run(job.read(folder), in_place=True)
     metadata = ModelMetadata(outcome.model)
     note = read_note(metadata) or {}
-    if note.get(REQUANTIZED) or note.get(CANONICALIZED):
+    # Weights that are stored in another form would otherwise be there twice.
+    if note.get(REQUANTIZED) or note.get(CANONICALIZED) or note.get(KERNELS) or before.get(KERNELS):
         return outcome.results, write_anew(outcome.model, job.ir, folder).how
     if note:
         replaced = [entry["name"] for entry in note.get(UNDO, {}).values()]

@@ -24,13 +24,19 @@ from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.sites.files import find_sites_in_file
 from ovpass.support.choices import check_choice
+from ovpass.support.progress import Progress
 from ovpass.targets.names import get_target
 from ovpass.transformation.loading import Loaded, no_sites
 from ovpass.tuning.executors import EXECUTORS, Executor, Task
 from ovpass.tuning.store import Store, default_folder, fingerprint
-from ovpass.tuning.switched_model import Choice, Progress, SwitchedModel
+from ovpass.tuning.switched_model import Choice, SwitchedModel
 from ovpass.tuning.switches import switchable
 from ovpass.version import __version__
+
+
+def as_experiment(given: Experiment | Path | str) -> Experiment:
+    """An experiment as it is; for a model's path, one with all defaults."""
+    return given if isinstance(given, Experiment) else Experiment(Path(given))
 
 
 @dataclass(frozen=True)
@@ -107,8 +113,16 @@ class Experiment:
         """Return the group sizes, by name, of the sites that a plan quantizes and that can be switched.
 
         Raises:
-            SettingsError: as `choice_of`.
+            SettingsError: as `choice_of`, and for sites whose activation is quantized to floating point.
         """
+        target = get_target(self.settings.target)
+        quantized = {decision.name for decision in plan.chosen(QUANTIZE)}
+        for site in self.sites:
+            if site.name in quantized and (kind := target.activation_type(site)) != "i8":
+                raise SettingsError(
+                    f"{site.name}: {target.name} quantizes its activation to {kind}, and searches know 8-bit integers "
+                    "only; exempt such sites, or take another target"
+                )
         return {name: size for name, size in choice_of(plan, self.sites).items() if name not in self.fixed}
 
     @cached_property

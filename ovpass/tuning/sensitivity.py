@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ovpass.errors import SettingsError
 from ovpass.evaluation.windows import Window
@@ -11,7 +12,7 @@ from ovpass.support.choices import check_choice
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.tuning.activation_statistics import ActivationFacts, activation_facts
 from ovpass.tuning.executors import Task
-from ovpass.tuning.experiment import Experiment
+from ovpass.tuning.experiment import Experiment, as_experiment
 from ovpass.tuning.store import Store
 from ovpass.tuning.switched_model import Choice, Cost
 from ovpass.tuning.units import BY, Unit, make_units
@@ -73,13 +74,15 @@ class Measure:
             raise SettingsError("refine: it needs a fast ranking; without fast, all sites are measured exactly")
 
 
-def sensitivity(experiment: Experiment, measure: Measure | None = None) -> SensitivityReport:
+def sensitivity(experiment: Experiment | Path | str, measure: Measure | None = None) -> SensitivityReport:
     """Measure the accuracy cost of each site, and rank. Stored measurements of earlier runs are reused.
+
+    A model's path stands for an experiment with all defaults.
 
     Raises:
         OvpassError: for an invalid model, setting or text.
     """
-    return _Sweep(experiment, measure or Measure()).run()
+    return _Sweep(as_experiment(experiment), measure or Measure()).run()
 
 
 @dataclass(frozen=True)

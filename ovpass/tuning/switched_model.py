@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,6 @@ from ovpass.ir.files import IrFile
 from ovpass.sites import find_compressed_matmuls
 from ovpass.tuning.switches import INPUT, add_switches, group_sizes, switchable
 
-Progress = Callable[[str], None]
 Choice = Mapping[str, int]
 """Group sizes by name of site; a site that is not named stays exact."""
 

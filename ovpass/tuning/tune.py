@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 from ovpass.errors import SettingsError
 from ovpass.evaluation.windows import Window
@@ -22,7 +23,7 @@ from ovpass.support.formatting import counted
 from ovpass.targets.group_sizes import PER_TOKEN, format_group_size
 from ovpass.tuning.activation_statistics import ActivationFacts
 from ovpass.tuning.budget import Budget, Spent, gain, share_of_work, worth
-from ovpass.tuning.experiment import Experiment
+from ovpass.tuning.experiment import Experiment, as_experiment
 from ovpass.tuning.sensitivity import Measure, Sensitivity, sensitivity
 from ovpass.tuning.store import Store
 
@@ -67,14 +68,16 @@ class Tuned:
         return best
 
 
-def tune(experiment: Experiment, budget: Budget, *, exact: bool = False) -> Tuned:
+def tune(experiment: Experiment | Path | str, budget: Budget, *, exact: bool = False) -> Tuned:
     """Find the fastest plan within the budget. `exact` ranks sites on all windows. An interrupted run resumes.
+
+    A model's path stands for an experiment with all defaults.
 
     Raises:
         OvpassError: for an invalid model, setting or text.
         SettingsError: if the target quantizes no site at any group size.
     """
-    return _Search(experiment, budget, exact).run()
+    return _Search(as_experiment(experiment), budget, exact).run()
 
 
 @dataclass

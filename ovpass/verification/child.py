@@ -8,6 +8,7 @@ from pathlib import Path
 
 import openvino as ov
 
+from ovpass.ir.custom_op import new_core
 from ovpass.verification.gpu import look
 from ovpass.verification.observation import Order, observation_to_dict
 
@@ -15,7 +16,7 @@ from ovpass.verification.observation import Order, observation_to_dict
 def main() -> None:
     """Read orders as JSON, write answers as JSON; null where a device of them is not there, or no GPU at all."""
     orders = [Order(**entry) for entry in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))]
-    core = ov.Core()
+    core = new_core()
     usable = all(_usable(core, device) for device in {"GPU", *(order.device for order in orders)})
     answers = [observation_to_dict(look(order, core)) for order in orders] if usable else None
     Path(sys.argv[2]).write_text(json.dumps(answers), encoding="utf-8")

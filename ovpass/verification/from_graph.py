@@ -7,13 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from ovpass.errors import LogError, SettingsError
-from ovpass.ir.files import open_source
 from ovpass.lowerings import Evidence
 from ovpass.planning.plan import Plan
 from ovpass.planning.recorded_plan import recorded_plan
 from ovpass.support.formatting import counted
 from ovpass.targets import TARGETS
-from ovpass.transformation.loading import Loaded, load
+from ovpass.transformation.loading import Loaded, load_sole
 from ovpass.verification.execution_graph import ExecutionGraph
 from ovpass.verification.observation import Observation
 from ovpass.verification.original_names import readers_in
@@ -31,7 +30,7 @@ def verify_graph(
     Raises:
         OvpassError: for a bad model or plan, a graph of another model, and a graph that does not show quantization.
     """
-    loaded = _sole(source)
+    loaded = load_sole(source, "graph")
     plan = given_plan(loaded, plans) or recorded_plan(loaded.document.metadata)
     if graph.device == "CPU":
         return _on_cpu(loaded, graph, plan)
@@ -51,15 +50,6 @@ def verify_graph(
     else:
         report = _compared(loaded, plan or plan_as_is(loaded, question, question.target or ""), seen, graph)
     return replace(report, notes=(*notes, *report.notes))
-
-
-def _sole(source: Path | str) -> Loaded:
-    models = load(open_source(source))
-    if len(models) > 1:
-        raise SettingsError(
-            f"{source}: has {len(models)} models; name the .xml that the graph is of, such as {models[0].ir.xml}"
-        )
-    return models[0]
 
 
 def _with_xmx() -> list[str]:

@@ -14,20 +14,22 @@ from typing import Any
 import numpy as np
 import openvino as ov
 
+from ovpass.ir.custom_op import new_core
+from ovpass.kernels.opencl import CONFIG_FILE
 from ovpass.verification.driver import format_version, parse_version
 from ovpass.verification.inputs import InputSpec, input_specs, make_inputs
 from ovpass.verification.kernel_list import quantizing_primitives
 from ovpass.verification.observation import Observation, Order, TokenRun
 from ovpass.verification.opencl import driver_version
 from ovpass.verification.original_names import Readers, originals
-from ovpass.verification.runtime_model import observed_matmuls, readers_of
+from ovpass.verification.runtime_model import custom_primitives, observed_matmuls, readers_of
 from ovpass.verification.threshold import find_threshold
 from ovpass.verification.tracing import traced_matmuls
 
 
 def look(order: Order, core: ov.Core | None = None) -> Observation:
     """Carry out one order; what the plugin throws is in the answer."""
-    core = core or ov.Core()
+    core = core or new_core()
     with _own_folder() as folder:
         config = _config(order, folder)
         try:
@@ -47,7 +49,8 @@ def _config(order: Order, folder: Path) -> dict[str, Any]:
     config = {key: str(value) if type(value) is int else value for key, value in order.config.items()}
     if order.tokens or order.bisect or order.shapes:
         config["PERF_COUNT"] = "YES"
-    if len(order.tokens) > 1 or order.bisect:
+    # The plugin dies of exporting a model with kernels of ours (measured), which the cache does.
+    if (len(order.tokens) > 1 or order.bisect) and CONFIG_FILE not in config:
         config["CACHE_DIR"] = str(folder)
     return config
 
@@ -68,16 +71,18 @@ class _Bench:
         runs += [self._run(tokens) for tokens in order.tokens]
         threshold = find_threshold(self._run) if order.bisect else None
         readers = readers_of(self._model)
-        if order.traced:
-            matmuls = traced_matmuls(folder, readers)
-        else:
-            matmuls = observed_matmuls(self._compiled.get_runtime_model(), readers)
+        runtime = self._compiled.get_runtime_model()
+        implementations = runs[-1].kernels if runs else {}
+        matmuls = (
+            traced_matmuls(folder, readers) if order.traced else observed_matmuls(runtime, readers, implementations)
+        )
         xmx = "GPU_HW_MATMUL" in self._core.get_property(self._device, "OPTIMIZATION_CAPABILITIES")
         requested = int(self._compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE"))
         name = str(self._core.get_property(self._device, "FULL_DEVICE_NAME"))
         return Observation(
             error=None,
             matmuls=tuple(matmuls),
+            kernels=custom_primitives(runtime),
             runs=tuple(runs),
             threshold=threshold,
             group_size_property=requested,
@@ -85,7 +90,7 @@ class _Bench:
             xmx=xmx,
             architecture=str(self._core.get_property(self._device, "GPU_UARCH_VERSION")),
             driver=format_version(parse_version(driver_version()) or ()),
-            in_kernel={} if xmx else self._in_kernel(readers),
+            in_kernel={} if xmx or CONFIG_FILE in self._config else self._in_kernel(readers),
         )
 
     def _in_kernel(self, readers: Readers) -> dict[str, bool]:
@@ -96,7 +101,7 @@ class _Bench:
 
     def _run(self, tokens: int) -> TokenRun:
         compiled = self._fresh()
-        return TokenRun(tokens, _executed(compiled, make_inputs(self._specs, tokens)))
+        return _token_run(tokens, compiled, make_inputs(self._specs, tokens))
 
     @cached_property
     def _specs(self) -> Sequence[InputSpec]:
@@ -105,7 +110,7 @@ class _Bench:
     def _run_shapes(self, shapes: Mapping[str, Any]) -> TokenRun:
         compiled = self._fresh()
         kinds = {name: compiled.input(name).get_element_type().to_dtype() for name in shapes}
-        return TokenRun(None, _executed(compiled, {name: np.zeros(shapes[name], kinds[name]) for name in shapes}))
+        return _token_run(None, compiled, {name: np.zeros(shapes[name], kinds[name]) for name in shapes})
 
     def _fresh(self) -> ov.CompiledModel:
         if self._unused:
@@ -114,15 +119,20 @@ class _Bench:
         return self._core.compile_model(self._model, self._device, self._config)
 
 
-def _executed(compiled: ov.CompiledModel, inputs: Mapping[str, Any]) -> dict[str, bool]:
-    """Whether each DynamicQuantize ran."""
+def _token_run(tokens: int | None, compiled: ov.CompiledModel, inputs: Mapping[str, Any]) -> TokenRun:
+    """Run once, and read whether each DynamicQuantize ran and what each FullyConnected ran on."""
     request = compiled.create_infer_request()
     request.infer(dict(inputs))
-    return {
-        info.node_name: str(info.status).endswith("EXECUTED")
-        for info in request.profiling_info
-        if info.node_type == "DynamicQuantize"
-    }
+    profile = request.profiling_info
+    return TokenRun(
+        tokens,
+        {info.node_name: _was_executed(info) for info in profile if info.node_type == "DynamicQuantize"},
+        {info.node_name: info.exec_type for info in profile if info.node_type.startswith("FullyConnected")},
+    )
+
+
+def _was_executed(info: ov.ProfilingInfo) -> bool:
+    return str(info.status).endswith("EXECUTED")
 
 
 @contextmanager

@@ -14,12 +14,13 @@ from __future__ import annotations
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from io import TextIOWrapper
 from pathlib import Path
 
 from ovpass.errors import LogError
+from ovpass.verification.kernel_calls import KernelCalls, added_up, in_order
 
 _DYNAMIC_QUANTIZE = "dynamic_quantize"
 # The plugin compresses its KV cache with a kernel of the same family, dynamic_quantize_gpu_kv_cache.cl.
@@ -31,12 +32,14 @@ _HOST_REPORT = "Host Performance Timing Results"
 _DEVICE_REPORT = "Device Performance Timing Results"
 _NAME_MAPPING = "Kernel name mapping:"
 _NAME_COLUMN, _CALLS_COLUMN = "Function Name", "Calls"
+_TIMES = ("Time", "Average", "Min", "Max")
 # Between the arrows and the function stand the elapsed time and the thread, where those controls are on.
 _ENQUEUE = re.compile(
     r">>>> [^(]*?\bclEnqueue(?:NDRangeKernel|NDCountKernelINTEL|Task)\( (?P<kernel>.+?) \)(?=[:;]|\s*$)"
 )
 # Commands that are no kernels share the device's table: clEnqueueMemcpyINTEL( HtoD ).
 _COMMAND = re.compile(r"i?clEnqueue[A-Z]")
+_WORK_SIZE = re.compile(r"(?:GWS\[|global_work_size = <) (?P<sizes>\d+(?: x \d+)*) [\]>]")
 # What cliloader -dv adds to the name: SIMD16 REG128 SLM=1152 GWS[ 16 x 128 x 2 ] LWS[ NULL ].
 _DISPATCH = re.compile(r"(?:\s+(?:[A-Z]+\d+|[A-Z]+=\d+|[A-Z]*\[[^\]]*\]))+$")
 # Control LongKernelNameCutoff replaces long names by k_0, k_1, ... and prints what they stand for.
@@ -48,32 +51,30 @@ _LONGEST_LINE = 1 << 16
 
 
 @dataclass(frozen=True)
-class KernelCalls:
-    """The calls of one kernel: how many, and their time on the device in ns (None where none was recorded)."""
-
-    name: str
-    calls: int
-    total_ns: int | None = None
-    average_ns: int | None = None
-    minimum_ns: int | None = None
-    maximum_ns: int | None = None
-
-
-@dataclass(frozen=True)
 class InterceptLog:
-    """The kernels of a log, one entry per name, sorted by name."""
+    """The kernels of a log, one entry per name, sorted by name; `by_work_size` has one per name and work size."""
 
     kernels: tuple[KernelCalls, ...]
+    by_work_size: tuple[KernelCalls, ...] = ()
 
     @property
     def dynamic_quantize(self) -> tuple[KernelCalls, ...]:
         """The kernels that quantize activations of MatMuls, without those that compress a KV cache."""
-        return tuple(one for one in self.kernels if _DYNAMIC_QUANTIZE in one.name and _KV_CACHE not in one.name)
+        return tuple(filter(_quantizes, self.kernels))
+
+    @property
+    def dynamic_quantize_by_work_size(self) -> tuple[KernelCalls, ...]:
+        """The same with an entry for each work size."""
+        return tuple(filter(_quantizes, self.by_work_size))
 
     @property
     def dynamic_quantize_calls(self) -> int:
         """The number of calls that quantize an activation."""
         return sum(one.calls for one in self.dynamic_quantize)
+
+
+def _quantizes(kernel: KernelCalls) -> bool:
+    return _DYNAMIC_QUANTIZE in kernel.name and _KV_CACHE not in kernel.name
 
 
 def read_intercept_log(path: Path) -> InterceptLog:
@@ -90,13 +91,13 @@ def read_intercept_log(path: Path) -> InterceptLog:
         raise LogError(f"{path}: is empty. {_HOW}")
     if not reader.recognised:
         raise LogError(f"{path}: is not a log of the OpenCL Intercept Layer. {_HOW}")
-    kernels = reader.kernels()
-    if not kernels:
+    dispatches = reader.dispatches()
+    if not dispatches:
         raise LogError(
             f"{path}: names no kernel: device timing and call logging were off, "
             f"the process was killed before its report, or the model did not run on a GPU. {_HOW}"
         )
-    return InterceptLog(kernels)
+    return InterceptLog(in_order(added_up(replace(one, work_size=()) for one in dispatches)), dispatches)
 
 
 def _read(path: Path) -> _Reader:
@@ -122,7 +123,7 @@ class _Reader:
         self.filled = False
         self.recognised = False
         self._timed: list[KernelCalls] = []
-        self._enqueued: Counter[str] = Counter()
+        self._enqueued: Counter[tuple[str, tuple[int, ...]]] = Counter()
         self._long_names: dict[str, str] = {}
         self._columns: tuple[str, ...] = ()
         self._on_host = False
@@ -134,16 +135,18 @@ class _Reader:
         self.recognised = self.recognised or any(mark in line for mark in _MARKS)
         if enqueue := _ENQUEUE.search(line):
             self.recognised = True
-            self._enqueued[enqueue["kernel"]] += 1
+            self._enqueued[enqueue["kernel"], _work_size(line)] += 1
         elif not self._take_heading(line):
             self._take_row(line)
 
-    def kernels(self) -> tuple[KernelCalls, ...]:
-        """Everything taken in, by kernel."""
-        timed = _added_up(replace(row, name=self._full_name(row.name)) for row in self._timed)
-        called = _added_up(KernelCalls(self._full_name(name), calls) for name, calls in self._enqueued.items())
-        merged = {**called, **timed}
-        return tuple(merged[name] for name in sorted(merged))
+    def dispatches(self) -> tuple[KernelCalls, ...]:
+        """Everything taken in, by kernel and work size."""
+        timed = [replace(row, name=self._full_name(row.name)) for row in self._timed]
+        names = {row.name for row in timed}
+        called = (
+            KernelCalls(self._full_name(name), calls, work_size=size) for (name, size), calls in self._enqueued.items()
+        )
+        return in_order(added_up([*timed, *(one for one in called if one.name not in names)]))
 
     def _take_heading(self, line: str) -> bool:
         heading = True
@@ -197,35 +200,14 @@ def _row(line: str, columns: tuple[str, ...]) -> KernelCalls | None:
     calls = _whole(fields[_CALLS_COLUMN])
     if calls is None or any(_whole(value) is None for column, value in fields.items() if column.endswith("(ns)")):
         return None
-    times = (_whole(fields.get(f"{column} (ns)", "")) for column in ("Time", "Average", "Min", "Max"))
-    return KernelCalls(name, calls, *times)
+    total, average, minimum, maximum = (_whole(fields.get(f"{column} (ns)", "")) for column in _TIMES)
+    return KernelCalls(name, calls, total, average, minimum, maximum, _work_size(name))
+
+
+def _work_size(text: str) -> tuple[int, ...]:
+    found = _WORK_SIZE.search(text)
+    return tuple(int(size) for size in found["sizes"].split(" x ")) if found else ()
 
 
 def _whole(text: str) -> int | None:
     return int(text) if text.isdecimal() else None
-
-
-def _added_up(rows: Iterable[KernelCalls]) -> dict[str, KernelCalls]:
-    """One entry a name."""
-    sums: dict[str, KernelCalls] = {}
-    for row in rows:
-        sums[row.name] = _sum(sums[row.name], row) if row.name in sums else row
-    return sums
-
-
-def _sum(one: KernelCalls, other: KernelCalls) -> KernelCalls:
-    calls = one.calls + other.calls
-    total = _both(lambda a, b: a + b, one.total_ns, other.total_ns)
-    return KernelCalls(
-        name=one.name,
-        calls=calls,
-        total_ns=total,
-        # Rounded down, as the layer does.
-        average_ns=total // calls if total is not None and calls else None,
-        minimum_ns=_both(min, one.minimum_ns, other.minimum_ns),
-        maximum_ns=_both(max, one.maximum_ns, other.maximum_ns),
-    )
-
-
-def _both(combine: Callable[[int, int], int], one: int | None, other: int | None) -> int | None:
-    return None if one is None or other is None else combine(one, other)

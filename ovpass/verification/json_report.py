@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from ovpass.targets.group_sizes import format_group_size
 from ovpass.targets.names import get_target
 from ovpass.verification.execution_graph import ExecutionGraph
+from ovpass.verification.from_log import LogReport
 from ovpass.verification.intercept_log import InterceptLog
 from ovpass.verification.report import Report, SiteCheck, describe
 from ovpass.verification.side_by_side import Answer
@@ -82,6 +84,27 @@ def graph_to_dict(graph: ExecutionGraph) -> dict[str, Any]:
             }
             for product in graph.products
         ],
+    }
+
+
+def log_report_to_dict(report: LogReport) -> dict[str, Any]:
+    """How a log compares with a plan; times in nanoseconds."""
+    return {
+        "ok": report.ok,
+        "problem": report.problem,
+        "activations": [
+            {
+                "k": list(time.k),
+                "group_sizes": [format_group_size(size) for size in time.group_sizes],
+                "activations": time.activations,
+                "sites": list(time.sites),
+                "calls": time.calls,
+                "total_ns": time.total_ns,
+                "average_ns": time.average_ns,
+            }
+            for time in report.times
+        ],
+        "notes": list(report.notes),
     }
 
 

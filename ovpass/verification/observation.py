@@ -38,8 +38,8 @@ class ObservedMatMul:
     """A FullyConnected or Gemm of the compiled model; `group_size` is None without a DynamicQuantize before it.
 
     `names` are the MatMuls of the original model that it computes, each by the path to it through bodies of If and
-    Loop: several where the plugin fused them. `kernel` is the plugin's name of what runs it, which with dynamic shapes
-    is known once the model has run.
+    Loop: several where the plugin fused them. `kernel` is the plugin's name of what runs it; "undef" for kernels of
+    oneDNN until the model has run.
     """
 
     kind: str
@@ -54,11 +54,12 @@ class ObservedMatMul:
 class TokenRun:
     """Whether each DynamicQuantize ran (True) or was skipped, by name, for inputs of `tokens` tokens.
 
-    `tokens` is None where the shapes of the inputs were given.
+    `tokens` is None where the shapes of the inputs were given. `kernels` names what each FullyConnected ran on.
     """
 
     tokens: int | None
     executed: Mapping[str, bool]
+    kernels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Observation:
 
     `device_name` is what the device calls itself, `architecture` the version of its kind of GPU, `xmx` whether it has
     XMX, and `driver` the version of Intel's driver. Without XMX `in_kernel` tells for each MatMul whether its own
-    kernel quantizes the activation.
+    kernel quantizes the activation. `kernels` are the ops that run on a kernel of ours.
     """
 
     error: str | None
@@ -81,6 +82,7 @@ class Observation:
     architecture: str = ""
     driver: str = ""
     in_kernel: Mapping[str, bool] = field(default_factory=dict)
+    kernels: tuple[str, ...] = ()
 
     @property
     def target(self) -> Target:
@@ -112,5 +114,5 @@ def observation_to_dict(seen: Observation) -> dict[str, Any]:
 def observation_from_dict(data: Mapping[str, Any]) -> Observation:
     """What `seen_to_dict` was given."""
     matmuls = tuple(ObservedMatMul(**{**entry, "names": tuple(entry["names"])}) for entry in data["matmuls"])
-    runs = tuple(TokenRun(entry["tokens"], entry["executed"]) for entry in data["runs"])
-    return Observation(**{**data, "matmuls": matmuls, "runs": runs})
+    runs = tuple(TokenRun(**entry) for entry in data["runs"])
+    return Observation(**{**data, "matmuls": matmuls, "runs": runs, "kernels": tuple(data["kernels"])})

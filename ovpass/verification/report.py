@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ovpass.planning.plan import QUANTIZE, Decision, Plan
+from ovpass.planning.plan import QUANTIZE, REPLACE, Decision, Plan
 from ovpass.targets.group_sizes import PER_TOKEN, format_group_size
 from ovpass.verification.observation import TokenRun
 
 OTHERWISE = -1
 """The group size found where an activation is quantized in a way that cannot be told."""
+KERNEL = -2
+"""Stands for a MatMul that a kernel of ours computes."""
 
 
 @dataclass(frozen=True)
 class SiteCheck:
-    """One site: the group sizes planned and found (None: not quantized), and whether they agree."""
+    """One site: the group sizes planned and found (None: not quantized; KERNEL), and whether they agree."""
 
     name: str
     planned: int | None
@@ -67,10 +69,10 @@ def compare(plan: Plan, found: Mapping[str, int | None]) -> list[SiteCheck]:
 
 
 def _check(decision: Decision, found: Mapping[str, int | None]) -> SiteCheck:
-    native = decision.action == QUANTIZE
-    planned = decision.group_size if native else None
+    planned = {QUANTIZE: decision.group_size, REPLACE: KERNEL}.get(decision.action)
     seen = found.get(decision.name)
-    agrees = planned == seen or (planned is not None and seen is not None and _whole(planned, seen, decision))
+    whole = planned is not None and seen is not None and min(planned, seen) > 0 and _whole(planned, seen, decision)
+    agrees = planned == seen or whole
     missing = "" if decision.name in found else "; the compiled model shows no MatMul of that name"
     return SiteCheck(decision.name, planned, seen, agrees, f"planned because: {decision.reason}{missing}")
 
@@ -83,8 +85,8 @@ def _whole(planned: int, seen: int, decision: Decision) -> bool:
 
 def describe(group_size: int | None) -> object:
     """A group size, or that there is none, for people and JSON."""
-    if group_size == OTHERWISE:
-        return "otherwise"
+    if group_size in (OTHERWISE, KERNEL):
+        return "otherwise" if group_size == OTHERWISE else "kernel"
     return "not quantized" if group_size is None else format_group_size(group_size)
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ovpass.errors import NoDeviceError, PlanError, SettingsError, VerifyError
-from ovpass.ir.files import open_source
+from ovpass.ir.document import IrDocument
+from ovpass.ir.files import IrFile, open_source
 from ovpass.ir.runtime_options import GROUP_SIZE, as_group_size, read_group_size
+from ovpass.kernels.opencl import CONFIG_FILE, write_gpu_kernels
 from ovpass.lowerings import Evidence, get_lowering
 from ovpass.lowerings.planner import plan_sites
 from ovpass.planning.crashes import crashing_sites, describe_crashes
-from ovpass.planning.plan import QUANTIZE, SKIP, Plan
-from ovpass.planning.recorded_plan import recorded_plan
+from ovpass.planning.plan import QUANTIZE, REPLACE, SKIP, Plan
+from ovpass.planning.recorded_plan import ops_of, recorded_plan, runs_kernels
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.support.formatting import counted
@@ -27,8 +30,9 @@ from ovpass.targets.names import find_device, get_profile, get_target
 from ovpass.transformation.loading import Loaded, load
 from ovpass.verification.gpu_process import run_in_child
 from ovpass.verification.observation import TRACING, Observation, Order
+from ovpass.verification.reference_kernels import reference_kernels
 from ovpass.verification.refusals import refusal
-from ovpass.verification.report import OTHERWISE, Report, SiteCheck, compare, runs_summary
+from ovpass.verification.report import KERNEL, OTHERWISE, Report, SiteCheck, compare, runs_summary
 from ovpass.verification.simulated_gpu import NOT_COVERED, SimulatedGpu
 from ovpass.verification.threshold import LARGEST
 
@@ -37,8 +41,6 @@ _USUAL = "gpu-xmx"
 _DEVICE = re.compile(rf"{CPU}|{GPU}(\.\d+)?")
 _HINT = "INFERENCE_PRECISION_HINT"
 _SHOWN = 5
-_REFERENCE = "fully_connected_gpu_bfyx_ref"
-_FASTER = "weights in i4, u4, u8 or symmetric i8 have a faster one"
 _IN_BODIES = "in bodies of If or Loop, which the CPU plugin does not show"
 _INITIALIZING = "in initializers of states, which the CPU plugin does not show"
 _INDIFFERENT = "unknown: the outputs are the same quantized or not, as with all-zero weights"
@@ -96,8 +98,12 @@ def verify(
         OvpassError: a subclass, for an invalid model, setting or plan, and for a device that is not available.
     """
     question = question or Question()
+    opened = open_source(source)
+    with_kernels = [(ir, document) for ir in opened.models if runs_kernels(document := ir.document())]
+    if with_kernels:
+        return {ir.key if len(with_kernels) > 1 else "": _ask_kernels(ir, d, question) for ir, d in with_kernels}
     reports = {}
-    for loaded in load(open_source(source)):
+    for loaded in load(opened):
         plan = given_plan(loaded, plans) or recorded_plan(loaded.document.metadata)
         if plan is None:
             _asked_group_size(question)  # before minutes of compiling
@@ -198,6 +204,39 @@ def _ask_cpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
     return Report(CPU, None, tuple(checks), 0, notes=tuple(notes))
 
 
+def _ask_kernels(ir: IrFile, document: IrDocument, question: Question) -> Report:
+    """What computes the ops of the kernel lowering; other MatMuls of such a model run as by default."""
+    plan = recorded_plan(document.metadata)
+    replaced = ops_of(document)
+    if plan is None:
+        raise VerifyError(f"{ir.xml}: has ops of ovpass, but no plan of it; strip it, and apply the lowering again")
+    kept = replace(plan, decisions=tuple(plan.chosen(REPLACE)))
+    if question.device == CPU:
+        from ovpass.verification.kernels import kernels_on_cpu  # noqa: PLC0415 - brings OpenVINO along
+
+        found = kernels_on_cpu(ir, replaced, question.properties or {})
+        return Report(CPU, None, tuple(compare(kept, found)), 0)
+    with tempfile.TemporaryDirectory(prefix="ovpass-kernels-") as folder:
+        config = {CONFIG_FILE: str(write_gpu_kernels(Path(folder))), **(question.properties or {})}
+        order = Order(str(ir.xml.resolve()), config, tuple(question.tokens), device=question.device)
+        seen = _look(order, plan.run_environment, question)
+    if seen.error is not None:
+        did = "does not run" if seen.compiled else "does not compile"
+        raise VerifyError(f"{ir.xml}: {did} on {question.device}: {refusal(seen.error)}")
+    found = {site: KERNEL for op in seen.kernels for site in replaced.get(op, ())}
+    notes = (f"the device is simulated ({question.simulate}): {NOT_COVERED}",) if question.simulate else ()
+    return Report(
+        question.device,
+        question.simulate,
+        tuple(compare(kept, found)),
+        seen.quantizers,
+        runs_summary(seen.runs),
+        notes=notes,
+        device_name=seen.device_name,
+        driver=seen.driver or None,
+    )
+
+
 def _why_not_shown(site: CompressedMatMul) -> str | None:
     """Why the CPU's runtime model leaves a MatMul out, None where it should not."""
     if site.in_body:
@@ -252,7 +291,7 @@ def _ask_gpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
         raise VerifyError(f"{loaded.ir.xml}: {did} on {question.device}: {refusal(seen.error)}")
     notes = [f"the device is simulated ({question.simulate}): {NOT_COVERED}"] if question.simulate else []
     plan = plan or plan_as_is(loaded, question, question.target or question.simulate or seen.target.name)
-    notes += _reference_kernels(seen, loaded.sites)
+    notes += reference_kernels(seen, loaded.sites, plan, simulated=question.simulate is not None)
     crashing = _crashing(loaded, plan, seen.target)
     if crashing:
         notes.append(describe_crashes(crashing))
@@ -272,18 +311,6 @@ def _ask_gpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
         seen.device_name,
         seen.driver or None,
     )
-
-
-def _reference_kernels(seen: Observation, sites: Sequence[CompressedMatMul]) -> list[str]:
-    """Sites that the plugin has no fast kernel for. Which oneDNN kernel is chosen does not show."""
-    known = {site.name for site in sites}
-    slow = {name: matmul.kernel for matmul in seen.matmuls if _REFERENCE in matmul.kernel for name in matmul.names}
-    slow = {name: kernel for name, kernel in slow.items() if name in known}
-    if not slow:
-        return []
-    name, kernel = next(iter(slow.items()))
-    runs = counted(len(slow), "site runs", "sites run")
-    return [f"{runs} on a reference kernel ({kernel}), {name} for one, which is slow; {_FASTER}"]
 
 
 def _crashing(loaded: Loaded, plan: Plan, target: Target) -> Mapping[str, str]:

@@ -10,7 +10,7 @@ READERS = {"load", "loads", "safe_load", "full_load", "unsafe_load", "load_all",
 PLACE = "support/structured_text.py"
 # What one process of ovpass writes for another, and what a command has just printed.
 OWN = {
-    "cli/report.py",
+    "cli/nested.py",
     "conversion/hugging_face.py",
     "conversion/hugging_face_child.py",
     "verification/child.py",

@@ -23,6 +23,11 @@ def test_properties_of_its_own_win() -> None:
     assert (subject.path, subject.generates, subject.context) == (LLAMA, True, 2048)
 
 
+@pytest.mark.parametrize("text", ["@64", "@group_size=64", "@DYNAMIC_QUANTIZATION_GROUP_SIZE=64"])
+def test_a_group_size_is_the_plugins_property(text: str) -> None:
+    assert parse_subject(f"{LLAMA}{text}", "CPU").properties == {"DYNAMIC_QUANTIZATION_GROUP_SIZE": "64"}
+
+
 @pytest.mark.parametrize("text", ["@a=1", "@A", "@A=", "@A=1,", "@A=1,b=2", "@=1"])
 def test_what_is_no_property(text: str) -> None:
     with pytest.raises(SettingsError, match=LLAMA.name):

@@ -133,6 +133,16 @@ def test_no_model_there(ovpass: CommandLine, tmp_path: Path, command: str) -> No
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["model.gguf", "model.onnx", "folder/model.safetensors"])
+def test_sources_of_other_formats_are_to_be_converted(ovpass: CommandLine, tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.touch()
+    source = tmp_path / Path(name).parts[0]
+    for command in ("inspect", "bench"):
+        assert f"ovpass convert {source}" in ovpass.refuse(command, source)
+
+
 @pytest.mark.parametrize("command", ["inspect", "plan", "explain", "apply", "strip", "evaluate", "bench", "convert"])
 def test_a_model_without_a_name(
     ovpass: CommandLine, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
@@ -151,7 +161,7 @@ SETTINGS = [
     (["--lowering", "nativ"], ["native"]),
     (["--target", "gpu-xnx"], ["gpu-xmx"]),
     (["--exempt-with", "rank4"], ["rank-4"]),
-    (["--group-size", "0"], ["exempt"]),
+    (["--group-size-of", "kind:attn", "off"], ["exempt"]),
     (["--group-size", "-1"], ["per-token"]),
     (["--group-size", "abc"], ["per-token"]),
     (["--group-size", "1.5"], ["per-token"]),
@@ -232,11 +242,11 @@ def test_bad_questions(ovpass: CommandLine, args: list[str]) -> None:
     ("args", "said"),
     [
         (["evaluate", LLAMA, LLAMA, "--device", "GPU.7"], "OpenVINO sees no GPU.7"),
-        (["bench", f"{LLAMA}@64"], "MODEL@NAME=VALUE"),
+        (["bench", f"{LLAMA}@exempt=kind:mlp"], "MODEL@NAME=VALUE"),
         (["sensitivity", LLAMA, "--threshold", 0], "--threshold"),
         (["sensitivity", LLAMA, "--runtime-option", "KV_CACHE_PRECISION=u8"], "--runtime-option"),
         (["bisect", LLAMA], "--max-kl or --check"),
-        (["report", LLAMA, "--run", "inspect --foo", "-o", "none.html"], "--run 'inspect': No such option"),
+        (["report", LLAMA, "--run", "inspect --foo", "-o", "none.html"], "inspect: No such option"),
     ],
 )
 def test_what_to_write_instead(ovpass: CommandLine, args: list[object], said: str) -> None:

@@ -192,8 +192,21 @@ def test_a_bad_verdict_does_not_look_like_a_good_one(ovpass: CommandLine, tmp_pa
 
 
 def test_progress_is_for_terminals() -> None:
-    shown = on_a_terminal("evaluate", LLAMA, f"{LLAMA}@32,profile=cpu", *QUICK, errors=True)
+    candidates = (f"{LLAMA}@32,profile=cpu", f"{LLAMA}@64,profile=cpu")
+    shown = on_a_terminal("evaluate", LLAMA, *candidates, *QUICK, "--json", errors=True)
+    assert "candidate 2 of 2" in shown
     assert "window 1 of 1" in shown
+
+
+def test_the_time_left_is_reckoned_from_the_first_step_on() -> None:
+    bar = StepBar(Console(width=100))
+    bar.show("window 1 of 3")
+    (task,) = bar.progress.tasks
+    task.start_time = bar.progress.get_time() - 60
+    bar.show("window 2 of 3")
+    with bar.progress.console.capture() as captured:
+        bar.progress.console.print(bar.progress.get_renderable())
+    assert "-0:02:00" in captured.get()
 
 
 def test_steps_that_are_counted_fill_a_bar() -> None:

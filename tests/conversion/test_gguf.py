@@ -1,4 +1,4 @@
-"""GGUF files through OpenVINO GenAI."""
+"""GGUF files through OpenVINO GenAI's reader, which is for OpenVINO without a frontend for them."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ NAMES = {
     "attn.q": "attn_q", "attn.k": "attn_k", "attn.v": "attn_v", "attn.out": "attn_output", "mlp.gate": "ffn_gate",
     "mlp.up": "ffn_up", "mlp.down": "ffn_down",
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def older_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One without the frontend."""
+    monkeypatch.setattr("ovpass.conversion.gguf_frontend.frontend.library", lambda: None)
 
 
 def matmuls(folder: Path) -> dict[str, Any]:

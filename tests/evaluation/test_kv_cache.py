@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ovpass import Settings, transform
-from ovpass.errors import ModelError, SettingsError
+from ovpass.errors import ModelError, OvpassError, SettingsError
 from ovpass.evaluation.candidates import parse_candidate
 from ovpass.evaluation.evaluate import evaluate
 from ovpass.evaluation.language_model import CandidateResult, TextReport
@@ -120,3 +120,42 @@ def test_a_tokenizer_of_another_model(four: Path, tmp_path: Path) -> None:
     small = llama_folder(tmp_path / "small", vocab=8)
     with pytest.raises(ModelError, match="tokenizer"):
         evaluate(small, [f"{small}@32,profile=cpu"], replace(SMALL, tokenizer=four))
+
+
+def test_keys_that_crash_the_plugin_are_refused(four: Path) -> None:
+    with pytest.raises(SettingsError, match="by channel"):
+        candidates(four, f"{four}@{CACHE}=u4,KEY_CACHE_QUANT_MODE=BY_CHANNEL")
+
+
+def test_an_emulated_cache_costs_what_that_of_the_plugin_does(four: Path) -> None:
+    """The same codes: sums in another order turn few of them."""
+    asked = [f"{four}@{CACHE}=u4", f"{four}@kv_key=u4,kv_value=u4", f"{four}@kv_value=mant4:window-32"]
+    own, emulated, values = candidates(four, *asked)
+    assert emulated.total.kl.median.value == pytest.approx(own.total.kl.median.value, rel=0.02)
+    assert "kv_key=u4, kv_value=u4, fed in chunks of 32 tokens" in emulated.how
+    assert 0 < values.total.kl.median.value < own.total.kl.median.value
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        (f"kv_key=u4,{CACHE}=u8", "leave one out"),
+        ("kv_value=mant4:window-128", "never fill a window of 128"),
+        ("kv_value=mant4:window", "no group"),
+        ("kv_value=nf4", "unknown"),
+        ("kv_key=u4:12", "do not divide heads"),
+    ],
+)
+def test_an_emulated_cache_that_cannot_be(four: Path, setting: str, said: str) -> None:
+    with pytest.raises(OvpassError, match=said):
+        evaluate(four, [f"{four}@{setting}"], SMALL)
+
+
+def test_an_emulated_cache_needs_a_cache(four: Path) -> None:
+    with pytest.raises(SettingsError, match="has no KV cache"):
+        evaluate(ENCODER, [f"{ENCODER}@kv_key=u4"], Evaluation(tokenizer=four))
+
+
+def test_an_emulated_cache_must_be_read(four: Path) -> None:
+    with pytest.raises(SettingsError, match="fit in one chunk"):
+        evaluate(four, [f"{four}@kv_key=u4"], replace(SMALL, chunk_tokens=96))

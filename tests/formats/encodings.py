@@ -6,6 +6,7 @@ import numpy as np
 
 from ovpass.formats.base import Encoding
 from ovpass.formats.codebook import CB4
+from ovpass.formats.mant_encoding import mant
 
 GROUP = 16
 GROUPS = (None, GROUP)
@@ -29,11 +30,13 @@ CODEBOOKS = [
     Encoding("codebook", "u4", GROUP, table=(-1.0, 0.25, 1.0), table_type="f32"),
 ]
 SCALES = [Encoding("integer", "i4", GROUP, scale_type=kind) for kind in ("f32", "bf16")]
-ENCODINGS = [*INTEGERS, *FLOATS, *CODEBOOKS, *SCALES]
+MANT = [mant(bits, group) for bits in (3, 4) for group in GROUPS]
+ENCODINGS = [*INTEGERS, *FLOATS, *CODEBOOKS, *SCALES, *MANT]
 
 
 def label(encoding: Encoding) -> str:
     group = f"g{encoding.group_size}" if encoding.group_size else "ch"
     form = "sym" if encoding.symmetric else "asym"
-    table = f"-{encoding.table_type}-table" if encoding.table else ""
+    table = f"-{encoding.table_type}-table" if encoding.format == "codebook" else ""
+    table = "-mant" if encoding.format == "mant" else table
     return f"{encoding.element_type}{table}-{form}-{group}-{encoding.scale_type}"

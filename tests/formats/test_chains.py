@@ -52,7 +52,7 @@ def test_a_written_chain_is_found_as_what_it_is(encoding: Encoding, transposed: 
     assert (site.n, site.k) == (N, K)
     assert (site.format, site.weight_type) == (encoding.format, encoding.element_type)
     assert site.weight_group_size == encoding.group_size
-    assert site.codebook == bool(encoding.table)
+    assert site.codebook == (encoding.format == "codebook")
     one_zero_point = encoding.symmetric and encoding.format == "integer" and encoding.element_type.startswith("u")
     assert site.symmetric == (encoding.symmetric and not one_zero_point)
     assert site.zero_point == (None if site.symmetric else "integer")

@@ -63,7 +63,7 @@ def test_values_of_a_table_are_the_nearest(encoding: Encoding, weights: Array) -
     assert (np.abs(values - weights) <= scale * distances + rounding).all()
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS, ids=label)
+@pytest.mark.parametrize("encoding", [*INTEGERS, *FLOATS, *CODEBOOKS, *SCALES], ids=label)
 @QUICK
 @given(weights=WEIGHTS)
 def test_decoded_weights_keep_their_codes(encoding: Encoding, weights: Array) -> None:

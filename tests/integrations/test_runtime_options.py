@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,16 @@ from ovpass.sites import find_compressed_matmuls
 from ovpass.targets import CPU, TARGETS
 from ovpass.targets.effective_options import Surroundings, in_force, options_in_force
 from ovpass.targets.names import get_profile
-from ovpass.targets.runtime_options import IGNORED, KV_CACHE, NO_CACHE, OBEYED, OPTIONS, show_value
+from ovpass.targets.runtime_options import (
+    BY_CHANNEL,
+    IGNORED,
+    KEY_MODE,
+    KV_CACHE,
+    NO_CACHE,
+    OBEYED,
+    OPTIONS,
+    show_value,
+)
 from ovpass.verification.driver import current_driver
 from ovpass.verification.simulated_gpu import RECORDING
 from tests.builders import linear_model, llama_model
@@ -52,7 +62,7 @@ class Case:
 
 
 ON_CPU = [
-    *(Case(name) for name in CPU.options),
+    *(Case(name) for name, obedience in CPU.options.items() if obedience.reported),
     Case(GROUP_SIZE, {GROUP_SIZE: "64"}),
     Case(GROUP_SIZE, {GROUP_SIZE: "64"}, {GROUP_SIZE: "16"}),
     Case(GROUP_SIZE, {GROUP_SIZE: "64"}, {MODE: "ACCURACY"}),
@@ -185,13 +195,13 @@ def test_models_with_a_kv_cache_have_no_scale_factor_from_the_ir(tmp_path: Path)
     assert "ignores" in scale.steps[0]
 
 
-def next_logits(**options: str) -> np.ndarray[Any, Any]:
-    """Logits after 33 tokens, of which 32 come out of the cache."""
+def next_logits(properties: Mapping[str, str] = MappingProxyType({}), /, **options: str) -> np.ndarray[Any, Any]:
+    """Logits after 33 tokens, of which 32 come out of the cache; `options` are those of the IR."""
     core = ov.Core()
     model = core.read_model(LLAMA)
     for name, text in options.items():
         write_option(ModelMetadata(model), name, text)
-    exact = {"INFERENCE_PRECISION_HINT": "f32", GROUP_SIZE: "0"}
+    exact = {"INFERENCE_PRECISION_HINT": "f32", GROUP_SIZE: "0", **properties}
     request = core.compile_model(model, "CPU", exact).create_infer_request()
     for start, stop in ((0, 32), (32, 33)):
         result = request.infer(
@@ -213,6 +223,14 @@ def test_the_cpu_keeps_its_cache_in_the_type_that_the_ir_names() -> None:
     assert np.array_equal(next_logits(), next_logits(**{KV_CACHE: "u8"}))
     assert not np.array_equal(next_logits(**{KEY_GROUP: "16"}), next_logits())
     assert np.array_equal(next_logits(**{KV_CACHE: "f32", KEY: "u8", VALUE: "u8"}), next_logits())
+
+
+@pytest.mark.slow
+def test_the_cpu_takes_the_mode_of_keys_as_a_property_only() -> None:
+    usual = next_logits()
+    assert np.array_equal(next_logits({KEY_MODE: "BY_TOKEN"}), usual)
+    assert not np.array_equal(next_logits({KEY_MODE: BY_CHANNEL}), usual)
+    assert np.array_equal(next_logits(**{KEY_MODE: BY_CHANNEL}), usual)
 
 
 def test_apply_writes_options_and_strip_restores_them(tmp_path: Path) -> None:

@@ -13,12 +13,14 @@ import pytest
 from ovpass.errors import SettingsError
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.runtime_options import GROUP_SIZE, LARGEST_GROUP_SIZE, write_option
+from ovpass.planning.defaults import cache_of, threshold_of
 from ovpass.planning.explain import Explanation, explain, targets_of
+from ovpass.settings.settings import Settings
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets import TARGETS
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.targets.runtime_options import THRESHOLD
-from tests.builders import linear_model
+from tests.builders import linear_model, llama_model
 from tests.passes.helpers import activations
 
 PRECISION, MODE = "INFERENCE_PRECISION_HINT", "EXECUTION_MODE_HINT"
@@ -197,3 +199,24 @@ def test_property_and_ir_give_the_same_numbers(size: str) -> None:
     by_property = result(None, ((PRECISION, "f32"), (GROUP_SIZE, size)))
     assert by_property == result(size, ((PRECISION, "f32"),))
     assert by_property == result("64", ((PRECISION, "f32"), (GROUP_SIZE, size)))
+
+
+def test_how_keys_and_values_are_kept() -> None:
+    model = llama_model(blocks=1)
+    metadata, sites = ModelMetadata(model), find_compressed_matmuls(model)
+    kept = {name: explain(metadata, sites, target, {}).cache for name, target in TARGETS.items()}
+    assert {name: text.split()[-1] for name, text in kept.items() if text} == {
+        "gpu-xmx": "f16", "gpu-xe2": "f16", "gpu-xe3p": "f16", "gpu-no-xmx": "i8", "cpu": "u8"
+    }  # fmt: skip
+    given = {"KEY_CACHE_PRECISION": "u4", "VALUE_CACHE_GROUP_SIZE": "16", "KEY_CACHE_QUANT_MODE": "BY_TOKEN"}
+    found = explain(metadata, sites, TARGETS["cpu"], given).cache
+    assert found == "keys in u4, values in u8, keys by token, values in groups of 16"
+    encoder = linear_model("w_i8_sym_ch")
+    assert explain(ModelMetadata(encoder), find_compressed_matmuls(encoder), TARGETS["cpu"], {}).cache is None
+
+
+def test_a_plan_says_how_its_target_keeps_a_cache() -> None:
+    assert cache_of(Settings(target="meteor-lake")) == "keys and values in i8"
+    assert cache_of(Settings(target="cpu", runtime_options={"KV_CACHE_PRECISION": "u4"})) == "keys and values in u4"
+    assert [threshold_of(Settings(target=name)) for name in ("arc-b580", "gpu-no-xmx")] == [64, 240]
+    assert threshold_of(Settings(threshold=128)) == 128

@@ -11,7 +11,7 @@ from ovpass.errors import ModelError, SettingsError
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.runtime_options import GROUP_SIZE, LARGEST_GROUP_SIZE, write_option
 from ovpass.lowerings.planner import make_plan
-from ovpass.planning.plan import Decision, Plan
+from ovpass.planning.plan import Decision, Plan, plan_from_dict
 from ovpass.settings.settings import Rule, Settings
 from ovpass.targets.group_sizes import PER_TOKEN
 from tests.builders import encoder_model, linear_model, llama_model, pair_model, shared_model, swiglu_model, trio_model
@@ -134,6 +134,21 @@ def test_a_model_that_switches_itself_off_stays_off_until_asked() -> None:
     off = with_options(linear_model(), **{GROUP_SIZE: 0})
     assert only(planned(off)).action == "skip"
     assert only(planned(off, group_size=64)).action == "quantize"
+
+
+@pytest.mark.parametrize("size", ["off", 0])
+def test_off_switches_the_plugin_off_and_changes_no_site(size: object) -> None:
+    plan = planned(llama_model(), group_size=size)
+    assert plan.model_group_size == 0
+    assert {(decision.action, decision.method) for decision in plan.decisions} == {("exempt", None)}
+    assert plan_from_dict(plan.to_dict()) == plan
+
+
+def test_off_leaves_the_sites_of_rules() -> None:
+    plan = planned(llama_model(), Rule("kind:mlp", group_size=32), group_size="off")
+    assert plan.model_group_size == 32
+    assert kinds(plan, "quantize") == {"mlp.gate", "mlp.up", "mlp.down"}
+    assert all(decision.method for decision in plan.chosen("exempt"))
 
 
 def test_the_largest_group_size_in_the_model_switches_off_above() -> None:

@@ -23,9 +23,9 @@ from ovpass.settings.settings import (
     settings_to_dict,
 )
 from ovpass.targets import TARGETS
-from ovpass.targets.group_sizes import PER_TOKEN, format_group_size, parse_group_size
+from ovpass.targets.group_sizes import OFF, PER_TOKEN, format_group_size, parse_group_size
 
-sizes = st.none() | st.integers(1, 4096) | st.just(PER_TOKEN)
+sizes = st.none() | st.integers(1, 4096) | st.sampled_from([PER_TOKEN, OFF])
 thresholds = st.none() | st.integers(0, 10_000)
 patterns = st.sampled_from(
     ["kind:attn", "kind:mlp.down", "layer:3", "layer:0-5", "re:.*x", "MatMul_4", "kind:attn+layer:1"]
@@ -129,7 +129,7 @@ def test_files(tmp_path: Path, suffix: str) -> None:
         ({"lowering": 8}, ["lowering"]),
         ({"target": "gpu_xmx"}, ["'gpu-xmx'"]),
         ({"exempt_with": "rank4"}, ["'rank-4'"]),
-        ({"group_size": 0}, ["group size", "exempt"]),
+        ({"rules": [{"match": "layer:1", "group_size": 0}]}, ["group size", "exempt"]),
         ({"group_size": []}, ["group size"]),
         ({"requantize": True}, ["int8"]),
         ({"rules": [{"match": "layer:1"}]}, ["layer:1", "nothing"]),

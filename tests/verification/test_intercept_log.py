@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ovpass.errors import LogError, OvpassError
-from ovpass.verification.intercept_log import InterceptLog, KernelCalls, read_intercept_log
-from tests.verification.command import LLAMA, CommandLine
+from ovpass.verification.intercept_log import InterceptLog, read_intercept_log
+from ovpass.verification.kernel_calls import KernelCalls
 
 Read = Callable[..., InterceptLog]
 
@@ -233,15 +233,6 @@ def test_files_without_kernels(read: Read, tmp_path: Path, text: str, reason: st
         read(text)
     assert str(tmp_path / "log.txt") in str(caught.value)
     assert "cliloader -d" in str(caught.value)
-
-
-def test_a_log_beside_a_model_is_one_document(ovpass: CommandLine) -> None:
-    both = ("verify", LLAMA, "--device", "CPU", "--intercept-log", TIMED_200)
-    report = ovpass.succeed(*both, "--json").json
-    alone = ovpass.succeed("verify", "--intercept-log", TIMED_200, "--json").json
-    assert report["sites"]
-    assert report["intercept_log"] == {key: alone[key] for key in ("dynamic_quantize_calls", "kernels")}
-    assert ovpass.succeed(*both, "--quiet").out == ""
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -14,6 +14,9 @@ from ovpass.verification import Observation
 from tests.simulated_gpu import Job
 from tests.zoo.exports import exports
 
+DEVICE = "arc-b580"
+"""It has all rules of an Arc A770, and the rule of 128."""
+
 
 @pytest.fixture(scope="session")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -26,7 +29,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def on_gpu(simulated_gpu: Callable[[Sequence[Job], float | None], list[Observation]]) -> Mapping[Path, Observation]:
-    """What the GPU plugin makes of every model, by the path of its .xml."""
+def on_gpu(simulated: Callable[[str], Callable[[Sequence[Job]], list[Observation]]]) -> Mapping[Path, Observation]:
+    """What the GPU plugin makes of every model on DEVICE, by the path of its .xml: in one process."""
     paths = [export.path for export in exports()]
-    return dict(zip(paths, simulated_gpu([Job(path) for path in paths], None), strict=True))
+    return dict(zip(paths, simulated(DEVICE)([Job(path) for path in paths]), strict=True))

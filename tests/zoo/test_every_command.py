@@ -11,6 +11,7 @@ import pytest
 
 from ovpass.verification import Observation, Order, SimulatedGpu
 from tests.cli.command import CommandLine, contents
+from tests.zoo.conftest import DEVICE
 from tests.zoo.expected import ON_GPU, REFUSED, refused
 from tests.zoo.exports import NAMES, ZOO, exports
 
@@ -123,7 +124,7 @@ def test_verify_on_the_gpu(
         return [on_gpu[Path(order.model)] for order in orders]
 
     monkeypatch.setattr(SimulatedGpu, "look", look)
-    ran = ovpass("verify", ZOO / name, "--simulate", "arc-a770", "--json")
+    ran = ovpass("verify", ZOO / name, "--simulate", DEVICE, "--json")
     if name in ON_GPU:
         assert (ran.code, ran.out, ON_GPU[name] in ran.err) == (2, "", True)
     else:

@@ -40,10 +40,10 @@ def site_work(site: CompressedMatMul) -> Work:
 
 
 def weight_bytes(site: CompressedMatMul) -> float:
-    """Bytes of the codes, scales and zero points of a site; a codebook's table is small and left out."""
+    """Bytes of the codes, scales and zero points of a site; the tables of codebooks are small and left out."""
     operands = (*site.weights.scales, *site.weights.zero_points)
-    codes = site.graph.shape(site.weights.path[0]) or ()
-    parts = [(site.weight_type, codes), *((operand.element_type, operand.shape) for operand in operands)]
+    codes = [(site.graph.element_type(each), site.graph.shape(each) or ()) for each in site.weights.codes]
+    parts = [*codes, *((operand.element_type, operand.shape) for operand in operands)]
     return sum(element_bits(element_type) * math.prod(shape) for element_type, shape in parts) / 8
 
 

@@ -1,0 +1,74 @@
+"""Find the entries of residual codebooks whose sum is nearest to a vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+_ROWS = 256
+"""Vectors at a time: their distances stay in a processor's cache, and BLAS takes no threads for so few."""
+
+
+def nearest_sums(targets: Array, codebooks: Sequence[Array], beam: int) -> Array:
+    """The codes [codebooks, P] (i64) of the sums of entries near `targets` [P, d], by a beam search.
+
+    `codebooks` are f32 [entries, d]. Distances are Euclidean. Of every codebook but the last the `beam` best partial
+    sums are kept, so the result is exact for one codebook.
+    """
+    found = np.empty((len(codebooks), len(targets)), np.int64)
+    for start in range(0, len(targets), _ROWS):
+        rows = slice(start, start + _ROWS)
+        found[:, rows] = _search(targets[rows], codebooks, beam)
+    return found
+
+
+def improved_sums(targets: Array, codebooks: Sequence[Array], codes: Array) -> Array:
+    """Codes [codebooks, P] no farther from `targets` than `codes`: each is chosen anew with the others kept."""
+    if len(codebooks) == 1:
+        return nearest_sums(targets, codebooks, 1)
+    codes = codes.copy()
+    left = targets - sum(book[code] for book, code in zip(codebooks, codes, strict=True))
+    for number, book in enumerate(codebooks):
+        own = left + book[codes[number]]
+        codes[number] = nearest_sums(own, [book], 1)[0]
+        left = own - book[codes[number]]
+    return codes
+
+
+def _search(targets: Array, codebooks: Sequence[Array], beam: int) -> Array:
+    """`nearest_sums` for a few vectors."""
+    rows = np.arange(len(targets))
+    paths = np.empty((0, 1, len(targets)), np.int64)  # codebooks so far, candidates, vectors
+    sums = np.zeros((1, *targets.shape), np.float32)
+    for number, book in enumerate(codebooks):
+        keep = 1 if number == len(codebooks) - 1 else beam
+        lengths = np.einsum("ij,ij->i", book, book)
+        nearness = np.concatenate([_nearness(targets - each, book, lengths) for each in sums], axis=1)
+        best = _largest(nearness, rows, keep)
+        came_from, code = np.divmod(best, len(book))
+        paths = np.concatenate([paths[:, came_from, rows], code[None]])
+        sums = sums[came_from, rows] + book[code]
+    return paths[:, 0]
+
+
+def _nearness(left: Array, book: Array, lengths: Array) -> Array:
+    """Minus the squared distances [P, entries]."""
+    nearness: Array = (2 * left) @ book.T
+    nearness -= lengths
+    nearness -= np.einsum("ij,ij->i", left, left)[:, None]
+    return nearness
+
+
+def _largest(values: Array, rows: Array, count: int) -> Array:
+    """The columns [count, rows] of the largest `values` [rows, columns], the largest first; they are used up."""
+    best = np.empty((count, len(rows)), np.int64)
+    for place in range(count):
+        best[place] = values.argmax(axis=1)
+        if place + 1 < count:
+            values[rows, best[place]] = -np.inf
+    return best

@@ -1,0 +1,73 @@
+"""The process of the frontend: `python -m ovpass.conversion.gguf_frontend.child SOURCE FOLDER ANSWER [OPTION...]`.
+
+A damaged file can crash the frontend.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from ovpass.conversion.gguf_file import open_gguf
+from ovpass.conversion.gguf_frontend.graph import Built, build_model
+from ovpass.conversion.gguf_frontend.weights import Placed, place_weights
+from ovpass.errors import OvpassError
+from ovpass.ir.files import IrFile
+from ovpass.ir.writer import write_anew
+from ovpass.support.formatting import counted, number
+
+
+def main() -> None:
+    """Convert, and write notes as JSON, or what went wrong."""
+    source, folder, answer, *options = sys.argv[1:]
+    try:
+        found: dict[str, object] = {"notes": _convert(Path(source), Path(folder), options)}
+    except (OvpassError, OSError) as error:
+        found = {"error": str(error), "writing": isinstance(error, OSError)}
+    Path(answer).write_text(json.dumps(found), encoding="utf-8")
+
+
+def _convert(source: Path, folder: Path, options: list[str]) -> list[str]:
+    file = open_gguf(source)
+    built = build_model(file)
+    placed = place_weights(
+        built.model, file, exact="exact" in options, integer_zero_points="integer_zero_points" in options
+    )
+    write_anew(built.model, IrFile(folder / "openvino_model.xml"), folder)
+    return [*_notes_on_weights(placed), *_notes_on_graph(built)]
+
+
+def _notes_on_weights(placed: Placed) -> list[str]:
+    notes = []
+    if placed.floating:
+        notes.append(
+            f"zero points of {_matrices(placed.floating)} are not whole: devices do not quantize activations for "
+            "those; --integer-zero-points rounds them"
+        )
+    if placed.rounded:
+        error = number(100 * placed.error**0.5 / placed.size**0.5, 2)
+        notes.append(f"zero points of {_matrices(placed.rounded)} are rounded, which changes the weights by {error} %")
+    if placed.dequantized:
+        notes.append(f"{_matrices(placed.dequantized)} are dequantized to f16, which has another size")
+    return notes
+
+
+def _matrices(kinds: dict[str, int]) -> str:
+    return " and ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) + " matrices"
+
+
+def _notes_on_graph(built: Built) -> list[str]:
+    notes = []
+    if built.experts:
+        notes.append(f"{counted(built.experts, 'block')} of experts: the model computes all experts for every token")
+    if built.window is not None:
+        notes.append(
+            f"tokens attend within a window of {built.window}, which GenAI's paged attention does not see: for longer "
+            "prompts set ATTENTION_BACKEND to SDPA"
+        )
+    return notes
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Convert GGUF files with OpenVINO's own frontend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ovpass.conversion.gguf_checks import check_finite
+from ovpass.conversion.gguf_metadata import GgufFile
+from ovpass.conversion.isolated_process import run_python
+from ovpass.errors import ModelError, OutputError
+from ovpass.support.extras import extra_module
+from ovpass.support.processes import python_code, python_module
+from ovpass.support.progress import Progress
+from ovpass.support.structured_text import parse_json, read_text
+
+_TOKENIZER = "gpt2"
+_CONVERT_TOKENIZER = "import openvino_genai as g; g.Tokenizer(sys.argv[1], enable_save_ov_model=True)"
+
+
+def convert_with_frontend(
+    file: GgufFile, folder: Path, *, exact: bool, integer_zero_points: bool, progress: Progress
+) -> list[str]:
+    """Write the model and its tokenizer into `folder`; returns notes.
+
+    Raises:
+        ModelError: for a file that is damaged, or of an architecture that is not known.
+        OutputError: if not everything could be written.
+    """
+    check_finite(file)
+    progress("converting with OpenVINO's GGUF frontend")
+    answer = folder.parent / "answer.json"
+    options = [name for name, on in (("exact", exact), ("integer_zero_points", integer_zero_points)) if on]
+    command = python_module(
+        "ovpass.conversion.gguf_frontend.child", str(file.path.resolve()), str(folder), str(answer), *options
+    )
+    run_python(command, f"{file.path}: OpenVINO's GGUF frontend cannot convert it")
+    found = parse_json(read_text(answer))
+    if "error" in found:
+        raise (OutputError if found["writing"] else ModelError)(found["error"])
+    notes: list[str] = found["notes"]
+    return [*notes, *_convert_tokenizer(file, folder, progress)]
+
+
+def _convert_tokenizer(file: GgufFile, folder: Path, progress: Progress) -> list[str]:
+    """By GenAI, which builds byte-level BPE alone."""
+    kind = file.value("tokenizer.ggml.model")
+    if kind != _TOKENIZER:
+        return [
+            f"no tokenizer: OpenVINO GenAI does not build {kind!r} from GGUF; copy openvino_tokenizer.* and "
+            "openvino_detokenizer.* from a conversion of the model's Hugging Face folder"
+        ]
+    extra_module("openvino_genai", "genai", "converting GGUF files")
+    progress("converting the tokenizer")
+    beside = folder / "model.gguf"
+    beside.symlink_to(file.path.resolve())
+    run_python(
+        python_code(_CONVERT_TOKENIZER, str(beside)), f"{file.path}: OpenVINO GenAI cannot convert its tokenizer"
+    )
+    beside.unlink()
+    return []

@@ -1,0 +1,158 @@
+"""The weights of the file, exactly, in place of those that the frontend re-quantizes or rounds."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import openvino as ov
+from openvino import opset13 as op
+
+from ovpass.conversion.gguf_frontend.blocks import BlockWeights, read_blocks
+from ovpass.conversion.gguf_frontend.corrections import order_in_head, reorder_norms
+from ovpass.conversion.gguf_frontend.nodes import redirect
+from ovpass.conversion.gguf_metadata import GgufFile
+from ovpass.errors import ModelError
+from ovpass.formats import FORMATS, integer
+from ovpass.formats.base import ChainForm, EncodedWeights
+from ovpass.formats.packing import constant_of
+from ovpass.support.extras import extra_module
+
+Array = npt.NDArray[Any]
+Rows = slice | Array
+
+_NODE = re.compile(r"weight\.weight_(.+\.weight)")
+_ROTATED = re.compile(r"\.attn_[qk]\.weight")
+_PARTS = re.compile(r"(.*)\.attn_([qkv])\.weight")
+
+
+@dataclass
+class Placed:
+    """What the weights became: types of the file by how many, and the error where zero points were rounded."""
+
+    rounded: Counter[str] = field(default_factory=Counter)
+    dequantized: Counter[str] = field(default_factory=Counter)
+    floating: Counter[str] = field(default_factory=Counter)
+    error: float = 0.0
+    size: float = 0.0
+
+
+def place_weights(model: ov.Model, file: GgufFile, *, exact: bool, integer_zero_points: bool) -> Placed:
+    """Write the weights of every matrix anew; with `exact` all in f16.
+
+    Raises:
+        ModelError: for a matrix that the file does not have in that shape.
+    """
+    placed, tensors = Placed(), {tensor.name: tensor for tensor in file.reader.tensors}
+    if (order := order_in_head(model, file)) is not None:
+        reorder_norms(model, order)
+    for node in model.get_ordered_ops():
+        found = _NODE.fullmatch(node.get_friendly_name())
+        if found:
+            tensor, rows = _rows(found[1], tensors, file)
+            if order is not None and _ROTATED.search(found[1]):
+                rows = (np.arange(0, int(tensor.shape[-1]), len(order))[:, None] + order).reshape(-1)
+            if len(tensor.shape) > 1:
+                weights = _replacement(tensor, rows, found[1], placed, exact=exact, whole=integer_zero_points)
+                _check_shape(file, found[1], node, weights)
+                redirect(node.output(0), weights)
+    return placed
+
+
+def _rows(name: str, tensors: dict[str, Any], file: GgufFile) -> tuple[Any, Rows]:
+    """The tensor of that name; of queries, keys and values that the file keeps in one, their rows."""
+    if name in tensors:
+        return tensors[name], slice(None)
+    part = _PARTS.fullmatch(name)
+    if part is None and name == "output.weight":
+        return tensors["token_embd.weight"], slice(None)
+    if part is None or f"{part[1]}.attn_qkv.weight" not in tensors:
+        raise ModelError(f"{file.path}: lacks tensor {name}; download it again")
+    heads = int(file.value("attention.head_count"))
+    size = int(file.value("attention.key_length", int(file.value("embedding_length")) // heads))
+    keys = int(file.value("attention.head_count_kv", heads)) * size
+    start = {"q": 0, "k": heads * size, "v": heads * size + keys}[part[2]]
+    return tensors[f"{part[1]}.attn_qkv.weight"], slice(start, start + (heads * size if part[2] == "q" else keys))
+
+
+def _replacement(tensor: Any, rows: Rows, name: str, placed: Placed, *, exact: bool, whole: bool) -> ov.Output:
+    kind = tensor.tensor_type.name
+    blocks = None if exact else read_blocks(tensor)
+    if blocks is None:
+        if kind not in ("F16", "F32", "BF16"):
+            placed.dequantized[kind] += 1
+        return _in_f16(tensor, rows, name)
+    blocks = _of_rows(blocks, rows)
+    if blocks.zero_point is None:
+        return _written(blocks.encoded, name)
+    if whole:
+        rounded = _rounded(blocks)
+        placed.rounded[kind] += 1
+        _measure(blocks, rounded, placed)
+        return _written(rounded, name)
+    placed.floating[kind] += 1
+    return _with_float_zero_points(blocks, name)
+
+
+def _of_rows(blocks: BlockWeights, rows: Rows) -> BlockWeights:
+    encoded = blocks.encoded
+    assert encoded.scale is not None
+    cut = replace(encoded, codes=encoded.codes[..., rows, :], scale=encoded.scale[..., rows, :])
+    return BlockWeights(cut, None if blocks.zero_point is None else blocks.zero_point[..., rows, :])
+
+
+def _in_f16(tensor: Any, rows: Rows, name: str) -> ov.Output:
+    dequantize = extra_module("gguf.quants", "gguf", "reading GGUF files").dequantize
+    with np.errstate(over="ignore"):
+        values = dequantize(tensor.data, tensor.tensor_type).astype(np.float16)[..., rows, :]
+    if not np.isfinite(values).all():
+        raise ModelError(f"{tensor.name} ({tensor.tensor_type.name}) has values that are not finite in f16")
+    node = op.constant(values)
+    node.set_friendly_name(name)
+    return op.convert(node, "f32").output(0)
+
+
+def _written(encoded: EncodedWeights, name: str) -> ov.Output:
+    compute = "f32" if encoded.encoding.scale_type == "f32" else "f16"
+    return FORMATS[encoded.encoding.format].write(encoded, ChainForm(name, f"{name}/", compute))
+
+
+def _with_float_zero_points(blocks: BlockWeights, name: str) -> ov.Output:
+    """Convert, Subtract, Multiply and Reshape in f32."""
+    encoded, points = blocks.encoded, blocks.zero_point
+    assert encoded.scale is not None and points is not None
+    shape = encoded.codes.shape
+    codes = constant_of(encoded.codes.reshape(*encoded.scale.shape, -1), encoded.encoding.element_type)
+    codes.set_friendly_name(name)
+    scale_type = np.float16 if encoded.encoding.scale_type == "f16" else np.float32
+    shift = op.convert(op.constant(points[..., None].astype(np.float16)), "f32")
+    scale = op.constant(encoded.scale[..., None].astype(scale_type))
+    scale = scale if scale_type is np.float32 else op.convert(scale, "f32")
+    values = op.multiply(op.subtract(op.convert(codes, "f32"), shift), scale)
+    return op.reshape(values, op.constant(np.array(shape, np.int64)), False).output(0)
+
+
+def _rounded(blocks: BlockWeights) -> EncodedWeights:
+    """The same codes with the nearest whole zero points that their type holds."""
+    encoded, points = blocks.encoded, blocks.zero_point
+    assert points is not None
+    _, high = integer.code_range(encoded.encoding.element_type)
+    return replace(encoded, zero_point=np.rint(points).clip(0, high).astype(np.uint8))
+
+
+def _measure(blocks: BlockWeights, rounded: EncodedWeights, placed: Placed) -> None:
+    """Add up squares of the error, and of the weights."""
+    encoded = replace(blocks.encoded, zero_point=blocks.zero_point)
+    exact = FORMATS[encoded.encoding.format].decode(encoded)
+    placed.error += float(np.square(FORMATS[encoded.encoding.format].decode(rounded) - exact).sum(dtype=np.float64))
+    placed.size += float(np.square(exact).sum(dtype=np.float64))
+
+
+def _check_shape(file: GgufFile, name: str, node: ov.Node, weights: ov.Output) -> None:
+    if node.get_output_partial_shape(0) != weights.get_partial_shape():
+        found, wanted = weights.get_partial_shape(), node.get_output_partial_shape(0)
+        raise ModelError(f"{file.path}: {name} is {found}, but the model needs {wanted}; download it again")

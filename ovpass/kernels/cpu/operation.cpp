@@ -1,0 +1,146 @@
+// The op for OpenVINO: a MatMul with vector-quantized weights. Also C functions, by which the kernels are measured.
+#include <openvino/core/extension.hpp>
+#include <openvino/core/op_extension.hpp>
+#include <openvino/op/op.hpp>
+
+#include <memory>
+
+#include "multiply.hpp"
+
+namespace vector_quantized {
+
+// What is made of constants once: the address of the constants tells whether it still holds.
+struct Prepared {
+    const void *codebooks_at, *scale_at;
+    Codebooks codebooks;
+    std::vector<float> scale;
+};
+
+static std::vector<float> floats_of(const ov::Tensor& tensor) {
+    const size_t count = tensor.get_size();
+    std::vector<float> values(count);
+    if (tensor.get_element_type() == ov::element::f16) {
+        const auto* from = tensor.data<ov::float16>();
+        for (size_t i = 0; i < count; i++) values[i] = static_cast<float>(from[i]);
+    } else {
+        const auto* from = tensor.data<float>();
+        std::copy(from, from + count, values.begin());
+    }
+    return values;
+}
+
+// x [..., k], codes u8 (see weights.hpp), codebooks [books, entries, d], scale [n] -> [..., n]
+class VectorQuantizedMatMul : public ov::op::Op {
+  public:
+    OPENVINO_OP("VectorQuantizedMatMul", "extension");
+    VectorQuantizedMatMul() = default;
+    VectorQuantizedMatMul(const ov::OutputVector& inputs, int64_t k, int64_t n, int64_t d, int64_t entries, int64_t books)
+        : Op(inputs), k_(k), n_(n), d_(d), entries_(entries), books_(books) {
+        constructor_validate_and_infer_types();
+    }
+
+    void validate_and_infer_types() override {
+        const Shape s = shape();
+        NODE_VALIDATION_CHECK(this, get_input_size() == 4, "four inputs");
+        NODE_VALIDATION_CHECK(this, k_ > 0 && n_ > 0 && books_ > 0 && entries_ > 0 && entries_ <= 256, "attributes");
+        NODE_VALIDATION_CHECK(this, (d_ == 2 || d_ == 4 || d_ == 8) && k_ % d_ == 0, "d is 2, 4 or 8 and divides k");
+        check_size(1, s.tables() * s.row_blocks() * kRows);
+        check_size(2, s.books * s.entries * s.d);
+        check_size(3, s.n);
+        NODE_VALIDATION_CHECK(this, get_input_element_type(1) == ov::element::u8, "codes are u8");
+        auto x = get_input_partial_shape(0);
+        if (x.rank().is_static()) {
+            NODE_VALIDATION_CHECK(this, x.size() > 0 && x[x.size() - 1].compatible(k_), "the last axis of x is k");
+            x[x.size() - 1] = n_;
+        }
+        set_output_type(0, get_input_element_type(0), x);
+    }
+
+    std::shared_ptr<ov::Node> clone_with_new_inputs(const ov::OutputVector& inputs) const override {
+        return std::make_shared<VectorQuantizedMatMul>(inputs, k_, n_, d_, entries_, books_);
+    }
+
+    bool visit_attributes(ov::AttributeVisitor& visitor) override {
+        visitor.on_attribute("k", k_);
+        visitor.on_attribute("n", n_);
+        visitor.on_attribute("d", d_);
+        visitor.on_attribute("entries", entries_);
+        visitor.on_attribute("books", books_);
+        return true;
+    }
+
+    bool has_evaluate() const override { return get_input_element_type(0) == ov::element::f32; }
+
+    bool evaluate(ov::TensorVector& outputs, const ov::TensorVector& inputs) const override {
+        ov::Shape to = inputs[0].get_shape();
+        const size_t tokens = ov::shape_size(to) / size_t(k_);
+        to.back() = size_t(n_);
+        outputs[0].set_shape(to);
+        if (tokens == 0) return true;
+        const auto ready = prepared(inputs[2], inputs[3]);
+        const Weights weights{shape(), inputs[1].data<uint8_t>(), ready->scale.data()};
+        multiply(choice_for(weights.shape), weights, ready->codebooks, inputs[0].data<float>(),
+                 outputs[0].data<float>(), tokens);
+        return true;
+    }
+
+  private:
+    int64_t k_ = 0, n_ = 0, d_ = 0, entries_ = 0, books_ = 0;
+    mutable std::shared_ptr<const Prepared> prepared_;
+
+    Shape shape() const { return {size_t(k_), size_t(n_), size_t(d_), size_t(entries_), size_t(books_)}; }
+
+    void check_size(size_t input, size_t count) const {
+        const auto& given = get_input_partial_shape(input);
+        NODE_VALIDATION_CHECK(this, given.is_dynamic() || ov::shape_size(given.to_shape()) == count, "size of input ", input);
+    }
+
+    std::shared_ptr<const Prepared> prepared(const ov::Tensor& codebooks, const ov::Tensor& scale) const {
+        auto ready = std::atomic_load(&prepared_);
+        if (ready && ready->codebooks_at == codebooks.data() && ready->scale_at == scale.data()) return ready;
+        ready = std::make_shared<Prepared>(Prepared{codebooks.data(), scale.data(),
+                                                    Codebooks(shape(), floats_of(codebooks).data()), floats_of(scale)});
+        std::atomic_store(&prepared_, ready);
+        return ready;
+    }
+};
+
+}  // namespace vector_quantized
+
+OPENVINO_CREATE_EXTENSIONS(std::vector<ov::Extension::Ptr>(
+    {std::make_shared<ov::OpExtension<vector_quantized::VectorQuantizedMatMul>>()}));
+
+extern "C" {
+
+void* ovpass_codebooks(const size_t* shape, const float* values) {
+    return new vector_quantized::Codebooks({shape[0], shape[1], shape[2], shape[3], shape[4]}, values);
+}
+
+// Reads all of it, and does nothing else: how fast codes can come from memory.
+uint64_t ovpass_read(const uint8_t* bytes, size_t size) {
+    using namespace vector_quantized;
+    constexpr size_t kPiece = size_t(1) << 18;
+    std::vector<uint64_t> sums(divided_up(size, kPiece));
+    for_each(sums.size(), [&](size_t i) {
+        const size_t words = std::min(kPiece, size - i * kPiece) / 8;
+        const auto* from = reinterpret_cast<const uint64_t*>(bytes + i * kPiece);
+        uint64_t sum = 0;
+        for (size_t w = 0; w < words; w++) sum += from[w];
+        sums[i] = sum;
+    });
+    uint64_t total = 0;
+    for (uint64_t sum : sums) total += sum;
+    return total;
+}
+
+void ovpass_release(void* codebooks) { delete static_cast<vector_quantized::Codebooks*>(codebooks); }
+
+// choice: rows at once, few tokens. shape: k, n, d, entries, books.
+void ovpass_multiply(const size_t* choice, const size_t* shape, const uint8_t* codes, const void* codebooks,
+                     const float* scale, const float* x, float* y, size_t tokens) {
+    using namespace vector_quantized;
+    const Weights weights{{shape[0], shape[1], shape[2], shape[3], shape[4]}, codes, scale};
+    multiply({0, 0, 0, 0, 0, choice[0], choice[1]}, weights, *static_cast<const Codebooks*>(codebooks), x, y, tokens);
+}
+
+}

@@ -1,0 +1,1 @@
+"""Turn whatever a user has into a verified model: a pipeline of ovpass's own commands."""

@@ -1,0 +1,84 @@
+"""The model card: README.md in the form of the Hugging Face hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ovpass.optimization.request import Request
+from ovpass.optimization.stages import Stage
+from ovpass.support.formatting import counted, number
+from ovpass.support.printable import in_one_line
+from ovpass.version import __version__
+
+FILE_NAME = "README.md"
+
+
+def card(request: Request, stages: list[Stage], found: Mapping[str, Any], size: int) -> str:
+    """The text. `found` is the JSON of each command, `size` the bytes of the model's weights."""
+    lines = [
+        *_header(request, found),
+        f"# {in_one_line(request.output.name)}",
+        "",
+        f"Made by ovpass {__version__} from `{in_one_line(request.source.name)}` for {request.target}.",
+        "",
+        *_results(found, size),
+        "",
+        "## How it was made",
+        "",
+        "```bash",
+        *(_line(stage) for stage in stages if stage.left_out is None),
+        "```",
+        "",
+        *_limits(stages),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _header(request: Request, found: Mapping[str, Any]) -> list[str]:
+    import yaml  # noqa: PLC0415
+
+    header: dict[str, Any] = {"library_name": "openvino", "tags": ["openvino", "ovpass", "dynamic-quantization"]}
+    if found.get("tune"):
+        header["pipeline_tag"] = "text-generation"
+    header["base_model"] = request.source.name
+    return ["---", yaml.safe_dump(header, sort_keys=False).rstrip(), "---", ""]
+
+
+def _results(found: Mapping[str, Any], size: int) -> Iterator[str]:
+    yield "| | |"
+    yield "|---|---|"
+    yield f"| size of the weights | {size / 1e6:.1f} MB |"
+    counts = found["apply"]["counts"]
+    yield f"| activations quantized | {counts['quantize']} of {counted(sum(counts.values()), 'MatMul')} |"
+    if evaluated := found.get("evaluate"):
+        yield from _accuracy(evaluated)
+    if verified := found.get("verify"):
+        device = f"simulated {verified['simulated']}" if verified["simulated"] else verified["device"]
+        yield f"| verified on | {device}: {counted(len(verified['sites']), 'site')} as planned |"
+
+
+def _accuracy(evaluated: Mapping[str, Any]) -> Iterator[str]:
+    (judged,) = evaluated["candidates"]
+    yield f"| perplexity before | {number(evaluated['reference_perplexity'], 5)} |"
+    yield f"| perplexity | {number(judged['perplexity'], 5)} |"
+    yield f"| KL divergence, nats per token | {number(judged['kl']['mean'])} |"
+    yield f"| same most likely token | {judged['top1_agreement']:.1f} % |"
+
+
+def _line(stage: Stage) -> str:
+    """The command, without the folders of this machine."""
+    words = tuple(Path(word).name if "/" in word else word for word in stage.arguments)
+    return replace(stage, arguments=words).line
+
+
+def _limits(stages: list[Stage]) -> Iterator[str]:
+    left_out = [stage for stage in stages if stage.left_out is not None]
+    if not left_out:
+        return
+    yield "## Left out"
+    yield ""
+    for stage in left_out:
+        yield f"- {stage.command}: {stage.left_out}"

@@ -1,0 +1,126 @@
+"""ovpass optimize: from any source to a verified model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ovpass.cli.interruption import resumable
+from ovpass.cli.options import PATH, TARGET_HELP, json_option, output_option, overwrite_option, quiet_option
+from ovpass.cli.output import print_json, say, verdict
+from ovpass.optimization.card import FILE_NAME as CARD
+from ovpass.optimization.generate_script import FILE_NAME as SCRIPT
+from ovpass.optimization.request import DEFAULT_MAX_KL, DEFAULT_WEIGHTS, Request
+from ovpass.optimization.stages import Stage
+from ovpass.support.formatting import counted, number
+from ovpass.support.printable import shell_word
+
+
+@click.command("optimize")
+@click.argument("source", type=PATH)
+@output_option
+@click.option("--target", default="gpu-xmx", show_default=True, help=TARGET_HELP)
+@click.option(
+    "--max-kl", type=float, help=f"Largest mean KL divergence, in nats per token.  [default: {DEFAULT_MAX_KL}]"
+)
+@click.option("--max-ppl-increase", type=float, help="Largest increase of perplexity, in percent.")
+@click.option("--weights", default=DEFAULT_WEIGHTS, show_default=True, help="Compression of floating-point weights.")
+@click.option("--text", type=PATH, help="Text to tune and evaluate on.  [default: a novel]")
+@click.option("--windows", type=int, default=2, show_default=True, help="Windows of text to tune on.")
+@click.option("--window-tokens", type=int, default=256, show_default=True, help="Tokens per window.")
+@click.option("--work", type=PATH, help="Folder of the stages; it is kept.  [default: OUT.stages, removed at the end]")
+@click.option("--dry-run", is_flag=True, help="Print the commands of all stages, and run none.")
+@overwrite_option
+@json_option
+@quiet_option
+def command(source: Path, output: Path, dry_run: bool, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Convert, compress, tune, apply, verify and evaluate SOURCE, and write a model that is ready to run to OUT.
+
+    SOURCE is a GGUF or ONNX file, a Hugging Face folder, or an OpenVINO model. A run that was interrupted goes on
+    where it was.
+    """
+    request = Request(source, output, **options)
+    if dry_run:
+        from ovpass.optimization.outline import outline_of  # noqa: PLC0415 - not needed to print help
+
+        _print_outline(list(outline_of(request)))
+        return
+    from ovpass.optimization.optimize import carry_out  # noqa: PLC0415
+
+    silent = as_json or quiet
+    with resumable():
+        done = carry_out(request, quiet=quiet, report=lambda *told: None if silent else _tell(*told))
+    if as_json:
+        print_json({"output": str(done.output), "stages": [_plain(stage) for stage in done.stages], **done.found})
+    elif not quiet:
+        _conclude(request, done.found)
+
+
+def _tell(stage: Stage, found: Any) -> None:
+    """One line for each stage: what it found, or why it is left out."""
+    if stage.left_out is not None:
+        say(f"{stage.command}: left out, {stage.left_out}.")
+    else:
+        say(f"{stage.command}: {_FOUND[stage.command](found)}.")
+
+
+def _converted(found: Any) -> str:
+    return f"{counted(sum(model['sites'] for model in found['models']), 'site')} from {found['source']}"
+
+
+def _tuned(found: Any) -> str:
+    chosen, held_out = found["chosen"], found["held_out"]
+    left_out = f"{counted(chosen['left_out'], 'site')} left out, {100 * chosen['share']:.1f} % of the work quantized"
+    return f"group size {chosen['group_size']}, {left_out}; KL {number(held_out['kl'], 2)} on held-out text"
+
+
+def _verified(found: Any) -> str:
+    device = f"simulated {found['simulated']}" if found["simulated"] else found["device"]
+    return f"{counted(len(found['sites']), 'site')} as planned on {device}"
+
+
+def _evaluated(found: Any) -> str:
+    (judged,) = found["candidates"]
+    return f"perplexity {number(found['reference_perplexity'], 5)} to {number(judged['perplexity'], 5)}"
+
+
+_FOUND: Mapping[str, Callable[[Any], str]] = {
+    "convert": _converted,
+    "compress": lambda found: f"weights are {found['mode']}",
+    "tune": _tuned,
+    "apply": lambda found: f"{counted(found['counts']['quantize'], 'site')} quantized",
+    "verify": _verified,
+    "evaluate": _evaluated,
+}
+
+
+def _print_outline(stages: Sequence[Stage]) -> None:
+    for stage in stages:
+        if stage.left_out is not None:
+            say(f"# {stage.command}: left out, {stage.left_out}")
+        else:
+            say(stage.line + (f"  # {stage.condition}" if stage.condition else ""))
+
+
+def _plain(stage: Stage) -> dict[str, Any]:
+    return {"command": stage.command, "arguments": list(stage.arguments), "left_out": stage.left_out}
+
+
+def _conclude(request: Request, found: Mapping[str, Any]) -> None:
+    """What was done, what it costs, and how to run it."""
+    counts = found["apply"]["counts"]
+    say(f"{counts['quantize']} of {counted(sum(counts.values()), 'site')} quantized for {request.target}.")
+    if found["evaluate"] is not None:
+        (judged,) = found["evaluate"]["candidates"]
+        low, high = judged["perplexity_delta_interval"] or (None, None)
+        interval = "" if low is None else f" ({low:+.2f} to {high:+.2f})"
+        say(
+            f"Cost on held-out text: KL {number(judged['kl']['mean'], 2)} nats per token, "
+            f"perplexity {judged['perplexity_delta_percent']:+.2f} %{interval}."
+        )
+    script = request.output / SCRIPT
+    how = f"python {shell_word(script)} PROMPT" if script.is_file() else f"see {request.output / CARD}"
+    verdict(f"Written to {request.output}. Run it with: {how}", ok=True)

@@ -1,0 +1,71 @@
+"""The pipeline as one function."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ovpass.cli.main import cli
+from ovpass.cli.nested import run_command
+from ovpass.errors import SettingsError
+from ovpass.optimization.outline import outline_of
+from ovpass.optimization.pipeline import run_pipeline
+from ovpass.optimization.publish import check_output, write_output
+from ovpass.optimization.request import Request
+from ovpass.optimization.stages import Stage, Stages
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """The model folder, the stages, and by command what each found, as its JSON (None: left out)."""
+
+    output: Path
+    stages: Sequence[Stage]
+    found: Mapping[str, Any]
+
+
+def optimize(source: Path | str, output: Path | str, *, quiet: bool = False, **options: Any) -> Optimized:
+    """Convert, compress, tune, apply, verify and evaluate a source, and write a model that is ready to run.
+
+    `options` are the other fields of `Request`: target, max_kl, max_ppl_increase, weights, text, windows,
+    window_tokens, work and overwrite.
+
+    Raises:
+        OvpassError: a subclass, for an invalid source, setting or path. Then `output` is not written.
+        CheckFailedError: if nothing can be quantized within the budget, or the plugin does not follow the plan.
+    """
+    unknown = sorted(options.keys() - {field.name for field in fields(Request)})
+    if unknown:
+        raise SettingsError(f"unknown options {', '.join(unknown)}; see ovpass.optimization.request.Request")
+    paths = {name: Path(value) for name, value in options.items() if name in ("text", "work") and value is not None}
+    return carry_out(Request(Path(source), Path(output), **{**options, **paths}), quiet=quiet)
+
+
+def carry_out(request: Request, *, quiet: bool, report: Callable[[Stage, Any], None] = lambda *_: None) -> Optimized:
+    """Carry out a request; `report` is told of each stage, with what it found.
+
+    Raises:
+        OvpassError: as `optimize`.
+    """
+    check_output(request)
+    outline = outline_of(request)
+    stages = Stages(request.stages, partial(_run, quiet=quiet), report)
+    stages.begin(request.source)
+    context = click.get_current_context(silent=True)
+    with click.Context(cli, info_name="ovpass") if context is None else nullcontext():
+        made = run_pipeline(outline, stages)
+        write_output(request, made, stages)
+    if request.work is None:
+        shutil.rmtree(stages.folder, ignore_errors=True)
+    return Optimized(request.output, stages.done, made.found)
+
+
+def _run(name: str, arguments: Sequence[str], *, quiet: bool) -> Any:
+    return run_command(name, [*arguments, *(["--quiet"] if quiet else [])])

@@ -1,0 +1,168 @@
+"""Which stages a source needs: each is a command line, or left out for a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovpass.compression.modes import MODES
+from ovpass.conversion.find_source import find_source, holds_ir
+from ovpass.errors import ModelError
+from ovpass.evaluation.feeding import is_language_model
+from ovpass.ir.files import open_source
+from ovpass.optimization.request import Request
+from ovpass.optimization.stages import Stage
+from ovpass.sites.files import find_sites_in_file
+from ovpass.targets.names import find_name, get_profile
+from ovpass.verification.device_list import list_devices
+
+PLAN = "plan.yaml"
+EVALUATED = 8
+"""Windows of held-out text."""
+_XML = "openvino_model.xml"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of an OpenVINO model: None of one that is still to be converted."""
+
+    is_folder: bool = True
+    compressed: bool | None = None
+    predicts_tokens: bool | None = None
+
+
+def is_ir(source: Path) -> bool:
+    """Whether the source is an OpenVINO model already.
+
+    Raises:
+        ModelError: if it is nothing that can be converted, either.
+    """
+    if source.suffix == ".xml" or (source.is_dir() and holds_ir(source)):
+        return True
+    find_source(source)
+    return False
+
+
+def facts_of(model: Path) -> Facts:
+    """Look at an OpenVINO model.
+
+    Raises:
+        ModelError: if it cannot be read.
+    """
+    source = open_source(model)
+    compressed = any(find_sites_in_file(ir) for ir in source.models)
+    predicts = len(source.models) == 1 and is_language_model(source.models[0].read())
+    return Facts(source.is_folder, compressed, predicts)
+
+
+@dataclass(frozen=True)
+class Outline:
+    """The stages of a request for a model of which `facts` are known."""
+
+    request: Request
+    facts: Facts
+    converted: bool
+
+    @property
+    def original(self) -> Path:
+        """The model before anything is compressed or rewritten."""
+        return self._work / "converted" if self.converted else self.request.source
+
+    @property
+    def compressed(self) -> Path:
+        """The model that is tuned."""
+        return self.original if self.facts.compressed else self._place("compressed")
+
+    @property
+    def applied(self) -> Path:
+        """The model that carries the plan."""
+        return self._place("model")
+
+    def __iter__(self) -> Iterator[Stage]:
+        """All stages in order."""
+        yield from (self.convert(), self.compress(), self.tune(), self.apply(), self.verify(), self.evaluate())
+
+    def convert(self) -> Stage:
+        """The source to an OpenVINO model."""
+        if not self.converted:
+            return Stage("convert", left_out="the source is an OpenVINO model")
+        words = (str(self.request.source), "-o", str(self.original), "--overwrite")
+        return Stage("convert", words, (self.original,))
+
+    def compress(self) -> Stage:
+        """Floating-point weights to integers."""
+        if self.facts.compressed:
+            return Stage("compress", left_out="the weights are compressed already")
+        mode = self.request.weights
+        fallback = () if MODES[mode].fixed_group else ("--group-size-fallback", "adjust")
+        words = (str(self.original), "-o", str(self.compressed), "--mode", mode, *fallback, "--overwrite")
+        condition = None if self.facts.compressed is False else "if the weights are in floating point"
+        return Stage("compress", words, (self.compressed,), condition=condition)
+
+    def tune(self) -> Stage:
+        """The plan within the budget."""
+        if self.facts.predicts_tokens is False:
+            return Stage("tune", left_out="it needs a single language model; the target's default is applied")
+        plan = self._work / PLAN
+        words = (
+            *(str(self.compressed), "--target", self.request.target, *self.request.budget),
+            *("--windows", str(self.request.windows), "--window-tokens", str(self.request.window_tokens), *self._text),
+            *("--state", str(self._work / "measurements"), "-o", str(plan)),
+        )
+        return Stage("tune", words, (plan,))
+
+    def apply(self) -> Stage:
+        """The plan, or the target's default, to the model."""
+        default = self.facts.predicts_tokens is False
+        how = ("--target", self.request.target) if default else ("--plan", str(self._work / PLAN))
+        words = (str(self.compressed), "-o", str(self.applied), *how, "--overwrite")
+        return Stage("apply", words, (self.applied,))
+
+    def verify(self) -> Stage:
+        """What the plugin does, on the device or a simulated one."""
+        named = find_name(self.request.target)
+        if named.target.device == "CPU":
+            return Stage("verify", (str(self.applied), "--device", "CPU"))
+        here = list_devices()
+        if any(device.partition(".")[0] == named.target.device for device in here.present):
+            return Stage("verify", (str(self.applied), "--device", named.name))
+        profile = get_profile(named.name)
+        missing = next(entry.missing for entry in here.simulated if entry.profile == profile)
+        if missing is not None:
+            return Stage("verify", left_out=f"simulating {profile.name} needs {missing}; see 'ovpass devices'")
+        return Stage("verify", (str(self.applied), "--simulate", profile.name))
+
+    def evaluate(self) -> Stage:
+        """The cost on text that tune has not seen."""
+        if self.facts.predicts_tokens is False:
+            return Stage("evaluate", left_out="it needs a single language model")
+        seen = 2 * self.request.windows  # tune searches on one half, and checks on the other
+        size = ("--windows", str(EVALUATED), "--window-tokens", str(self.request.window_tokens))
+        words = (str(self.original), str(self.applied), *size, "--skip-windows", str(seen), *self._text)
+        return Stage("evaluate", words)
+
+    @property
+    def _work(self) -> Path:
+        return self.request.stages
+
+    @property
+    def _text(self) -> tuple[str, ...]:
+        return () if self.request.text is None else ("--text", str(self.request.text))
+
+    def _place(self, name: str) -> Path:
+        folder = self._work / name
+        return folder if self.facts.is_folder else folder / _XML
+
+
+def outline_of(request: Request) -> Outline:
+    """What is known before anything runs.
+
+    Raises:
+        ModelError: for a source that is no model.
+    """
+    if not request.source.exists():
+        raise ModelError(f"{request.source}: no such file or folder")
+    if is_ir(request.source):
+        return Outline(request, facts_of(request.source), converted=False)
+    return Outline(request, Facts(), converted=True)

@@ -1,0 +1,59 @@
+"""Run the stages from a source to a verified model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ovpass.errors import CheckFailedError
+from ovpass.optimization.outline import Outline, facts_of
+from ovpass.optimization.stages import Stages
+from ovpass.planning.plan import QUANTIZE
+from ovpass.support.formatting import counted, number
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the stages made: the applied model, and by command what each found (None: left out)."""
+
+    model: Path
+    found: Mapping[str, Any]
+
+
+def run_pipeline(outline: Outline, stages: Stages) -> Made:
+    """Run all stages of an outline, which is looked at again once the source is converted.
+
+    Raises:
+        OvpassError: as the commands do.
+        CheckFailedError: if nothing can be quantized within the budget, or the plugin does not follow the plan.
+    """
+    found = {"convert": stages(outline.convert())}
+    if outline.converted:
+        outline = replace(outline, facts=facts_of(outline.original))
+    found["compress"] = stages(outline.compress())
+    found["tune"] = stages(outline.tune())
+    if found["tune"] is not None:
+        _require_quantized(found["tune"], " ".join(outline.request.budget))
+    found["apply"] = stages(outline.apply())
+    found["verify"] = stages(outline.verify())
+    if found["verify"] is not None and not found["verify"]["ok"]:
+        wrong = counted(len(found["verify"]["mismatches"]), "site is", "sites are")
+        raise CheckFailedError(f"{outline.applied}: {wrong} not as planned; 'ovpass verify' lists them")
+    found["evaluate"] = stages(outline.evaluate())
+    return Made(outline.applied, found)
+
+
+def _require_quantized(tuned: Mapping[str, Any], budget: str) -> None:
+    if any(decision["action"] == QUANTIZE for decision in tuned["plan"]["decisions"]):
+        return
+    costs = [point for point in tuned["measured"] if point["share"] > 0]
+    if not costs:
+        raise CheckFailedError(f"nothing can be quantized within {budget}")
+    near = min(costs, key=lambda point: float(point["spent"]["kl"]))
+    spent = near["spent"]
+    raise CheckFailedError(
+        f"nothing can be quantized within {budget}; the nearest plan quantizes {100 * near['share']:.1f} % of the work "
+        f"in groups of {near['group_size']}: KL {number(spent['kl'])}, perplexity {spent['perplexity_percent']:+.2f} %"
+    )

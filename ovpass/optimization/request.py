@@ -1,0 +1,69 @@
+"""What is to be made, and within which budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovpass.compression.modes import MODES
+from ovpass.errors import OutputError, SettingsError
+from ovpass.support.choices import check_choice
+from ovpass.targets.names import find_name
+
+DEFAULT_MAX_KL = 0.02
+"""Nats per token, if no budget is given."""
+DEFAULT_WEIGHTS = "int8_sym"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `ovpass optimize` makes of `source` in the folder `output`.
+
+    `target` is a target or a device. `max_kl` (nats per token) and `max_ppl_increase` (percent) bound the cost of
+    quantizing activations. `weights` is the compression mode for floating-point weights. `text`, `windows` and
+    `window_tokens` are those of tune, None for its defaults. `work` is the folder of the stages.
+
+    Raises:
+        SettingsError: for a target, mode or number that is not possible.
+        OutputError: for an output that is a file.
+    """
+
+    source: Path
+    output: Path
+    target: str = "gpu-xmx"
+    max_kl: float | None = None
+    max_ppl_increase: float | None = None
+    weights: str = DEFAULT_WEIGHTS
+    text: Path | None = None
+    windows: int = 2
+    window_tokens: int = 256
+    work: Path | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "target", find_name(self.target).name)
+        check_choice("weights", self.weights, tuple(MODES))
+        from ovpass.tuning.budget import Budget  # noqa: PLC0415 - not needed to print help
+
+        Budget(*self._limits)
+        if self.windows < 1 or self.window_tokens < 2:
+            raise SettingsError("use one window or more, of two tokens or more")
+        if self.output.suffix in (".xml", ".bin"):
+            raise OutputError(f"{self.output}: the output is a folder; leave {self.output.suffix} out")
+
+    @property
+    def budget(self) -> list[str]:
+        """The budget as options of tune."""
+        given = zip(("--max-kl", "--max-ppl-increase"), self._limits, strict=True)
+        return [word for name, value in given if value is not None for word in (name, f"{value:g}")]
+
+    @property
+    def _limits(self) -> tuple[float | None, float | None]:
+        if self.max_kl is None and self.max_ppl_increase is None:
+            return DEFAULT_MAX_KL, None
+        return self.max_kl, self.max_ppl_increase
+
+    @property
+    def stages(self) -> Path:
+        """The folder of the stages: one beside the output, if none was named."""
+        return self.work or self.output.with_name(f"{self.output.name}.stages")

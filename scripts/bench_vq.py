@@ -1,0 +1,234 @@
+"""Time the kernels for vector-quantized weights beside the CPU plugin's own formats, each limit beside its figure.
+
+    python scripts/bench_vq.py                                    chains of MatMuls in the CPU plugin
+    python scripts/bench_vq.py --genai VQ_FOLDER INT4_FOLDER      and time a token in OpenVINO GenAI
+    python scripts/bench_vq.py --busy                             on one thread, by the processor's time for it
+
+All models of a table run in turns, so that what slows the machine down slows all of them. Weights are random: more of
+them than the last-level cache holds, so that they come from memory, as in a language model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+from int8_timing import Times, interleave
+from openvino import opset13 as op
+
+from ovpass.formats.base import ChainForm
+from ovpass.formats.vector_encoding import VectorEncoding, VectorWeights
+from ovpass.formats.vector_writing import write_vectors
+from ovpass.kernels import library
+from ovpass.passes.vector_kernel import VectorKernel
+
+PROMPT, GENERATED = "The capital of France is", 32
+TWO_BITS = VectorEncoding.of(4, [256])
+LAYERS = {2048: 40, 4096: 12}
+INT4, BF16, VQ = "int4 g128", "bf16", "vq 2 bits"
+LIMITS = {
+    (4096, 1): (INT4, 0.65),
+    (2048, 1): (INT4, 0.75),
+    (4096, 8): (BF16, 1.5),
+    (2048, 8): (BF16, 1.5),
+    (4096, 64): (BF16, 1.5),
+    (2048, 64): (BF16, 1.5),
+    (4096, 512): (BF16, 1.05),
+    (2048, 512): (BF16, 1.05),
+}
+MOST_OF_STREAMING, MOST_PRIVATE, MOST_OF_INT4_TOKEN = 2.5, 0.05, 1.2
+
+
+def main() -> None:
+    arguments = _arguments()
+    how = "one thread, processor time" if arguments.busy else "all threads"
+    print(f"OpenVINO {ov.get_version()}, {_processor()}, {how}")
+    with tempfile.TemporaryDirectory() as folder:
+        for k in arguments.sizes:
+            _chains(k, arguments.layers or LAYERS[k], arguments, Path(folder))
+    if arguments.genai:
+        _genai(arguments.genai, arguments.rounds, busy=arguments.busy)
+
+
+def _chains(k: int, layers: int, arguments: argparse.Namespace, folder: Path) -> None:
+    makers: dict[str, Callable[[int], ov.Output]] = {
+        BF16: lambda _: _half(k),
+        "int8": lambda _: _int8(k),
+        INT4: lambda _: _int4(k),
+    }
+    print(f"\n{layers} MatMuls of {k} x {k}, us each, best and median of the rounds")
+    paths = {name: _saved(_chain(k, layers, make), folder / f"{name}.xml") for name, make in makers.items()}
+    paths[VQ] = _saved(_vector_chain(k, layers), folder / f"{VQ}.xml")
+    compiled, private = {}, {}
+    for name, path in paths.items():
+        compiled[name], private[name] = _compile(path, _properties(arguments.busy))
+    for count in arguments.tokens:
+        x = np.random.default_rng(0).standard_normal((1, count, k)).astype(np.float32)
+        rounds, clock = 400 if count < 64 else 15, time.process_time if arguments.busy else time.perf_counter
+        times = interleave(compiled, x, rounds, arguments.seconds, clock)
+        print(f"  {count:4d} tokens: {_row(times, layers)}{_verdict(k, count, times)}")
+        if count == 1 and not arguments.busy:
+            _print_streaming(k, layers, times[VQ].best)
+    codes = k * k * layers / TWO_BITS.vector_length
+    share = private[VQ] / codes
+    print(
+        f"  private memory: {private[VQ] / 1e6:.1f} MB, {share:.3f} of the codes' {codes / 1e6:.0f} MB "
+        f"{_judged(share, MOST_PRIVATE)}; int4: {private[INT4] / 1e6:.0f} MB"
+    )
+
+
+def _row(times: dict[str, Times], layers: int) -> str:
+    return "  ".join(f"{n} {t.best / layers * 1e6:.0f} ({t.median / layers * 1e6:.0f})" for n, t in times.items())
+
+
+def _verdict(k: int, tokens: int, times: dict[str, Times]) -> str:
+    if (k, tokens) not in LIMITS:
+        return ""
+    against, limit = LIMITS[k, tokens]
+    ratio = times[VQ].best / times[against].best
+    medians = times[VQ].ratio(times[against])
+    return f"\n      {VQ} / {against}: {ratio:.2f}, of medians {medians:.2f} {_judged(ratio, limit)}"
+
+
+def _judged(value: float, limit: float) -> str:
+    return f"[at most {limit}: {'met' if value <= limit else 'NOT MET'}]"
+
+
+def _print_streaming(k: int, layers: int, seconds: float) -> None:
+    """The codes of a chain read once by the library, on as many threads as OpenVINO has."""
+    codes = np.ones(k * k * layers // TWO_BITS.vector_length, np.uint8)
+    read = ctypes.CDLL(str(library())).ovpass_read
+    read.restype, read.argtypes = ctypes.c_uint64, [ctypes.c_void_p, ctypes.c_size_t]
+    best = float("inf")
+    for _ in range(40):
+        started = time.perf_counter()
+        read(codes.ctypes.data, codes.size)
+        best = min(best, time.perf_counter() - started)
+    ratio = seconds / best
+    print(
+        f"      {VQ} / reading its codes ({codes.size / best / 1e9:.1f} GB/s): {ratio:.2f} "
+        f"{_judged(ratio, MOST_OF_STREAMING)}"
+    )
+
+
+def _chain(k: int, layers: int, weights: Callable[[int], ov.Output]) -> ov.Model:
+    data = op.parameter([-1, -1, k], np.float32, name="x")
+    last = data.output(0)
+    for layer in range(layers):
+        last = op.matmul(last, weights(layer), transpose_a=False, transpose_b=True).output(0)
+    return ov.Model([op.result(last)], [data], "chain")
+
+
+def _vector_chain(k: int, layers: int) -> ov.Model:
+    model = _chain(k, layers, lambda layer: _vectors(k, layer))
+    names = tuple(node.get_friendly_name() for node in model.get_ordered_ops() if node.get_type_name() == "MatMul")
+    VectorKernel(names).run(model)
+    return model
+
+
+def _vectors(k: int, layer: int) -> ov.Output:
+    random = np.random.default_rng(layer)
+    d, [entries] = TWO_BITS.vector_length, TWO_BITS.entries
+    codes = random.integers(0, entries, (1, k, k // d)).astype(np.uint16)
+    book = random.standard_normal((1, entries, d)).astype(np.float16).astype(np.float32)
+    weights = VectorWeights(TWO_BITS, codes, np.full((k, 1), k**-0.5, np.float32), codebooks=(book,))
+    return write_vectors([weights], [ChainForm(f"w{layer}", f"w{layer}/")])[0]
+
+
+def _half(k: int) -> ov.Output:
+    values = np.random.default_rng(0).standard_normal((k, k)) * k**-0.5
+    return op.convert(op.constant(values.astype(np.float16)), "f32").output(0)
+
+
+def _int8(k: int) -> ov.Output:
+    codes = np.random.default_rng(0).integers(-127, 128, (k, k)).astype(np.int8)
+    return op.multiply(op.convert(op.constant(codes), "f32"), op.constant(np.full((k, 1), 1e-4, np.float32))).output(0)
+
+
+def _int4(k: int) -> ov.Output:
+    tensor = ov.Tensor(ov.Type.u4, ov.Shape([k, k // 128, 128]))
+    np.asarray(tensor.data).reshape(-1).view(np.uint8)[:] = np.random.default_rng(0).integers(0, 256, k * k // 2)
+    shifted = op.subtract(
+        op.convert(op.constant(tensor), "f32"), op.convert(op.constant(np.array([[[8]]], np.uint8)), "f32")
+    )
+    scaled = op.multiply(shifted, op.constant(np.full((k, k // 128, 1), 2e-3, np.float32)))
+    return op.reshape(scaled, op.constant(np.array([k, k], np.int64)), False).output(0)
+
+
+def _saved(model: ov.Model, path: Path) -> Path:
+    ov.save_model(model, path, compress_to_fp16=False)
+    return path
+
+
+def _properties(busy: bool) -> dict[str, int]:
+    return {"INFERENCE_NUM_THREADS": 1} if busy else {}
+
+
+def _compile(path: Path, properties: Mapping[str, int]) -> tuple[ov.CompiledModel, int]:
+    """The compiled model, and by how many bytes private memory grew."""
+    gc.collect()
+    core, before = ov.Core(), _private()
+    core.add_extension(str(library()))
+    compiled = core.compile_model(core.read_model(path), "CPU", dict(properties))
+    gc.collect()
+    return compiled, _private() - before
+
+
+def _private() -> int:
+    text = Path("/proc/self/smaps_rollup").read_text(encoding="utf-8")
+    return int(text.split("Anonymous:")[1].split()[0]) * 1024
+
+
+def _genai(folders: Sequence[str], rounds: int, *, busy: bool) -> None:
+    import openvino_genai  # noqa: PLC0415
+
+    clock = time.process_time if busy else time.perf_counter
+    first, all_ = (openvino_genai.GenerationConfig(max_new_tokens=n, ignore_eos=True) for n in (1, GENERATED + 1))
+    vectors, int4 = folders
+    pipelines = {
+        VQ: openvino_genai.LLMPipeline(vectors, "CPU", extensions=[str(library())], **_properties(busy)),
+        "int4": openvino_genai.LLMPipeline(int4, "CPU", **_properties(busy)),
+    }
+    times: dict[str, list[float]] = {name: [] for name in pipelines}
+    for _ in range(rounds):
+        for name, pipeline in pipelines.items():
+            spent = []
+            for config in (first, all_):
+                started = clock()
+                pipeline.generate([PROMPT], config)
+                spent.append(clock() - started)
+            times[name].append((spent[1] - spent[0]) / GENERATED * 1000)
+    print("\nOpenVINO GenAI, ms a token after the first, best and median")
+    for name, found in times.items():
+        print(f"  {name}: {min(found):.1f} ({float(np.median(found)):.1f})")
+    ratio, medians = min(times[VQ]) / min(times["int4"]), np.median(times[VQ]) / np.median(times["int4"])
+    print(f"      {VQ} / int4: {ratio:.2f}, of medians {medians:.2f} {_judged(ratio, MOST_OF_INT4_TOKEN)}")
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return f"{name}, {sum(line.startswith('processor') for line in lines)} processors"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="*", default=list(LAYERS), help="K and N of the chains")
+    parser.add_argument("--layers", type=int, help="MatMuls of a chain")
+    parser.add_argument("--tokens", type=int, nargs="*", default=[1, 8, 64, 512])
+    parser.add_argument("--seconds", type=float, default=30, help="the most for each number of tokens")
+    parser.add_argument("--busy", action="store_true", help="one thread and its processor time: for busy machines")
+    parser.add_argument("--genai", nargs=2, metavar=("VQ_FOLDER", "INT4_FOLDER"), help="model folders to generate with")
+    parser.add_argument("--rounds", type=int, default=7, help="generations of each model folder")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

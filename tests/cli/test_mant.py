@@ -1,0 +1,77 @@
+"""Every command names M-ANT weights, and leaves them as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import CommandLine, contents
+from tests.compression.conftest import float_llama
+
+SITES, HEAD = 7, 1
+FORMAT = "mant u4"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return float_llama(tmp_path_factory.mktemp("float") / "llama")
+
+
+@pytest.fixture
+def model(source: Path, tmp_path: Path, ovpass: CommandLine) -> Path:
+    made = ovpass.succeed(
+        "compress", source, "-o", tmp_path / "m", "--mode", "mant4", "--group-size", 32, "--json"
+    ).json
+    formats = {entry["kind"]: entry["weights"] for entry in made["models"][0]["formats"]}
+    assert formats["attn.q"].startswith("mant u4 symmetric g32")
+    return tmp_path / "m"
+
+
+def test_commands_that_look(ovpass: CommandLine, model: Path, tmp_path: Path) -> None:
+    assert FORMAT in ovpass.succeed("inspect", model).out
+    planned = ovpass.succeed("plan", model, "--target", "gpu-xmx", "--json").json
+    skipped = [decision for decision in planned["decisions"] if decision["action"] == "skip"]
+    assert len(skipped) == SITES
+    assert all("mant weights are decompressed" in decision["reason"] for decision in skipped)
+    assert "mant weights" in ovpass.succeed("explain", model).out
+    ovpass.succeed("report", model, "--run", "inspect,plan", "-o", tmp_path / "report.html")
+    assert FORMAT in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_apply_verify_and_strip(ovpass: CommandLine, model: Path, tmp_path: Path) -> None:
+    """The CPU plugin quantizes the head alone, as the plan says."""
+    before = contents(model)
+    ovpass.succeed("apply", model, "-o", tmp_path / "native", "--target", "cpu", "--group-size", 32)
+    verified = ovpass.succeed("verify", tmp_path / "native", "--device", "CPU", "--json").json
+    assert verified["ok"]
+    assert sum(site["found"] == "not quantized" for site in verified["sites"]) == SITES
+    ovpass.succeed("apply", model, "-o", tmp_path / "emulated", "--lowering", "emulate", "--group-size", 32)
+    ovpass.succeed("strip", tmp_path / "emulated", "-o", tmp_path / "back")
+    assert contents(model) == before
+    stripped = contents(tmp_path / "back")
+    assert stripped["openvino_model.bin"] == before["openvino_model.bin"]
+    sites = [ovpass.succeed("inspect", folder, "--json").json["sites"] for folder in (model, tmp_path / "back")]
+    assert sites[0] == sites[1]
+
+
+def test_a_second_compression_is_refused(ovpass: CommandLine, model: Path, tmp_path: Path) -> None:
+    said = ovpass.refuse("compress", model, "-o", tmp_path / "twice", "--mode", "mant3")
+    assert "compressed weights already" in said
+    assert not (tmp_path / "twice").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--mode", "mant4", "--group-size", 48), "does not divide"),
+        (("--mode", "mant4", "--ratio", 0.5), "ratio"),
+        (("--mode", "mant4", "--awq"), "awq"),
+        (("--mode", "mant5"), "did you mean"),
+    ],
+)
+def test_what_cannot_be(
+    ovpass: CommandLine, source: Path, tmp_path: Path, options: tuple[object, ...], said: str
+) -> None:
+    assert said in ovpass.refuse("compress", source, "-o", tmp_path / "out", *options)
+    assert not any(tmp_path.iterdir())

@@ -1,0 +1,160 @@
+"""The kernels compute what the decoded weights do, for any shape: C++ in this process, OpenCL on PoCL."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ovpass.kernels import KernelShape, library, pack, unpack
+from ovpass.kernels.opencl import ENTRY, GpuVariant, kernel_source, shape_defines
+from tests.kernels.models import Array
+
+FEW, MANY = 10**6, 0
+TABLES, DECODED = 1e-2, 1e-2
+"""Of the norm. Tables: 1e-3 to 2e-3 for many outputs, up to 4 times as much for a single one. Decoded weights: the
+activation, entries and their sum are rounded to bf16, each by 2e-3 at most."""
+EXACT = 1e-5
+
+
+@dataclass(frozen=True)
+class Case:
+    """Random weights of a shape, an activation, and the product in f32."""
+
+    shape: KernelShape
+    tokens: int
+    seed: int
+
+    def arrays(self) -> tuple[Array, Array, Array, Array, Array]:
+        """Codes, codebooks, scale, activation, product."""
+        random, shape = np.random.default_rng(self.seed), self.shape
+        codes = random.integers(0, shape.entries, (shape.books, shape.n, shape.k // shape.d)).astype(np.uint8)
+        books = random.standard_normal((shape.books, shape.entries, shape.d)).astype(np.float16)
+        scale = (random.random(shape.n) + 0.5).astype(np.float16)
+        x = random.standard_normal((self.tokens, shape.k)).astype(np.float32)
+        vectors = sum(book[code] for book, code in zip(books.astype(np.float32), codes, strict=True))
+        weights = np.asarray(vectors).reshape(shape.n, shape.k) * scale.astype(np.float32)[:, None]
+        return codes, books, scale, x, x @ weights.T
+
+
+@st.composite
+def cases(draw: st.DrawFn, rows: int = 1) -> Case:
+    d, books = draw(st.sampled_from([2, 4, 8])), draw(st.sampled_from([1, 2, 4]))
+    entries = draw(st.sampled_from([2, 16, 64, 65, 128, 200, 256]))
+    k, n = d * draw(st.integers(1, 70)), rows * draw(st.integers(1, 300 // rows))
+    return Case(KernelShape(k, n, d, entries, books), draw(st.integers(1, 20)), draw(st.integers(0, 99)))
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    loaded = ctypes.CDLL(str(library()))
+    loaded.ovpass_codebooks.restype = ctypes.c_void_p
+    return loaded
+
+
+def _sizes(*values: int) -> Any:
+    return (ctypes.c_size_t * len(values))(*values)
+
+
+def _pointer(array: Array) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def computed(case: Case, few_tokens: int, row_blocks: int = 4) -> tuple[Array, Array]:
+    """What the C++ computes, and what it should."""
+    codes, books, scale, x, expected = case.arrays()
+    shape = case.shape
+    sizes = _sizes(shape.k, shape.n, shape.d, shape.entries, shape.books)
+    packed, plain, wide = pack(codes), books.astype(np.float32), scale.astype(np.float32)
+    found = np.full(expected.shape, np.nan, np.float32)
+    ready = ctypes.c_void_p(_library().ovpass_codebooks(sizes, _pointer(plain)))
+    try:
+        _library().ovpass_multiply(
+            _sizes(row_blocks, few_tokens),
+            sizes,
+            _pointer(packed),
+            ready,
+            _pointer(wide),
+            _pointer(x),
+            _pointer(found),
+            ctypes.c_size_t(case.tokens),
+        )
+    finally:
+        _library().ovpass_release(ready)
+    return found, expected
+
+
+def error(found: Array, expected: Array, case: Case) -> float:
+    """By the norm that products of this length have: a single product can be near zero."""
+    usual = float(np.sqrt(case.shape.k * case.shape.books * expected.size))
+    return float(np.linalg.norm(found - expected)) / max(float(np.linalg.norm(expected)), usual)
+
+
+@settings(max_examples=30, deadline=None)
+@given(cases(), st.sampled_from([2, 4, 6]))
+def test_few_tokens_by_tables(case: Case, row_blocks: int) -> None:
+    assert error(*computed(case, FEW, row_blocks), case) < TABLES
+
+
+@settings(max_examples=30, deadline=None)
+@given(cases())
+def test_many_tokens_by_decoded_weights(case: Case) -> None:
+    assert error(*computed(case, MANY), case) < DECODED
+
+
+@settings(max_examples=20, deadline=None)
+@given(cases())
+def test_packed_codes_are_unpacked(case: Case) -> None:
+    codes, *_ = case.arrays()
+    packed = pack(codes)
+    assert packed.size == case.shape.tables * case.shape.row_blocks * 64
+    assert np.array_equal(unpack(packed, case.shape), codes)
+
+
+def test_results_do_not_vary() -> None:
+    case = Case(KernelShape(1024, 512, 4, 256, 1), 3, 0)
+    first = [computed(case, few)[0] for few in (FEW, MANY)]
+    for _ in range(5):
+        assert all(np.array_equal(computed(case, few)[0], one) for few, one in zip((FEW, MANY), first, strict=True))
+
+
+@cache
+def _pocl() -> Any:
+    """A context and a queue of PoCL, which runs OpenCL on the CPU."""
+    missing = "values of the OpenCL kernel need: apt-get install pocl-opencl-icd, pip install 'ovpass[opencl]'"
+    try:
+        import pyopencl  # noqa: PLC0415 - an extra
+
+        platforms = pyopencl.get_platforms()
+    except Exception as error:
+        platforms, missing = [], f"{missing}: {error}"
+    found = [platform for platform in platforms if platform.name == "Portable Computing Language"]
+    if not found:
+        (pytest.fail if os.environ.get("OVPASS_REQUIRE_POCL") else pytest.skip)(missing)
+    context = pyopencl.Context(found[0].get_devices()[:1])
+    return pyopencl, context, pyopencl.CommandQueue(context)
+
+
+@pytest.mark.slow
+@settings(max_examples=6, deadline=None)
+@given(cases(rows=64), st.sampled_from([GpuVariant(), GpuVariant(2, 4)]))
+def test_the_opencl_kernel(case: Case, variant: GpuVariant) -> None:
+    cl, context, queue = _pocl()
+    codes, books, scale, x, expected = case.arrays()
+    types = {"INPUT0_TYPE": "float", "INPUT2_TYPE": "half", "INPUT3_TYPE": "half", "OUTPUT0_TYPE": "float"}
+    options = {**shape_defines(case.shape), **variant.defines, **types}
+    program = cl.Program(context, kernel_source()).build([f"-D{name}={value}" for name, value in options.items()])
+    flags = cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR
+    given_ = [cl.Buffer(context, flags, hostbuf=array) for array in (x, pack(codes), books, scale)]
+    found = np.full(expected.shape, np.nan, np.float32)
+    output = cl.Buffer(context, cl.mem_flags.READ_WRITE, found.nbytes)
+    getattr(program, ENTRY)(queue, (expected.size * variant.slices,), (variant.items,), *given_, output)
+    cl.enqueue_copy(queue, found, output).wait()
+    assert error(found, expected, case) < EXACT

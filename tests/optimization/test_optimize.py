@@ -1,0 +1,141 @@
+"""One command makes a verified model of any source, resumes where it was interrupted, and refuses what cannot be."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import openvino as ov
+import pytest
+import yaml
+
+from ovpass.cli.main import cli
+from ovpass.ir.files import open_source
+from ovpass.planning.plan import load_plans
+from ovpass.planning.recorded_plan import recorded_plan
+from tests.builders import llama_model
+from tests.cli.command import ENCODER, LLAMA, CommandLine, contents
+
+SMALL = ("--windows", 1, "--window-tokens", 48)
+ON_CPU = ("--target", "cpu", "--max-kl", 0.5, *SMALL)
+
+
+@pytest.fixture
+def llama(tmp_path: Path) -> Path:
+    """A model folder of its own."""
+    return Path(shutil.copytree(LLAMA, tmp_path / "llama"))
+
+
+@pytest.mark.slow
+def test_an_ir_becomes_a_model_that_is_ready_to_run(ovpass: CommandLine, llama: Path, tmp_path: Path) -> None:
+    before, out = contents(llama), tmp_path / "out"
+    ran = ovpass.succeed("optimize", llama, "-o", out, *ON_CPU, "--json")
+    assert contents(llama) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"llama", "out"}  # the stages are gone
+    assert set(contents(out)) >= {"plan.yaml", "report.html", "README.md", "generate.py", "openvino_tokenizer.xml"}
+    assert set(ran.json) == {"output", "stages", "run", *(stage["command"] for stage in ran.json["stages"])}
+    assert [stage["command"] for stage in ran.json["stages"] if stage["left_out"]] == ["convert", "compress"]
+    (plan,) = load_plans(out / "plan.yaml").values()
+    (ir,) = open_source(out).models
+    assert plan == recorded_plan(ir.document().metadata)
+    assert plan.counts()["quantize"] == 15
+    assert ran.json["verify"]["ok"]
+    said = subprocess.run([sys.executable, out / "generate.py", "Hello"], capture_output=True, text=True, check=True)
+    assert said.stdout.strip()
+    # The card has a header and the numbers, and names nothing of this machine.
+    _, header, text = (out / "README.md").read_text().split("---\n", 2)
+    assert yaml.safe_load(header)["base_model"] == "llama"
+    assert f"{ran.json['evaluate']['candidates'][0]['top1_agreement']:.1f} %" in text
+    assert str(tmp_path) not in text
+    commands = [shlex.split(line)[1:] for line in text.splitlines() if line.startswith("ovpass ")]
+    assert [name for name, *_ in commands] == ["tune", "apply", "verify", "evaluate"]
+
+
+def test_a_run_goes_on_where_it_was(ovpass: CommandLine, llama: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    options = (llama, "-o", tmp_path / "out", "--work", work, *ON_CPU, "--overwrite", "--json")
+    first = ovpass.succeed("optimize", *options).json
+    (work / "evaluate.json").unlink()
+    again = ovpass.succeed("optimize", *options).json
+    assert again["tune"] == first["tune"]  # with its date: it has not run again
+    assert again["evaluate"]["run"]["date"] >= first["evaluate"]["run"]["date"]
+    assert again["evaluate"]["candidates"][0]["kl"] == first["evaluate"]["candidates"][0]["kl"]
+    bin_file = llama / "openvino_model.bin"
+    bin_file.write_bytes(bin_file.read_bytes())  # the same, but written anew
+    assert ovpass.succeed("optimize", *options).json["tune"]["run"] != first["tune"]["run"]
+
+
+@pytest.mark.slow
+def test_floating_point_weights_are_compressed(ovpass: CommandLine, llama: Path, tmp_path: Path) -> None:
+    ov.save_model(llama_model(fmt="w_f16_plain", lm_head_fmt="w_f16_plain"), llama / "openvino_model.xml")
+    ran = ovpass.succeed("optimize", llama, "-o", tmp_path / "out", *ON_CPU, "--weights", "int8_sym", "--json").json
+    assert ran["compress"]["mode"] == "int8_sym"
+    assert ran["evaluate"]["candidates"][0]["weights"] is not None  # compared with what was in floating point
+    assert ran["apply"]["counts"]["quantize"] > 0
+
+
+def test_a_model_that_is_no_language_model_gets_the_default(ovpass: CommandLine, tmp_path: Path) -> None:
+    ran = ovpass.succeed("optimize", ENCODER, "-o", tmp_path / "out", "--target", "cpu", "--json").json
+    left_out = {stage["command"] for stage in ran["stages"] if stage["left_out"]}
+    assert left_out == {"convert", "compress", "tune", "evaluate"}
+    assert ran["verify"]["ok"]
+    assert not (tmp_path / "out" / "generate.py").exists()
+
+
+def test_a_budget_that_nothing_meets(ovpass: CommandLine, llama: Path, tmp_path: Path) -> None:
+    ran = ovpass("optimize", llama, "-o", tmp_path / "out", "--target", "cpu", "--max-kl", 1e-9, *SMALL)
+    assert ran.code == 1
+    assert "the nearest plan quantizes" in ran.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_shows_commands_that_can_be_typed(ovpass: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    for source in (LLAMA, ENCODER, tmp_path / "model.gguf"):
+        out = ovpass.succeed("optimize", source, "-o", tmp_path / "out", "--dry-run").out
+        typed = [shlex.split(line, comments=True)[1:] for line in out.splitlines() if line.startswith("ovpass ")]
+        assert "verify" in [name for name, *_ in typed]
+        for name, *arguments in typed:
+            command = cli.get_command(None, name)  # type: ignore[arg-type]
+            assert command is not None
+            command.make_context(name, list(arguments))
+    assert set(contents(tmp_path)) == {"model.gguf"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--target", "arc-b581"), "did you mean"),
+        (("--weights", "int5"), "int4_sym"),
+        (("--max-kl", -1, *SMALL), "--max-kl"),
+        (("--windows", 0), "window"),
+        (("--work", LLAMA), "no stages"),
+    ],
+)
+def test_what_cannot_be_asked(ovpass: CommandLine, tmp_path: Path, options: tuple[object, ...], words: str) -> None:
+    before = contents(LLAMA)
+    assert words in ovpass.refuse("optimize", LLAMA, "-o", tmp_path / "out", *options)
+    assert not (tmp_path / "out").exists()
+    assert contents(LLAMA) == before
+
+
+def test_outputs_that_are_not_free(ovpass: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for name, options in (("full", ()), ("full", ("--overwrite",)), ("file", ("--overwrite",)), ("out.xml", ())):
+        assert name in ovpass.refuse("optimize", LLAMA, "-o", tmp_path / name, *ON_CPU, *options)
+    assert "none" in ovpass.refuse("optimize", tmp_path / "none", "-o", tmp_path / "out")
+    assert set(contents(tmp_path)) == {"full", "full/mine.txt", "file"}
+
+
+@pytest.mark.gpu
+def test_a_simulated_device_proves_it(ovpass: CommandLine, tmp_path: Path) -> None:
+    budget = ("--max-ppl-increase", 50, "--windows", 1, "--window-tokens", 96)
+    ran = ovpass.succeed("optimize", LLAMA, "-o", tmp_path / "out", "--target", "arc-b580", *budget, "--json").json
+    assert (ran["verify"]["simulated"], ran["verify"]["ok"]) == ("arc-b580", True)
+    assert json.loads(json.dumps(ran["tune"]["plan"]))["settings"]["target"] == "arc-b580"
