@@ -18,7 +18,8 @@ from pathlib import Path
 import get_smollm2 as base
 import openvino as ov
 
-from ovpass.conversion.gguf_genai import convert_gguf
+from ovpass.conversion.gguf_file import open_gguf
+from ovpass.conversion.gguf_genai import convert_with_genai
 
 FLOAT, INT8 = f"{base.FOLDER}-f16", f"{base.FOLDER}-int8"
 
@@ -40,7 +41,7 @@ def make_float(scratch: Path) -> Path:
     folder.mkdir()
     gguf = base.fetch_gguf(scratch, scratch)
     base.say("converting the exact weights to OpenVINO IR")
-    convert_gguf(gguf, folder, exact=True, progress=lambda _: None)
+    convert_with_genai(open_gguf(gguf), folder, exact=True, progress=lambda _: None)
     shutil.copyfile(scratch / "LICENSE", folder / "LICENSE")
     base.write_configs(folder)
     return folder

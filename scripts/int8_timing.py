@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,12 +49,11 @@ def interleave(
     inputs: np.ndarray,
     rounds: int,
     seconds: float = float("inf"),
-    pause: float = 0.0,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Times]:
     """Run all models once a round, in random order: what slows the machine down slows all of them.
 
-    A `pause` before each run, in seconds, lets a busy machine's scheduler give a short run its turn in one piece. Stops
-    after `rounds`, or after `seconds` if there were at least 5.
+    Stops after `rounds`, or after `seconds` if there were at least 5.
     """
     requests = {name: _request(model, inputs) for name, model in models.items()}
     found: dict[str, list[float]] = {name: [] for name in models}
@@ -65,10 +64,9 @@ def interleave(
             break
         shuffle(order)
         for name in order:
-            time.sleep(pause)
-            started = time.perf_counter()
+            started = clock()
             _run(requests[name])
-            found[name].append(time.perf_counter() - started)
+            found[name].append(clock() - started)
     return {name: Times(tuple(values)) for name, values in found.items()}
 
 

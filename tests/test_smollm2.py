@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import openvino as ov
 import openvino_genai
 import pytest
 
 import ovpass
 from ovpass import Rule, Settings, Transformed
+from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.verification import Observation
 from tests.simulated_gpu import Job
 
@@ -26,6 +28,7 @@ QUESTION = "What is the capital of France?"
 F32 = {"INFERENCE_PRECISION_HINT": "f32"}
 
 Compile = Callable[[list[Job], float], list[Observation]]
+CompileAll = Callable[[list[Job]], list[Observation]]
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +96,16 @@ def test_verify_by_the_rules_on_the_gpu_plugin(smollm2: Path) -> None:
     assert report["dynamic_quantize_nodes"] == 4 * BLOCKS + 1
 
 
-def test_verify_by_the_rules_on_an_arc_b580(smollm2: Path, simulated: Callable[[str], object]) -> None:
-    simulated("arc-b580")
-    report = verified(smollm2, "--simulate", "arc-b580")
-    assert found(report) == {("per-token", "per-token"): SITES - 1, (32, 32): 1}
-    assert report["dynamic_quantize_nodes"] == 4 * BLOCKS + 1
+def test_the_rules_on_an_arc_b580(smollm2: Path, simulated: Callable[[str], CompileAll]) -> None:
+    """lm_head has 8-bit weights in groups of 32; Q, K and V of a block are fused."""
+    model = smollm2 / "openvino_model.xml"
+    plan = ovpass.make_plan(ov.Core().read_model(model), Settings(target="arc-b580"))
+    (seen,) = simulated("arc-b580")([Job(model)])
+    planned = {decision.name: decision.group_size for decision in plan.decisions}
+    assert Counter(planned.values()) == {PER_TOKEN: SITES - 1, 32: 1}
+    assert {name: seen.groups[name] for name in planned} == planned
+    assert sum(matmul.kind == "FullyConnected" for matmul in seen.matmuls) == 5 * BLOCKS + 1
+    assert seen.quantizers == 4 * BLOCKS + 1
 
 
 @pytest.mark.usefixtures("simulated_gpu")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import openvino as ov
@@ -20,6 +20,8 @@ from ovpass.benchmark.prompts import Prompts
 from ovpass.benchmark.subjects import Subject
 from ovpass.benchmark.workload import Workload
 from ovpass.errors import TextError, VerifyError
+from ovpass.ir.files import open_source
+from ovpass.kernels.loading import pipeline_options
 
 _LOG = "OPENVINO_LOG_LEVEL"
 _INFO = "2"
@@ -39,7 +41,8 @@ class Generator:
 
     def __init__(self, subject: Subject, workload: Workload) -> None:
         self.versions = {"openvino_genai": openvino_genai.__version__}
-        options: dict[str, Any] = {"prompt_lookup": True} if workload.prompt_lookup else {}
+        options = pipeline_options(open_source(subject.path), workload.device)
+        options.update({"prompt_lookup": True} if workload.prompt_lookup else {})
         with _standard_output() as log:
             started = time.perf_counter()
             self._pipeline = openvino_genai.LLMPipeline(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ovpass.errors import ModelError, SettingsError
+from ovpass.evaluation.pipeline_folder import MODEL, require_tokenizers
 from ovpass.ir.files import IrFile, open_source
 from ovpass.ir.model_config import context_length, read_config
 from ovpass.ir.runtime_options import GROUP_SIZE
@@ -17,8 +18,6 @@ from ovpass.settings.model_argument import split_model
 from ovpass.targets.group_sizes import parse_model_group_size
 from ovpass.targets.names import get_target
 
-_LLM = "openvino_model.xml"
-_TOKENIZERS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
 _SHOWN = 3
 _PROPERTY = re.compile(r"[A-Z][A-Z0-9_]*")
 
@@ -59,7 +58,7 @@ def parse_subject(text: str, device: str, common: Mapping[str, str] | None = Non
     path = xml.xml
     if generates and stateful:
         path = model
-        _check_tokenizers(path)
+        require_tokenizers(path, f"name {path / MODEL} to benchmark the model alone")
     plan = recorded_plan(document.metadata)
     on_cpu = device == "CPU"
     noted = plan.run_properties if plan and (get_target(plan.settings.target).device == "CPU") == on_cpu else {}
@@ -98,22 +97,13 @@ def _find(path: Path) -> tuple[IrFile, bool]:
     source = open_source(path)
     if not source.is_folder:
         return source.models[0], False
-    llm = next((ir for ir in source.models if ir.key == _LLM), None)
+    llm = next((ir for ir in source.models if ir.key == MODEL), None)
     if llm is not None:
         return llm, True
     if len(source.models) > 1:
         shown = ", ".join(str(ir.xml) for ir in source.models[:_SHOWN])
         raise ModelError(f"{path}: holds {len(source.models)} models; name one by its .xml, for example {shown}")
     return source.models[0], False
-
-
-def _check_tokenizers(folder: Path) -> None:
-    missing = [name for name in _TOKENIZERS if not (folder / name).is_file()]
-    if missing:
-        raise ModelError(
-            f"{folder}: has no {missing[0]}, which OpenVINO GenAI needs for a language model; create it with "
-            f"openvino-tokenizers, or name {folder / _LLM} to benchmark the model alone"
-        )
 
 
 def _thresholds(plan: Plan, *, on_cpu: bool) -> tuple[int, ...]:

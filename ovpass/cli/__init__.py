@@ -22,6 +22,7 @@ COMMANDS = {
     "run": Command("ovpass.cli.run", "Generate text with a model folder, with the kernels that apply put in it."),
     "verify": Command("ovpass.cli.verify", "Check on a real or simulated device that the plugin follows the plan."),
     "devices": Command("ovpass.cli.devices", "List targets and simulated devices; install the driver for simulation."),
+    "doctor": Command("ovpass.cli.doctor", "Show versions, extras and devices, and what to install."),
     "explain": Command("ovpass.cli.explain", "Show the effective group size of each device, and where it comes from."),
     "evaluate": Command("ovpass.cli.evaluate", "Measure the accuracy cost of a setting."),
     "sensitivity": Command("ovpass.cli.sensitivity", "Rank sites by accuracy cost."),

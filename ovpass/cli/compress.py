@@ -100,7 +100,8 @@ def command(
 ) -> None:
     """Compress the floating-point weights of MODEL, and write it to OUT.
 
-    NNCF does it, except for mant4 and mant3 (M-ANT, a 4- or 3-bit type of its own for each group), which are of ovpass.
+    NNCF does it, except for modes of ovpass: mant4 and mant3 (M-ANT, a 4- or 3-bit type of its own for each group), and
+    vq4, vq3 and vq2 (vector quantization: codes for vectors of weights).
     """
     from ovpass.compression.compress import compress_source  # noqa: PLC0415 - not needed to print help
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,10 +13,11 @@ import click
 from ovpass.cli.options import MODEL_TEXT, PATH, evaluation_from, evaluation_options, json_option, quiet_option
 from ovpass.cli.output import note, print_json, print_table, progress, say, verdict
 from ovpass.errors import SettingsError
-from ovpass.evaluation.options import HarnessOptions
+from ovpass.evaluation.options import HarnessOptions, PromptOptions
 from ovpass.support.formatting import counted, number
 
 if TYPE_CHECKING:
+    from ovpass.evaluation.answers import AnswerPair, AnswersSummary
     from ovpass.evaluation.harness import Tasks
     from ovpass.evaluation.language_model import CandidateResult, TextReport
     from ovpass.evaluation.model_outputs import ArraysReport, OutputsResult
@@ -26,6 +28,10 @@ _LEGEND = (
     "PPL: perplexity; KL in nats per token: mean, median,",
     "mean without the largest 1 %, 99th percentile, maximum; Top-1 in percent.",
 )
+_ANSWERS = ("", "Same", "First divergent", "Equal %", "Similarity")
+_WORST = ("", "Similarity", "Prompt", "Reference", "Candidate")
+_BEFORE, _SHOWN = 30, 120
+"""Characters of an answer before it parts from the other, and in all."""
 _INTERVALS = ("", "PPL %", "KL", "median", "Top-1")
 
 
@@ -43,6 +49,10 @@ _INTERVALS = ("", "PPL %", "KL", "median", "Top-1")
 @click.option("--harness", metavar="TASKS", help="Tasks of lm-evaluation-harness, separated by commas.")
 @click.option("--harness-tasks-dir", type=PATH, help="Folder with your own YAML tasks.")
 @click.option("--limit", type=int, help="Items per task.  [default: all]")
+@click.option("--prompts", type=PATH, help="Prompts whose answers are compared, one per line, or .jsonl.")
+@click.option("--new-tokens", type=int, help="Tokens per answer.  [default: 128]")
+@click.option("--encoder", type=PATH, help="Sentence encoder folder, to compare the meaning of answers.")
+@click.option("--batch", type=int, help="Texts to generate at a time.  [default: 1]")
 @json_option
 @quiet_option
 def command(reference: str, candidates: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) -> None:
@@ -56,7 +66,12 @@ def command(reference: str, candidates: tuple[str, ...], as_json: bool, quiet: b
     from ovpass.evaluation.evaluate import evaluate  # noqa: PLC0415 - not needed to print help
     from ovpass.evaluation.report import report_to_dict  # noqa: PLC0415
 
-    evaluation = replace(evaluation_from(options), harness=_harness(options), chunk_tokens=options["chunk_tokens"])
+    evaluation = replace(
+        evaluation_from(options),
+        harness=_harness(options),
+        prompts=_prompts(options),
+        chunk_tokens=options["chunk_tokens"],
+    )
     with progress(quiet=quiet) as step:
         report = evaluate(reference, candidates, evaluation, step)
     if as_json:
@@ -71,7 +86,19 @@ def _harness(options: dict[str, Any]) -> HarnessOptions | None:
         if folder is not None or limit is not None:
             raise SettingsError("--harness-tasks-dir and --limit need --harness; add it, or leave them out")
         return None
-    return HarnessOptions([task.strip() for task in tasks.split(",")], folder, limit)
+    return HarnessOptions([task.strip() for task in tasks.split(",")], folder, limit, options["batch"] or 1)
+
+
+def _prompts(options: dict[str, Any]) -> PromptOptions | None:
+    file, encoder, new = (options[name] for name in ("prompts", "encoder", "new_tokens"))
+    if file is None:
+        if encoder is not None or new is not None:
+            raise SettingsError("--encoder and --new-tokens need --prompts; add it, or leave them out")
+        if options["harness"] is None and options["batch"] is not None:
+            raise SettingsError("--batch needs --prompts or --harness; add one, or leave it out")
+        return None
+    chosen = PromptOptions(file, encoder=encoder, **({} if options["batch"] is None else {"batch": options["batch"]}))
+    return chosen if new is None else replace(chosen, new_tokens=new)
 
 
 def _print(report: TextReport | ArraysReport) -> None:
@@ -82,6 +109,7 @@ def _print(report: TextReport | ArraysReport) -> None:
     else:
         _print_text(report)
         _print_harness(report)
+        _print_answers(report)
     say(f"Reference: {report.reference}, run with {report.how}.")
     candidates: Sequence[CandidateResult | OutputsResult] = report.candidates
     for place, judged in enumerate(candidates, start=1):
@@ -128,6 +156,40 @@ def _print_harness(report: TextReport) -> None:
     ]
     columns = ("", "Task", "Metric", "Value", "Std. error")
     print_table(columns, rows, numeric=columns[3:])
+
+
+def _print_answers(report: TextReport) -> None:
+    if report.answers is None:
+        return
+    summaries = list(enumerate(report.answers.candidates, start=1))
+    print_table(_ANSWERS, [(str(place), *_answers(summary)) for place, summary in summaries], numeric=_ANSWERS[1:])
+    say("Same: answers that are; First divergent: tokens before an answer parts from the reference's, the mean;")
+    say("Equal: of its tokens, in percent; Similarity: cosine of sentence embeddings, the mean.")
+    worst = [_worst(place, pair) for place, summary in summaries for pair in summary.worst]
+    if worst:
+        say("The answers that differ most, from where they part:")
+        print_table(_WORST, worst, numeric=_WORST[1:2])
+
+
+def _answers(summary: AnswersSummary) -> tuple[str | None, ...]:
+    similarity = None if summary.similarity is None else number(summary.similarity)
+    same = f"{summary.identical}/{summary.prompts}"
+    return same, number(summary.first_divergent), number(summary.equal), similarity
+
+
+def _worst(place: int, pair: AnswerPair) -> tuple[str | None, ...]:
+    """A row with both answers side by side."""
+    pairs = zip(pair.reference, pair.candidate, strict=False)
+    same = sum(1 for _ in takewhile(lambda characters: characters[0] == characters[1], pairs))
+    start = max(0, same - _BEFORE)
+    shown = [_excerpt(text, start) for text in (pair.reference, pair.candidate)]
+    similarity = None if pair.similarity is None else number(pair.similarity)
+    return str(place), similarity, _excerpt(pair.prompt), *shown
+
+
+def _excerpt(text: str, start: int = 0) -> str:
+    words = " ".join(text[start:].split())
+    return ("… " if start else "") + (words if len(words) <= _SHOWN else f"{words[:_SHOWN]} …")
 
 
 def _parts(judged: CandidateResult) -> list[tuple[object, ...]]:

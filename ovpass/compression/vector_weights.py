@@ -30,7 +30,8 @@ from ovpass.formats.vector_encoding import VectorEncoding, VectorWeights
 
 Array = npt.NDArray[Any]
 
-_DAMPING = 0.01
+_DAMPING = 0.05
+"""Of the mean second moment. By moments of other windows errors are 2 % lower than with 0.01."""
 _SEED = 0
 _ROUNDS, _RESIDUAL_ROUNDS = 2, 1
 """Of fitting, with one codebook and with several: the first takes about 10 % off the error, the next 2 to 3 %."""

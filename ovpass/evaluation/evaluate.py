@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ovpass.errors import SettingsError
+from ovpass.evaluation.answering import Answering
 from ovpass.evaluation.candidates import Candidate, parse_candidate
 from ovpass.evaluation.corpus import read_text
 from ovpass.evaluation.feeding import TokenFeed, is_language_model
@@ -43,8 +44,8 @@ def evaluate(
     others = [parse_candidate(str(candidate), how.profile) for candidate in candidates]
     source = sole_model(first)
     model = source.read()
-    if how.harness is not None and (how.inputs or not is_language_model(model)):
-        raise SettingsError(f"{first.label}: harness tasks need a language model that takes token ids")
+    if (how.harness or how.prompts) and (how.inputs or not is_language_model(model)):
+        raise SettingsError(f"{first.label}: harness tasks and prompts need a language model that takes token ids")
     if how.chunk_tokens is not None and (how.inputs or "ReadValue" not in source.document().graph.types):
         raise SettingsError(f"{first.label}: chunk-tokens needs a language model with a KV cache state")
     if how.inputs:
@@ -58,12 +59,33 @@ def evaluate(
         _check(first, others, how, tokens)
         cases = [feed(window.ids) for window in windows]
         return evaluate_arrays(first, others, cases, tokens=tokens, device=how.device, progress=progress)
+    return _evaluate_texts(first, others, how, progress)
+
+
+def _evaluate_texts(
+    first: Candidate, others: Sequence[Candidate], how: Evaluation, progress: Callable[[str], None]
+) -> TextReport:
+    """Predictions first, then tasks and answers; whatever can be refused is, before anything runs."""
     windows = windows_for(first, how, LANGUAGE_MODEL)
     _check(first, others, how, max(len(window.ids) for window in windows))
-    harness = None if how.harness is None else Harness(how.harness, _tokenizer_folder(first, how), how.device, progress)
-    with recordings() as folder:
-        report = TextEvaluation(windows, folder, how.device, how.chunk_tokens, progress).run(first, others)
-    return report if harness is None else replace(report, harness=harness.run(first, others))
+    folder = _tokenizer_folder(first, how)
+    harness = None if how.harness is None else Harness(how.harness, folder, how.device, progress)
+    answering = None if how.prompts is None else Answering(how.prompts, folder, how.device, progress)
+    with recordings() as kept:
+        report = TextEvaluation(windows, kept, how.device, how.chunk_tokens, progress).run(first, others)
+    if harness is not None:
+        tasks = harness.run(first, others)
+        report = _noted(replace(report, harness=tasks), tasks.notes)
+    if answering is not None:
+        answers = answering.run(first, others)
+        report = _noted(replace(report, answers=answers), [summary.notes for summary in answers.candidates])
+    return report
+
+
+def _noted(report: TextReport, notes: Sequence[tuple[str, ...]]) -> TextReport:
+    """The report with more notes on each candidate."""
+    pairs = zip(report.candidates, notes, strict=True)
+    return replace(report, candidates=tuple(replace(judged, notes=(*judged.notes, *new)) for judged, new in pairs))
 
 
 def _check(reference: Candidate, candidates: Sequence[Candidate], how: Evaluation, tokens: int | None) -> None:

@@ -8,13 +8,15 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ovpass.errors import ModelError, OvpassError, SettingsError
 from ovpass.evaluation.candidates import Candidate
+from ovpass.evaluation.generation import Generator, require_generation
 from ovpass.evaluation.options import HarnessOptions
-from ovpass.evaluation.preparation import Prepared, prepare, prepare_reference
+from ovpass.evaluation.preparation import prepare, prepare_reference
 from ovpass.evaluation.runner import Runner
 from ovpass.evaluation.tokenizer import load_tokenizer
 from ovpass.support.extras import extra_module
@@ -24,6 +26,8 @@ _ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TQDM_DISABLE
 _SEED = 1234
 """Of the examples that are shown before a question: lm-eval's own default."""
 _RESAMPLES = 1000
+_GENERATES = "generate_until"
+_SHIPPED = Path(__file__).parent / "tasks"
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,28 @@ Tasks = Mapping[str, Mapping[str, Score]]
 
 @dataclass(frozen=True)
 class HarnessReport:
-    """The scores of the reference and of each candidate, in their order."""
+    """The scores of the reference and of each candidate, in their order, and the notes on each candidate."""
 
     reference: Tasks
     candidates: tuple[Tasks, ...]
+    notes: tuple[tuple[str, ...], ...] = ()
+
+
+class _Engines:
+    """One candidate, prepared and compiled for the requests that come."""
+
+    def __init__(self, candidate: Candidate, folder: Path, device: str, *, is_reference: bool) -> None:
+        self._candidate, self._folder, self._device = candidate, folder, device
+        self._prepare = prepare_reference if is_reference else prepare
+
+    @cached_property
+    def runner(self) -> Runner:
+        return Runner(self._prepare(self._candidate, self._device), self._candidate.label, self._device)
+
+    @cached_property
+    def generator(self) -> Generator:
+        prepared = self._prepare(self._candidate, self._device, generates=True)
+        return Generator(prepared, self._candidate.label, self._folder, self._device)
 
 
 class Harness:
@@ -51,7 +73,7 @@ class Harness:
 
     Raises:
         SettingsError: for tasks that are unknown or cannot be carried out.
-        ExtraError: if lm-eval is not installed.
+        ExtraError: if lm-eval is not installed, or OpenVINO GenAI for tasks that generate.
     """
 
     def __init__(
@@ -66,6 +88,8 @@ class Harness:
         with _offline():
             progress(f"{', '.join(options.tasks)}: loading")
             self._loaded = _load(options)
+        if any(getattr(task, "OUTPUT_TYPE", None) == _GENERATES for task in self._loaded["tasks"].values()):
+            require_generation(folder)
 
     def run(self, reference: Candidate, candidates: Sequence[Candidate]) -> HarnessReport:
         """The scores of all models.
@@ -73,19 +97,21 @@ class Harness:
         Raises:
             OvpassError: for a model, setting or task that fails.
         """
-        truth = self._scores(prepare_reference(reference, self._device), reference.label)
-        others = tuple(self._scores(prepare(candidate, self._device), candidate.label) for candidate in candidates)
-        return HarnessReport(truth, others)
+        truth, _ = self._scores(reference, is_reference=True)
+        found = [self._scores(candidate, is_reference=False) for candidate in candidates]
+        return HarnessReport(truth, tuple(scores for scores, _ in found), tuple(notes for _, notes in found))
 
-    def _scores(self, prepared: Prepared, name: str) -> Tasks:
+    def _scores(self, candidate: Candidate, *, is_reference: bool) -> tuple[Tasks, tuple[str, ...]]:
+        name = candidate.label
         self._progress(f"{name}: compiling")
-        runner = Runner(prepared, name, self._device)
+        engines = _Engines(candidate, self._folder, self._device, is_reference=is_reference)
         with _offline():
             from lm_eval.evaluator import evaluate  # noqa: PLC0415
 
             from ovpass.evaluation.harness_model import Judge  # noqa: PLC0415
 
-            judge = Judge(runner, load_tokenizer(self._folder), self._folder, name, self._progress)
+            tokenizer, batch = load_tokenizer(self._folder), self._options.batch
+            judge = Judge(engines, tokenizer, self._folder, name, batch=batch, progress=self._progress)
             _reset(self._loaded)
             try:
                 found = evaluate(
@@ -95,7 +121,7 @@ class Harness:
                 raise
             except Exception as error:  # tasks bring code of their own, which raises anything
                 raise ModelError(f"{name}: the harness failed: {type(error).__name__}: {last_line(error)}") from error
-        return {task: _metrics(values) for task, values in found["results"].items()}
+        return {task: _metrics(values) for task, values in found["results"].items()}, judge.notes
 
 
 def _load(options: HarnessOptions) -> Any:
@@ -107,26 +133,29 @@ def _load(options: HarnessOptions) -> Any:
             hint = f"; did you mean {', '.join(near)}?" if near else "; 'lm-eval ls tasks' lists all that are"
             raise SettingsError(f"harness: task {name!r} is unknown{hint}")
     try:
-        loaded = manager.load(list(options.tasks))
+        return manager.load(list(options.tasks))
     except Exception as error:  # tasks bring code of their own, which raises anything
-        raise SettingsError(
-            f"harness: {', '.join(options.tasks)} cannot be loaded ({type(error).__name__}: {last_line(error)}); "
-            "nothing is downloaded: put the data into the Hugging Face cache, or use a local task"
-        ) from error
-    for name, task in loaded["tasks"].items():
-        if getattr(task, "OUTPUT_TYPE", None) == "generate_until":
-            raise SettingsError(f"harness: task {name} generates text; use tasks that compare log-likelihoods")
-    return loaded
+        tasks, cause = ", ".join(options.tasks), f"{type(error).__name__}: {last_line(error)}"
+        raise SettingsError(f"harness: {tasks} cannot be loaded ({cause}); {_way_out(error)}") from error
+
+
+def _way_out(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"the task's own code needs {error.name}: install it"
+    return (
+        "nothing is downloaded: put a copy of the data set below the current folder, under its name (openai/gsm8k), "
+        "or into the Hugging Face cache, or use a local task"
+    )
 
 
 def _manager(options: HarnessOptions) -> Any:
     """Where tasks are found; the index of lm-eval's own 14,000 is read only where one of them is asked for."""
     manager = extra_module("lm_eval.tasks", "eval", "lm-evaluation-harness").TaskManager
-    if options.folder is not None:
-        own = manager(include_path=str(options.folder), include_defaults=False)
-        if set(options.tasks) <= set(own.all_subtasks):  # a group can name tasks of lm-eval
-            return own
-    return manager(include_path=None if options.folder is None else str(options.folder))
+    folders = [str(folder) for folder in (_SHIPPED, options.folder) if folder is not None]
+    own = manager(include_path=folders, include_defaults=False)
+    if set(options.tasks) <= set(own.all_subtasks):  # a group can name tasks of lm-eval
+        return own
+    return manager(include_path=folders)
 
 
 def _reset(loaded: Any) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from lm_eval.api.model import TemplateLM
+from lm_eval.models.utils import postprocess_generated_text
 from lm_eval.utils import get_rolling_token_windows
 
 from ovpass.errors import TextError
+from ovpass.evaluation.generation import Generator
+from ovpass.evaluation.harness_orders import batches, make_order
 from ovpass.evaluation.runner import Runner
 from ovpass.evaluation.tokenizer import Tokenizer
 from ovpass.evaluation.windows import Window
@@ -25,20 +28,41 @@ _ROWS = 128
 Request = tuple[tuple[str, str], list[int], list[int]]
 
 
+class Engines(Protocol):
+    """A model compiled for both kinds of requests, each where it is first asked for."""
+
+    @property
+    def runner(self) -> Runner:
+        """For log-likelihoods."""
+
+    @property
+    def generator(self) -> Generator:
+        """For texts."""
+
+
 class Judge(TemplateLM):  # type: ignore[misc]
-    """Answers with log-likelihoods by `runner`; `folder` may hold a config.json.
+    """Answers by `engines`: texts in batches of `batch`, all else one by one; `folder` may hold a config.json.
 
     Every request runs from an empty cache, as a prompt of its own: a kept cache would show the model a few tokens
-    at a time, and those are not quantized. Requests that differ in their last token alone share one run.
+    at a time, and those are not quantized. Requests that differ in their last token alone share one run. `notes` say
+    what is to be known about the answers.
     """
 
     def __init__(
-        self, runner: Runner, tokenizer: Tokenizer, folder: Path, name: str, progress: Callable[[str], None]
+        self,
+        engines: Engines,
+        tokenizer: Tokenizer,
+        folder: Path,
+        name: str,
+        *,
+        batch: int = 1,
+        progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         super().__init__()
-        self._runner, self._tokenizer = runner, tokenizer
+        self._engines, self._tokenizer, self._batch = engines, tokenizer, batch
         self._name, self._progress = name, progress
         self._folder = folder
+        self.notes: tuple[str, ...] = ()
         self._config = read_config(folder)
         self._length = context_length(self._config) or _LENGTH
 
@@ -76,7 +100,7 @@ class Judge(TemplateLM):  # type: ignore[misc]
             self._progress(f"{self._name}: request {done + 1} of {len(shared)}")
             wanted = [np.array(requests[number][2], np.int64) for number in numbers]
             scored = max(map(len, wanted))
-            logits = self._runner.logits(Window(np.array([*shown, wanted[0][-1]], np.int64), scored))
+            logits = self._engines.runner.logits(Window(np.array([*shown, wanted[0][-1]], np.int64), scored))
             for number, ids in zip(numbers, wanted, strict=True):
                 answers[number] = _likelihood(logits[scored - len(ids) :], ids)
         return answers
@@ -93,11 +117,23 @@ class Judge(TemplateLM):  # type: ignore[misc]
 
     def _predicted(self, shown: list[int], wanted: list[int]) -> float:
         window = Window(np.array([*shown, wanted[-1]], np.int64), len(wanted))
-        return _likelihood(self._runner.logits(window), window.targets)[0]
+        return _likelihood(self._engines.runner.logits(window), window.targets)[0]
 
     def generate_until(self, requests: Any, disable_tqdm: bool = True) -> list[str]:
-        """Refused before a model is compiled."""
-        raise NotImplementedError("text is not generated")
+        """For each context and settings: the text that follows, up to the first of the strings that end it."""
+        orders = [
+            make_order(number, self.tok_encode(context), settings, self._length)
+            for number, (context, settings) in enumerate(request.args for request in requests)
+        ]
+        generator = self._engines.generator
+        self.notes = (*self.notes, *generator.check([len(order.prompt) for order in orders]))
+        texts = [""] * len(orders)
+        for done, batch in batches(orders, self._batch):
+            self._progress(f"{self._name}: answer {done + 1} of {len(orders)}")
+            answers = generator.generate([order.prompt for order in batch], batch[0].options)
+            for order, answer in zip(batch, answers, strict=True):
+                texts[order.number] = postprocess_generated_text(answer.text, list(order.stop), None)
+        return texts
 
 
 def _likelihood(logits: npt.NDArray[Any], ids: npt.NDArray[np.int64]) -> tuple[float, bool]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ovpass.errors import ModelError, SettingsError
+from ovpass.evaluation.answers import AnswersReport
 from ovpass.evaluation.candidates import Candidate
 from ovpass.evaluation.comparison import TokenScores, compare_logits
 from ovpass.evaluation.harness import HarnessReport
@@ -51,6 +52,7 @@ class TextReport:
     perplexity: float
     candidates: tuple[CandidateResult, ...]
     harness: HarnessReport | None = None
+    answers: AnswersReport | None = None
 
 
 class _Changes:

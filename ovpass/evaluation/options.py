@@ -44,11 +44,15 @@ SEARCH = WindowOptions(count=2, tokens=256)
 
 @dataclass(frozen=True)
 class HarnessOptions:
-    """Tasks of lm-evaluation-harness, by name. `folder` holds YAML tasks of the user's own; None takes all items."""
+    """Tasks of lm-evaluation-harness, by name. `folder` holds YAML tasks of the user's own.
+
+    `limit` is the number of items of a task, None for all. `batch` texts are generated at a time.
+    """
 
     tasks: Sequence[str]
     folder: Path | None = None
     limit: int | None = None
+    batch: int = 1
 
     def __post_init__(self) -> None:
         if not self.tasks or not all(self.tasks):
@@ -57,6 +61,27 @@ class HarnessOptions:
             raise SettingsError(f"{self.folder}: is not a folder with tasks")
         if self.limit is not None and self.limit < 1:
             raise SettingsError(f"limit {self.limit}: use one or more items per task")
+        if self.batch < 1:
+            raise SettingsError(f"batch {self.batch}: generate one or more texts at a time")
+
+
+@dataclass(frozen=True)
+class PromptOptions:
+    """A file of prompts, whose answers of at most `new_tokens` tokens are compared, `batch` at a time.
+
+    `encoder` is the folder of an encoder for sentences, None to compare tokens only.
+    """
+
+    file: Path
+    new_tokens: int = 128
+    encoder: Path | None = None
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        if self.new_tokens < 1:
+            raise SettingsError(f"new-tokens {self.new_tokens}: generate one or more")
+        if self.batch < 1:
+            raise SettingsError(f"batch {self.batch}: generate one or more texts at a time")
 
 
 @dataclass(frozen=True)
@@ -65,8 +90,8 @@ class Evaluation:
 
     `windows` windows of `window_tokens` tokens start every `stride` tokens, after `skip` windows. `text` None is the
     shipped text. `tokenizer` is a folder; None is the reference's folder. `inputs` are .npz files for models that take
-    no token ids. `profile` is the device to emulate for candidates that name none. `harness` adds tasks.
-    `chunk_tokens` feeds windows in chunks; None uses chunks of 32 for candidates with a compressed KV cache.
+    no token ids. `profile` is the device to emulate for candidates that name none. `harness` adds tasks, `prompts` adds
+    answers. `chunk_tokens` feeds windows in chunks; None uses chunks of 32 for candidates with a compressed KV cache.
     """
 
     windows: int | None = None
@@ -79,6 +104,7 @@ class Evaluation:
     profile: str = "gpu-xmx"
     device: str = "CPU"
     harness: HarnessOptions | None = None
+    prompts: PromptOptions | None = None
     chunk_tokens: int | None = None
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ from ovpass.evaluation.kv_cache import (
 from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.note import read_note
 from ovpass.ir.runtime_options import GROUP_SIZE, read_group_size
+from ovpass.kernels.loading import read_runnable
 from ovpass.lowerings import Evidence, get_lowering
 from ovpass.lowerings.planner import check_plan, make_plan
 from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Plan, load_plans
@@ -95,19 +96,25 @@ def prepare_clean(candidate: Candidate, chunk: int | None = None) -> Prepared | 
     )
 
 
-def prepare_reference(reference: Candidate, device: str = "CPU", chunk: int | None = None) -> Prepared:
+def prepare_reference(
+    reference: Candidate, device: str = "CPU", chunk: int | None = None, *, generates: bool = False
+) -> Prepared:
     """What candidates are compared with: a model as it is runs clean, where it can.
 
     Raises:
         OvpassError: as `prepare`.
     """
-    return (prepare_clean(reference, chunk) if reference.plain else None) or prepare(reference, device, chunk)
+    clean = prepare_clean(reference, chunk) if reference.plain else None
+    return clean or prepare(reference, device, chunk, generates=generates)
 
 
-def prepare(candidate: Candidate, device: str = "CPU", chunk: int | None = None) -> Prepared:
+def prepare(
+    candidate: Candidate, device: str = "CPU", chunk: int | None = None, *, generates: bool = False
+) -> Prepared:
     """The candidate as it is to be evaluated on `device`, in pieces of `chunk` tokens if that is given.
 
-    A model that carries a plan for another device is evaluated as that device would run it, emulated.
+    A model that carries a plan for another device is evaluated as that device would run it, emulated. One that
+    `generates` predicts the token after the last one only.
 
     Raises:
         OvpassError: for a model, setting or plan that does not fit.
@@ -117,9 +124,9 @@ def prepare(candidate: Candidate, device: str = "CPU", chunk: int | None = None)
     plan = planned(candidate, ir, device)
     if plan is None:
         own = read_group_size(metadata)
-        model, group, how = ir.read(), own or 0, ""
+        model, group, how = read_runnable(ir, device), own or 0, ""
     else:
-        model, group, how = _applied(ir, plan), plan.model_group_size, describe(plan)
+        model, group, how = _applied(ir, plan, generates=generates), plan.model_group_size, describe(plan)
     properties = {**CLEAN, **cache_settings_of(metadata), GROUP_SIZE: str(group), **candidate.properties}
     exact = model
     if candidate.cache:
@@ -206,11 +213,13 @@ def _recorded(candidate: Candidate, ir: IrFile, plan: Plan, device: str) -> Plan
     return emulated(plan, find_compressed_matmuls(original))
 
 
-def _applied(ir: IrFile, plan: Plan) -> ov.Model:
-    from ovpass.transformation.in_memory import apply, strip  # noqa: PLC0415 - imports OpenVINO
+def _applied(ir: IrFile, plan: Plan, *, generates: bool) -> ov.Model:
+    from ovpass.evaluation.last_token import project_last_token  # noqa: PLC0415 - these import OpenVINO
+    from ovpass.transformation.in_memory import apply, strip  # noqa: PLC0415
 
     model = ir.read()
-    return apply(model if read_note(ir.document().metadata) is None else strip(model), plan)
+    original = model if read_note(ir.document().metadata) is None else strip(model)
+    return apply(project_last_token(original) if generates else original, plan)
 
 
 def _with_cache(model: ov.Model, candidate: Candidate) -> ov.Model:

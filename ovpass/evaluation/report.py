@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ovpass.evaluation.answers import AnswerPair, AnswersSummary
 from ovpass.evaluation.harness import Tasks
 from ovpass.evaluation.language_model import CandidateResult, TextReport
 from ovpass.evaluation.model_outputs import ArraysReport, OutputsResult
@@ -25,6 +26,9 @@ def report_to_dict(report: TextReport | ArraysReport) -> dict[str, Any]:
         plain["reference_harness"] = _tasks(report.harness.reference)
         for candidate, scores in zip(plain["candidates"], report.harness.candidates, strict=True):
             candidate["harness"] = _tasks(scores)
+    if report.answers is not None:
+        for candidate, summary in zip(plain["candidates"], report.answers.candidates, strict=True):
+            candidate["answers"] = {"new_tokens": report.answers.new_tokens, **_answers(summary)}
     return plain
 
 
@@ -58,6 +62,28 @@ def _tasks(tasks: Tasks) -> dict[str, Any]:
     return {
         task: {metric: {"value": score.value, "stderr": score.stderr} for metric, score in scores.items()}
         for task, scores in tasks.items()
+    }
+
+
+def _answers(summary: AnswersSummary) -> dict[str, Any]:
+    return {
+        "prompts": summary.prompts,
+        "identical": summary.identical,
+        "first_divergent_token": summary.first_divergent,
+        "equal_tokens_percent": summary.equal,
+        "similarity": summary.similarity,
+        "worst": [_pair(pair) for pair in summary.worst],
+    }
+
+
+def _pair(pair: AnswerPair) -> dict[str, Any]:
+    return {
+        "prompt": pair.prompt,
+        "reference": pair.reference,
+        "candidate": pair.candidate,
+        "first_divergent_token": pair.first_divergent,
+        "equal_tokens_percent": pair.equal,
+        "similarity": pair.similarity,
     }
 
 

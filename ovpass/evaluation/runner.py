@@ -12,6 +12,7 @@ import openvino as ov
 from ovpass.errors import ModelError
 from ovpass.evaluation.feeding import LOGITS, TokenFeed
 from ovpass.evaluation.preparation import Prepared
+from ovpass.evaluation.tokenizer import Ids
 from ovpass.evaluation.windows import Window
 from ovpass.support.formatting import last_line
 
@@ -44,6 +45,11 @@ class Runner:
                 f"{self._name}: returns {logits.shape} for {len(window.ids)} tokens, not one prediction per token"
             )
         return np.asarray(logits[len(logits) - 1 - window.scored : -1])
+
+    def following(self, ids: Ids) -> Array:
+        """The prediction of the token that follows `ids` [tokens]: [vocabulary]; valid until the next call."""
+        self._request.reset_state()
+        return np.asarray(_rows(self._infer(self._feed(ids), len(ids))[self._logits])[-1])
 
     def _whole(self, window: Window, extra: Mapping[str, Array] | None) -> Array:
         return _rows(self.outputs(window, extra)[self._logits])

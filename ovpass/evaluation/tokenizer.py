@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +21,14 @@ _PIECE = 256
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """`encode_at_once` gives the ids of a text without special tokens; `prefix` are those that open every sequence.
+    """`encode_at_once` gives the ids of a text without special tokens; `prefix` and `suffix` are around every sequence.
 
     `encode_at_once` may cut a text off at the length of the model's context.
     """
 
     encode_at_once: Callable[[str], Ids]
     prefix: Ids
+    suffix: Ids = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def encode(self, text: str, at_least: int | None = None) -> Ids:
         """The ids of a text of any length, cut at ends of lines, where tokens could span them.
@@ -97,7 +98,7 @@ def _without_prefix(with_special: Callable[[str], Ids]) -> Tokenizer:
         ids = with_special(text)
         return ids[shared : len(ids) - tail]
 
-    return Tokenizer(encode_at_once, first[:shared])
+    return Tokenizer(encode_at_once, first[:shared], first[len(first) - tail :])
 
 
 def _pieces(text: str) -> Iterator[str]:

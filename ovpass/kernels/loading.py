@@ -11,7 +11,7 @@ import openvino as ov
 
 from ovpass.errors import ModelError
 from ovpass.ir.custom_op import OP_TYPE, new_core
-from ovpass.ir.files import open_source
+from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.kernels.build import cache_folder, library
 from ovpass.kernels.opencl import CONFIG_FILE, kernel_source, write_gpu_kernels
 from ovpass.support.extras import extra_module
@@ -31,6 +31,16 @@ def core_for(device: str) -> ov.Core:
     return core
 
 
+def read_runnable(ir: IrFile, device: str) -> ov.Model:
+    """A model whose ops of ours can be run on a device.
+
+    Raises:
+        ModelError: if OpenVINO refuses it.
+        KernelError: if the library cannot be built or must not be loaded.
+    """
+    return core_for(device).read_model(ir.xml, ir.bin) if has_kernels(ir.xml) else ir.read()
+
+
 def load(model: Path | str, device: str = "CPU", properties: Mapping[str, Any] | None = None) -> ov.CompiledModel:
     """Compile a model for a device, with the kernels that it needs; a model without such ops is compiled as it is.
 
@@ -47,7 +57,7 @@ def load(model: Path | str, device: str = "CPU", properties: Mapping[str, Any] |
     ours = has_kernels(ir.xml)
     try:
         core = core_for(device) if ours else ov.Core()
-        settings = {**(_gpu_settings(device) if ours else {}), **(properties or {})}
+        settings = {**(gpu_settings(device) if ours else {}), **(properties or {})}
         return core.compile_model(core.read_model(ir.xml), device, settings)
     except RuntimeError as error:
         raise ModelError(f"{ir.xml}: does not compile on {device}: {last_line(error)}") from error
@@ -65,12 +75,21 @@ def load_pipeline(folder: Path | str, device: str = "CPU") -> Any:
     genai = extra_module("openvino_genai", "genai", "generating text")
     if not source.is_folder:
         raise ModelError(f"{folder}: is no model folder; OpenVINO GenAI needs the tokenizer beside the model")
-    ours = any(has_kernels(ir.xml) for ir in source.models)
-    options: dict[str, Any] = {"extensions": [str(library())], **_gpu_settings(device)} if ours else {}
     try:
-        return genai.LLMPipeline(str(folder), device, **options)
+        return genai.LLMPipeline(str(folder), device, **pipeline_options(source, device))
     except RuntimeError as error:
         raise ModelError(f"{folder}: OpenVINO GenAI cannot load it: {last_line(error)}") from error
+
+
+def pipeline_options(source: ModelSource, device: str) -> dict[str, Any]:
+    """What OpenVINO GenAI needs to run the models of a folder; nothing where there are no kernels.
+
+    Raises:
+        KernelError: if the library cannot be built or must not be loaded.
+    """
+    if not any(has_kernels(ir.xml) for ir in source.models):
+        return {}
+    return {"extensions": [str(library())], **gpu_settings(device)}
 
 
 def has_kernels(xml: Path) -> bool:
@@ -78,7 +97,7 @@ def has_kernels(xml: Path) -> bool:
     return f'type="{OP_TYPE}"' in xml.read_text(encoding="utf-8", errors="replace")
 
 
-def _gpu_settings(device: str) -> dict[str, str]:
+def gpu_settings(device: str) -> dict[str, str]:
     """The kernels for a GPU, kept in the user's cache."""
     if not device.startswith("GPU"):
         return {}

@@ -33,6 +33,7 @@ def _passes(plan: Plan) -> list[Pass]:
             axis=-1 if decision.axis is None else decision.axis,
             symmetric=decision.symmetric is not False,
             half=target.half,
+            floats=target.float_activations,
         )
 
     return [Emulate({d.name: quantizer(d) for d in plan.chosen(QUANTIZE)})]

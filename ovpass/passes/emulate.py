@@ -21,7 +21,8 @@ from ovpass.sites import CompressedMatMul
 class ActivationQuantizer:
     """How one activation is quantized: group size and axis as the MatMul reads it, threshold in tokens.
 
-    `half` takes the GPU kernel's half-precision arithmetic instead of the CPU's f32.
+    `half` takes the GPU kernel's half-precision arithmetic instead of the CPU's f32. For weights in the types `floats`
+    the activation is quantized to their type instead of 8-bit integers.
     """
 
     group_size: int
@@ -29,6 +30,11 @@ class ActivationQuantizer:
     axis: int
     symmetric: bool
     half: bool
+    floats: tuple[str, ...] = ()
+
+    def element_type(self, site: CompressedMatMul) -> str | None:
+        """The floating-point type of the codes, None for integers."""
+        return site.weight_type if site.weight_type in self.floats else None
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,8 @@ class Emulate:
         """Insert the quantizers."""
         shared: dict[tuple[object, ...], list[CompressedMatMul]] = defaultdict(list)
         for site in locate(model, self.sites):
-            shared[site.group_id, site.transposed_activation, self.sites[site.name]].append(site)
+            options = self.sites[site.name]
+            shared[site.group_id, site.transposed_activation, options, options.element_type(site)].append(site)
         for sites in shared.values():
             output = _quantizer(sites[0], self.sites[sites[0].name])
             for site in sites:
@@ -69,7 +76,7 @@ def _in_groups(site: CompressedMatMul, x: ov.Output, options: ActivationQuantize
     """Quantize with one scale along the axis, or with one for each group of it."""
     axis, length = site.activation_axis(options.axis), site.axis_length(options.axis)
     if length is None or options.group_size >= length:
-        return _apply(Quantizer(axis, marker(site.matmul)), x, options)
+        return _apply(site, Quantizer(axis, marker(site.matmul)), x, options)
     if axis == -1:
         return _along_last(site, x, length, options)
     name, rank = marker(site.matmul), site.activation_rank or 0
@@ -89,7 +96,7 @@ def _along_last(site: CompressedMatMul, x: ov.Output, length: int, options: Acti
     whole = _padded(site, x, [*others, missing]) if missing else x
     groups = small_constant([*others, count, options.group_size], np.int64, owner, "groups")
     split = name(op.reshape(whole, groups, True), "split")
-    y = _apply(Quantizer(-1, name), split.output(0), options)
+    y = _apply(site, Quantizer(-1, name), split.output(0), options)
     joined = small_constant([*others, length + missing], np.int64, owner, "joined_shape")
     y = name(op.reshape(y, joined, True), "joined")
     return _shortened(site, y, length) if missing else y
@@ -113,7 +120,10 @@ def _shortened(site: CompressedMatMul, x: ov.Node, length: int) -> ov.Node:
     return name(op.slice(x, start, stop, step, axis), "shortened")
 
 
-def _apply(quantizer: Quantizer, x: ov.Output, options: ActivationQuantizer) -> ov.Node:
+def _apply(site: CompressedMatMul, quantizer: Quantizer, x: ov.Output, options: ActivationQuantizer) -> ov.Node:
+    element_type = options.element_type(site)
+    if element_type is not None:
+        return quantizer.dequantized(quantizer.build_float(x, element_type))
     return quantizer.dequantized(quantizer.build(x, symmetric=options.symmetric, half=options.half))
 
 

@@ -8,6 +8,10 @@ Asymmetric, GPU: s = half(255 / half(max - min)) with max >= 0.003 and min <= 0,
 code = round half even(half(half(x * s) + zero point)). This gives all scales and zero points of the kernel and
 99.9 % of its codes. Where s overflows (a range below 0.0039) the scale is 0, as in the kernel. The CPU has no such
 mode, so the textbook form is used: s = (max - min) / 255 over a range that includes 0.
+
+Floating point, GPU, from source (the same kernel with IS_F8_F4; nothing at hand runs it): m = max(2^-24, max|x|), s =
+largest / m in f32, code = x * s rounded half even to the type, in f8 after rounding to half. Its conversion to f8e4m3
+has no code for magnitudes below 2^-9. The scale is kept in f32; half would change it by 2^-12 at most.
 """
 
 from __future__ import annotations
@@ -22,15 +26,34 @@ from openvino import opset13 as op
 
 _GPU_FLOOR = float(np.float16(0.003))
 _CPU_FLOOR = 1e-30  # keeps an all-zero group from 0 / 0
-_VELTKAMP = 2.0**13 + 1
-_SMALLEST_NORMAL = 2.0**-14
-_SUBNORMALS = 2.0**24
 _LARGEST_HALF = 65504.0
+_SMALLEST_HALF = 2.0**-24
+_F8E4M3 = "f8e4m3"
+_FLUSHED = 2.0**-9
+
+
+@dataclass(frozen=True)
+class _Float:
+    """A floating-point type: significant bits, smallest normal number, distance of numbers below it, largest number."""
+
+    bits: int
+    normal: float
+    step: float
+    largest: float
+    by_half: bool
+
+
+_HALF = _Float(11, 2.0**-14, 2.0**-24, _LARGEST_HALF, by_half=False)
+_FLOATS = {
+    _F8E4M3: _Float(4, 2.0**-6, 2.0**-9, 448.0, by_half=True),
+    "f8e5m2": _Float(3, 2.0**-14, 2.0**-16, 57344.0, by_half=True),
+    "f4e2m1": _Float(2, 1.0, 0.5, 6.0, by_half=False),
+}
 
 
 @dataclass(frozen=True)
 class Codes:
-    """What a quantizer makes, as f32 nodes: integer `codes`, `scale` and `zero_point` (None if symmetric)."""
+    """What a quantizer makes, as f32 nodes: `codes`, `scale` and `zero_point` (None if symmetric)."""
 
     codes: ov.Node
     scale: ov.Node
@@ -56,6 +79,19 @@ class Quantizer:
         if half:
             return self._symmetric_half(x) if symmetric else self._asymmetric_half(x)
         return self._symmetric(x) if symmetric else self._asymmetric(x)
+
+    def build_float(self, x: ov.Node, element_type: str) -> Codes:
+        """Quantize `x` (f32) to f8e4m3, f8e5m2 or f4e2m1 with one scale along the axis, as the GPU does."""
+        kind = _FLOATS[element_type]
+        x = self.half(x)
+        largest = self(op.maximum, self._reduce(op.reduce_max, self(op.abs, x)), _SMALLEST_HALF)
+        factor = self(op.divide, kind.largest, largest)
+        scaled = self(op.multiply, x, factor)
+        scaled = self.half(scaled) if kind.by_half else scaled
+        codes = self._clamp(self._rounded(scaled, kind), -kind.largest, kind.largest)
+        if element_type == _F8E4M3:
+            codes = self(op.select, self(op.less, self(op.abs, scaled), _FLUSHED), 0.0, codes)
+        return Codes(codes, self(op.divide, 1.0, factor), None)
 
     def dequantized(self, codes: Codes) -> ov.Node:
         """The values that the codes stand for, in f32."""
@@ -99,13 +135,20 @@ class Quantizer:
 
         A Convert to f16 and back would be clearer, but the CPU plugin removes it.
         """
-        steps = self._round(self(op.multiply, x, _SUBNORMALS))
-        subnormal = self(op.less, self(op.abs, x), _SMALLEST_NORMAL)
-        return self(op.select, subnormal, self(op.divide, steps, _SUBNORMALS), self._half_of_normal(x))
+        return self._rounded(x, _HALF)
 
     def _half_of_normal(self, x: ov.Node) -> ov.Node:
-        """Veltkamp's splitting: the upper 11 of an f32's 24 significant bits, rounded to nearest."""
-        shifted = self(op.multiply, x, _VELTKAMP)
+        return self._split(x, _HALF.bits)
+
+    def _rounded(self, x: ov.Node, kind: _Float) -> ov.Node:
+        """`x` rounded to a floating-point type, half to even, without its limits."""
+        steps = self._round(self(op.multiply, x, 1 / kind.step))
+        subnormal = self(op.less, self(op.abs, x), kind.normal)
+        return self(op.select, subnormal, self(op.divide, steps, 1 / kind.step), self._split(x, kind.bits))
+
+    def _split(self, x: ov.Node, bits: int) -> ov.Node:
+        """Veltkamp's splitting: the upper of an f32's 24 significant bits, rounded to nearest."""
+        shifted = self(op.multiply, x, 2.0 ** (24 - bits) + 1)
         return self(op.subtract, shifted, self(op.subtract, shifted, x))
 
     def _reduce(self, reduction: Callable[..., ov.Node], x: ov.Node) -> ov.Node:

@@ -1,7 +1,8 @@
 """Plan the exact emulation of a device.
 
 The device's native plan decides which sites are quantized and in which groups. The other sites stay exact. With dynamic
-shapes, activations up to the device's token threshold are not quantized. Static shapes ignore the threshold (measured).
+shapes, activations up to the device's token threshold are not quantized. Static shapes ignore the threshold, and so do
+weights in floating point (measured).
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ovpass.errors import SettingsError
 from ovpass.planning.plan import QUANTIZE, Decision, Plan
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
@@ -21,13 +21,12 @@ def emulated(plan: Plan, sites: Sequence[CompressedMatMul]) -> Plan:
     settings = plan.settings
     target = get_target(settings.target)
     threshold = target.default_threshold if settings.threshold is None else settings.threshold
-    static = {site.name for site in sites if site.activation_static}
-    _check_integers(plan, sites)
+    always = {site.name for site in sites if site.activation_static or target.activation_type(site) != "i8"}
 
     def decide(decision: Decision) -> Decision:
         if decision.action != QUANTIZE:
             return replace(decision, method=None)
-        own = 0 if decision.name in static else threshold
+        own = 0 if decision.name in always else threshold
         return replace(decision, method=None, threshold=own, axis=-1, symmetric=settings.symmetric)
 
     return Plan(
@@ -37,14 +36,3 @@ def emulated(plan: Plan, sites: Sequence[CompressedMatMul]) -> Plan:
         run_properties={"INFERENCE_PRECISION_HINT": "f32"},
         notes=plan.notes,
     )
-
-
-def _check_integers(plan: Plan, sites: Sequence[CompressedMatMul]) -> None:
-    """Activations become the type of floating-point weights, which no pass emulates."""
-    quantized = {decision.name for decision in plan.chosen(QUANTIZE)}
-    floats = [site for site in sites if site.name in quantized and site.weight_type.startswith("f")]
-    if floats:
-        raise SettingsError(
-            f"{floats[0].name}: {plan.settings.target} quantizes its activation to {floats[0].weight_type}, which is "
-            "not emulated; exempt such sites, or take another target"
-        )

@@ -46,6 +46,31 @@ class Score:
 
 
 @dataclass(frozen=True)
+class AnswerPair:
+    """A candidate's answer beside the reference's."""
+
+    prompt: str
+    reference: str
+    candidate: str
+    equal_tokens_percent: float
+    first_divergent_token: int | None = None
+    similarity: float | None = None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How a candidate's answers to prompts differ from the reference's."""
+
+    prompts: int
+    identical: int
+    first_divergent_token: float
+    equal_tokens_percent: float
+    new_tokens: int
+    similarity: float | None = None
+    worst: tuple[AnswerPair, ...] = ()
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One candidate of an evaluation: of a language model with `kl`, of others with `outputs`."""
 
@@ -61,6 +86,7 @@ class Candidate:
     tokens: int | None = None
     outputs: tuple[Output, ...] = ()
     harness: dict[str, dict[str, Score]] = field(default_factory=dict)
+    answers: Answers | None = None
 
 
 @dataclass(frozen=True)

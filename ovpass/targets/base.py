@@ -92,6 +92,9 @@ class Target:
     and whether the scales of the last products have to be kept off the way to the outputs. `smallest_range` is what the
     kernel takes the largest value of a group to be at least.
 
+    `float_activations` are the types of weights whose activations are quantized to the same type, in floating point,
+    for any number of tokens.
+
     `costs` are the times that were measured on such a device, None if there are none. `profiles` are the devices of
     the family that can be simulated, the usual one first. `older_names` are what the target was called before.
     `owns` tells of a GPU's architecture (the first number of its version) and of whether it has XMX if it belongs here.
@@ -117,6 +120,7 @@ class Target:
     unsigned_int8: bool = True
     scales_apart: bool = False
     smallest_range: float = 0.003
+    float_activations: tuple[str, ...] = ()
     costs: Callable[[], Chosen] | None = None
     profiles: tuple[Profile, ...] = ()
     older_names: tuple[str, ...] = ()
@@ -136,6 +140,10 @@ class Target:
     def half(self) -> bool:
         """Whether activations are quantized in half precision."""
         return self.compute != "f32"
+
+    def activation_type(self, site: CompressedMatMul) -> str:
+        """The type to which the site's activation is quantized, if it is: i8, where it is symmetric."""
+        return site.weight_type if site.weight_type in self.float_activations else "i8"
 
     def verdict(self, site: CompressedMatMul, group_size: int) -> Verdict:
         """Whether `site` is quantized when the model's group size is `group_size` (0: switched off)."""

@@ -1,6 +1,8 @@
 """Intel GPUs of generation Xe3p, not sold yet: gpu-xe2, and weights in 8-bit and 4-bit floating point.
 
-Measured by compiling on OpenVINO 2026.4's GPU plugin for a Nova Lake-P and a Crescent Island, as far as that goes.
+Measured by compiling on OpenVINO 2026.4's GPU plugin for a Nova Lake-P and a Crescent Island, as far as that goes. For
+weights in floating point there is no kernel without quantization: DynamicQuantize runs for any number of tokens, and
+with group size 0 the first inference fails.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ GPU_XE3P = replace(
         *(replace(rule, applies=_weight_type) if rule.name == "weight-type" else rule for rule in GPU_XE2.refusals),
         Refusal("microscaling", "measured: clBuildProgram fails", _microscaling, throws=True),
     ),
+    float_activations=_FLOATS,
     owns=lambda architecture, xmx: xmx and architecture >= XE3P,
     profiles=(
         Profile(

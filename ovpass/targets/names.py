@@ -11,6 +11,9 @@ from ovpass.support.choices import check_choice
 from ovpass.targets import TARGETS
 from ovpass.targets.base import Profile, Target
 
+_UNSUPPORTED = dict.fromkeys(("pvc", "ponte-vecchio", "gpu-max"), "Data Center GPU Max (Ponte Vecchio)")
+"""Devices that Intel's driver simulates and OpenVINO does not see (measured)."""
+
 
 @dataclass(frozen=True)
 class Named:
@@ -31,6 +34,8 @@ def find_name(text: str, what: str = "target") -> Named:
     text = _current(text, what)
     text = _aliases().get(text, text)
     of_device = [name for name, named in names.items() if named.target.device == text]
+    if text.lower() in _UNSUPPORTED:
+        raise SettingsError(f"{what} {text!r}: OpenVINO's GPU plugin does not support {_UNSUPPORTED[text.lower()]}")
     if len(of_device) > 1:
         raise SettingsError(f"{what} {text!r} covers several device families; use one of {', '.join(of_device)}")
     check_choice(what, text, names)

@@ -12,10 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ovpass.formats.float_types import nearest_codes, values_by_code
+
 Array = npt.NDArray[Any]
 
 _FLOOR = np.float16(0.003)
 _TINY = np.float32(1e-30)
+_SMALLEST_HALF = np.float32(2.0**-24)
+_SMALLEST_F8E4M3 = np.float32(2.0**-9)
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,20 @@ def dequantized(x: Array, group_size: int, *, axis: int = -1, symmetric: bool = 
     grouped = padded.reshape(*turned.shape[:-1], -1, group)
     values = quantized(grouped, symmetric=symmetric, half=half).values.reshape(padded.shape)
     return np.moveaxis(values[..., :length], -1, axis).astype(x.dtype)
+
+
+def dequantized_float(x: Array, group_size: int, element_type: str) -> Array:
+    """What is left of an activation after quantization to f8e4m3, f8e5m2 or f4e2m1, in groups along its last axis."""
+    grouped = x.astype(np.float16).astype(np.float32).reshape(*x.shape[:-1], -1, min(group_size, x.shape[-1]))
+    table = values_by_code(element_type)
+    largest = table[np.isfinite(table)].max()
+    factor = np.float32(largest) / np.maximum(np.abs(grouped).max(-1, keepdims=True), _SMALLEST_HALF)
+    scaled = np.clip(grouped * factor, -largest, largest)
+    scaled = scaled if element_type == "f4e2m1" else scaled.astype(np.float16).astype(np.float32)
+    codes = table[nearest_codes(scaled, element_type)]
+    if element_type == "f8e4m3":
+        codes = np.where(np.abs(scaled) < _SMALLEST_F8E4M3, 0, codes)
+    return np.asarray((codes * (np.float32(1) / factor)).reshape(x.shape), np.float32)
 
 
 def _symmetric(x: Array) -> tuple[Array, ...]:

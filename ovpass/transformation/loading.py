@@ -12,7 +12,7 @@ from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.graph import Graph
 from ovpass.lowerings.planner import check_plan, plan_sites
 from ovpass.planning.plan import Plan
-from ovpass.planning.recorded_plan import refuse_processed
+from ovpass.planning.recorded_plan import refuse_processed, runs_kernels
 from ovpass.planning.resolve import check_rules
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
@@ -57,6 +57,11 @@ def load(source: ModelSource) -> list[Loaded]:
     found = [(ir, document, find_sites_in_file(ir, document)) for ir, document in documents]
     with_sites = [entry for entry in found if entry[2]]
     if not with_sites:
+        if any(runs_kernels(document) for _, document in documents):
+            raise ModelError(
+                f"{source.root}: all its compressed MatMuls are ops of the kernel lowering; "
+                "undo that first with 'ovpass strip', or start from the original"
+            )
         raise no_sites(source.root, [document.graph for _, document in documents])
     sole = len(with_sites) == 1
     return [Loaded("" if sole else ir.key, ir, document, sites) for ir, document, sites in with_sites]

@@ -113,8 +113,16 @@ class Experiment:
         """Return the group sizes, by name, of the sites that a plan quantizes and that can be switched.
 
         Raises:
-            SettingsError: as `choice_of`.
+            SettingsError: as `choice_of`, and for sites whose activation is quantized to floating point.
         """
+        target = get_target(self.settings.target)
+        quantized = {decision.name for decision in plan.chosen(QUANTIZE)}
+        for site in self.sites:
+            if site.name in quantized and (kind := target.activation_type(site)) != "i8":
+                raise SettingsError(
+                    f"{site.name}: {target.name} quantizes its activation to {kind}, and searches know 8-bit integers "
+                    "only; exempt such sites, or take another target"
+                )
         return {name: size for name, size in choice_of(plan, self.sites).items() if name not in self.fixed}
 
     @cached_property

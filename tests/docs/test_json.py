@@ -39,8 +39,10 @@ CALLS: dict[str, Calls] = {
         (LLAMA, "-o", place / "b", "--target", "cpu"),
     ],
     "convert": lambda place: [(MODELS / "onnx" / "dynamic_fused.onnx", "-o", place / "converted")],
+    "run": lambda _: [(LLAMA, "a prompt", "--max-new-tokens", "3")],
     "explain": lambda _: [(LLAMA,)],
     "devices": lambda _: [()],
+    "doctor": lambda _: [()],
     "evaluate": lambda _: [(LLAMA, f"{LLAMA}@64,threshold=0", *WINDOWS)],
     "sensitivity": lambda place: [
         (LLAMA, *WINDOWS, "--state", place, "--by", by, "--exempt", "layer:1") for by in ("site", "kind")
@@ -94,7 +96,7 @@ def test_every_command_has_a_section() -> None:
     commands = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
     printing = {name for name, of in commands.items() if of is not None and "as_json" in {p.name for p in of.params}}
     assert REFERENCE.keys() - {EVERY} == printing
-    assert printing - CALLS.keys() == {"compress", "strip", "verify"}
+    assert printing - CALLS.keys() == {"compress", "optimize", "strip", "verify"}
 
 
 def documented(command: str) -> dict[Key, bool]:

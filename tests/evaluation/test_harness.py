@@ -144,7 +144,6 @@ def write_task(folder: Path, **changes: str) -> Path:
     ("task", "changes", "words"),
     [
         ("owm", {}, ["'owm'", "own"]),
-        ("own", {"output_type": "generate_until"}, ["own", "log-likelihoods"]),
         ("own", {"dataset_path": "nobody/has-this-data-set"}, ["own", "nothing is downloaded"]),
         ("own", {"test_split": "validation"}, ["own"]),
         ("own", {"doc_to_text": '"{{nothing.at.all}}"'}, ["harness"]),

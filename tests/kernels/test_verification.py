@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ovpass
+from ovpass.errors import ModelError
 from ovpass.formats.vector_encoding import VectorEncoding
 from ovpass.verification import kernels
 from tests.kernels.models import saved, vector_model
@@ -32,6 +34,19 @@ def test_wrong_numbers_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(kernels, "_decoded", lambda node: decoded(node) * (1.05 if "out" in str(node) else 1))
     [report] = ovpass.verify(lowered(tmp_path, "cpu"), ovpass.Question(device="CPU")).values()
     assert [site.name for site in report.mismatches] == ["out"]
+
+
+def test_commands_that_need_sites_say_what_the_model_is(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="ops of the kernel lowering; undo that first"):
+        ovpass.transform(lowered(tmp_path, "cpu"), tmp_path / "again.xml", ovpass.Settings())
+
+
+def test_loaded_models_compute_what_the_public_form_does(tmp_path: Path) -> None:
+    path = lowered(tmp_path, "cpu")
+    x = np.random.default_rng(0).standard_normal((1, 3, 128)).astype(np.float32)
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    found, expected = (ovpass.load(each, properties=exact)([x])[0] for each in (path, tmp_path / "model.xml"))
+    assert np.linalg.norm(found - expected) < 5e-3 * np.linalg.norm(expected)
 
 
 @pytest.mark.gpu

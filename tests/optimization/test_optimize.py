@@ -37,6 +37,7 @@ def test_an_ir_becomes_a_model_that_is_ready_to_run(ovpass: CommandLine, llama: 
     assert contents(llama) == before
     assert {path.name for path in tmp_path.iterdir()} == {"llama", "out"}  # the stages are gone
     assert set(contents(out)) >= {"plan.yaml", "report.html", "README.md", "generate.py", "openvino_tokenizer.xml"}
+    assert set(ran.json) == {"output", "stages", "run", *(stage["command"] for stage in ran.json["stages"])}
     assert [stage["command"] for stage in ran.json["stages"] if stage["left_out"]] == ["convert", "compress"]
     (plan,) = load_plans(out / "plan.yaml").values()
     (ir,) = open_source(out).models

@@ -64,3 +64,8 @@ def test_an_unknown_name_is_told_all_there_are(text: str) -> None:
 )
 def test_a_gpu_belongs_to_a_target(architecture: int, xmx: bool, name: str) -> None:
     assert target_of(architecture, xmx=xmx).name == name
+
+
+def test_a_device_that_openvino_does_not_support_is_named() -> None:
+    with pytest.raises(SettingsError, match="Ponte Vecchio"):
+        get_profile("PVC")

@@ -23,10 +23,12 @@ from ovpass.tuning.budget import Budget, share_of_work, worth
 from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.tune import Tuned, tune
 from ovpass.verification import Observation
+from ovpass.verification.report import compare
 from tests.builders import llama_model, planted_name, save_planted, trio_model
 from tests.cli.command import ENCODER, LLAMA, CommandLine
 from tests.simulated_gpu import Job
 
+Simulated = Callable[[str], Callable[[Sequence[Job]], list[Observation]]]
 WINDOWS = Evaluation(windows=2, window_tokens=96)
 CULPRIT = planted_name(1)
 BUDGET = Budget(max_kl=1e-3)
@@ -100,6 +102,21 @@ def test_the_gpu_plugin_follows_the_plan(
 
 
 @pytest.mark.slow
+def test_an_arc_b580_does_what_a_plan_for_it_says(simulated: Simulated, tmp_path: Path) -> None:
+    """8-bit weights and K=192: by default it quantizes mlp.down alone."""
+    shutil.copytree(LLAMA, tmp_path / "llama")
+    fmt = "w_i8_sym_ch"
+    model = llama_model(blocks=1, hidden=192, ffn=384, fmt=fmt, lm_head_fmt=fmt)
+    ov.save_model(model, tmp_path / "llama/openvino_model.xml", compress_to_fp16=False)
+    settings, windows = Settings(target="arc-b580"), Evaluation(windows=1, window_tokens=65)
+    experiment = Experiment(tmp_path / "llama", settings=settings, evaluation=windows, state=tmp_path / "state")
+    assert len(experiment.choice(experiment.plan)) == 1
+    plan = tune(experiment, Budget(max_kl=100.0)).plan
+    assert len(plan.chosen(QUANTIZE)) > 1
+    (seen,) = simulated("arc-b580")([Job(model, {"DYNAMIC_QUANTIZATION_GROUP_SIZE": plan.model_group_size})])
+    assert [check for check in compare(plan, seen.groups) if not check.agrees] == []
+
+
 def test_evidence_is_in_the_plan(tuned: Tuned) -> None:
     evidence = tuned.plan.evidence
     assert evidence["budget"] == {"max_kl": BUDGET.max_kl}

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from ovpass.conversion.gguf_file import open_gguf
-from ovpass.conversion.gguf_frontend.graph import build_model
+from ovpass.conversion.gguf_frontend.graph import Built, build_model
 from ovpass.conversion.gguf_frontend.weights import Placed, place_weights
 from ovpass.errors import OvpassError
 from ovpass.ir.files import IrFile
@@ -30,10 +30,12 @@ def main() -> None:
 
 def _convert(source: Path, folder: Path, options: list[str]) -> list[str]:
     file = open_gguf(source)
-    model, experts = build_model(file)
-    placed = place_weights(model, file, exact="exact" in options, integer_zero_points="integer_zero_points" in options)
-    write_anew(model, IrFile(folder / "openvino_model.xml"), folder)
-    return [*_notes_on_weights(placed), *_notes_on_experts(experts)]
+    built = build_model(file)
+    placed = place_weights(
+        built.model, file, exact="exact" in options, integer_zero_points="integer_zero_points" in options
+    )
+    write_anew(built.model, IrFile(folder / "openvino_model.xml"), folder)
+    return [*_notes_on_weights(placed), *_notes_on_graph(built)]
 
 
 def _notes_on_weights(placed: Placed) -> list[str]:
@@ -55,10 +57,16 @@ def _matrices(kinds: dict[str, int]) -> str:
     return " and ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) + " matrices"
 
 
-def _notes_on_experts(blocks: int) -> list[str]:
-    if not blocks:
-        return []
-    return [f"{counted(blocks, 'block')} of experts: the model computes all experts for every token"]
+def _notes_on_graph(built: Built) -> list[str]:
+    notes = []
+    if built.experts:
+        notes.append(f"{counted(built.experts, 'block')} of experts: the model computes all experts for every token")
+    if built.window is not None:
+        notes.append(
+            f"tokens attend within a window of {built.window}, which GenAI's paged attention does not see: for longer "
+            "prompts set ATTENTION_BACKEND to SDPA"
+        )
+    return notes
 
 
 if __name__ == "__main__":

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import openvino as ov
 
 from ovpass.conversion.gguf_frontend.corrections import has_window_everywhere, normalizes_experts
 from ovpass.conversion.gguf_frontend.experts import expand_experts
 from ovpass.conversion.gguf_frontend.frontend import read_graph
 from ovpass.conversion.gguf_frontend.inputs import connect, keep_all_tokens, name_logits, new_inputs
+from ovpass.conversion.gguf_frontend.nodes import parameter
 from ovpass.conversion.gguf_frontend.rank import Trunk
 from ovpass.conversion.gguf_frontend.state import attend_in_f32, make_stateful
 from ovpass.conversion.gguf_metadata import GgufFile
 from ovpass.errors import ModelError
 
+_WINDOW = "self_kq_mask_swa"
 
-def build_model(file: GgufFile) -> tuple[ov.Model, int]:
-    """A stateful model with GenAI's inputs, and how many of its blocks have experts.
+
+@dataclass(frozen=True)
+class Built:
+    """A stateful model with GenAI's inputs, how many of its blocks have experts, and the window of those with one."""
+
+    model: ov.Model
+    experts: int
+    window: int | None
+
+
+def build_model(file: GgufFile) -> Built:
+    """The model of a file, with the weights that the frontend gives it.
 
     Raises:
         ModelError: for an architecture that the frontend does not build, or whose state is no cache of keys and values.
@@ -26,7 +40,8 @@ def build_model(file: GgufFile) -> tuple[ov.Model, int]:
     sinks = make_stateful(model, inputs.batch)
     keep_all_tokens(model)
     Trunk(inputs).flatten(model)
-    connect(model, inputs, _window(file), everywhere=has_window_everywhere(file))
+    window = _window(file) if parameter(model, _WINDOW) else None
+    connect(model, inputs, window, everywhere=has_window_everywhere(file))
     attend_in_f32(model)
     name_logits(model)
     try:
@@ -34,7 +49,7 @@ def build_model(file: GgufFile) -> tuple[ov.Model, int]:
         model.validate_nodes_and_infer_types()
     except RuntimeError as error:
         raise ModelError(f"{file.path}: architecture {file.architecture!r} is not supported") from error
-    return model, experts
+    return Built(model, experts, window)
 
 
 def _window(file: GgufFile) -> int | None:

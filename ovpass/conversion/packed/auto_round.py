@@ -43,5 +43,6 @@ def open_auto_round(config: Mapping[str, Any], tensors: Tensors) -> Unpacker:
 
 
 def _bits(config: Mapping[str, Any], extra: Mapping[str, Any], name: str) -> int:
-    own = extra.get(name) or next((value for key, value in extra.items() if re.fullmatch(key, name)), {})
+    patterns = (value for key, value in extra.items() if re.fullmatch(key, name))
+    own: Mapping[str, Any] = extra.get(name) or next(patterns, {})
     return int(own.get("bits", config.get("bits", 4)))

@@ -1,4 +1,4 @@
-// Many tokens: a tile of weights is decoded to bf16 in the L1 cache by look-ups in registers, then multiplied.
+// Many tokens: a tile of weights is decoded to bf16 by look-ups in registers, and multiplied while it is in a cache.
 //
 // Needs AVX-512 VBMI and BF16.
 #pragma once
@@ -10,27 +10,36 @@ namespace vector_quantized {
 
 constexpr size_t kTokens = 6;  // tokens whose sums are in registers: 6 x 4, beside 4 of weights
 
-// A tile: 64 rows of a block's columns, [column / 2][64 rows in the order of `put_row_order`] pairs of bf16.
-struct Tile {
-    alignas(64) uint32_t pairs[kTables * 8 / 2 * kRows];
+constexpr size_t kTileBlocks = 4;  // with all sums of a pass in registers, weights may come from the L2 cache
 
+// A tile: 64 rows of some blocks' columns, [column / 2][64 rows as `write_rows` takes them] pairs of bf16.
+struct Tile {
+    alignas(64) uint32_t pairs[kTileBlocks * kTables * 8 / 2 * kRows];
+
+    // Decodes blocks [first, last), and returns how many pairs of columns that are.
     template <int E>
-    void decode(const Weights& w, const Codebooks& books, size_t block, size_t row_block) {
-        for (size_t b = 0; b < w.shape.books; b++)
-            for (size_t j = 0; j < w.shape.d; j += 2)
-                if (b == 0) components<E, true>(w, books, block, row_block, b, j);
-                else components<E, false>(w, books, block, row_block, b, j);
+    size_t decode(const Weights& w, const Codebooks& books, size_t first, size_t last, size_t row_block) {
+        size_t done = 0;
+        for (size_t block = first; block < last; block++) {
+            for (size_t b = 0; b < w.shape.books; b++)
+                for (size_t j = 0; j < w.shape.d; j += 2)
+                    if (b == 0) components<E, true>(w, books, block, row_block, b, j, pairs + done * kRows);
+                    else components<E, false>(w, books, block, row_block, b, j, pairs + done * kRows);
+            done += w.shape.tables_in(block) / w.shape.books * w.shape.d / 2;
+        }
+        return done;
     }
 
   private:
     // Components j and j + 1 of all groups, from one book: written by the first book, added by the others.
     template <int E, bool First>
-    void components(const Weights& w, const Codebooks& books, size_t block, size_t row_block, size_t b, size_t j) {
+    static void components(const Weights& w, const Codebooks& books, size_t block, size_t row_block, size_t b, size_t j,
+                           uint32_t* to) {
         const uint8_t* bytes = books.planes.data() + (b * w.shape.d + j) * 2 * E;
         const Plane<E> low0(bytes), high0(bytes + E), low1(bytes + 2 * E), high1(bytes + 3 * E);
         const uint8_t* codes = w.block_of(block, row_block);
         const size_t count = w.shape.tables_in(block);
-        uint32_t* out = pairs + j / 2 * kRows;
+        uint32_t* out = to + j / 2 * kRows;
         for (size_t t = b; t < count; t += w.shape.books, out += w.shape.d / 2 * kRows) {
             const __m512i code = _mm512_loadu_si512(codes + t * kRows);
             const __mmask64 upper = E == 256 ? _mm512_movepi8_mask(code) : 0;
@@ -110,14 +119,15 @@ inline void write_rows(const Weights& w, const float* sums, size_t row_block, fl
 }
 
 template <int E>
-void decoded_rows(const Weights& w, const Codebooks& books, const uint32_t* x, size_t tokens, size_t row_block, float* y) {
+void decoded_rows(const Weights& w, const Codebooks& books, const uint32_t* x, size_t stride, size_t tokens,
+                  size_t row_block, float* y) {
     static thread_local std::vector<float> buffer;
     buffer.assign(tokens * kRows, 0.f);
-    const size_t stride = w.shape.k / 2, at_once = divided_up(tokens, divided_up(tokens, kTokens));
+    const size_t at_once = divided_up(tokens, divided_up(tokens, kTokens));
     Tile tile;
-    for (size_t block = 0; block < w.shape.blocks(); block++) {
-        tile.decode<E>(w, books, block, row_block);
-        const size_t pairs = w.shape.tables_in(block) / w.shape.books * w.shape.d / 2;
+    for (size_t block = 0; block < w.shape.blocks(); block += kTileBlocks) {
+        const size_t last = std::min(block + kTileBlocks, w.shape.blocks());
+        const size_t pairs = tile.decode<E>(w, books, block, last, row_block);
         const uint32_t* xs = x + block * (kTables / w.shape.books) * w.shape.d / 2;
         for (size_t t = 0; t < tokens; t += at_once)
             multiply_tile(tile, pairs, xs + t * stride, stride, buffer.data() + t * kRows, std::min(at_once, tokens - t));
@@ -125,24 +135,28 @@ void decoded_rows(const Weights& w, const Codebooks& books, const uint32_t* x, s
     for (size_t t = 0; t < tokens; t++) write_rows(w, buffer.data() + t * kRows, row_block, y + t * w.shape.n);
 }
 
+inline void round_to_bf16(const float* from, size_t count, uint32_t* to) {
+    for (size_t i = 0; i < count; i += 16) {
+        const __mmask16 mask = __mmask16((1u << std::min<size_t>(16, count - i)) - 1);
+        const __m256i rounded = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, from + i));
+        _mm256_mask_storeu_epi16(reinterpret_cast<uint16_t*>(to) + i, mask, rounded);
+    }
+}
+
 template <int E>
 void multiply_decoded(const Weights& w, const Codebooks& books, const float* x, float* y, size_t tokens) {
     static thread_local std::vector<uint32_t> buffer;
-    const size_t k = w.shape.k;
-    buffer.resize(std::max(buffer.size(), tokens * k / 2));
+    const size_t k = w.shape.k, stride = k / 2;
+    buffer.resize(std::max(buffer.size(), tokens * stride));
     uint32_t* halves = buffer.data();
     for_each(divided_up(tokens, 16), [&](size_t i) {
-        for (size_t at = i * 16 * k; at < std::min(tokens, i * 16 + 16) * k; at += 16) {
-            const __mmask16 mask = __mmask16((1u << std::min<size_t>(16, tokens * k - at)) - 1);
-            const __m256i rounded = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x + at));
-            _mm256_mask_storeu_epi16(reinterpret_cast<uint16_t*>(halves) + at, mask, rounded);
-        }
+        for (size_t t = i * 16; t < std::min(tokens, i * 16 + 16); t++) round_to_bf16(x + t * k, k, halves + t * stride);
     });
     const size_t rows = w.shape.row_blocks();
     const size_t slices = std::min(divided_up(threads(), rows), divided_up(tokens, 96));  // decoded by each slice
     for_each(rows * slices, [&](size_t i) {
         const size_t from = i % slices * tokens / slices, to = (i % slices + 1) * tokens / slices;
-        decoded_rows<E>(w, books, halves + from * (k / 2), to - from, i / slices, y + from * w.shape.n);
+        decoded_rows<E>(w, books, halves + from * stride, stride, to - from, i / slices, y + from * w.shape.n);
     });
 }
 

@@ -1,0 +1,1 @@
+"""Two small tasks for lm-evaluation-harness that generate text; their data lies beside them."""

@@ -1,0 +1,94 @@
+"""What compressed weights, and quantized activations on top of them, cost a language model in what it writes.
+
+    python scripts/before_and_after.py [--model FOLDER] [--work FOLDER] [--windows 4] [--items 50] [--variants a,b]
+
+Each variant is made as `ovpass compress` makes it and judged as `ovpass evaluate --harness` judges it: alone, and with
+activations quantized as an Arc B580 would, per token. The tasks are those that come with ovpass: word problems with a
+chain of steps, and questions in a conversation about a passage. The model is SmolLM2-135M (get_smollm2_float.py makes
+it where it is not there). What is finished is kept in the work folder, and only what is missing there is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import get_smollm2 as base
+from compression_table import VARIANTS, WINDOW_TOKENS, Bench, megabytes, summary
+from get_smollm2_float import get_float
+
+from ovpass.cli.output import print_table
+from ovpass.evaluation.candidates import parse_candidate
+from ovpass.evaluation.evaluate import evaluate
+from ovpass.evaluation.harness import Harness
+from ovpass.evaluation.options import Evaluation, HarnessOptions
+from ovpass.evaluation.report import report_to_dict
+
+SHOWN = ("int8", "int4 rounded", "int4 AWQ", "int4 GPTQ", "nf4")
+"""Of the variants of compression_table.py."""
+DEVICE = "per-token,profile=arc-b580"
+TASKS = {"ovpass_arithmetic": "exact_match (strict-match)", "ovpass_conversation": "f1"}
+"""With the metric that is shown."""
+BATCH = 10
+COLUMNS = ("", "MB", "PPL", "%", "KL", "Arithmetic", "Conversation")
+
+
+@dataclass(frozen=True)
+class Judged(Bench):
+    """The same bench with tasks that generate."""
+
+    def report(self, variant: str, folder: Path) -> Any:
+        """The report of `ovpass evaluate --json`, without tasks."""
+        how = Evaluation(windows=self.windows, window_tokens=WINDOW_TOKENS)
+        candidates = [f"{folder}@{DEVICE}"]
+        return self.kept(f"{variant} predictions", lambda: report_to_dict(evaluate(self.model, candidates, how)))[0]
+
+    def tasks(self, name: str, candidate: str) -> list[str]:
+        """Each task's score and its standard error, in percent."""
+
+        def make() -> dict[str, list[float]]:
+            harness = Harness(HarnessOptions([*TASKS], limit=self.items, batch=BATCH), self.model)
+            scores = harness.run(parse_candidate(candidate), []).reference
+            found = {task: scores[task][metric] for task, metric in TASKS.items()}
+            return {task: [100 * score.value, 100 * (score.stderr or 0)] for task, score in found.items()}
+
+        return [f"{value:.0f} ± {error:.0f}" for value, error in self.kept(f"{name} tasks", make)[0].values()]
+
+
+def main() -> None:
+    """Make and judge what is missing, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, help="a folder in floating point  [default: SmolLM2-135M]")
+    parser.add_argument("--work", type=Path, default=Path("before-and-after"), help="folder for what is made")
+    parser.add_argument("--windows", type=int, default=4, help=f"windows of {WINDOW_TOKENS} tokens")
+    parser.add_argument("--items", type=int, default=50, help="items of each task, at most")
+    parser.add_argument("--variants", default=",".join(SHOWN), help=f"of {', '.join(VARIANTS)}, by comma")
+    arguments = parser.parse_args()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    model = arguments.model or get_float(base.cache_folder())
+    bench = Judged(model.resolve(), arguments.work.resolve(), arguments.windows, arguments.items)
+    print_table(COLUMNS, list(rows(bench, arguments.variants.split(","))), numeric=COLUMNS[1:])
+    print(f"{bench.windows} windows of {WINDOW_TOKENS} tokens, {bench.items} items of each task. %: change of the")
+    print("perplexity; KL in nats per token. Arithmetic: right answers; Conversation: F1 of words, both in percent")
+    print("with the standard error. Indented: activations as on an Arc B580, emulated.")
+
+
+def rows(bench: Judged, variants: list[str]) -> Iterator[tuple[object, ...]]:
+    """The float model, then each variant alone and with activations quantized."""
+    for number, variant in enumerate(variants):
+        folder, _ = bench.compressed(variant)
+        report = bench.report(variant, folder)
+        if not number:
+            scores = bench.tasks("float", str(bench.model))
+            yield "float", megabytes(bench.model), f"{report['reference_perplexity']:.2f}", None, None, *scores
+        (judged,) = report["candidates"]
+        weights, together = (summary(values)[:3] for values in (judged["weights"], judged))
+        yield variant, megabytes(folder), *weights, *bench.tasks(variant, str(folder))
+        yield "  arc-b580", None, *together, *bench.tasks(f"{variant} device", f"{folder}@{DEVICE}")
+
+
+if __name__ == "__main__":
+    main()
