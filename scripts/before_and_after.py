@@ -3,7 +3,7 @@
     python scripts/before_and_after.py [--model FOLDER] [--work FOLDER] [--windows 4] [--items 50] [--variants a,b]
 
 Each variant is made as `ovpass compress` makes it and judged as `ovpass evaluate --harness` judges it: alone, and with
-activations quantized as an Arc B580 would, per token. The tasks are those that come with ovpass: word problems with a
+activations quantized as an Arc B580 would by default. The tasks are those that come with ovpass: word problems with a
 chain of steps, and questions in a conversation about a passage. The model is SmolLM2-135M (get_smollm2_float.py makes
 it where it is not there). What is finished is kept in the work folder, and only what is missing there is done.
 """

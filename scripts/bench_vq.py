@@ -16,7 +16,9 @@ import gc
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -26,7 +28,7 @@ from openvino import opset13 as op
 from ovpass.formats.base import ChainForm
 from ovpass.formats.vector_encoding import VectorEncoding, VectorWeights
 from ovpass.formats.vector_writing import write_vectors
-from ovpass.kernels import library
+from ovpass.kernels import library, load_pipeline
 from ovpass.passes.vector_kernel import VectorKernel
 
 PROMPT, GENERATED = "The capital of France is", 32
@@ -53,6 +55,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for k in arguments.sizes:
             _chains(k, arguments.layers or LAYERS[k], arguments, Path(folder))
+    if arguments.memory:
+        _memory(arguments.memory)
     if arguments.genai:
         _genai(arguments.genai, arguments.rounds, busy=arguments.busy)
 
@@ -196,20 +200,41 @@ def _genai(folders: Sequence[str], rounds: int, *, busy: bool) -> None:
         VQ: openvino_genai.LLMPipeline(vectors, "CPU", extensions=[str(library())], **_properties(busy)),
         "int4": openvino_genai.LLMPipeline(int4, "CPU", **_properties(busy)),
     }
-    times: dict[str, list[float]] = {name: [] for name in pipelines}
+    spent: dict[str, list[list[float]]] = {name: [] for name in pipelines}
     for _ in range(rounds):
         for name, pipeline in pipelines.items():
-            spent = []
+            spent[name].append([])
             for config in (first, all_):
                 started = clock()
                 pipeline.generate([PROMPT], config)
-                spent.append(clock() - started)
-            times[name].append((spent[1] - spent[0]) / GENERATED * 1000)
-    print("\nOpenVINO GenAI, ms a token after the first, best and median")
-    for name, found in times.items():
-        print(f"  {name}: {min(found):.1f} ({float(np.median(found)):.1f})")
-    ratio, medians = min(times[VQ]) / min(times["int4"]), np.median(times[VQ]) / np.median(times["int4"])
+                spent[name][-1].append(clock() - started)
+    print("\nOpenVINO GenAI, ms a token after the first, from the best and the median times of whole generations")
+    found = {name: [_a_token(times, kind) for kind in (np.min, np.median)] for name, times in spent.items()}
+    for name, (best, median) in found.items():
+        print(f"  {name}: {best:.1f} ({median:.1f})")
+    ratio, medians = (ours / theirs for ours, theirs in zip(found[VQ], found["int4"], strict=True))
     print(f"      {VQ} / int4: {ratio:.2f}, of medians {medians:.2f} {_judged(ratio, MOST_OF_INT4_TOKEN)}")
+
+
+def _a_token(spent: Sequence[Sequence[float]], kind: Callable[..., Any]) -> float:
+    one, all_ = kind(np.array(spent), axis=0)
+    return float(all_ - one) / GENERATED * 1000
+
+
+def _memory(folders: Sequence[str]) -> None:
+    """Each in a process of its own."""
+    print("\nOpenVINO GenAI after 32 tokens, MB: private memory, file")
+    for folder in folders:
+        with get_context("spawn").Pool(1) as pool:
+            private = pool.apply(_private_after_generation, (folder,))
+        size = (Path(folder) / "openvino_model.bin").stat().st_size
+        print(f"  {folder}: {private / 1e6:.0f}, {size / 1e6:.0f}")
+
+
+def _private_after_generation(folder: str) -> int:
+    pipeline = load_pipeline(folder)
+    pipeline.generate([PROMPT], max_new_tokens=32)
+    return _private()
 
 
 def _processor() -> str:
@@ -226,6 +251,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=30, help="the most for each number of tokens")
     parser.add_argument("--busy", action="store_true", help="one thread and its processor time: for busy machines")
     parser.add_argument("--genai", nargs=2, metavar=("VQ_FOLDER", "INT4_FOLDER"), help="model folders to generate with")
+    parser.add_argument("--memory", nargs="*", metavar="FOLDER", help="model folders to load and generate with")
     parser.add_argument("--rounds", type=int, default=7, help="generations of each model folder")
     return parser.parse_args()
 

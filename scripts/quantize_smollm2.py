@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
@@ -26,7 +27,7 @@ def nf4(source: Path, target: Path) -> None:
     model.save_pretrained(target)
 
 
-def awq(source: Path, target: Path, text: Path, samples: int, tokens: int) -> None:
+def awq(source: Path, target: Path, text: Path, *, samples: int, tokens: int, grid: int) -> None:
     """W4A16: symmetric 4-bit integers in groups, after AWQ on the start of a text."""
     from datasets import Dataset  # noqa: PLC0415 - for this tool alone
     from llmcompressor import oneshot  # noqa: PLC0415
@@ -40,14 +41,17 @@ def awq(source: Path, target: Path, text: Path, samples: int, tokens: int) -> No
     weights = {"num_bits": 4, "type": "int", "symmetric": True, "strategy": "group", "group_size": GROUP}
     groups = {"group_0": {"targets": ["Linear"], "weights": weights}}
     model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
-    oneshot(
-        model=model,
-        dataset=data,
-        recipe=[AWQModifier(), QuantizationModifier(ignore=["lm_head"], config_groups=groups)],
-        num_calibration_samples=samples,
-        max_seq_length=tokens,
-        processor=tokenizer,
-    )
+    recipe = [AWQModifier(n_grid=grid), QuantizationModifier(ignore=["lm_head"], config_groups=groups)]
+    # llm-compressor 0.14 pins memory for an accelerator that a CPU has none of.
+    with patch.object(torch.Tensor, "pin_memory", lambda tensor: tensor):
+        oneshot(
+            model=model,
+            dataset=data,
+            recipe=recipe,
+            num_calibration_samples=samples,
+            max_seq_length=tokens,
+            processor=tokenizer,
+        )
     model.save_pretrained(target, save_compressed=True)
 
 
@@ -59,13 +63,15 @@ def main() -> None:
     parser.add_argument("--text", type=Path, help="what AWQ looks at")
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=256)
+    parser.add_argument("--grid", type=int, default=20, help="scales that AWQ tries for each layer")
     arguments = parser.parse_args()
     if arguments.method == "nf4":
         nf4(arguments.source, arguments.target)
     elif arguments.text is None:
         parser.error("awq needs --text")
     else:
-        awq(arguments.source, arguments.target, arguments.text, arguments.samples, arguments.tokens)
+        sizes = {"samples": arguments.samples, "tokens": arguments.tokens, "grid": arguments.grid}
+        awq(arguments.source, arguments.target, arguments.text, **sizes)
     AutoTokenizer.from_pretrained(arguments.source).save_pretrained(arguments.target)
     print(arguments.target)
 

@@ -61,12 +61,14 @@ class Answering:
         generator = Generator(prepared, name, self._folder, self._device)
         prompts = [self._ids(prompt, generator) for prompt in self._prompts]
         self._check_room(prompts)
-        notes = generator.check([len(prompt) for prompt in prompts])
+        size = self._options.batch
+        batches = [prompts[start : start + size] for start in range(0, len(prompts), size)]
+        notes = generator.check(batches)
         options = {"max_new_tokens": self._options.new_tokens, "do_sample": False}
         answers: list[Answer] = []
-        for start in range(0, len(prompts), self._options.batch):
-            self._progress(f"{name}: answer {start + 1} of {len(prompts)}")
-            answers += generator.generate(prompts[start : start + self._options.batch], options)
+        for batch in batches:
+            self._progress(f"{name}: answer {len(answers) + 1} of {len(prompts)}")
+            answers += generator.generate(batch, options)
         return answers, notes
 
     def _ids(self, prompt: str, generator: Generator) -> Ids:

@@ -82,21 +82,23 @@ class Generator:
         plan = self._prepared.plan
         return min((d.threshold or 0 for d in plan.chosen(QUANTIZE)), default=0) if plan is not None else 0
 
-    def check(self, lengths: Sequence[int]) -> tuple[str, ...]:
-        """Notes on prompts of these numbers of tokens, each run alone.
+    def check(self, batches: Sequence[Sequence[Ids]]) -> tuple[str, ...]:
+        """Notes on prompts that run in these batches, whose tokens count together.
 
         Raises:
             SettingsError: if none is quantized.
         """
-        within = sum(length <= self.threshold for length in lengths)
+        small = [batch for batch in batches if len(batch) * max(map(len, batch)) <= self.threshold]
+        within, prompts = (sum(map(len, some)) for some in (small, batches))
         if not self._quantizes or not within:
             return ()
-        if within == len(lengths):
+        if within == prompts:
+            longest = max(len(prompt) for batch in batches for prompt in batch)
             raise SettingsError(
-                f"{self._name}: prompts of at most {counted(max(lengths), 'token')} are within the threshold of "
+                f"{self._name}: prompts of at most {counted(longest, 'token')} are within the threshold of "
                 f"{self.threshold}: nothing is quantized; use longer prompts, or threshold=0"
             )
-        return (f"{within} of {counted(len(lengths), 'prompt')} are within the threshold of {self.threshold} tokens",)
+        return (f"{within} of {counted(prompts, 'prompt')} are within the threshold of {self.threshold} tokens",)
 
     def chat(self, question: str) -> str:
         """The question as the tokenizer's chat template puts it; as it is where there is none."""

@@ -87,7 +87,7 @@ class Harness:
         self._device, self._progress = device, progress
         with _offline():
             progress(f"{', '.join(options.tasks)}: loading")
-            self._loaded = _load(options)
+            self._loaded = load_tasks(options)
         if any(getattr(task, "OUTPUT_TYPE", None) == _GENERATES for task in self._loaded["tasks"].values()):
             require_generation(folder)
 
@@ -121,11 +121,15 @@ class Harness:
                 raise
             except Exception as error:  # tasks bring code of their own, which raises anything
                 raise ModelError(f"{name}: the harness failed: {type(error).__name__}: {last_line(error)}") from error
-        return {task: _metrics(values) for task, values in found["results"].items()}, judge.notes
+        return {task: metrics(values) for task, values in found["results"].items()}, judge.notes
 
 
-def _load(options: HarnessOptions) -> Any:
-    """The tasks as lm-eval's TaskManager gives them."""
+def load_tasks(options: HarnessOptions) -> Any:
+    """The tasks as lm-eval's TaskManager gives them.
+
+    Raises:
+        SettingsError: for tasks that are unknown or cannot be loaded.
+    """
     manager = _manager(options)
     for name in options.tasks:
         if name not in manager.all_tasks:
@@ -166,7 +170,7 @@ def _reset(loaded: Any) -> None:
         task.set_fewshot_seed(seed=_SEED)
 
 
-def _metrics(values: Mapping[str, Any]) -> Mapping[str, Score]:
+def metrics(values: Mapping[str, Any]) -> Mapping[str, Score]:
     """From keys like "acc,none" and "acc_stderr,none"; a filter other than "none" is named in brackets."""
     found = {}
     for key, value in values.items():

@@ -126,9 +126,10 @@ class Judge(TemplateLM):  # type: ignore[misc]
             for number, (context, settings) in enumerate(request.args for request in requests)
         ]
         generator = self._engines.generator
-        self.notes = (*self.notes, *generator.check([len(order.prompt) for order in orders]))
+        cut = list(batches(orders, self._batch))
+        self.notes = (*self.notes, *generator.check([[order.prompt for order in batch] for _, batch in cut]))
         texts = [""] * len(orders)
-        for done, batch in batches(orders, self._batch):
+        for done, batch in cut:
             self._progress(f"{self._name}: answer {done + 1} of {len(orders)}")
             answers = generator.generate([order.prompt for order in batch], batch[0].options)
             for order, answer in zip(batch, answers, strict=True):

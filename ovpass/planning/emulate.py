@@ -41,7 +41,7 @@ def _decide(item: Wanted, settings: Settings, target: Target) -> Decision:
         return decide(site, SKIP, "the model already quantizes the activation, with static ranges")
     axis = settings.axis if rule is None or rule.axis is None else rule.axis
     group = target.default_group_size if settings.group_size is None else settings.group_size
-    threshold = target.default_threshold if settings.threshold is None else settings.threshold
+    threshold = _default_threshold(site, target) if settings.threshold is None else settings.threshold
     if rule is not None:
         group = group if rule.group_size is None else rule.group_size
         threshold = threshold if rule.threshold is None else rule.threshold
@@ -57,6 +57,11 @@ def _decide(item: Wanted, settings: Settings, target: Target) -> Decision:
         axis=axis,
         symmetric=settings.symmetric if rule is None or rule.symmetric is None else rule.symmetric,
     )
+
+
+def _default_threshold(site: CompressedMatMul, target: Target) -> int:
+    """Activations in floating point are quantized for any number of tokens (measured)."""
+    return 0 if target.activation_type(site) in target.float_activations else target.default_threshold
 
 
 def _check_axis(item: Wanted, axis: int) -> None:

@@ -8,6 +8,7 @@ from ovpass.errors import SettingsError
 from ovpass.planning.resolve import Wanted
 from ovpass.sites import CompressedMatMul
 from ovpass.targets import Target
+from ovpass.targets.base import NOT_COMPILED
 from ovpass.targets.gpu_xmx import has_static_batches
 
 RANK_4, PRECISE, F16_ZERO_POINT, F16_WEIGHTS = "rank-4", "precise", "f16-zero-point", "f16-weights"
@@ -38,8 +39,10 @@ def exemption_method(item: Wanted, group: Sequence[Wanted], target: Target, requ
 
 def _obstacle(method: str, site: CompressedMatMul, group: Sequence[Wanted], target: Target) -> str | None:
     """Why `method` would not keep `site` out, or None where it would."""
-    if target.name == "gpu-xmx" and has_static_batches(site) and not _compiles_in_static_batches(method, site):
+    if target.has_rule(NOT_COMPILED) and has_static_batches(site) and not _compiles_in_static_batches(method, site):
         return "an unquantized MatMul with static shapes and rank-3 weights does not compile"
+    if target.activation_type(site) in target.float_activations and method != F16_WEIGHTS:
+        return f"{site.weight_type} weights have no kernel without quantization"
     if method == RANK_4 and site.activation_rank not in (2, 3):
         return f"the activation's rank is {site.activation_rank or 'dynamic'}, not 2 or 3"
     if method == F16_ZERO_POINT:

@@ -169,6 +169,10 @@ class Target:
         """Why a site quantized in this group size runs on a reference kernel, and what to do, or None."""
         return _first(self.slow_kernels, site, group_size)
 
+    def has_rule(self, name: str) -> bool:
+        """Whether there is a refusal of that name."""
+        return any(refusal.name == name for refusal in self.refusals)
+
     def compiles_only_quantized(self, site: CompressedMatMul) -> bool:
         """Whether compilation fails on the site where the plugin's own quantization is switched off."""
         return any(refusal.name == NOT_COMPILED and refusal.applies(site, 0) for refusal in self.refusals)

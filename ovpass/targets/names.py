@@ -34,8 +34,9 @@ def find_name(text: str, what: str = "target") -> Named:
     text = _current(text, what)
     text = _aliases().get(text, text)
     of_device = [name for name, named in names.items() if named.target.device == text]
-    if text.lower() in _UNSUPPORTED:
-        raise SettingsError(f"{what} {text!r}: OpenVINO's GPU plugin does not support {_UNSUPPORTED[text.lower()]}")
+    unsupported = _UNSUPPORTED.get(str(text).lower())
+    if unsupported is not None:
+        raise SettingsError(f"{what} {text!r}: OpenVINO's GPU plugin does not support {unsupported}")
     if len(of_device) > 1:
         raise SettingsError(f"{what} {text!r} covers several device families; use one of {', '.join(of_device)}")
     check_choice(what, text, names)

@@ -96,7 +96,9 @@ def _add(writer: Any, name: str, values: Array, kind: Any) -> None:
     if kind.name in ("F16", "F32"):
         writer.add_tensor(name, values.astype(np.float16 if kind.name == "F16" else np.float32))
     else:
-        writer.add_tensor(name, quantize(values, kind), raw_dtype=kind)
+        # gguf does not quantize to IQ4_NL, whose blocks look like those of Q4_0
+        alike = gguf.GGMLQuantizationType.Q4_0 if kind.name == "IQ4_NL" else kind
+        writer.add_tensor(name, quantize(values, alike), raw_dtype=kind)
 
 
 def weights_in(path: Path, heads: Mapping[str, int] | None = None) -> dict[str, Array]:

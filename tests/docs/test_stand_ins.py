@@ -12,7 +12,7 @@ from tests.documents import ROOT, Command, Document, at_work, commands_of, docum
 
 pytestmark = pytest.mark.slow
 
-LEFT_OUT = ("-hf", "arc_easy", "ovpass devices", "--execution-graph")
+LEFT_OUT = ("-hf", "arc_easy", "gsm8k,coqa", "ovpass devices", "--execution-graph")
 """Of commands: they need the exporters' environment, a network, or a file from another machine."""
 PROGRAMS = ("ovpass", "ovc")
 COLUMNS = "160"

@@ -89,11 +89,13 @@ def test_a_seed_samples_the_same_again() -> None:
 @pytest.mark.slow
 def test_prompts_within_the_threshold() -> None:
     made = Generator(emulated(), "x", LLAMA)
-    assert made.check([65, 512]) == ()
-    assert made.check([64, 65])[0].startswith("1 of 2 prompts")
+    short, long = np.zeros(64, np.int64), np.zeros(65, np.int64)
+    assert made.check([[long], [long]]) == ()
+    assert made.check([[short], [long]])[0].startswith("1 of 2 prompts")
+    assert made.check([[short, short]]) == ()
     with pytest.raises(SettingsError, match="nothing is quantized"):
-        made.check([10, 64])
-    assert generator().check([1]) == ()
+        made.check([[short], [short[:10]]])
+    assert generator().check([[short]]) == ()
 
 
 @pytest.mark.slow

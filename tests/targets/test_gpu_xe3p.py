@@ -26,6 +26,7 @@ from tests.simulated_gpu import Job
 Compile = Callable[[list[Job]], list[Observation]]
 GROUPS = (32, 64, 128, PER_TOKEN)
 FLOATS = ("w_f8e4m3_ch", "w_f8e4m3_g128", "w_f8e5m2_ch", "w_f4e2m1_ch", "w_f4e2m1_g128", "w_nvfp4_g16")
+EXEMPT = (ovpass.Rule("linear", exempt=True),)
 OTHERS = ("w_nf4_ch", "w_i8_sym_ch", "w_u4_asym_g32", "w_f16_plain", "w_mxfp4_g32_e8m0", "w_mxfp8_g32_e8m0")
 
 
@@ -92,3 +93,11 @@ def test_the_type_of_activations_is_that_of_the_weights() -> None:
     (site,) = find_compressed_matmuls(model)
     assert GPU_XE3P.activation_type(site) == "f8e4m3"
     assert GPU_XE2.activation_type(site) == "i8"
+
+
+def test_they_are_exempt_by_other_weights_alone() -> None:
+    """Without quantization there is no kernel for them: the first inference fails (measured)."""
+    plan = ovpass.make_plan(linear_model("w_f8e4m3_ch"), exempt := Settings(target="gpu-xe3p", rules=EXEMPT))
+    assert [decision.method for decision in plan.decisions] == ["f16-weights"]
+    integers = ovpass.make_plan(linear_model("w_i8_sym_ch"), exempt)
+    assert [decision.method for decision in integers.decisions] == ["rank-4"]

@@ -30,7 +30,7 @@ def main() -> None:
 
 def _convert(source: Path, folder: Path, options: list[str]) -> list[str]:
     file = open_gguf(source)
-    built = build_model(file)
+    built = build_model(file, folder.parent)
     placed = place_weights(
         built.model, file, exact="exact" in options, integer_zero_points="integer_zero_points" in options
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import openvino as ov
 
+from ovpass.conversion.gguf_exact import write_f16
 from ovpass.conversion.gguf_frontend.corrections import has_window_everywhere, normalizes_experts
 from ovpass.conversion.gguf_frontend.experts import expand_experts
 from ovpass.conversion.gguf_frontend.frontend import read_graph
@@ -16,6 +18,10 @@ from ovpass.conversion.gguf_frontend.state import attend_in_f32, make_stateful
 from ovpass.conversion.gguf_metadata import GgufFile
 from ovpass.errors import ModelError
 
+_KNOWN = {
+    "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "MXFP4",
+}  # fmt: skip
+"""Types of matrices that the frontend reads (measured, OpenVINO 2026.4.1)."""
 _WINDOW = "self_kq_mask_swa"
 
 
@@ -28,13 +34,13 @@ class Built:
     window: int | None
 
 
-def build_model(file: GgufFile) -> Built:
-    """The model of a file, with the weights that the frontend gives it.
+def build_model(file: GgufFile, scratch: Path) -> Built:
+    """The model of a file, with the weights that the frontend gives it; files may be written to the folder `scratch`.
 
     Raises:
         ModelError: for an architecture that the frontend does not build, or whose state is no cache of keys and values.
     """
-    model = read_graph(file.path)
+    model = read_graph(_readable(file, scratch))
     experts = expand_experts(model, normalize=normalizes_experts(model, file))
     inputs = new_inputs(model)
     sinks = make_stateful(model, inputs.batch)
@@ -50,6 +56,14 @@ def build_model(file: GgufFile) -> Built:
     except RuntimeError as error:
         raise ModelError(f"{file.path}: architecture {file.architecture!r} is not supported") from error
     return Built(model, experts, window)
+
+
+def _readable(file: GgufFile, scratch: Path) -> Path:
+    """The file, or one in f16 where the frontend does not know all of its types."""
+    if set(file.types) <= _KNOWN:
+        return file.path
+    write_f16(file, scratch / "f16.gguf", lambda _: None)
+    return scratch / "f16.gguf"
 
 
 def _window(file: GgufFile) -> int | None:

@@ -83,7 +83,7 @@ def _replacement(tensor: Any, rows: Rows, name: str, placed: Placed, *, exact: b
     kind = tensor.tensor_type.name
     blocks = None if exact else read_blocks(tensor)
     if blocks is None:
-        if kind not in ("F16", "F32", "BF16"):
+        if not exact and kind not in ("F16", "F32", "BF16"):
             placed.dequantized[kind] += 1
         return _in_f16(tensor, rows, name)
     blocks = _of_rows(blocks, rows)
