@@ -49,7 +49,7 @@ def compress_weights(
         GroupSizeError: if the group size does not divide K of a layer.
         ModelError: if NNCF cannot do it for another reason.
     """
-    from ovpass.compression.gptq_broadcasts import lengths_kept  # noqa: PLC0415 - brings OpenVINO along
+    from ovpass.passes.broadcast_lengths import lengths_kept  # noqa: PLC0415 - brings OpenVINO along
 
     nncf = load_nncf()
     options = _options(nncf, recipe)

@@ -17,6 +17,7 @@ import openvino as ov
 from openvino import opset13 as op
 
 from ovpass.errors import PassError
+from ovpass.passes.broadcast_lengths import keep_lengths
 from ovpass.passes.editing import marker
 from ovpass.passes.kv_quantizers import Namer, quantized
 from ovpass.settings.kv_cache import CacheFormat
@@ -57,7 +58,9 @@ class EmulateKvCache:
         """
         formats = {KEY: self.key, VALUE: self.value}
         counts = {KEY: 0, VALUE: 0}
-        for cache in _caches(model):
+        caches = _caches(model)
+        keep_lengths(model)
+        for cache in caches:
             if chosen := formats[cache.what]:
                 _insert(cache, chosen)
                 counts[cache.what] += 1

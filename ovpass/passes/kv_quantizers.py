@@ -6,7 +6,8 @@ i8 (Intel GPUs, pa_kv_cache_update_ref.cl): factor = 255 / (max - min), or over 
 -min * factor - 128, both in half precision; code = round half even(x * factor + zero point); scale = half(1 / factor).
 i4: symmetric, scale = max|x| / 7.
 mant4: the coefficient a by the variance of the group, as in M-ANT (arXiv 2502.18755, section V), and a scale by which
-the largest value of the type meets max|x|.
+the largest value of the type meets max|x|. mant4a: the same for distances from the middle between the least and the
+largest value, which is stored besides: channels of keys lie far from zero.
 """
 
 from __future__ import annotations
@@ -114,6 +115,12 @@ def _mant(b: _Builder, x: ov.Node) -> ov.Node:
     return b(op.multiply, b(op.select, b(op.less, unit, 0.0), b(op.negative, value), value), largest)
 
 
+def _mant_around_middle(b: _Builder, x: ov.Output) -> ov.Node:
+    low, high = b.reduce(op.reduce_min, x), b.reduce(op.reduce_max, x)
+    middle = b(op.multiply, b(op.add, low, high), 0.5)
+    return b(op.add, _mant(b, b(op.subtract, x, middle).output(0)), middle)
+
+
 def _picked(b: _Builder, index: ov.Node, column: Array) -> ov.Node:
     """The entry of `column` that each index (f32) names."""
     whole = b.mark(op.convert(index, "i32"))
@@ -126,4 +133,5 @@ _QUANTIZERS: dict[str, Callable[[_Builder, ov.Node], ov.Node]] = {
     "i8": _of_gpu,
     "i4": _symmetric,
     "mant4": _mant,
+    "mant4a": _mant_around_middle,
 }

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from ovpass.errors import SettingsError
 from ovpass.support.choices import check_choice
 
-TYPES = ("u8", "i8", "u4", "i4", "mant4")
-"""u8 and u4: from the least to the largest value, as the CPU plugin. i8: the same, as Intel GPUs. i4: symmetric."""
+TYPES = ("u8", "i8", "u4", "i4", "mant4", "mant4a")
+"""u8 and u4: from the least to the largest value, as the CPU plugin. i8: the same, as Intel GPUs. i4: symmetric.
+
+mant4 is M-ANT, and mant4a M-ANT around the middle of the range.
+"""
 _GROUP = re.compile(r"(window-)?(\d+)")
 
 
@@ -34,7 +37,7 @@ class CacheFormat:
     def bits(self, head_size: int) -> float:
         """Bits an element in memory: codes, an f16 scale, an f16 zero point or 4 bits of a type; windows full."""
         group = self.window or self.group_size or head_size
-        beside = {"i4": 16, "mant4": 20}.get(self.element_type, 32)
+        beside = {"i4": 16, "mant4": 20, "mant4a": 36}.get(self.element_type, 32)
         return (8 if self.element_type in ("u8", "i8") else 4) + beside / group
 
 

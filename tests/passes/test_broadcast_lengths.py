@@ -11,9 +11,9 @@ from openvino import opset13 as op
 
 from ovpass.compression.calibration import Calibration
 from ovpass.compression.compress import compress_source
-from ovpass.compression.gptq_broadcasts import lengths_kept
 from ovpass.compression.recipe import Recipe
 from ovpass.conversion.convert import convert_source
+from ovpass.passes.broadcast_lengths import lengths_kept
 from tests.cli.command import contents
 
 GGUF = Path(__file__).parents[1] / "conversion" / "tiny-q4_1.gguf"

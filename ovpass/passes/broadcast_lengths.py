@@ -1,4 +1,10 @@
-"""Prepare graphs from GGUF files for GPTQ, which runs a model in pieces."""
+"""Lengths in graphs from GGUF files that nothing executes as they are.
+
+GenAI's graphs repeat the heads of keys and values by a bidirectional Broadcast whose target says 0 for the number of
+tokens. By the rules of Broadcast that is a length of 0, by which a longer axis cannot be broadcast; a 1 leaves any axis
+as it is. Plugins never execute this node: they fuse it into attention, which they cannot do in a piece of the graph, or
+where something stands between a state and attention.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +16,24 @@ import openvino as ov
 from openvino import opset13 as op
 
 
-@contextmanager
-def lengths_kept(model: ov.Model) -> Iterator[None]:
-    """Ones in place of the zeros in target shapes of bidirectional Broadcasts, for as long as the context lasts.
-
-    GenAI's graphs of GGUF files repeat the heads of keys and values by a Broadcast whose target says 0 for the number
-    of tokens. By the rules of Broadcast that is a length of 0, by which a longer axis cannot be broadcast; a 1 leaves
-    any axis as it is. Plugins never execute this node: they fuse it into attention, which they cannot do in a piece
-    of the graph. The zeros come back in the end, since fusions look for the graph as it was.
-    """
+def keep_lengths(model: ov.Model) -> list[tuple[ov.Input, ov.Output]]:
+    """Put ones in place of the zeros in target shapes of such Broadcasts; the inputs that read them, and the zeros."""
     inputs = [port for node in model.get_ops() if _is_bidirectional(node) for port in _zeros(node)]
     zeros = [port.get_source_output() for port in inputs]
     for port, zero in zip(inputs, zeros, strict=True):
         port.replace_source_output(op.constant(np.ones_like(zero.get_node().data)).output(0))
     model.validate_nodes_and_infer_types()
+    return list(zip(inputs, zeros, strict=True))
+
+
+@contextmanager
+def lengths_kept(model: ov.Model) -> Iterator[None]:
+    """`keep_lengths` for as long as the context lasts: fusions look for the graph as it was."""
+    replaced = keep_lengths(model)
     try:
         yield
     finally:
-        for port, zero in zip(inputs, zeros, strict=True):
+        for port, zero in replaced:
             port.replace_source_output(zero)
         model.validate_nodes_and_infer_types()
 
