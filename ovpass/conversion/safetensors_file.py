@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ovpass.errors import ModelError
-from ovpass.formats import float_types
 from ovpass.support.lazy import lazy_module
 from ovpass.support.structured_text import decode, parse_json
 
@@ -22,9 +21,11 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from ovpass.formats import float_types
+
     Array = npt.NDArray[Any]
 else:
-    np = lazy_module("numpy")
+    np, float_types = lazy_module("numpy"), lazy_module("ovpass.formats.float_types")
 
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U64": "<u8",

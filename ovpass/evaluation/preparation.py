@@ -22,7 +22,6 @@ from ovpass.evaluation.kv_cache import (
 from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.note import read_note
 from ovpass.ir.runtime_options import GROUP_SIZE, read_group_size
-from ovpass.kernels.loading import read_runnable
 from ovpass.lowerings import Evidence, get_lowering
 from ovpass.lowerings.planner import check_plan, make_plan
 from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Plan, load_plans
@@ -124,6 +123,8 @@ def prepare(
     plan = planned(candidate, ir, device)
     if plan is None:
         own = read_group_size(metadata)
+        from ovpass.kernels.loading import read_runnable  # noqa: PLC0415 - imports OpenVINO
+
         model, group, how = read_runnable(ir, device), own or 0, ""
     else:
         model, group, how = _applied(ir, plan, generates=generates), plan.model_group_size, describe(plan)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ovpass.conversion.packed.layer import PackedLayer, Unpacker, check_finite, integer_weights, scale_type
 from ovpass.conversion.packed.tensors import Tensors
 from ovpass.errors import ModelError
-from ovpass.formats import codebook, float_types, floating
+from ovpass.formats import codebook, floating
 from ovpass.formats.base import EncodedWeights, Encoding
 from ovpass.support.lazy import lazy_module
 from ovpass.support.structured_text import decode, parse_json
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Array = npt.NDArray[Any]
+
+    from ovpass.formats import float_types
 else:
-    np = lazy_module("numpy")
+    np, float_types = lazy_module("numpy"), lazy_module("ovpass.formats.float_types")
 
 _STATE = "weight.quant_state.bitsandbytes__"
 _KINDS = ("nf4", "fp4")
