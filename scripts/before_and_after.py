@@ -21,6 +21,7 @@ from compression_table import VARIANTS, WINDOW_TOKENS, Bench, megabytes, summary
 from get_smollm2_float import get_float
 
 from ovpass.cli.output import print_table
+from ovpass.errors import SettingsError
 from ovpass.evaluation.candidates import parse_candidate
 from ovpass.evaluation.evaluate import evaluate
 from ovpass.evaluation.harness import Harness
@@ -41,10 +42,16 @@ class Judged(Bench):
     """The same bench with tasks that generate."""
 
     def report(self, variant: str, folder: Path) -> Any:
-        """The report of `ovpass evaluate --json`, without tasks."""
+        """The report of `ovpass evaluate --json`, without tasks; of the weights alone where nothing is quantized."""
         how = Evaluation(windows=self.windows, window_tokens=WINDOW_TOKENS)
-        candidates = [f"{folder}@{DEVICE}"]
-        return self.kept(f"{variant} predictions", lambda: report_to_dict(evaluate(self.model, candidates, how)))[0]
+
+        def make() -> dict[str, Any]:
+            try:
+                return report_to_dict(evaluate(self.model, [f"{folder}@{DEVICE}"], how))
+            except SettingsError:
+                return report_to_dict(evaluate(self.model, [folder], how))
+
+        return self.kept(f"{variant} predictions", make)[0]
 
     def tasks(self, name: str, candidate: str) -> list[str]:
         """Each task's score and its standard error, in percent."""
@@ -87,7 +94,8 @@ def rows(bench: Judged, variants: list[str]) -> Iterator[tuple[object, ...]]:
         (judged,) = report["candidates"]
         weights, together = (summary(values)[:3] for values in (judged["weights"], judged))
         yield variant, megabytes(folder), *weights, *bench.tasks(variant, str(folder))
-        yield "  arc-b580", None, *together, *bench.tasks(f"{variant} device", f"{folder}@{DEVICE}")
+        if judged["model"].endswith(DEVICE):
+            yield "  arc-b580", None, *together, *bench.tasks(f"{variant} device", f"{folder}@{DEVICE}")
 
 
 if __name__ == "__main__":
