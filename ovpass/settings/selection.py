@@ -101,7 +101,7 @@ def _matches(part: str, site: Selectable, blocks: int) -> bool:
     if prefix == "kind":
         return site.kind == rest or site.kind.partition(".")[0] == rest
     if prefix == "layer":
-        return site.layer in _layers(rest, blocks)
+        return site.layer is not None and site.layer in _layers(rest, blocks)  # None would be looked for in all
     return site.name == part
 
 

@@ -41,6 +41,7 @@ def sites() -> list[CompressedMatMul]:
         ("layer:-1", 7),
         ("layer:-2--1", 14),
         ("layer:0--1", 14),
+        ("layer:0-99999999999999999999", 14),
         ("layer:-99-0", 7),
         ("kind:mlp.down+layer:1", 1),
         ("layer:1+kind:attn", 4),
