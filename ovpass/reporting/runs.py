@@ -154,5 +154,5 @@ def _group(value: Any, _: Any) -> schema.Group:
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 0:
             raise ValueError(f"expected a group size, found {value!r:.60}")
-        return schema.Group(str(format_group_size(value)))
+        return schema.Group(str(format_group_size(value) if value else value))
     return schema.Group(_strictly(value, str))

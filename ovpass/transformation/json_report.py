@@ -22,7 +22,7 @@ def inspection_to_dict(model: Path, target: str, found: Sequence[Inspected]) -> 
         "target": target,
         "sites": [_site(item, site, judged) for item in found for site, judged in item.entries],
         "ops": sum(item.ops for item in found),
-        "group_size": format_group_size(found[0].group_size),
+        "group_size": format_group_size(found[0].group_size) if found[0].group_size else 0,
         "openvino": version("openvino"),
     }
 

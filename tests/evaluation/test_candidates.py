@@ -94,7 +94,7 @@ def test_an_at_in_paths(tmp_path: Path) -> None:
         ("m@lowering=emulated", "'emulate'"),
         ("m@", "no setting"),
         ("m@,", "no setting"),
-        ("m@group_size=0", "group size"),
+        ("m@group_size=-1", "group size"),
         ("m@half", "'half'"),
         ("m@threshold=some", "threshold=some"),
         ("m@symmetric=no", "symmetric=no"),

@@ -254,8 +254,9 @@ def test_comparison_tells_settings_apart() -> None:
     run["settings"] = {**run["settings"], "threshold": 128, "symmetric": False, "target": "cpu"}
     run["run_environment"] = {"OV_GPU_ASYM_DYNAMIC_QUANTIZATION": "1"}
     found = compare(side([plan(NAMES)]), side([run]))
-    assert {row.label for row in found.rows if not row.same} == {"Target", "Quantized above", "Activations", "Run with"}
-    assert found.summary.startswith("4 settings, 0 figures and 0 sites differ")
+    changed = {row.label for row in found.rows if not row.same}
+    assert changed == {"Target", "KV cache", "Quantized above", "Activations", "Run with"}
+    assert found.summary.startswith("5 settings, 0 figures and 0 sites differ")
     run = plan(NAMES)
     run["decisions"][3]["threshold"] = 64
     assert [pair.site.name for pair in compare(side([plan(NAMES)]), side([run])).sites] == [NAMES[3]]

@@ -52,7 +52,7 @@ def test_the_command_line_notes_an_older_name_once(ovpass: CommandLine) -> None:
     assert ovpass("plan", ENCODER, "--target", "gpu", "--quiet").err == ""
 
 
-@pytest.mark.parametrize("text", ["arc-b850", "pvc", "GPU", ""])
+@pytest.mark.parametrize("text", ["arc-b850", "GPU", ""])
 def test_an_unknown_name_is_told_all_there_are(text: str) -> None:
     with pytest.raises(SettingsError, match="lunar-lake"):
         find_name(text)
