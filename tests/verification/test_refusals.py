@@ -149,11 +149,11 @@ def test_a_child_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         run_in_child([], {}, 30)
 
 
-@pytest.mark.usefixtures("simulated_gpu")
 INTEL = "/etc/OpenCL/vendors/intel.icd"
 """With another driver beside it, the plugin does not divide by zero."""
 
 
+@pytest.mark.usefixtures("simulated_gpu")
 def test_the_plugin_itself_crashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a number of execution units it divides by zero, on drivers that accept that."""
     monkeypatch.setenv(VARIABLE, SYSTEM)
