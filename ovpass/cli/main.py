@@ -17,7 +17,7 @@ from ovpass.cli import COMMANDS
 from ovpass.cli.renamed import renamed_names_noted
 from ovpass.cli.run_header import remember_arguments
 from ovpass.cli.signals import ending_in_order
-from ovpass.cli.streams import nobody_reads, prepare_streams
+from ovpass.cli.streams import drop_output, nobody_reads, prepare_streams
 from ovpass.errors import CheckFailedError, OvpassError
 from ovpass.support.choices import near_choice
 from ovpass.support.printable import brief, printable
@@ -109,6 +109,8 @@ def _run() -> int:
             return 128 + signal.SIGPIPE
         # What is written to files says so itself: without a name it is what was printed.
         place = "standard output" if error.filename is None else os.fsdecode(error.filename)
+        if error.filename is None:
+            drop_output()
         return _complained(2, "Error", f"{place}: {error.strerror or error}")
 
 

@@ -55,10 +55,15 @@ def nobody_reads() -> bool:
     poll.register(1, 0)
     if not any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
         return False
+    drop_output()
+    return True
+
+
+def drop_output() -> None:
+    """Write no more to standard output: what is still buffered would fail again when the process ends."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.close(null)
-    return True
 
 
 def _is_size(value: str) -> bool:
