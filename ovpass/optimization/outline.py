@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ovpass.compression.modes import MODES
 from ovpass.conversion.find_source import find_source, holds_ir
+from ovpass.conversion.gguf import GGUF
 from ovpass.errors import ModelError
 from ovpass.evaluation.feeding import is_language_model
 from ovpass.ir.files import open_source
@@ -21,6 +22,8 @@ PLAN = "plan.yaml"
 EVALUATED = 8
 """Windows of held-out text."""
 _XML = "openvino_model.xml"
+_WITH_MINIMA = ("Q2_K", "Q4_1", "Q4_K", "Q5_1", "Q5_K")
+"""GGUF types whose blocks have a minimum. That is a float zero point, with which no plugin quantizes activations."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,14 @@ def is_ir(source: Path) -> bool:
     return False
 
 
+def _has_minima(source: Path) -> bool:
+    """Whether the source is a GGUF file with float zero points."""
+    from ovpass.conversion.gguf_file import open_gguf  # noqa: PLC0415 - imports NumPy
+
+    found = find_source(source)
+    return found.source is GGUF and any(kind in open_gguf(found.model).types for kind in _WITH_MINIMA)
+
+
 def facts_of(model: Path) -> Facts:
     """Look at an OpenVINO model.
 
@@ -58,11 +69,16 @@ def facts_of(model: Path) -> Facts:
 
 @dataclass(frozen=True)
 class Outline:
-    """The stages of a request for a model of which `facts` are known."""
+    """The stages of a request for a model of which `facts` are known.
+
+    `converted` tells that the source is no OpenVINO model, `exact` that its weights are dequantized: their own form
+    would switch the quantization of activations off.
+    """
 
     request: Request
     facts: Facts
     converted: bool
+    exact: bool = False
 
     @property
     def original(self) -> Path:
@@ -87,7 +103,8 @@ class Outline:
         """The source to an OpenVINO model."""
         if not self.converted:
             return Stage("convert", left_out="the source is an OpenVINO model")
-        words = (str(self.request.source), "-o", str(self.original), "--overwrite")
+        exact = ("--exact",) if self.exact else ()
+        words = (str(self.request.source), "-o", str(self.original), *exact, "--overwrite")
         return Stage("convert", words, (self.original,))
 
     def compress(self) -> Stage:
@@ -165,4 +182,4 @@ def outline_of(request: Request) -> Outline:
         raise ModelError(f"{request.source}: no such file or folder")
     if is_ir(request.source):
         return Outline(request, facts_of(request.source), converted=False)
-    return Outline(request, Facts(), converted=True)
+    return Outline(request, Facts(), converted=True, exact=_has_minima(request.source))

@@ -127,10 +127,10 @@ class _Search:
         for size in CANDIDATES:
             try:
                 plan = self.experiment.plan_for(self._settings(size, ()))
+                chosen = self.experiment.choice(plan)
             except SettingsError as error:
                 reasons.append(str(error))
                 continue
-            chosen = self.experiment.choice(plan)
             reasons += [decision.reason for decision in plan.decisions]
             if chosen and chosen not in found.values():
                 found[size] = chosen
