@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,14 @@ from ovpass.cli.main import main
 MODELS = Path(__file__).resolve().parents[2] / "models"
 LLAMA = MODELS / "tiny-llama-int4"
 ENCODER = MODELS / "tiny-encoder-int8"
+LIMITED = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+sys.argv = ["ovpass", *sys.argv[2:]]
+from ovpass.cli.main import main
+main()
+"""
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,13 @@ class CommandLine:
         assert ran.err.startswith("Error: ")
         assert ran.err.count("\n") == 1
         return ran.err
+
+
+def limited(limit: int, *args: object) -> subprocess.CompletedProcess[str]:
+    """Run the command line where no file can get larger than `limit` bytes."""
+    return subprocess.run(
+        [sys.executable, "-c", LIMITED, str(limit), *map(str, args)], capture_output=True, text=True, check=False
+    )
 
 
 def _refuse_constant(word: str) -> None:

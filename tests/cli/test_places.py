@@ -12,16 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import CommandLine, contents
+from tests.cli.command import CommandLine, contents, limited
 
-LIMITED = """
-import resource, signal, sys
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
-sys.argv = ["ovpass", *sys.argv[2:]]
-from ovpass.cli.main import main
-main()
-"""
 UNPRIVILEGED = """
 import ctypes, os, sys
 for capability in (1, 2):  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, by which root may all
@@ -49,13 +41,6 @@ WAYS = {
     "emulate": ["--lowering", "emulate"],
     "int8": ["--lowering", "int8", "--requantize"],
 }
-
-
-def limited(limit: int, *args: object) -> subprocess.CompletedProcess[str]:
-    """Run the command line where no file can get larger than `limit` bytes."""
-    return subprocess.run(
-        [sys.executable, "-c", LIMITED, str(limit), *map(str, args)], capture_output=True, text=True, check=False
-    )
 
 
 def unprivileged(*args: object) -> str:
