@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -15,9 +14,17 @@ from hypothesis import settings as hypothesis_settings
 from ovpass.errors import NoDeviceError
 from ovpass.verification import Observation, SimulatedGpu
 from tests.cli.command import LLAMA, CommandLine
+from tests.missing import lacking
 from tests.simulated_gpu import Job, compile_on_simulated_gpu
 
-MARKS = {"simulated_gpu": "gpu", "simulated": "gpu", "browser": "browser", "smollm2": "llm", "minilm": "llm"}
+MARKS = {
+    "simulated_gpu": "gpu",
+    "simulated": "gpu",
+    "system_gpu": "gpu",
+    "browser": "browser",
+    "smollm2": "llm",
+    "minilm": "llm",
+}
 """The marker of the tests that use a fixture, directly or through another one."""
 LONGEST_FIRST = ("llm", "gpu", "slow")
 
@@ -73,9 +80,7 @@ def simulated(kernel_cache: None) -> Callable[[str], Compile]:
         try:
             SimulatedGpu(name, timeout=300).require()
         except NoDeviceError as error:
-            if os.environ.get("CI", "").lower() in ("true", "1"):
-                raise
-            pytest.skip(str(error))
+            lacking(str(error))
         return partial(compile_on_simulated_gpu, profile=name)
 
     return device

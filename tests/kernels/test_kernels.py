@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from ovpass.kernels import KernelShape, library, pack, unpack
 from ovpass.kernels.opencl import ENTRY, GpuVariant, kernel_source, shape_defines
 from tests.kernels.models import Array
+from tests.missing import lacking
 
 FEW, MANY = 10**6, 0
 TABLES, DECODED = 1e-2, 1e-2
@@ -137,7 +137,7 @@ def _pocl() -> Any:
         platforms, missing = [], f"{missing}: {error}"
     found = [platform for platform in platforms if platform.name == "Portable Computing Language"]
     if not found:
-        (pytest.fail if os.environ.get("OVPASS_REQUIRE_POCL") else pytest.skip)(missing)
+        lacking(missing)
     context = pyopencl.Context(found[0].get_devices()[:1])
     return pyopencl, context, pyopencl.CommandQueue(context)
 

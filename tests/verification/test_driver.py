@@ -14,11 +14,17 @@ from ovpass.verification.driver import ICD, LOADER, SYSTEM, VARIABLE, Driver, cu
 from ovpass.verification.driver_install import KEYRING, MANIFEST, install_driver
 from ovpass.verification.simulated_gpu import check_knows
 from tests.cli.command import ENCODER, CommandLine
+from tests.missing import lacking
 
 NOWHERE = "http://127.0.0.1:9/debian"
-apt_only = pytest.mark.skipif(
-    shutil.which("apt-get") is None or not KEYRING.is_file(), reason="apt and the archive's key are of Debian"
-)
+apt_only = pytest.mark.usefixtures("apt")
+
+
+@pytest.fixture
+def apt() -> None:
+    """Debian's own tools, with the key of its archive."""
+    if shutil.which("apt-get") is None or not KEYRING.is_file():
+        lacking("apt-get and the key of Debian's archive")
 
 
 def empty_driver(folder: Path) -> Path:

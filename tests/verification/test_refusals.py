@@ -16,6 +16,7 @@ from ovpass.verification.gpu_process import run_in_child
 from ovpass.verification.refusals import refusal
 from ovpass.verification.simulated_gpu import INSTALL_HELP, RECEIVER, installed_version, is_simulated
 from tests.builders import linear_model, trio_model
+from tests.missing import lacking
 from tests.passes.helpers import transformed
 from tests.support.processes import wait_until
 from tests.verification.command import ENCODER, CommandLine, saved
@@ -158,7 +159,7 @@ def test_the_plugin_itself_crashes(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """Without a number of execution units it divides by zero, on drivers that accept that."""
     monkeypatch.setenv(VARIABLE, SYSTEM)
     if (installed_version(SYSTEM_DRIVER) or NEW) >= NEW:
-        pytest.skip("takes a driver of 2022")
+        lacking("the system's driver of 2022, as Debian 12 has it")
     order = Order(str(saved(linear_model("w_i8_sym_ch"), tmp_path)))
     with pytest.raises(VerifyError, match=signal.SIGFPE.name):
         SimulatedGpu(timeout=60).look([order], {"HardwareInfoOverride": "default", "OCL_ICD_VENDORS": INTEL})

@@ -19,6 +19,7 @@ from ovpass.verification.driver import SYSTEM_DRIVER
 from ovpass.verification.simulated_gpu import RECORDING, installed_version
 from ovpass.verification.verify_model import verify
 from tests.builders import if_model, linear_model, loop_model, pair_model, shared_model, trio_model
+from tests.missing import lacking
 from tests.passes.helpers import transformed
 from tests.verification.command import ENCODER, LLAMA, CommandLine, saved
 
@@ -189,7 +190,7 @@ def test_a_reference_kernel_is_noted(tmp_path: Path, fmt: str, slow: bool) -> No
 def system_gpu() -> None:
     """A driver with which processes see a simulated GPU without being told where it is."""
     if installed_version(SYSTEM_DRIVER) is None:
-        pytest.skip("the system has no driver")
+        lacking("the system's driver: apt-get install intel-opencl-icd ocl-icd-libopencl1")
 
 
 @pytest.fixture
