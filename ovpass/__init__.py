@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from ovpass.tuning.sensitivity import Measure, sensitivity
     from ovpass.tuning.tune import tune
     from ovpass.verification.intercept_log import InterceptLog, read_intercept_log
-    from ovpass.verification.verify_model import Question, verify
+    from ovpass.verification.question import Question
+    from ovpass.verification.verify_model import verify
 
 # Loaded on first use: `ovpass --help` needs none of them, nor OpenVINO.
 _HOMES = {
@@ -47,7 +48,7 @@ _HOMES = {
     "PER_TOKEN": "ovpass.targets.group_sizes",
     "PassManager": "ovpass.passes.manager",
     "PassResult": "ovpass.passes.base",
-    "Question": "ovpass.verification.verify_model",
+    "Question": "ovpass.verification.question",
     "Plan": "ovpass.planning.plan",
     "Recipe": "ovpass.compression.recipe",
     "Rule": "ovpass.settings.settings",

@@ -20,10 +20,11 @@ from ovpass.verification.from_graph import verify_graph
 from ovpass.verification.from_log import verify_log
 from ovpass.verification.intercept_log import read_intercept_log
 from ovpass.verification.json_report import answers_to_dict, reports_to_dict
+from ovpass.verification.question import Question
 from ovpass.verification.report import describe
 from ovpass.verification.side_by_side import ALL, Answer, verify_on_all
 from ovpass.verification.simulated_gpu import INSTALL_HELP
-from ovpass.verification.verify_model import Question, verify
+from ovpass.verification.verify_model import verify
 
 
 @click.command("verify")

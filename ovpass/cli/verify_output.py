@@ -18,8 +18,8 @@ from ovpass.verification.json_report import (
     log_report_to_dict,
     reports_to_dict,
 )
+from ovpass.verification.question import CPU, GPU
 from ovpass.verification.report import Report, describe
-from ovpass.verification.verify_model import CPU, GPU
 
 
 def print_reports(reports: Mapping[str, Report], *, verbose: bool) -> None:

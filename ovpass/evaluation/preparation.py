@@ -22,7 +22,7 @@ from ovpass.evaluation.kv_cache import (
 from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.note import read_note
 from ovpass.ir.runtime_options import GROUP_SIZE, read_group_size
-from ovpass.lowerings import Evidence, get_lowering
+from ovpass.lowerings import Evidence, evidence_of
 from ovpass.lowerings.planner import check_plan, make_plan
 from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Plan, load_plans
 from ovpass.planning.profile import emulated
@@ -232,7 +232,7 @@ def _with_cache(model: ov.Model, candidate: Candidate) -> ov.Model:
 
 
 def _by_plugin(plan: Plan) -> bool:
-    return get_lowering(plan.settings.lowering).evidence is Evidence.PLUGIN
+    return evidence_of(plan) is Evidence.PLUGIN
 
 
 def _can_be_stripped(plan: Plan) -> bool:

@@ -1,5 +1,5 @@
 """Lowerings: the ways to implement dynamic quantization, one module each."""
 
-from ovpass.lowerings.base import Evidence, Lowering, get_lowering
+from ovpass.lowerings.base import Evidence, Lowering, evidence_of, get_lowering
 
-__all__ = ["Evidence", "Lowering", "get_lowering"]
+__all__ = ["Evidence", "Lowering", "evidence_of", "get_lowering"]

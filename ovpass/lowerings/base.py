@@ -56,3 +56,8 @@ def get_lowering(name: str) -> Lowering:
     check_choice("lowering", name, LOWERINGS)
     lowering: Lowering = import_module(LOWERINGS[name]).LOWERING
     return lowering
+
+
+def evidence_of(plan: Plan) -> Evidence:
+    """How a compiled model shows what was planned."""
+    return get_lowering(plan.settings.lowering).evidence

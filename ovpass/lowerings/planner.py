@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ovpass.ir.metadata import Metadata, ModelMetadata
-from ovpass.lowerings.base import Evidence, get_lowering
+from ovpass.lowerings.base import Evidence, evidence_of, get_lowering
 from ovpass.planning.canonicalization import as_canonical, with_requests
 from ovpass.planning.crashes import refuse_crashes
 from ovpass.planning.faster import costs_for, keep_faster
@@ -71,7 +71,7 @@ def refuse_crashes_of(plan: Plan, sites: Sequence[CompressedMatMul]) -> None:
     Raises:
         SettingsError: if a site ends its process.
     """
-    if get_lowering(plan.settings.lowering).evidence is Evidence.PLUGIN:
+    if evidence_of(plan) is Evidence.PLUGIN:
         refuse_crashes(sites, plan.decisions, get_target(plan.settings.target))
 
 

@@ -9,14 +9,15 @@ from ovpass.support.lazy import lazy_exports
 if TYPE_CHECKING:
     from ovpass.verification.intercept_log import InterceptLog, read_intercept_log
     from ovpass.verification.observation import Observation, Order
+    from ovpass.verification.question import Question
     from ovpass.verification.report import Report, SiteCheck
     from ovpass.verification.simulated_gpu import SimulatedGpu
-    from ovpass.verification.verify_model import Question, verify
+    from ovpass.verification.verify_model import verify
 
 _HOMES = {
     "InterceptLog": "ovpass.verification.intercept_log",
     "Order": "ovpass.verification.observation",
-    "Question": "ovpass.verification.verify_model",
+    "Question": "ovpass.verification.question",
     "Report": "ovpass.verification.report",
     "Observation": "ovpass.verification.observation",
     "SimulatedGpu": "ovpass.verification.simulated_gpu",

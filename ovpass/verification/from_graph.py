@@ -7,17 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from ovpass.errors import LogError, SettingsError
-from ovpass.lowerings import Evidence
+from ovpass.lowerings import Evidence, evidence_of
 from ovpass.planning.plan import Plan
 from ovpass.planning.recorded_plan import recorded_plan
 from ovpass.support.formatting import counted
 from ovpass.targets import TARGETS
 from ovpass.transformation.loading import Loaded, load_sole
 from ovpass.verification.execution_graph import ExecutionGraph
+from ovpass.verification.expectation import as_seen, given_plan, groups_found, plan_as_is
 from ovpass.verification.observation import Observation
 from ovpass.verification.original_names import readers_in
+from ovpass.verification.question import Question
 from ovpass.verification.report import Report, compare
-from ovpass.verification.verify_model import Question, as_seen, evidence_of, given_plan, groups_found, plan_as_is
 
 
 def verify_graph(

@@ -14,7 +14,7 @@ from functools import reduce
 from pathlib import Path
 
 from ovpass.errors import SettingsError
-from ovpass.lowerings import Evidence
+from ovpass.lowerings import Evidence, evidence_of
 from ovpass.planning.plan import QUANTIZE, Decision, Plan
 from ovpass.planning.recorded_plan import recorded_plan
 from ovpass.sites import CompressedMatMul
@@ -23,9 +23,10 @@ from ovpass.targets import GPU_XMX, Target
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.targets.names import get_target
 from ovpass.transformation.loading import load_sole
+from ovpass.verification.expectation import given_plan, plan_as_is
 from ovpass.verification.intercept_log import InterceptLog
 from ovpass.verification.kernel_calls import KernelCalls, add_calls
-from ovpass.verification.verify_model import Question, evidence_of, given_plan, plan_as_is
+from ovpass.verification.question import Question
 
 _SIMD = 16
 _MOST_BLOCKS = 32

@@ -10,8 +10,9 @@ from ovpass.errors import NoDeviceError, VerifyError
 from ovpass.planning.plan import Plan
 from ovpass.support.progress import Progress
 from ovpass.targets.names import profiles
+from ovpass.verification.question import Question
 from ovpass.verification.report import Report
-from ovpass.verification.verify_model import Question, verify
+from ovpass.verification.verify_model import verify
 
 ALL = "all"
 """What stands for all devices that are sold where one is to be simulated."""

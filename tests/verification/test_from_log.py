@@ -13,7 +13,7 @@ from ovpass.errors import SettingsError
 from ovpass.settings.settings import Settings
 from ovpass.verification.from_log import LogReport, verify_log
 from ovpass.verification.intercept_log import InterceptLog, read_intercept_log
-from ovpass.verification.verify_model import Question
+from ovpass.verification.question import Question
 from tests.builders import linear_model
 from tests.verification.command import LLAMA, CommandLine
 from tests.verification.test_intercept_log import CALLED_200, QUANTIZE, TIMED_64, TIMED_200, enqueue, report, timed
