@@ -72,9 +72,10 @@ def print_plans(plans: Mapping[str, Plan], *, verbose: bool) -> None:
             f"{replaced}{counted(counts['quantize'], 'site')} quantized, {counts['exempt']} exempt, "
             f"{counts['skip']} skipped; {_group_sizes(plan)}."
         )
-        above = threshold_of(plan.settings)
-        tokens = f"above {counted(above, 'token')}" if above else "for any number of tokens"
-        say(f"{plan.settings.target} quantizes {tokens}, and a KV cache has {cache_of(plan.settings)}.")
+        if counts[QUANTIZE]:
+            above = threshold_of(plan.settings)
+            tokens = f"above {counted(above, 'token')}" if above else "for any number of tokens"
+            say(f"{plan.settings.target} quantizes {tokens}, and a KV cache has {cache_of(plan.settings)}.")
         for text in plan.notes:
             note(text)
         for name, value in plan.run_environment.items():

@@ -79,7 +79,8 @@ def _tuned(found: Any) -> str:
 
 def _verified(found: Any) -> str:
     device = f"simulated {found['simulated']}" if found["simulated"] else found["device"]
-    return f"{counted(len(found['sites']), 'site')} as planned on {device}"
+    right = len(found["sites"]) - len(found["mismatches"])
+    return f"{right} of {counted(len(found['sites']), 'site')} as planned on {device}"
 
 
 def _evaluated(found: Any) -> str:

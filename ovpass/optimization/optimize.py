@@ -57,7 +57,7 @@ def carry_out(request: Request, *, quiet: bool, report: Callable[[Stage, Any], N
     check_output(request)
     outline = outline_of(request)
     stages = Stages(request.stages, partial(_run, quiet=quiet), report)
-    stages.begin(request.source)
+    stages.begin([path for path in (request.source, request.text) if path is not None])
     context = click.get_current_context(silent=True)
     with click.Context(cli, info_name="ovpass") if context is None else nullcontext():
         made = run_pipeline(outline, stages)

@@ -34,8 +34,11 @@ def check_output(request: Request) -> None:
         OutputError: naming what is in the way.
         ExtraError: if a package for the report is missing.
     """
-    output = request.output
+    output, source = request.output, request.source.resolve()
     check_extra()
+    place = output.resolve()
+    if place == source or source in place.parents or place in source.parents:
+        raise OutputError(f"{output}: overlaps the source; choose another place")
     if output.exists() and not output.is_dir():
         raise OutputError(f"{output}: is a file; name a folder")
     if not output.is_dir() or not any(output.iterdir()):
@@ -63,7 +66,16 @@ def write_output(request: Request, made: Made, stages: Stages) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 place(path, target, copy=False)
         _write_extras(request, made, stages, out)
+        _check_replaceable(request.output, out)
         publish(out, request.output)
+
+
+def _check_replaceable(output: Path, made: Path) -> None:
+    """A folder is replaced as a whole, so nothing may be in it but what takes its place."""
+    ours = {path.relative_to(made) for path in made.rglob("*")}
+    foreign = next((path for path in sorted(output.rglob("*")) if path.relative_to(output) not in ours), None)
+    if foreign is not None:
+        raise OutputError(f"{foreign}: does not belong to the new model; move it, and run the same command again")
 
 
 def _write_extras(request: Request, made: Made, stages: Stages, out: Path) -> None:

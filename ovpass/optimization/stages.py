@@ -15,7 +15,7 @@ from ovpass.support.printable import shell_word
 from ovpass.support.structured_text import MalformedError, parse_json, read_text
 from ovpass.version import __version__
 
-SOURCE = "source.json"
+INPUTS = "ovpass-optimize.json"
 _OF_OUTPUT = ("--json", "--quiet")
 Run = Callable[[str, Sequence[str]], Any]
 """Runs a command with its arguments, and returns its JSON."""
@@ -48,22 +48,25 @@ class Stages:
     run: Run
     report: Callable[[Stage, Any], None]
     done: list[Stage] = field(default_factory=list)
+    _anew: bool = False
 
-    def begin(self, source: Path) -> None:
-        """Start from `source`; what an earlier run made of another one, or of one that has changed, is removed.
+    def begin(self, inputs: Sequence[Path]) -> None:
+        """Start from `inputs`; what an earlier run made of others, or of some that have changed, is removed.
 
         Raises:
             OutputError: if the folder holds something else, or cannot be written.
         """
-        state = _state(source)
-        if self.folder.exists() and self._read(SOURCE) != state:
-            if not self.folder.is_dir() or (any(self.folder.iterdir()) and not (self.folder / SOURCE).is_file()):
+        state = [_state(path) for path in inputs]
+        if self.folder.exists() and self._read(INPUTS) != state:
+            if not self.folder.is_dir() or (any(self.folder.iterdir()) and not (self.folder / INPUTS).is_file()):
                 raise OutputError(f"{self.folder}: holds no stages of ovpass optimize; name another folder by --work")
             shutil.rmtree(self.folder)
-        write_text(self.folder / SOURCE, json.dumps(state))
+        write_text(self.folder / INPUTS, json.dumps(state))
 
     def __call__(self, stage: Stage) -> Any:
         """Run a stage, unless it is left out or an earlier run has done it, and return its JSON (None if left out).
+
+        What comes after a stage that runs is run, too: it works on what that one writes.
 
         Raises:
             OvpassError: as the command does.
@@ -71,6 +74,7 @@ class Stages:
         self.done.append(stage)
         found = None if stage.left_out is not None else self._before(stage)
         if stage.left_out is None and found is None:
+            self._anew = True
             found = self.run(stage.command, stage.arguments)
             write_text(self.file(stage.command), json.dumps(found))
         self.report(stage, found)
@@ -85,7 +89,7 @@ class Stages:
         found = self._read(self.file(stage.command).name)
         run = found.get("run", {}) if isinstance(found, dict) else {}
         arguments = [word for word in run.get("arguments", ()) if word not in _OF_OUTPUT]
-        same = arguments == list(stage.arguments) and run.get("ovpass") == __version__
+        same = not self._anew and arguments == list(stage.arguments) and run.get("ovpass") == __version__
         return found if same and all(path.exists() for path in stage.made) else None
 
     def _read(self, name: str) -> Any:

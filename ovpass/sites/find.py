@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from ovpass.errors import ModelError
 from ovpass.formats import FORMATS, recognize
@@ -150,10 +150,18 @@ class CompressedMatMul:
         return self.k * self.n
 
 
-def find_compressed_matmuls(model: ov.Model | Any) -> list[CompressedMatMul]:
+class ModelHolder(Protocol):
+    """A model of optimum-intel, whatever its task."""
+
+    @property
+    def model(self) -> ov.Model:
+        """The graph."""
+
+
+def find_compressed_matmuls(model: ov.Model | ModelHolder) -> list[CompressedMatMul]:
     """Find all sites of `model` in topological order, including bodies of If, Loop and TensorIterator.
 
-    A model of optimum-intel, which has its `ov.Model` in the attribute `model`, is taken for that one.
+    A model of optimum-intel is taken for the graph that it holds.
 
     The name of a site in a body is the path to it, `if_3/then_body/MatMul_7`. Repeated names get the suffixes `#2`,
     `#3` and so on.
