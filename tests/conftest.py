@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from ovpass.errors import NoDeviceError
+from ovpass.support.signals import ENDING
 from ovpass.verification import Observation, SimulatedGpu
 from tests.cli.command import LLAMA, CommandLine
 from tests.missing import lacking
@@ -27,6 +29,12 @@ MARKS = {
 }
 """The marker of the tests that use a fixture, directly or through another one."""
 LONGEST_FIRST = ("llm", "gpu", "slow")
+
+# Tests send signals to processes that they start, which ignore those that this one ignores, as under nohup or a
+# shell's &.
+for number in ENDING:
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 # A busy machine is no reason to fail.
 hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
