@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -30,6 +31,8 @@ _MARKERS = {
     "_weight_qdata",
 }  # fmt: skip
 """Names of tensors that tell packings apart."""
+_UNFIT = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, re.error)
+"""What readers meet in configurations and tensors of wrong types."""
 _DTYPE_KEYS, _BF16 = ("dtype", "torch_dtype"), "bfloat16"
 
 
@@ -46,7 +49,12 @@ class PackedCheckpoint:
         packed = quantization(self._config) or {}
         self._method = str(packed["quant_method"]).lower()
         self._tensors = Tensors(folder)
-        self._unpacker = PACKINGS[self._method](packed, self._tensors)
+        try:
+            self._unpacker = PACKINGS[self._method](packed, self._tensors)
+        except _UNFIT as error:
+            raise ModelError(
+                f"{folder / CONFIG}: quantization_config of {self._method} cannot be read: {error}; download it again"
+            ) from error
 
     @property
     def notes(self) -> list[str]:
@@ -83,7 +91,7 @@ class PackedCheckpoint:
         """Unpack a layer."""
         try:
             return self._unpacker.unpack(name)
-        except (ValueError, LookupError, TypeError) as error:
+        except _UNFIT as error:
             raise ModelError(f"{self._folder}: {name}: {error}; download it again") from error
 
     def write_plain(self, folder: Path) -> None:
