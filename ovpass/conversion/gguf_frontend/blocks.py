@@ -43,16 +43,14 @@ class BlockWeights:
     zero_point: Array | None = None
 
 
-def read_blocks(tensor: Any) -> BlockWeights | None:
-    """A tensor of gguf's reader as it is stored, exactly; None for a type that has no such form."""
-    kind = tensor.tensor_type.name
-    if kind not in BLOCKS:
+def read_blocks(tensor: Any, rows: slice | Array = slice(None)) -> BlockWeights | None:
+    """Rows of a tensor of gguf's reader as they are stored, exactly; None for a type that has no such form."""
+    if tensor.tensor_type.name not in BLOCKS:
         return None
-    block = BLOCKS[kind]
-    values = extra_module("gguf.quants", "gguf", "reading GGUF files").dequantize(tensor.data, tensor.tensor_type)
-    shape = tuple(int(size) for size in reversed(tensor.shape))
-    size = extra_module("gguf", "gguf", "reading GGUF files").GGML_QUANT_SIZES[tensor.tensor_type][1]
-    scale, minimum = block.read(np.ascontiguousarray(tensor.data).reshape(-1, size))
+    block, data = BLOCKS[tensor.tensor_type.name], tensor.data[..., rows, :]
+    values = extra_module("gguf.quants", "gguf", "reading GGUF files").dequantize(data, tensor.tensor_type)
+    shape = values.shape
+    scale, minimum = read_scales(data, tensor.tensor_type)
     grouped = (*shape[:-1], shape[-1] // block.group)
     scale, steps = scale.reshape(grouped), values.reshape(*grouped, block.group)
     if minimum is None:
@@ -63,6 +61,13 @@ def read_blocks(tensor: Any) -> BlockWeights | None:
     steps = np.where(flat[..., None], 0, _divided(steps + minimum[..., None], scale[..., None]))
     points, scale = np.where(flat, 1, _divided(minimum, scale)), np.where(flat, minimum, scale)
     return BlockWeights(_encoded(block, steps.reshape(shape), scale), points)
+
+
+def read_scales(data: Array, kind: Any) -> Scales:
+    """The scales and minima [blocks, groups] in the bytes of a type of BLOCKS, in f32; no minima for some types."""
+    size = extra_module("gguf", "gguf", "reading GGUF files").GGML_QUANT_SIZES[kind][1]
+    with np.errstate(all="ignore"):  # damaged files hold what is not finite
+        return BLOCKS[kind.name].read(np.ascontiguousarray(data).reshape(-1, size))
 
 
 def _divided(values: Array, scale: Array) -> Array:
