@@ -25,11 +25,10 @@ def check_kind_of_tokenizer(file: GgufFile) -> None:
     Raises:
         ModelError: for another tokenizer.
     """
-    kind = file.value("tokenizer.ggml.model")
-    if kind != BYTE_LEVEL:
+    if file.tokenizer != BYTE_LEVEL:
         raise ModelError(
-            f"{file.path}: OpenVINO GenAI does not build tokenizer {kind!r} from GGUF, only 'gpt2' (byte-level "
-            "BPE); convert the model's Hugging Face folder instead"
+            f"{file.path}: OpenVINO GenAI does not build tokenizer {file.tokenizer!r} from GGUF, only 'gpt2' "
+            "(byte-level BPE); convert the model's Hugging Face folder instead"
         )
 
 
@@ -39,7 +38,7 @@ def check_tokenizer(file: GgufFile) -> None:
     Raises:
         ModelError: naming what is missing.
     """
-    if file.value("tokenizer.ggml.model") != BYTE_LEVEL:
+    if file.tokenizer != BYTE_LEVEL:
         return
     if missing := [key for key in ("tokenizer.ggml.merges", "tokenizer.ggml.pre") if file.value(key) is None]:
         raise ModelError(f"{file.path}: lacks {', '.join(missing)}, which its tokenizer needs")
