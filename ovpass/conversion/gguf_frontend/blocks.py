@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ovpass.conversion.packed.layer import scale_type
 from ovpass.formats import codebook, float_types, floating, integer
 from ovpass.formats.base import EncodedWeights, Encoding
 from ovpass.support.extras import extra_module
@@ -77,7 +78,7 @@ def _divided(values: Array, scale: Array) -> Array:
 def _encoded(block: Block, steps: Array, scale: Array) -> EncodedWeights:
     kind = block.element_type
     if kind == "codebook":
-        encoding = Encoding(codebook.NAME, "u4", block.group, True, _stored(scale), _IQ4, "f16")
+        encoding = Encoding(codebook.NAME, "u4", block.group, True, scale_type(scale), _IQ4, "f16")
         return EncodedWeights(encoding, float_types.nearest(steps, np.array(_IQ4, np.float32)), scale)
     if kind == "f4e2m1":
         return EncodedWeights(
@@ -86,12 +87,8 @@ def _encoded(block: Block, steps: Array, scale: Array) -> EncodedWeights:
             scale,
         )
     symmetric = kind.startswith("i")
-    encoding = Encoding(integer.NAME, kind, block.group, symmetric, _stored(scale))
+    encoding = Encoding(integer.NAME, kind, block.group, symmetric, scale_type(scale))
     return EncodedWeights(encoding, np.rint(steps).astype(np.int8 if symmetric else np.uint8), scale)
-
-
-def _stored(scale: Array) -> str:
-    return "f16" if np.array_equal(scale.astype(np.float16).astype(np.float32), scale) else "f32"
 
 
 def _halves(blocks: Array, start: int, count: int = 1) -> Array:
