@@ -11,20 +11,18 @@ from ovpass.conversion.hugging_face_folder import (
     PIPELINE,
     check_weights,
     infer_task,
-    models_in,
     needs_remote_code,
-    quantization,
     read_config,
 )
 from ovpass.conversion.isolated_process import run_python
-from ovpass.conversion.packed.checkpoint import PackedCheckpoint
-from ovpass.conversion.source import Job, Outcome, Source
+from ovpass.conversion.packed.checkpoint import PackedCheckpoint, quantization
+from ovpass.conversion.source import WEIGHT_FORMATS
 from ovpass.conversion.tokenizers import carry_tokenizer, has_tokenizer, is_converted, remove_tokenizer
 from ovpass.errors import ExtraError, ModelError, SettingsError
 from ovpass.support.processes import python_module
 from ovpass.support.progress import Progress
+from ovpass.support.structured_text import parse_json, read_text
 
-WEIGHT_FORMATS = ("fp16", "fp32")
 _PACKAGES = ("torch", "transformers", "optimum.intel", "openvino_tokenizers")
 
 
@@ -100,31 +98,9 @@ def _export(order: Export, scratch: Path, source: Path) -> list[str]:
     written.write_text(json.dumps(asdict(order)), encoding="utf-8")
     command = python_module("ovpass.conversion.hugging_face_child", str(written), str(answered))
     run_python(command, f"{source}: cannot be exported")
-    answer = json.loads(answered.read_text(encoding="utf-8"))
+    answer = parse_json(read_text(answered))
     if "error" in answer:
         kind = ExtraError if answer["missing"] else ModelError
         raise kind(f"{source}: {answer['error']}")
     notes: list[str] = answer["notes"]
     return notes
-
-
-def _convert(job: Job) -> Outcome:
-    options = job.options
-    task, notes = convert_hugging_face(
-        job.model,
-        job.folder,
-        options.task,
-        options.weight_format,
-        trust=options.trust_remote_code,
-        progress=job.progress,
-    )
-    return Outcome(task, notes)
-
-
-HUGGING_FACE = Source(
-    title="Hugging Face",
-    is_file=lambda *_: False,
-    in_folder=models_in,
-    convert=_convert,
-    options=("task", "weight_format", "trust_remote_code"),
-)
