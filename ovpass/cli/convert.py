@@ -10,7 +10,7 @@ import click
 
 from ovpass.cli.options import MODEL_TEXT, json_option, output_option, overwrite_option, quiet_option
 from ovpass.cli.output import by_kind, note, print_json, print_table, print_title, progress, say, verdict
-from ovpass.conversion.hugging_face import WEIGHT_FORMATS
+from ovpass.conversion.source import WEIGHT_FORMATS
 from ovpass.support.formatting import counted
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def command(source: str, output: Path, overwrite: bool, as_json: bool, quiet: bool, **options: Any) -> None:
     """Convert SOURCE to an OpenVINO model folder, without network access.
 
-    SOURCE is a .gguf file, a Hugging Face folder (GPTQ and AWQ checkpoints keep their integers), an .onnx file, or a
+    SOURCE is a .gguf file, a Hugging Face folder (packed checkpoints keep their codes), an .onnx file, or a
     folder with one of these and a tokenizer.
     """
     from ovpass.conversion.convert import convert_source  # noqa: PLC0415 - not needed to print help

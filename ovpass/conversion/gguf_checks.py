@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ovpass.conversion.gguf_frontend.blocks import BLOCKS, read_scales
 from ovpass.conversion.gguf_metadata import GgufFile
 from ovpass.errors import ModelError
 from ovpass.support.formatting import counted
@@ -16,8 +17,6 @@ BYTE_LEVEL = "gpt2"
 _SHOWN = 3
 _ROPE_FACTORS = "rope_freqs.weight"
 _BLOCK = "blk."
-_SCALES = {"Q4_0": (18, 0, 2), "Q8_0": (34, 0, 2), "Q4_1": (20, 0, 4), "Q4_K": (144, 0, 4), "Q6_K": (210, 208, 210)}
-"""Bytes of a block, and where in it scales and minima lie as f16 (llama.cpp, ggml-common.h)."""
 
 
 def check_kind_of_tokenizer(file: GgufFile) -> None:
@@ -26,11 +25,10 @@ def check_kind_of_tokenizer(file: GgufFile) -> None:
     Raises:
         ModelError: for another tokenizer.
     """
-    kind = file.value("tokenizer.ggml.model")
-    if kind != BYTE_LEVEL:
+    if file.tokenizer != BYTE_LEVEL:
         raise ModelError(
-            f"{file.path}: OpenVINO GenAI does not build tokenizer {kind!r} from GGUF, only 'gpt2' (byte-level "
-            "BPE); convert the model's Hugging Face folder instead"
+            f"{file.path}: OpenVINO GenAI does not build tokenizer {file.tokenizer!r} from GGUF, only 'gpt2' "
+            "(byte-level BPE); convert the model's Hugging Face folder instead"
         )
 
 
@@ -40,7 +38,7 @@ def check_tokenizer(file: GgufFile) -> None:
     Raises:
         ModelError: naming what is missing.
     """
-    if file.value("tokenizer.ggml.model") != BYTE_LEVEL:
+    if file.tokenizer != BYTE_LEVEL:
         return
     if missing := [key for key in ("tokenizer.ggml.merges", "tokenizer.ggml.pre") if file.value(key) is None]:
         raise ModelError(f"{file.path}: lacks {', '.join(missing)}, which its tokenizer needs")
@@ -70,7 +68,7 @@ def check_finite(file: GgufFile) -> None:
         ModelError: naming the tensor where one is not finite.
     """
     for tensor in file.reader.tensors:
-        if not np.isfinite(_floats(tensor)).all():
+        if not all(np.isfinite(values).all() for values in _floats(tensor)):
             raise ModelError(f"{file.path}: {tensor.name} has values that are not finite; download it again")
 
 
@@ -152,14 +150,12 @@ def _scaling(file: GgufFile, names: set[str]) -> str | None:
     return None if kind == "none" or factor == 1 else f"{kind}, factor {factor:g}"
 
 
-def _floats(tensor: Any) -> Any:
-    kind = tensor.tensor_type.name
-    if kind in ("F16", "F32"):
-        return tensor.data
-    if kind not in _SCALES:
-        return np.zeros(0, np.float32)
-    size, start, end = _SCALES[kind]
-    return np.ascontiguousarray(tensor.data.reshape(-1, size)[:, start:end]).view(np.float16)
+def _floats(tensor: Any) -> list[Any]:
+    if tensor.tensor_type.name in ("F16", "F32"):
+        return [tensor.data]
+    if tensor.tensor_type.name not in BLOCKS:
+        return []
+    return [values for values in read_scales(tensor.data, tensor.tensor_type) if values is not None]
 
 
 def _few(names: Sequence[str]) -> str:

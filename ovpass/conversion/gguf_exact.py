@@ -37,7 +37,7 @@ def write_f16(file: GgufFile, target: Path, progress: Progress) -> None:
     writer.write_ti_data_to_file()
     for index, tensor in enumerate(file.reader.tensors):
         progress(f"dequantizing tensor {index + 1} of {len(file.reader.tensors)}")
-        writer.write_tensor_data(_values(file, tensor))
+        writer.write_tensor_data(dequantized(file, tensor))
     writer.close()
 
 
@@ -56,7 +56,12 @@ def _dtype(tensor: Any) -> type[np.floating[Any]]:
     return np.float16 if len(tensor.shape) > 1 else np.float32
 
 
-def _values(file: GgufFile, tensor: Any) -> Any:
+def dequantized(file: GgufFile, tensor: Any) -> Any:
+    """A matrix in f16, a vector in f32.
+
+    Raises:
+        ModelError: for a type that gguf cannot dequantize, and values beyond f16.
+    """
     quants = extra_module("gguf.quants", "gguf", "reading GGUF files")
     kind = tensor.tensor_type.name
     try:

@@ -24,6 +24,11 @@ class GgufFile:
     tied: bool
     reader: Any
 
+    @property
+    def tokenizer(self) -> Any:
+        """The kind of tokenizer as llama.cpp calls it, None where the file does not say."""
+        return self.value("tokenizer.ggml.model")
+
     def value(self, key: str, default: Any = None) -> Any:
         """A metadata value; keys of the architecture without its name."""
         for name in (f"{self.architecture}.{key}", key):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ovpass.conversion.hugging_face import Export
+from ovpass.conversion.hugging_face_export import Export
 from ovpass.conversion.hugging_face_loading import checked_loading
 from ovpass.conversion.packed.checkpoint import PackedCheckpoint
 from ovpass.errors import ExtraError, OvpassError

@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ovpass.conversion.packed import PACKINGS
 from ovpass.conversion.safetensors_file import read_header
 from ovpass.errors import ModelError, SettingsError
 from ovpass.support.structured_text import MalformedError, parse_json, read_text
 
 CONFIG, PIPELINE = "config.json", "model_index.json"
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
-_EXPORTED_METHODS = ("bitnet", "mxfp4")
-"""Quantized checkpoints that optimum-intel exports by itself."""
 _TASKS = {
     "ForCausalLM": "text-generation-with-past",
     "LMHeadModel": "text-generation-with-past",
@@ -82,26 +79,6 @@ def _check_parts(index: Path) -> None:
         raise ModelError(f"{index}: its weight_map does not say which file each tensor is in; download it again")
     if missing := sorted(name for name in set(parts.values()) if not (index.parent / name).is_file()):
         raise ModelError(f"{index}: names {missing[0]}, which is missing ({len(missing)} in total); download it")
-
-
-def quantization(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The checkpoint's quantization where it has to be unpacked first, None for what optimum-intel takes as it is.
-
-    Raises:
-        ModelError: for a method that neither can export.
-    """
-    found = config.get("quantization_config")
-    if not found:
-        return None
-    if not isinstance(found, dict):
-        raise ModelError(f"{CONFIG}: quantization_config is not a JSON object; download it again")
-    method = str(found.get("quant_method")).lower()
-    if method not in (*PACKINGS, *_EXPORTED_METHODS):
-        raise ModelError(
-            f"{CONFIG}: weights quantized by {method!r} cannot be exported, only "
-            f"{', '.join((*PACKINGS, *_EXPORTED_METHODS))}; start from the unquantized model"
-        )
-    return found if method in PACKINGS else None
 
 
 def infer_task(config: Mapping[str, Any]) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from ovpass.conversion.source import Job, Outcome, Source
-from ovpass.conversion.tokenizers import carry_tokenizer
 
 _PLACES = ("*.onnx", "onnx/*.onnx")
 
 
 def _convert(job: Job) -> Outcome:
     from ovpass.conversion.onnx_file import convert_onnx  # noqa: PLC0415 - imports OpenVINO
+    from ovpass.conversion.tokenizers import carry_tokenizer  # noqa: PLC0415 - reads IRs
 
     notes = convert_onnx(job.model, job.folder, job.progress)
     notes += carry_tokenizer(job.root if job.root.is_dir() else None, job.folder, job.progress)

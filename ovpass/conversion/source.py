@@ -8,6 +8,9 @@ from pathlib import Path
 
 from ovpass.support.progress import Progress
 
+WEIGHT_FORMATS = ("fp16", "fp32")
+"""What Options.weight_format can be; the first is the default."""
+
 
 @dataclass(frozen=True)
 class Options:

@@ -11,7 +11,6 @@ PLACE = "support/structured_text.py"
 # What one process of ovpass writes for another, and what a command has just printed.
 OWN = {
     "cli/nested.py",
-    "conversion/hugging_face.py",
     "conversion/hugging_face_child.py",
     "verification/child.py",
     "verification/gpu_process.py",

@@ -80,6 +80,12 @@ def _describe(writer: Any) -> None:
     writer.add_rope_freq_base(10000.0)
     writer.add_rope_dimension_count(HEAD)
     writer.add_file_type(7)
+    add_tokenizer(writer)
+    writer.add_chat_template("{% for message in messages %}{{ message.content }}{% endfor %}")
+
+
+def add_tokenizer(writer: Any) -> None:
+    """Byte-level BPE with two merges."""
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("smollm")
     writer.add_token_list(WORDS)
@@ -89,7 +95,6 @@ def _describe(writer: Any) -> None:
     writer.add_eos_token_id(2)
     writer.add_pad_token_id(2)
     writer.add_unk_token_id(0)
-    writer.add_chat_template("{% for message in messages %}{{ message.content }}{% endfor %}")
 
 
 def _add(writer: Any, name: str, values: Array, kind: Any) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ovpass.conversion.packed.layer import scale_type
 from ovpass.formats import codebook, float_types, floating, integer
 from ovpass.formats.base import EncodedWeights, Encoding
 from ovpass.support.extras import extra_module
@@ -43,16 +44,14 @@ class BlockWeights:
     zero_point: Array | None = None
 
 
-def read_blocks(tensor: Any) -> BlockWeights | None:
-    """A tensor of gguf's reader as it is stored, exactly; None for a type that has no such form."""
-    kind = tensor.tensor_type.name
-    if kind not in BLOCKS:
+def read_blocks(tensor: Any, rows: slice | Array = slice(None)) -> BlockWeights | None:
+    """Rows of a tensor of gguf's reader as they are stored, exactly; None for a type that has no such form."""
+    if tensor.tensor_type.name not in BLOCKS:
         return None
-    block = BLOCKS[kind]
-    values = extra_module("gguf.quants", "gguf", "reading GGUF files").dequantize(tensor.data, tensor.tensor_type)
-    shape = tuple(int(size) for size in reversed(tensor.shape))
-    size = extra_module("gguf", "gguf", "reading GGUF files").GGML_QUANT_SIZES[tensor.tensor_type][1]
-    scale, minimum = block.read(np.ascontiguousarray(tensor.data).reshape(-1, size))
+    block, data = BLOCKS[tensor.tensor_type.name], tensor.data[..., rows, :]
+    values = extra_module("gguf.quants", "gguf", "reading GGUF files").dequantize(data, tensor.tensor_type)
+    shape = values.shape
+    scale, minimum = read_scales(data, tensor.tensor_type)
     grouped = (*shape[:-1], shape[-1] // block.group)
     scale, steps = scale.reshape(grouped), values.reshape(*grouped, block.group)
     if minimum is None:
@@ -65,6 +64,13 @@ def read_blocks(tensor: Any) -> BlockWeights | None:
     return BlockWeights(_encoded(block, steps.reshape(shape), scale), points)
 
 
+def read_scales(data: Array, kind: Any) -> Scales:
+    """The scales and minima [blocks, groups] in the bytes of a type of BLOCKS, in f32; no minima for some types."""
+    size = extra_module("gguf", "gguf", "reading GGUF files").GGML_QUANT_SIZES[kind][1]
+    with np.errstate(all="ignore"):  # damaged files hold what is not finite
+        return BLOCKS[kind.name].read(np.ascontiguousarray(data).reshape(-1, size))
+
+
 def _divided(values: Array, scale: Array) -> Array:
     return np.divide(values, scale, out=np.zeros_like(values), where=scale != 0)
 
@@ -72,7 +78,7 @@ def _divided(values: Array, scale: Array) -> Array:
 def _encoded(block: Block, steps: Array, scale: Array) -> EncodedWeights:
     kind = block.element_type
     if kind == "codebook":
-        encoding = Encoding(codebook.NAME, "u4", block.group, True, _stored(scale), _IQ4, "f16")
+        encoding = Encoding(codebook.NAME, "u4", block.group, True, scale_type(scale), _IQ4, "f16")
         return EncodedWeights(encoding, float_types.nearest(steps, np.array(_IQ4, np.float32)), scale)
     if kind == "f4e2m1":
         return EncodedWeights(
@@ -81,12 +87,8 @@ def _encoded(block: Block, steps: Array, scale: Array) -> EncodedWeights:
             scale,
         )
     symmetric = kind.startswith("i")
-    encoding = Encoding(integer.NAME, kind, block.group, symmetric, _stored(scale))
+    encoding = Encoding(integer.NAME, kind, block.group, symmetric, scale_type(scale))
     return EncodedWeights(encoding, np.rint(steps).astype(np.int8 if symmetric else np.uint8), scale)
-
-
-def _stored(scale: Array) -> str:
-    return "f16" if np.array_equal(scale.astype(np.float16).astype(np.float32), scale) else "f32"
 
 
 def _halves(blocks: Array, start: int, count: int = 1) -> Array:

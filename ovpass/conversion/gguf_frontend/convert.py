@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ovpass.conversion.gguf_checks import check_finite
+from ovpass.conversion.gguf_checks import BYTE_LEVEL, check_finite
 from ovpass.conversion.gguf_metadata import GgufFile
 from ovpass.conversion.isolated_process import run_python
 from ovpass.errors import ModelError, OutputError
@@ -13,7 +13,6 @@ from ovpass.support.processes import python_code, python_module
 from ovpass.support.progress import Progress
 from ovpass.support.structured_text import parse_json, read_text
 
-_TOKENIZER = "gpt2"
 _CONVERT_TOKENIZER = "import openvino_genai as g; g.Tokenizer(sys.argv[1], enable_save_ov_model=True)"
 
 
@@ -25,7 +24,10 @@ def convert_with_frontend(
     Raises:
         ModelError: for a file that is damaged, or of an architecture that is not known.
         OutputError: if not everything could be written.
+        ExtraError: if openvino-genai is not installed, which converts the tokenizer.
     """
+    if file.tokenizer == BYTE_LEVEL:
+        extra_module("openvino_genai", "genai", "converting GGUF files")
     check_finite(file)
     progress("converting with OpenVINO's GGUF frontend")
     answer = folder.parent / "answer.json"
@@ -43,13 +45,11 @@ def convert_with_frontend(
 
 def _convert_tokenizer(file: GgufFile, folder: Path, progress: Progress) -> list[str]:
     """By GenAI, which builds byte-level BPE alone."""
-    kind = file.value("tokenizer.ggml.model")
-    if kind != _TOKENIZER:
+    if file.tokenizer != BYTE_LEVEL:
         return [
-            f"no tokenizer: OpenVINO GenAI does not build {kind!r} from GGUF; copy openvino_tokenizer.* and "
+            f"no tokenizer: OpenVINO GenAI does not build {file.tokenizer!r} from GGUF; copy openvino_tokenizer.* and "
             "openvino_detokenizer.* from a conversion of the model's Hugging Face folder"
         ]
-    extra_module("openvino_genai", "genai", "converting GGUF files")
     progress("converting the tokenizer")
     beside = folder / "model.gguf"
     beside.symlink_to(file.path.resolve())

@@ -17,6 +17,7 @@ from ovpass.conversion.gguf_frontend.rank import Trunk
 from ovpass.conversion.gguf_frontend.state import attend_in_f32, make_stateful
 from ovpass.conversion.gguf_metadata import GgufFile
 from ovpass.errors import ModelError
+from ovpass.support.formatting import last_line
 
 _KNOWN = {
     "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "MXFP4",
@@ -41,6 +42,15 @@ def build_model(file: GgufFile, scratch: Path) -> Built:
         ModelError: for an architecture that the frontend does not build, or whose state is no cache of keys and values.
     """
     model = read_graph(_readable(file, scratch))
+    try:
+        return _rewritten(model, file)
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"{file.path}: architecture {file.architecture!r} is not supported: {last_line(error)}"
+        ) from error
+
+
+def _rewritten(model: ov.Model, file: GgufFile) -> Built:
     experts = expand_experts(model, normalize=normalizes_experts(model, file))
     inputs = new_inputs(model)
     sinks = make_stateful(model, inputs.batch)
@@ -50,11 +60,8 @@ def build_model(file: GgufFile, scratch: Path) -> Built:
     connect(model, inputs, window, everywhere=has_window_everywhere(file))
     attend_in_f32(model)
     name_logits(model)
-    try:
-        model = ov.Model(model.get_results(), sinks, model.get_parameters(), file.architecture)
-        model.validate_nodes_and_infer_types()
-    except RuntimeError as error:
-        raise ModelError(f"{file.path}: architecture {file.architecture!r} is not supported") from error
+    model = ov.Model(model.get_results(), sinks, model.get_parameters(), file.architecture)
+    model.validate_nodes_and_infer_types()
     return Built(model, experts, window)
 
 

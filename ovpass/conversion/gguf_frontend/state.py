@@ -12,7 +12,6 @@ import openvino as ov
 from openvino import opset13 as op
 
 from ovpass.conversion.gguf_frontend.nodes import constant, consumers, integers, of_type, redirect, sources
-from ovpass.errors import ModelError
 
 _CACHE = "cache_"
 _REPEATING = ("Unsqueeze", "Broadcast", "Reshape")
@@ -22,7 +21,7 @@ def make_stateful(model: ov.Model, batch: ov.Output) -> list[ov.Node]:
     """Replace every cache by a variable; returns what updates them. `batch` [1] is the number of texts.
 
     Raises:
-        ModelError: for a state that is no cache of keys and values.
+        ValueError: for a state that is no cache of keys and values.
     """
     beam = op.parameter([-1], np.int32, name="beam_idx")
     beam.output(0).set_names({"beam_idx"})
@@ -41,7 +40,7 @@ def _grow(cache: ov.Node, beam: ov.Node, batch: ov.Output) -> ov.Node:
     name, shape = cache.get_friendly_name(), cache.get_partial_shape()
     writes = [node for node in consumers(cache.output(0)) if node.get_type_name() == "ScatterUpdate"]
     if len(writes) != 1 or len(shape) != 4 or not (shape[2].is_static and shape[3].is_static):
-        raise ModelError(f"its state {name} is no cache of keys or values, which is not supported")
+        raise ValueError(f"its state {name} is no cache of keys or values")
     heads, size = shape[2].get_length(), shape[3].get_length()
     # What is written has been flattened to [1, 1, rows, D] in f16.
     fresh = sources(writes[0].input_value(2), "Reshape", "Convert")
@@ -55,7 +54,7 @@ def _grow(cache: ov.Node, beam: ov.Node, batch: ov.Output) -> ov.Node:
     grown.set_friendly_name(f"{name}/grown")
     reads = [_read(node) for node in consumers(writes[0].output(0)) if node.get_type_name() != "Result"]
     if not reads or None in reads:
-        raise ModelError(f"its state {name} is read in a way that is not supported")
+        raise ValueError(f"its state {name} is not read by attention alone")
     for read in reads:
         assert read is not None
         redirect(read.output(0), _repeated(grown, heads, read, size))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import openvino as ov
 from openvino import opset13 as op
 
+from ovpass.conversion.gguf_exact import dequantized
 from ovpass.conversion.gguf_frontend.blocks import BlockWeights, read_blocks
 from ovpass.conversion.gguf_frontend.corrections import order_in_head, reorder_norms
 from ovpass.conversion.gguf_frontend.nodes import redirect
@@ -20,7 +21,6 @@ from ovpass.errors import ModelError
 from ovpass.formats import FORMATS, integer
 from ovpass.formats.base import ChainForm, EncodedWeights
 from ovpass.formats.packing import constant_of
-from ovpass.support.extras import extra_module
 
 Array = npt.NDArray[Any]
 Rows = slice | Array
@@ -57,7 +57,7 @@ def place_weights(model: ov.Model, file: GgufFile, *, exact: bool, integer_zero_
             if order is not None and _ROTATED.search(found[1]):
                 rows = (np.arange(0, int(tensor.shape[-1]), len(order))[:, None] + order).reshape(-1)
             if len(tensor.shape) > 1:
-                weights = _replacement(tensor, rows, found[1], placed, exact=exact, whole=integer_zero_points)
+                weights = _replacement(file, tensor, rows, found[1], placed, exact=exact, whole=integer_zero_points)
                 _check_shape(file, found[1], node, weights)
                 redirect(node.output(0), weights)
     return placed
@@ -79,14 +79,15 @@ def _rows(name: str, tensors: dict[str, Any], file: GgufFile) -> tuple[Any, Rows
     return tensors[f"{part[1]}.attn_qkv.weight"], slice(start, start + (heads * size if part[2] == "q" else keys))
 
 
-def _replacement(tensor: Any, rows: Rows, name: str, placed: Placed, *, exact: bool, whole: bool) -> ov.Output:
+def _replacement(
+    file: GgufFile, tensor: Any, rows: Rows, name: str, placed: Placed, *, exact: bool, whole: bool
+) -> ov.Output:
     kind = tensor.tensor_type.name
-    blocks = None if exact else read_blocks(tensor)
+    blocks = None if exact else read_blocks(tensor, rows)
     if blocks is None:
         if not exact and kind not in ("F16", "F32", "BF16"):
             placed.dequantized[kind] += 1
-        return _in_f16(tensor, rows, name)
-    blocks = _of_rows(blocks, rows)
+        return _in_f16(file, tensor, rows, name)
     if blocks.zero_point is None:
         return _written(blocks.encoded, name)
     if whole:
@@ -98,20 +99,8 @@ def _replacement(tensor: Any, rows: Rows, name: str, placed: Placed, *, exact: b
     return _with_float_zero_points(blocks, name)
 
 
-def _of_rows(blocks: BlockWeights, rows: Rows) -> BlockWeights:
-    encoded = blocks.encoded
-    assert encoded.scale is not None
-    cut = replace(encoded, codes=encoded.codes[..., rows, :], scale=encoded.scale[..., rows, :])
-    return BlockWeights(cut, None if blocks.zero_point is None else blocks.zero_point[..., rows, :])
-
-
-def _in_f16(tensor: Any, rows: Rows, name: str) -> ov.Output:
-    dequantize = extra_module("gguf.quants", "gguf", "reading GGUF files").dequantize
-    with np.errstate(over="ignore"):
-        values = dequantize(tensor.data, tensor.tensor_type).astype(np.float16)[..., rows, :]
-    if not np.isfinite(values).all():
-        raise ModelError(f"{tensor.name} ({tensor.tensor_type.name}) has values that are not finite in f16")
-    node = op.constant(values)
+def _in_f16(file: GgufFile, tensor: Any, rows: Rows, name: str) -> ov.Output:
+    node = op.constant(dequantized(file, tensor)[..., rows, :])
     node.set_friendly_name(name)
     return op.convert(node, "f32").output(0)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else:
     np = lazy_module("numpy")
 
-PARTS = ("codes", "codebooks", "scales")
+_PARTS = ("codes", "codebooks", "scales")
 
 
 def open_aqlm(config: Mapping[str, Any], tensors: Tensors) -> Unpacker:
@@ -37,10 +37,10 @@ def open_aqlm(config: Mapping[str, Any], tensors: Tensors) -> Unpacker:
             "unquantized model"
         )
     entries = 2 ** int(config.get("nbits_per_codebook", 16))
-    return Unpacker(PARTS[:1], PARTS, lambda name: read_aqlm(tensors, name), notes=note_on("aqlm", entries))
+    return Unpacker(_PARTS[:1], _PARTS, lambda name: _read(tensors, name), notes=note_on("aqlm", entries))
 
 
-def read_aqlm(tensors: Tensors, name: str) -> PackedLayer:
+def _read(tensors: Tensors, name: str) -> PackedLayer:
     """A layer, its codes as they are."""
     codes, codebooks, scales = (
         tensors.stored(f"{name}.codes"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ovpass.conversion.hugging_face_folder import CONFIG, WEIGHTS, quantization, read_config
+from ovpass.conversion.hugging_face_folder import CONFIG, WEIGHTS, read_config
 from ovpass.conversion.packed import PACKINGS
 from ovpass.conversion.packed.layer import PackedLayer
 from ovpass.conversion.packed.tensors import Tensors
@@ -30,7 +31,31 @@ _MARKERS = {
     "_weight_qdata",
 }  # fmt: skip
 """Names of tensors that tell packings apart."""
+_EXPORTED_METHODS = ("bitnet", "mxfp4")
+"""Quantized checkpoints that optimum-intel exports by itself."""
+_UNFIT = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, re.error)
+"""What readers meet in configurations and tensors of wrong types."""
 _DTYPE_KEYS, _BF16 = ("dtype", "torch_dtype"), "bfloat16"
+
+
+def quantization(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The checkpoint's quantization where it has to be unpacked first, None for what optimum-intel takes as it is.
+
+    Raises:
+        ModelError: for a method that neither can export.
+    """
+    found = config.get("quantization_config")
+    if not found:
+        return None
+    if not isinstance(found, dict):
+        raise ModelError(f"{CONFIG}: quantization_config is not a JSON object; download it again")
+    method = str(found.get("quant_method")).lower()
+    if method not in (*PACKINGS, *_EXPORTED_METHODS):
+        raise ModelError(
+            f"{CONFIG}: weights quantized by {method!r} cannot be exported, only "
+            f"{', '.join((*PACKINGS, *_EXPORTED_METHODS))}; start from the unquantized model"
+        )
+    return found if method in PACKINGS else None
 
 
 class PackedCheckpoint:
@@ -46,7 +71,12 @@ class PackedCheckpoint:
         packed = quantization(self._config) or {}
         self._method = str(packed["quant_method"]).lower()
         self._tensors = Tensors(folder)
-        self._unpacker = PACKINGS[self._method](packed, self._tensors)
+        try:
+            self._unpacker = PACKINGS[self._method](packed, self._tensors)
+        except _UNFIT as error:
+            raise ModelError(
+                f"{folder / CONFIG}: quantization_config of {self._method} cannot be read: {error}; download it again"
+            ) from error
 
     @property
     def notes(self) -> list[str]:
@@ -83,7 +113,7 @@ class PackedCheckpoint:
         """Unpack a layer."""
         try:
             return self._unpacker.unpack(name)
-        except (ValueError, LookupError, TypeError) as error:
+        except _UNFIT as error:
             raise ModelError(f"{self._folder}: {name}: {error}; download it again") from error
 
     def write_plain(self, folder: Path) -> None:

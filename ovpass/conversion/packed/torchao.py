@@ -26,7 +26,8 @@ _DYNAMIC = "Int8DynamicActivation"
 
 def open_torchao(config: Mapping[str, Any], tensors: Tensors) -> Unpacker:
     """Weights in i8, weight-only or with activations in i8."""
-    kind = str(((config.get("quant_type") or {}).get("default") or {}).get("_type"))
+    asked_for = config.get("quant_type")
+    kind = str(asked_for["default"]["_type"] if isinstance(asked_for, Mapping) else asked_for)
 
     def unpack(name: str) -> PackedLayer:
         data = tensors.get(f"{name}._weight_qdata")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 else:
     np = lazy_module("numpy")
 
-PARTS = (
+_PARTS = (
     "indices", "centroids.weight", "res_indices", "res_centroids.weight", "perm", "weight_scale", "weight_bias"
 )  # fmt: skip
 _REST = "start from the unquantized model"
@@ -42,7 +42,7 @@ def open_vptq(config: Mapping[str, Any], tensors: Tensors) -> Unpacker:
     for name, layer in layers.items():
         _check(layer, name)
     return Unpacker(
-        PARTS[:1], PARTS, lambda name: read_vptq(tensors, name, _of(layers, name)), notes=note_on("vptq", entries)
+        _PARTS[:1], _PARTS, lambda name: _read(tensors, name, _of(layers, name)), notes=note_on("vptq", entries)
     )
 
 
@@ -75,7 +75,7 @@ def _check(layer: Mapping[str, Any], name: str) -> None:
         raise ModelError(f"quantization_config: vptq whose vectors do not divide the outputs of {name}; {_REST}")
 
 
-def read_vptq(tensors: Tensors, name: str, layer: Mapping[str, Any]) -> PackedLayer:
+def _read(tensors: Tensors, name: str, layer: Mapping[str, Any]) -> PackedLayer:
     """A layer, its codes as they are, transposed to [K, N / length]."""
     length, k = int(layer["vector_lens"][1]), int(layer["in_features"])
     counts = [int(layer["num_centroids"][1]), int(layer["num_res_centroids"][1])]

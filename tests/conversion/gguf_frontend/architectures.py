@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from gguf.quants import dequantize, quantize
 
-from tests.conversion.gguf_files import WORDS
+from tests.conversion.gguf_files import WORDS, add_tokenizer
 
 Array = npt.NDArray[Any]
 
@@ -80,7 +80,7 @@ def write(path: Path, name: str, kind: str = "Q8_0") -> Path:
         writer.add_uint32(f"{name}.{key}", number)
     writer.add_layer_norm_rms_eps(_EPSILON)
     writer.add_rope_freq_base(_BASE)
-    _add_tokenizer(writer)
+    add_tokenizer(writer)
     shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (len(WORDS), HIDDEN)}
     shapes |= {} if given.tied else {"output.weight": (len(WORDS), HIDDEN)}
     for block in range(BLOCKS):
@@ -101,16 +101,6 @@ def write(path: Path, name: str, kind: str = "Q8_0") -> Path:
     writer.write_tensors_to_file()
     writer.close()
     return path
-
-
-def _add_tokenizer(writer: Any) -> None:
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
-    writer.add_token_list(WORDS)
-    writer.add_token_types([3] * 3 + [1] * (len(WORDS) - 3))
-    writer.add_token_merges(["t h", "th e"])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
 
 
 def forward(path: Path, name: str, ids: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import gguf
@@ -10,7 +11,10 @@ import numpy as np
 import pytest
 from gguf.quants import dequantize
 
+from ovpass.conversion.gguf_checks import check_finite
 from ovpass.conversion.gguf_frontend.blocks import BLOCKS, read_blocks
+from ovpass.conversion.gguf_metadata import GgufFile
+from ovpass.errors import ModelError
 from ovpass.formats import FORMATS
 
 N, K = 6, 512
@@ -36,6 +40,17 @@ def test_random_blocks(kind: str) -> None:
     # a minimum in steps of the scale is rounded once, to f32
     tolerance = 0 if read.zero_point is None else 1e-6 * np.abs(wanted).max()
     np.testing.assert_allclose(FORMATS[encoded.encoding.format].decode(encoded), wanted, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_scales_that_are_no_numbers(kind: str) -> None:
+    quantization = gguf.GGMLQuantizationType[kind]
+    data = np.full((1, gguf.GGML_QUANT_SIZES[quantization][1]), 0xFF, np.uint8)
+    tensor = SimpleNamespace(tensor_type=quantization, data=data, name="blk.0.attn_q.weight")
+    file = GgufFile(Path("in.gguf"), "llama", {kind: 1}, True, SimpleNamespace(tensors=[tensor]))
+    with pytest.raises(ModelError, match=r"in\.gguf: blk\.0\.attn_q\.weight has values that are not finite"):
+        check_finite(file)
 
 
 def test_other_types_have_no_such_form() -> None:

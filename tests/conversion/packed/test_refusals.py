@@ -65,6 +65,30 @@ def test_configurations(
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"quant_method": "torchao", "quant_type": {"default": None}},
+        {"quant_method": "gptq", "bits": "four"},
+        {"quant_method": "aqlm", "out_group_size": None},
+        {"quant_method": "compressed-tensors", "config_groups": {"group_0": []}},
+        {"quant_method": "fp8", "weight_block_size": ["128", None]},
+        {"quant_method": "vptq", "config_for_layers": {LAYER: {"vector_lens": [-1, 8], "num_centroids": [-1, None]}}},
+    ],
+    ids=lambda config: config["quant_method"],
+)
+def test_configurations_of_wrong_types(ovpass: CommandLine, tmp_path: Path, config: dict[str, Any]) -> None:
+    source = configured(tmp_path / "in", "ct-w4a16", lambda own: own.update(config))
+    said = ovpass.refuse("convert", source, "-o", tmp_path / "out")
+    assert f"quantization_config of {config['quant_method']} cannot be read" in said
+
+
+def test_a_pattern_that_is_none(tmp_path: Path) -> None:
+    source = configured(tmp_path / "in", "auto-round", lambda config: config.update(extra_config={"*": {"bits": 8}}))
+    with pytest.raises(ModelError, match=f"{LAYER}: nothing to repeat"):
+        PackedCheckpoint(source).layer(LAYER)
+
+
 def test_kinds_that_are_mixed(ovpass: CommandLine, tmp_path: Path) -> None:
     source = rewritten(tmp_path / "in", "ct-w4a16", renamed)
     assert f"{LAYER}.qweight is not of compressed-tensors" in ovpass.refuse("convert", source, "-o", tmp_path / "out")

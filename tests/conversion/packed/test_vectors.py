@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from ovpass.errors import ModelError
 from ovpass.formats.vector_encoding import VectorWeights
-from tests.conversion.packed.folders import checkpoint, unpacked
+from tests.conversion.packed.folders import Array, checkpoint, unpacked
 
-Array = npt.NDArray[Any]
 N, K = 32, 48
 LENGTH = 8
 
