@@ -21,6 +21,7 @@ from ovpass.formats.mant_reading import read_mant
 from ovpass.ir.constant_folding import evaluate
 from ovpass.sites import find_compressed_matmuls
 from ovpass.verification.inputs import input_specs, make_inputs
+from tests.compression.conftest import Compress
 from tests.compression.test_compress import BODY, FEW, NAME, read, weight_types
 from tests.passes.helpers import outputs
 
@@ -47,15 +48,14 @@ def test_moments_lower_the_error_of_the_output_and_feedback_lowers_it_further() 
 
 
 @pytest.fixture(scope="module")
-def plain(llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Compressed:
+def plain(compressed: Compress) -> Compressed:
     """Without a text."""
-    return compress_source(llama, tmp_path_factory.mktemp("mant4") / "out", Recipe("mant4", group_size=GROUP))
+    return compressed(Recipe("mant4", group_size=GROUP))
 
 
 @pytest.mark.parametrize("mode", ["mant4", "mant3"])
-def test_a_model_in_m_ant(llama: Path, tmp_path: Path, plain: Compressed, mode: str) -> None:
-    made = plain.recipe.mode == mode
-    done = plain if made else compress_source(llama, tmp_path / "out", Recipe(mode, group_size=GROUP))
+def test_a_model_in_m_ant(llama: Path, compressed: Compress, mode: str) -> None:
+    done = compressed(Recipe(mode, group_size=GROUP))
     model = read(done.output)
     sites = find_compressed_matmuls(model)
     assert [site.format for site in sites[:BODY]] == ["mant"] * BODY
