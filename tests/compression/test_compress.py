@@ -307,9 +307,11 @@ def test_samples_longer_than_the_model_takes(llama: Path, tmp_path: Path, recipe
 @pytest.mark.slow
 def test_codebooks_of_other_lengths_are_adapted_too(llama: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "table.npy", np.linspace(-1, 1, 8, dtype=np.float32))
-    recipe = Recipe("adaptive_codebook", codebook=tmp_path / "table.npy")
+    # NNCF takes half a second of a processor for each layer: two are enough
+    others = ("kind:attn.q", "kind:attn.out", "kind:mlp")
+    recipe = Recipe("adaptive_codebook", codebook=tmp_path / "table.npy", ignore=others)
     done = compress_source(llama, tmp_path / "out", recipe, calibration=Calibration(samples=2, tokens=64))
-    assert sum(weight_types(done).values()) == BODY + 1
+    assert weight_types(done) == {"u4": 2, "u8": 1}
 
 
 def test_layers_that_no_adjusted_group_fits_are_named(tmp_path: Path) -> None:
