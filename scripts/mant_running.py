@@ -5,8 +5,8 @@
 A chain of square layers in each form: floating point, the chain of lookups that `ovpass compress` writes, 8-bit
 integers in groups (`ExpandWeights`), the paper's split s (a I + P) into a product with i4 and one with powers of two
 in i8, and int4 in the same groups for comparison. Each form runs in a process of its own: times are the best of all
-rounds, memory is what is private to the process after compilation, less what was before. With --keep FOLDER the models
-stay there, for `ovpass verify FOLDER/expanded.xml --simulate arc-b580`.
+rounds, memory is what is private to the process after the first inference, less what was before compilation. With
+--keep FOLDER the models stay there, for `ovpass verify FOLDER/expanded.xml --simulate arc-b580`.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def private_megabytes() -> float:
 
 
 def measure(path: Path, layers: int, rounds: int) -> dict[str, Any]:
-    """In a process of its own: milliseconds a layer by tokens, and megabytes a layer after compilation."""
+    """In a process of its own: milliseconds a layer by tokens, and megabytes a layer after the first inference."""
     core = ov.Core()
     size = int(core.read_model(path).inputs[0].get_partial_shape()[2].get_length())
     before = private_megabytes()

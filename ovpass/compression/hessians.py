@@ -14,14 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
-from openvino import opset13 as op
 
 from ovpass.compression.calibration import Inputs
+from ovpass.compression.observation import observe
 
 Array = npt.NDArray[Any]
-
-EXACT = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0", "KV_CACHE_PRECISION": "f32"}
-"""Properties of the CPU plugin under which a model computes what it says."""
 
 
 @dataclass(frozen=True)
@@ -122,23 +119,12 @@ def _channels(activation: SharedActivation) -> int:
 
 
 def _run(model: ov.Model, portion: Sequence[SharedActivation], samples: Sequence[Inputs], steps: _Steps) -> list[Array]:
-    before = len(model.outputs)
-    results = [op.result(activation.output) for activation in portion]
-    model.add_results(results)
-    try:
-        request = ov.Core().compile_model(model, "CPU", EXACT).create_infer_request()
-    finally:
-        for result in results:
-            model.remove_result(result)
     moments = [np.zeros((_channels(activation),) * 2, np.float32) for activation in portion]
     tokens = 0
-    for sample in samples:
-        request.reset_state()
-        request.infer(dict(sample))
-        outputs = list(request.output_tensors)[before:]
-        for index, tensor in enumerate(outputs):
-            x = tensor.data.reshape(-1, len(moments[index]))
-            moments[index] += x.T @ x
-        tokens += x.shape[0]
+    for seen in observe(model, [activation.output for activation in portion], samples):
+        for total, values in zip(moments, seen, strict=True):
+            x = values.reshape(-1, len(total))
+            np.add(total, x.T @ x, out=total)
+        tokens += len(x)
         steps.one_more()
     return [total / np.float32(tokens) for total in moments]

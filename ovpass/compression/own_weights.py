@@ -23,7 +23,7 @@ from ovpass.conversion.linear_layers import LinearLayer
 from ovpass.formats import FORMATS
 from ovpass.formats.base import ChainForm, EncodedWeights, Encoding
 from ovpass.formats.mant_encoding import MantWeights
-from ovpass.formats.vector_encoding import VectorWeights, bits_per_weight
+from ovpass.formats.vector_encoding import VectorWeights, stored_bits
 from ovpass.ir.constant_folding import evaluate
 from ovpass.support.progress import Progress
 from ovpass.support.threads import in_threads
@@ -133,12 +133,12 @@ def _encode_all(
 
         return encode
 
-    bits = weights = 0.0
+    bits, weights = 0.0, 0
     for number, encoded in enumerate(in_threads(map(task, range(len(groups))))):
         _replace(encoded, [found[name] for name in groups[number]])
         vectors = [each for each in encoded if isinstance(each, VectorWeights)]
-        own_weights = sum(math.prod(each.shape) for each in vectors)
-        bits, weights = bits + bits_per_weight(vectors) * own_weights if vectors else bits, weights + own_weights
+        bits += stored_bits(vectors)
+        weights += sum(math.prod(each.shape) for each in vectors)
         progress(f"encoding weights: {number + 1} of {len(groups)}")
     store.clear()
     return [f"{job.ir.xml.name}: {bits / weights:.2f} bits a weight with codebooks and scales"] if weights else []

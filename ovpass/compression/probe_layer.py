@@ -65,7 +65,7 @@ def specimen(recipe: Recipe) -> CompressedMatMul:
 
 
 def _encoding(recipe: Recipe) -> Encoding:
-    """What NNCF will store. Of a codebook of the user's its length is enough: it gives the type of the codes."""
+    """What will be stored. Of a codebook of the user's its length is enough: it gives the type of the codes."""
     own = replace(recipe.encoding, group_size=recipe.weight_group)
     if recipe.codebook is None:
         return own

@@ -20,13 +20,13 @@ import openvino as ov
 from openvino import opset13 as op
 
 from ovpass.compression.calibration import Inputs
+from ovpass.compression.observation import observe
 
 _FLOATS = ("f16", "f32")
 _ELEMENTWISE = ("Add", "Multiply")
 _SMALLEST = 1e-5
 """Of a magnitude, as in the authors' code: channels can be zero."""
 _LARGEST_EXPONENT = 8
-_EXACT = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 
 Array = npt.NDArray[Any]
 
@@ -164,20 +164,9 @@ def _own_constant(port: ov.Input) -> ov.Input | None:
 
 def _largest(model: ov.Model, groups: Sequence[_Group], samples: Sequence[Inputs]) -> list[Array]:
     """The largest magnitude of each channel [K] over all samples, by group."""
-    before = len(model.outputs)
-    results = [op.result(_maximum(group.activation)) for group in groups]
-    model.add_results(results)
-    try:
-        request = ov.Core().compile_model(model, "CPU", _EXACT).create_infer_request()
-        found: list[Array] = []
-        for sample in samples:
-            request.reset_state()
-            request.infer(dict(sample))
-            seen = [np.array(tensor.data) for tensor in request.output_tensors[before:]]
-            found = [np.maximum(*pair) for pair in zip(found, seen, strict=True)] if found else seen
-    finally:
-        for result in results:
-            model.remove_result(result)
+    found: list[Array] = []
+    for seen in observe(model, [_maximum(group.activation).output(0) for group in groups], samples):
+        found = [np.maximum(*pair) for pair in zip(found or seen, seen, strict=True)]
     return found
 
 

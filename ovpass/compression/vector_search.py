@@ -29,8 +29,6 @@ def nearest_sums(targets: Array, codebooks: Sequence[Array], beam: int) -> Array
 
 def improved_sums(targets: Array, codebooks: Sequence[Array], codes: Array) -> Array:
     """Codes [codebooks, P] no farther from `targets` than `codes`: each is chosen anew with the others kept."""
-    if len(codebooks) == 1:
-        return nearest_sums(targets, codebooks, 1)
     codes = codes.copy()
     left = targets - sum(book[code] for book, code in zip(codebooks, codes, strict=True))
     for number, book in enumerate(codebooks):

@@ -58,12 +58,11 @@ def find_chain(graph: Graph, source: int, k_axis: int) -> VectorChain | None:
         return None
     scale, shift, permutation = after_scale
     gathers = _summands(graph, path)
-    lookups = tuple(_lookup(graph, gather) for gather in gathers)
-    found = [each for each in lookups if each is not None]
-    if not found or len(found) != len(lookups):
+    lookups = [found for gather in gathers if (found := _lookup(graph, gather))]
+    if len(lookups) != len(gathers):
         return None
-    path += [*_upstream(graph, gathers[0], found[0].codes)]
-    encoding = _encoding(graph, found, scale, k_axis)
+    path += _upstream(graph, gathers[0], lookups[0].codes)
+    encoding = _encoding(graph, lookups, scale, k_axis)
     path.reverse()
     if encoding is None:
         return None
@@ -77,7 +76,7 @@ def find_chain(graph: Graph, source: int, k_axis: int) -> VectorChain | None:
         scales=(_operand(graph, path, step, scale, encoding),),
         zero_points=(),
         encoding=encoding,
-        lookups=tuple(found),
+        lookups=tuple(lookups),
         scale=scale,
         shift=shift,
         permutation=permutation,
@@ -88,15 +87,13 @@ def _transposed(graph: Graph, path: list[int]) -> bool:
     """Walk up Converts and a Transpose of a matrix."""
     while graph.types[path[-1]] == "Convert":
         path.append(graph.inputs[path[-1]][0][0])
-    source = graph.inputs[path[-1]]
-    if (
-        graph.types[path[-1]] != "Transpose"
-        or graph.shape(path[-1]) is None
-        or len(graph.shape(path[-1]) or ()) != _MATRIX
-    ):
+    if graph.types[path[-1]] != "Transpose" or len(graph.shape(path[-1]) or ()) != _MATRIX:
         return False
-    path.append(source[0][0])
-    return graph.types[source[1][0]] == "Constant" and graph.integers(source[1][0]) == [1, 0]
+    data, order = (producer for producer, _ in graph.inputs[path[-1]])
+    if graph.types[order] != "Constant" or graph.integers(order) != [1, 0]:
+        return False
+    path.append(data)
+    return True
 
 
 def _unwrap(graph: Graph, path: list[int], k_axis: int) -> tuple[int, int | None, int | None] | None:
@@ -191,8 +188,8 @@ def _encoding(graph: Graph, lookups: list[Lookup], scale: int, k_axis: int) -> V
     length = lengths.pop()
     ranges = 1 if lookups[0].offsets is None else len(set(graph.integers(lookups[0].offsets)))
     entries = [(graph.shape(each.codebook) or (0, 0))[0] // ranges for each in lookups]
-    groups = math.prod(graph.shape(scale) or ()) // max(rows, 1)
-    if rows * max(groups, 1) != math.prod(graph.shape(scale) or ()) or groups < 1:
+    groups, rest = divmod(math.prod(graph.shape(scale) or ()), max(rows, 1))
+    if rest or groups < 1:
         return None
     try:
         return VectorEncoding.of(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -65,11 +64,6 @@ class VectorEncoding(Encoding):
         """Bits of codes a weight, as they are stored."""
         return sum(_BITS[kind] for kind in self.code_types) / self.vector_length
 
-    @property
-    def codebook_bits(self) -> int:
-        """Bits of all codebooks, in f16."""
-        return _HALF * self.ranges * sum(self.entries) * self.vector_length
-
     def scale_bits(self, columns: int) -> float:
         """Bits of scales a weight, in f16."""
         return _HALF / (self.group_size or columns)
@@ -127,8 +121,7 @@ class VectorWeights(EncodedWeights):
         return rows * columns * (self.vectors.code_bits + self.vectors.scale_bits(columns)) + further
 
 
-def bits_per_weight(matrices: Sequence[VectorWeights]) -> float:
-    """Bits a weight of all of them; codebooks that are one object count once."""
+def stored_bits(matrices: Sequence[VectorWeights]) -> float:
+    """Bits of all of them; codebooks that are one object count once."""
     books = {id(book): book.size * _HALF for each in matrices for book in each.codebooks}
-    weights = sum(math.prod(each.matrix_shape) for each in matrices)
-    return (sum(books.values()) + sum(each.own_bits for each in matrices)) / weights
+    return sum(books.values()) + sum(each.own_bits for each in matrices)

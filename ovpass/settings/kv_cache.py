@@ -34,12 +34,6 @@ class CacheFormat:
             return f"{self.element_type}:window-{self.window}"
         return self.element_type + (f":{self.group_size}" if self.group_size else "")
 
-    def bits(self, head_size: int) -> float:
-        """Bits an element in memory: codes, an f16 scale, an f16 zero point or 4 bits of a type; windows full."""
-        group = self.window or self.group_size or head_size
-        beside = {"i4": 16, "mant4": 20, "mant4a": 36}.get(self.element_type, 32)
-        return (8 if self.element_type in ("u8", "i8") else 4) + beside / group
-
 
 def parse_cache_format(name: str, text: str) -> CacheFormat:
     """Read `TYPE`, `TYPE:GROUP` or `TYPE:window-TOKENS`.

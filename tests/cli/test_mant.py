@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ovpass.compression.compress import compress_source
+from ovpass.compression.recipe import Recipe
 from tests.cli.command import CommandLine, contents
 from tests.compression.conftest import float_llama
 
@@ -18,14 +20,20 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return float_llama(tmp_path_factory.mktemp("float") / "llama")
 
 
-@pytest.fixture
-def model(source: Path, tmp_path: Path, ovpass: CommandLine) -> Path:
-    made = ovpass.succeed(
-        "compress", source, "-o", tmp_path / "m", "--mode", "mant4", "--group-size", 32, "--json"
-    ).json
+@pytest.fixture(scope="module")
+def model(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that no test changes."""
+    folder = tmp_path_factory.mktemp("mant4") / "m"
+    return compress_source(source, folder, Recipe("mant4", group_size=32)).output
+
+
+def test_compress(ovpass: CommandLine, source: Path, model: Path, tmp_path: Path) -> None:
+    options = ("--mode", "mant4", "--group-size", 32, "--json")
+    made = ovpass.succeed("compress", source, "-o", tmp_path / "m", *options).json
     formats = {entry["kind"]: entry["weights"] for entry in made["models"][0]["formats"]}
     assert formats["attn.q"].startswith("mant u4 symmetric g32")
-    return tmp_path / "m"
+    first, second = (folder / "openvino_model.bin" for folder in (model, tmp_path / "m"))
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_commands_that_look(ovpass: CommandLine, model: Path, tmp_path: Path) -> None:

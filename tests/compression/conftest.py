@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import openvino as ov
 import pytest
 
+from ovpass.compression.compress import Compressed, compress_source
+from ovpass.compression.recipe import Recipe
 from tests.builders import LlamaConfig, llama_model
 from tests.cli.command import LLAMA
 
 F16 = "w_f16_plain"
+
+Compress = Callable[[Recipe], Compressed]
 
 
 def float_llama(folder: Path, *, fmt: str = F16, stateful: bool = True) -> Path:
@@ -29,3 +35,14 @@ def float_llama(folder: Path, *, fmt: str = F16, stateful: bool = True) -> Path:
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that no test changes."""
     return float_llama(tmp_path_factory.mktemp("float") / "llama")
+
+
+@pytest.fixture(scope="session")
+def compressed(llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Compress:
+    """`llama` by a recipe that takes no text, in a folder that no test changes: each is made once."""
+
+    @cache
+    def make(recipe: Recipe) -> Compressed:
+        return compress_source(llama, tmp_path_factory.mktemp("compressed") / "out", recipe)
+
+    return make
