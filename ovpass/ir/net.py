@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, TreeBuilder, XMLParser, tostring
-from xml.sax.saxutils import quoteattr
 
 from ovpass.ir.encoding import open_text
 
@@ -100,7 +99,7 @@ def copy_without(
             element.attrib["from-layer"], element.attrib["from-port"] = instead.get(source, source)
             edges.append(_text(element))
 
-        stream.write(f"<net {' '.join(f'{name}={quoteattr(value)}' for name, value in root.items())}><layers>")
+        stream.write(f"{_text(Element(root.tag, root.attrib)).strip().removesuffix(' />')}><layers>")
         _parse(xml, keep_layer, keep_edge)
         stream.write("</layers><edges>")
         stream.writelines(edges)
