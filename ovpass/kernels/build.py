@@ -36,7 +36,7 @@ def library(tuned: Sequence[tuple[KernelShape, Choice]] | None = None, *, exact_
     """The library for this machine, built if it is not in the cache: takes seconds then.
 
     `openvino_genai.LLMPipeline(folder, "CPU", extensions=[library()])` and `core.add_extension(library())` load it.
-    `tuned` are choices for shapes, None: those that `ovpass.kernels.tuner` has kept for this machine.
+    `tuned` are choices for shapes, None: those that `ovpass.kernels.tune` has kept for this machine.
 
     Raises:
         KernelError: without a compiler, if it fails, and for a library in the cache that must not be loaded.

@@ -18,7 +18,7 @@ from ovpass.ir.custom_op import OP_TYPE, VectorQuantizedMatMul
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.note import extend_note
 from ovpass.kernels.packing import Array, pack, unpack
-from ovpass.kernels.shape import KernelShape
+from ovpass.kernels.shape import KernelShape, shape_of
 from ovpass.passes.editing import mark, marked_name
 from ovpass.passes.locate import locate
 from ovpass.planning.kernel import fusion_key
@@ -107,7 +107,7 @@ def _member(site: CompressedMatMul) -> dict[str, Any]:
 
 
 def _restore(node: ov.Node, note: Mapping[str, Any]) -> None:
-    shape = KernelShape(**{key: int(value) for key, value in node.get_attributes().items()})
+    shape = shape_of(node)
     encoding = VectorEncoding.of(shape.d, note["entries"])
     codes = unpack(_values(node, _CODES), shape).astype(np.uint16)
     scale = _values(node, _SCALE).astype(np.float32)
