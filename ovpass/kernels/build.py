@@ -32,7 +32,7 @@ def cache_folder() -> Path:
     return Path(cache_home) / "ovpass" / "kernels"
 
 
-def library(tuned: Sequence[tuple[KernelShape, Choice]] | None = None, *, exact_sums: bool = False) -> Path:
+def library(tuned: Sequence[tuple[KernelShape, Choice]] | None = None) -> Path:
     """The library for this machine, built if it is not in the cache: takes seconds then.
 
     `openvino_genai.LLMPipeline(folder, "CPU", extensions=[library()])` and `core.add_extension(library())` load it.
@@ -43,7 +43,7 @@ def library(tuned: Sequence[tuple[KernelShape, Choice]] | None = None, *, exact_
     """
     toolchain = find_toolchain()
     chosen = kept_choices(toolchain, cache_folder()) if tuned is None else tuned
-    return _built(toolchain, sources(chosen, exact_sums=exact_sums))
+    return _built(toolchain, sources(chosen))
 
 
 def _built(toolchain: Toolchain, files: Mapping[str, str]) -> Path:
