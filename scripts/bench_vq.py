@@ -11,7 +11,6 @@ them than the last-level cache holds, so that they come from memory, as in a lan
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gc
 import tempfile
 import time
@@ -29,6 +28,7 @@ from ovpass.formats.base import ChainForm
 from ovpass.formats.vector_encoding import VectorEncoding, VectorWeights
 from ovpass.formats.vector_writing import write_vectors
 from ovpass.kernels import library, load_pipeline
+from ovpass.kernels.native import Native
 from ovpass.passes.vector_kernel import VectorKernel
 
 PROMPT, GENERATED = "The capital of France is", 32
@@ -108,12 +108,11 @@ def _judged(value: float, limit: float) -> str:
 def _print_streaming(k: int, layers: int, seconds: float) -> None:
     """The codes of a chain read once by the library, on as many threads as OpenVINO has."""
     codes = np.ones(k * k * layers // TWO_BITS.vector_length, np.uint8)
-    read = ctypes.CDLL(str(library())).ovpass_read
-    read.restype, read.argtypes = ctypes.c_uint64, [ctypes.c_void_p, ctypes.c_size_t]
+    native = Native(library())
     best = float("inf")
     for _ in range(40):
         started = time.perf_counter()
-        read(codes.ctypes.data, codes.size)
+        native.read(codes)
         best = min(best, time.perf_counter() - started)
     ratio = seconds / best
     print(

@@ -14,7 +14,7 @@ from ovpass.benchmark.messages import LATENCY, THROUGHPUT, Sample
 from ovpass.benchmark.subjects import Subject
 from ovpass.benchmark.workload import Workload
 from ovpass.errors import SettingsError
-from ovpass.kernels.loading import core_for, gpu_settings, has_kernels
+from ovpass.kernels.loading import core_and_settings
 from ovpass.support.array_files import read_arrays
 from ovpass.support.structured_text import MalformedError
 from ovpass.verification.inputs import input_specs, make_inputs, shapes_for
@@ -32,9 +32,7 @@ class Inference:
 
     def __init__(self, subject: Subject, workload: Workload) -> None:
         self.versions: dict[str, str] = {}
-        ours = has_kernels(subject.path)
-        core = core_for(workload.device) if ours else ov.Core()
-        kernels = gpu_settings(workload.device) if ours else {}
+        core, kernels = core_and_settings(subject.path, workload.device)
         started = time.perf_counter()
         model = core.read_model(subject.path)
         self._compiled = core.compile_model(model, workload.device, {**kernels, **subject.properties})

@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from ovpass.kernels.opencl import write_gpu_kernels
     from ovpass.kernels.packing import pack, unpack
     from ovpass.kernels.shape import KernelShape
+    from ovpass.kernels.tuner import Tuned, tune
 
 _HOMES = {
     "Generated": "ovpass.kernels.generation",
     "KernelShape": "ovpass.kernels.shape",
+    "Tuned": "ovpass.kernels.tuner",
     "generate": "ovpass.kernels.generation",
     "library": "ovpass.kernels.build",
     "load": "ovpass.kernels.loading",
     "load_pipeline": "ovpass.kernels.loading",
     "pack": "ovpass.kernels.packing",
+    "tune": "ovpass.kernels.tuner",
     "unpack": "ovpass.kernels.packing",
     "write_gpu_kernels": "ovpass.kernels.opencl",
 }
@@ -32,11 +35,13 @@ __getattr__, __dir__ = lazy_exports(__name__, _HOMES)
 __all__ = [
     "Generated",
     "KernelShape",
+    "Tuned",
     "generate",
     "library",
     "load",
     "load_pipeline",
     "pack",
+    "tune",
     "unpack",
     "write_gpu_kernels",
 ]

@@ -32,18 +32,18 @@ def cache_folder() -> Path:
     return Path(cache_home) / "ovpass" / "kernels"
 
 
-def library(tuned: Sequence[tuple[KernelShape, Choice]] | None = None, *, exact_sums: bool = False) -> Path:
+def library(tuned: Sequence[tuple[KernelShape, Choice]] | None = None) -> Path:
     """The library for this machine, built if it is not in the cache: takes seconds then.
 
     `openvino_genai.LLMPipeline(folder, "CPU", extensions=[library()])` and `core.add_extension(library())` load it.
-    `tuned` are choices for shapes, None: those that `ovpass.kernels.tuner` has kept for this machine.
+    `tuned` are choices for shapes, None: those that `ovpass.kernels.tune` has kept for this machine.
 
     Raises:
         KernelError: without a compiler, if it fails, and for a library in the cache that must not be loaded.
     """
     toolchain = find_toolchain()
     chosen = kept_choices(toolchain, cache_folder()) if tuned is None else tuned
-    return _built(toolchain, sources(chosen, exact_sums=exact_sums))
+    return _built(toolchain, sources(chosen))
 
 
 def _built(toolchain: Toolchain, files: Mapping[str, str]) -> Path:

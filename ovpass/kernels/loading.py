@@ -41,6 +41,15 @@ def read_runnable(ir: IrFile, device: str) -> ov.Model:
     return core_for(device).read_model(ir.xml, ir.bin) if has_kernels(ir.xml) else ir.read()
 
 
+def core_and_settings(xml: Path, device: str) -> tuple[ov.Core, dict[str, str]]:
+    """What compiles an IR for a device with the kernels that it needs: a Core, and settings.
+
+    Raises:
+        KernelError: if the library cannot be built or must not be loaded.
+    """
+    return (core_for(device), gpu_settings(device)) if has_kernels(xml) else (ov.Core(), {})
+
+
 def load(model: Path | str, device: str = "CPU", properties: Mapping[str, Any] | None = None) -> ov.CompiledModel:
     """Compile a model for a device, with the kernels that it needs; a model without such ops is compiled as it is.
 
@@ -54,11 +63,9 @@ def load(model: Path | str, device: str = "CPU", properties: Mapping[str, Any] |
     if len(source.models) != 1:
         raise ModelError(f"{model}: holds {len(source.models)} models; name one .xml")
     [ir] = source.models
-    ours = has_kernels(ir.xml)
     try:
-        core = core_for(device) if ours else ov.Core()
-        settings = {**(gpu_settings(device) if ours else {}), **(properties or {})}
-        return core.compile_model(core.read_model(ir.xml), device, settings)
+        core, kernels = core_and_settings(ir.xml, device)
+        return core.compile_model(core.read_model(ir.xml), device, {**kernels, **(properties or {})})
     except RuntimeError as error:
         raise ModelError(f"{ir.xml}: does not compile on {device}: {last_line(error)}") from error
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ovpass.ir.custom_op import OP_TYPE, SHAPE
 from ovpass.kernels.shape import ROWS, KernelShape
+from ovpass.support.atomic_output import write_text
 
 CONFIG_FILE = "CONFIG_FILE"
 """The compile property that names the configuration."""
@@ -50,9 +51,9 @@ def write_gpu_kernels(folder: Path, variant: GpuVariant = DEFAULT) -> Path:
     """Write the kernel and its configuration into `folder`, and return the path for the property CONFIG_FILE."""
     folder.mkdir(parents=True, exist_ok=True)
     source = folder / _SOURCE.name
-    source.write_text(kernel_source(), encoding="utf-8")
+    write_text(source, kernel_source())
     config = folder / f"{ENTRY}.xml"
-    config.write_text(_configuration(source.name, variant), encoding="utf-8")
+    write_text(config, _configuration(source.name, variant))
     return config
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ovpass.formats.vector_encoding import VectorEncoding
+
+if TYPE_CHECKING:
+    import openvino as ov
 
 ROWS, TABLES = 64, 32
 """Rows that share a look-up, and tables in a block: kRows and kTables in `cpu/weights.hpp`."""
@@ -33,6 +37,11 @@ class KernelShape:
     def row_blocks(self) -> int:
         """Blocks of 64 rows."""
         return -(-self.n // ROWS)
+
+
+def shape_of(node: ov.Node) -> KernelShape:
+    """The attributes of an op of ours."""
+    return KernelShape(**{key: int(value) for key, value in node.get_attributes().items()})
 
 
 def obstacle(encoding: VectorEncoding) -> str | None:

@@ -1,28 +1,32 @@
-"""Try the variants of the CPU kernel on this machine, and keep the fastest for each shape."""
+"""Try the variants of the CPU kernel on this machine, and keep the fastest for each shape of a model."""
 
 from __future__ import annotations
 
-import ctypes
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ovpass.errors import ModelError
+from ovpass.ir.custom_op import OP_TYPE
+from ovpass.ir.files import open_source
 from ovpass.kernels.build import cache_folder, library
+from ovpass.kernels.native import Native
 from ovpass.kernels.packing import pack
-from ovpass.kernels.shape import KernelShape
+from ovpass.kernels.shape import KernelShape, shape_of
 from ovpass.kernels.source import ROW_BLOCKS, Choice
 from ovpass.kernels.toolchain import find_toolchain
 from ovpass.kernels.tuned import keep_choices
 
 Array = npt.NDArray[Any]
 _TOKENS = (2, 4, 8, 12, 16, 24)
-_CACHE_BYTES = 64 << 20
+_CACHE_BYTES, _MOST_COPIES = 64 << 20, 500
 """Codes are read from copies of so many bytes in turn, as those of a model are: not from a cache."""
-_ROUNDS = 7
+_LEAST_TURNS = 50
 _TABLES, _DECODED = 1 << 30, 0
 
 
@@ -35,22 +39,24 @@ class Tuned:
     seconds: dict[int, float]
 
 
-def tune(
-    shapes: Sequence[KernelShape], *, keep: bool = True, progress: Callable[[str], None] = lambda _: None
-) -> list[Tuned]:
-    """Measure shapes on this machine; with `keep`, libraries that are built from now on use the choices.
+def tune(model: Path | str, progress: Callable[[str], None] = lambda _: None) -> list[Tuned]:
+    """Measure the shapes of a model's kernels; libraries that are built from now on use the fastest choices.
+
+    `model` is an .xml or a folder. It takes about a second a shape.
 
     Raises:
+        ModelError: for an invalid model, and one without ops of ours.
         KernelError: if there is no library.
     """
-    loaded = ctypes.CDLL(str(library([])))
-    loaded.ovpass_codebooks.restype = ctypes.c_void_p
-    found = []
-    for shape in dict.fromkeys(shapes):
+    graphs = [ir.read() for ir in open_source(model).models]
+    ops = [node for graph in graphs for node in graph.get_ops() if node.get_type_name() == OP_TYPE]
+    if not ops:
+        raise ModelError(f"{model}: has no kernels to tune; apply the lowering kernel first")
+    native, found = Native(library([])), []
+    for shape in dict.fromkeys(map(shape_of, ops)):
         progress(f"tuning {shape.n} x {shape.k}")
-        found.append(_tune(_Runner(loaded, shape)))
-    if keep:
-        keep_choices(find_toolchain(), cache_folder(), [(each.shape, each.choice) for each in found])
+        found.append(_tune(_Runner(native, shape)))
+    keep_choices(find_toolchain(), cache_folder(), [(each.shape, each.choice) for each in found])
     return found
 
 
@@ -69,45 +75,26 @@ def _tune(runner: _Runner) -> Tuned:
 class _Runner:
     """Random weights of a shape, in copies that no cache holds."""
 
-    def __init__(self, loaded: ctypes.CDLL, shape: KernelShape) -> None:
-        self._loaded, self.shape = loaded, shape
-        random = np.random.default_rng(0)
-        codes = random.integers(0, shape.entries, (shape.books, shape.n, shape.k // shape.d)).astype(np.uint8)
+    def __init__(self, native: Native, shape: KernelShape) -> None:
+        self._native, self.shape = native, shape
+        self._random = np.random.default_rng(0)
+        codes = self._random.integers(0, shape.entries, (shape.books, shape.n, shape.k // shape.d)).astype(np.uint8)
         packed = pack(codes)
-        self._copies = [packed.copy() for _ in range(max(1, _CACHE_BYTES // packed.size))]
-        self._books = random.standard_normal((shape.books, shape.entries, shape.d)).astype(np.float32)
-        self._scale, self._random = np.ones(shape.n, np.float32), random
-        self._sizes = (ctypes.c_size_t * 5)(*astuple(shape))
+        count = min(_MOST_COPIES, max(1, _CACHE_BYTES // packed.size))
+        self._copies = [packed.copy() for _ in range(count)]
+        self._books = self._random.standard_normal((shape.books, shape.entries, shape.d)).astype(np.float32)
+        self._scale = np.ones(shape.n, np.float32)
 
-    def measure(self, choices: dict[Any, Choice], tokens: int) -> dict[Any, float]:
+    def measure(self, choices: Mapping[Any, Choice], tokens: int) -> dict[Any, float]:
         """The least seconds of each choice; all are tried in turns."""
         x = self._random.standard_normal((tokens, self.shape.k)).astype(np.float32)
         y = np.empty((tokens, self.shape.n), np.float32)
-        ready = ctypes.c_void_p(self._loaded.ovpass_codebooks(self._sizes, _pointer(self._books)))
         best = dict.fromkeys(choices, float("inf"))
-        try:
-            for turn in range(_ROUNDS * min(len(self._copies), 8)):
+        with self._native.codebooks(self.shape, self._books) as books:
+            for turn in range(max(_LEAST_TURNS, len(self._copies))):
                 codes = self._copies[turn % len(self._copies)]
                 for name, choice in choices.items():
                     started = time.perf_counter()
-                    self._run(choice, codes, ready, x, y)
+                    self._native.multiply(choice, self.shape, codes, books, self._scale, x, y)
                     best[name] = min(best[name], time.perf_counter() - started)
-        finally:
-            self._loaded.ovpass_release(ready)
         return best
-
-    def _run(self, choice: Choice, codes: Array, ready: ctypes.c_void_p, x: Array, y: Array) -> None:
-        self._loaded.ovpass_multiply(
-            (ctypes.c_size_t * 2)(*astuple(choice)),
-            self._sizes,
-            _pointer(codes),
-            ready,
-            _pointer(self._scale),
-            _pointer(x),
-            _pointer(y),
-            ctypes.c_size_t(len(x)),
-        )
-
-
-def _pointer(array: Array) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.ctypes.data)

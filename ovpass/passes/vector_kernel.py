@@ -18,10 +18,10 @@ from ovpass.ir.custom_op import OP_TYPE, VectorQuantizedMatMul
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.note import extend_note
 from ovpass.kernels.packing import Array, pack, unpack
-from ovpass.kernels.shape import KernelShape
+from ovpass.kernels.shape import KernelShape, shape_of
 from ovpass.passes.editing import mark, marked_name
 from ovpass.passes.locate import locate
-from ovpass.planning.kernel import fusion_key
+from ovpass.planning.kernel import fused, fused_shape
 from ovpass.planning.recorded_plan import KERNELS
 from ovpass.sites import CompressedMatMul
 
@@ -38,7 +38,7 @@ class VectorKernel:
 
     def run(self, model: ov.Model) -> Mapping[str, int]:
         """Replace MatMuls and their decompression chains."""
-        groups = _groups(locate(model, self.sites))
+        groups = fused(locate(model, self.sites))
         notes = dict(_replace(group) for group in groups)
         if notes:
             extend_note(ModelMetadata(model), KERNELS, notes)
@@ -53,20 +53,11 @@ def restore_matmuls(graph: ov.Model, notes: Mapping[str, dict[str, Any]]) -> int
     return len(ops)
 
 
-def _groups(sites: Sequence[CompressedMatMul]) -> list[list[CompressedMatMul]]:
-    groups: dict[tuple[object, ...], list[CompressedMatMul]] = {}
-    for site in sites:
-        groups.setdefault(fusion_key(site), []).append(site)
-    return list(groups.values())
-
-
 def _replace(group: Sequence[CompressedMatMul]) -> tuple[str, dict[str, Any]]:
     first = group[0]
     weights = [read_vectors(site.graph, _chain(site)) for site in group]
     encoding = weights[0].vectors
-    shape = KernelShape(
-        first.k, sum(site.n for site in group), encoding.vector_length, max(encoding.entries), len(encoding.entries)
-    )
+    shape = fused_shape(group)
     codes = np.concatenate([each.codes for each in weights], axis=1)
     scale = np.concatenate([each.scale[:, 0] for each in weights if each.scale is not None])
     inputs = [
@@ -107,7 +98,7 @@ def _member(site: CompressedMatMul) -> dict[str, Any]:
 
 
 def _restore(node: ov.Node, note: Mapping[str, Any]) -> None:
-    shape = KernelShape(**{key: int(value) for key, value in node.get_attributes().items()})
+    shape = shape_of(node)
     encoding = VectorEncoding.of(shape.d, note["entries"])
     codes = unpack(_values(node, _CODES), shape).astype(np.uint16)
     scale = _values(node, _SCALE).astype(np.float32)

@@ -55,7 +55,7 @@ def _decide(item: Wanted, together: Sequence[CompressedMatMul], costs: Costs | N
         return decide(site, EXEMPT, f"exempt by {item.because}")
     if why := _obstacle(site):
         return decide(site, SKIP, why)
-    shape = _shape(together)
+    shape = fused_shape(together)
     if device != "CPU" and (why := gpu_obstacle(shape)):
         return decide(site, SKIP, why)
     with_others = f", one op with {len(together) - 1} more that read {site.group_id}" if len(together) > 1 else ""
@@ -73,22 +73,27 @@ def _words(site: CompressedMatMul) -> str:
 
 
 def _together(sites: Sequence[CompressedMatMul]) -> dict[str, list[CompressedMatMul]]:
-    """The sites that become one op, by the name of each: they share an activation and codebooks."""
+    """The sites that become one op, by the name of each."""
+    return {site.name: group for group in fused(sites) for site in group}
+
+
+def fused(sites: Sequence[CompressedMatMul]) -> list[list[CompressedMatMul]]:
+    """The sites of each op: they share an activation and codebooks."""
     groups: dict[tuple[object, ...], list[CompressedMatMul]] = defaultdict(list)
     for site in sites:
-        groups[fusion_key(site)].append(site)
-    return {site.name: group for group in groups.values() for site in group}
+        groups[_in_common(site)].append(site)
+    return list(groups.values())
 
 
-def fusion_key(site: CompressedMatMul) -> tuple[object, ...]:
-    """What sites have in common that one op can compute."""
+def _in_common(site: CompressedMatMul) -> tuple[object, ...]:
     chain = site.weights
     assert isinstance(chain, VectorChain), f"{site.name} is not vector-quantized"
     source = site.graph.inputs[site.index][1 - site.weights_input]
     return id(site.graph), source, tuple(lookup.codebook for lookup in chain.lookups), chain.encoding
 
 
-def _shape(group: Sequence[CompressedMatMul]) -> KernelShape:
+def fused_shape(group: Sequence[CompressedMatMul]) -> KernelShape:
+    """The shape of the op for sites that `fused` puts together."""
     chain = group[0].weights
     assert isinstance(chain, VectorChain)
     encoding = chain.encoding

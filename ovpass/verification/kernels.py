@@ -15,7 +15,7 @@ from ovpass.ir.custom_op import OP_TYPE
 from ovpass.ir.files import IrFile
 from ovpass.kernels.loading import core_for
 from ovpass.kernels.packing import unpack
-from ovpass.kernels.shape import KernelShape
+from ovpass.kernels.shape import shape_of
 from ovpass.support.formatting import last_line
 from ovpass.verification.report import KERNEL
 
@@ -56,7 +56,7 @@ def kernels_on_cpu(
 
 def _cut_out(nodes: Sequence[ov.Node]) -> ov.Model:
     """A model of the ops alone, each with an input of its own."""
-    inputs = [op.parameter([-1, int(node.get_attributes()["k"])], np.float32) for node in nodes]
+    inputs = [op.parameter([-1, shape_of(node).k], np.float32) for node in nodes]
     for node, parameter in zip(nodes, inputs, strict=True):
         node.input(0).replace_source_output(parameter.output(0))
     return ov.Model([op.result(node.output(0)) for node in nodes], inputs, "kernels")
@@ -83,11 +83,6 @@ def _agreement(compiled: ov.CompiledModel, nodes: Sequence[ov.Node]) -> list[boo
             difference = float(np.linalg.norm(found[number] - expected))
             agree[number] &= difference <= _TOLERANCE * float(np.linalg.norm(expected))
     return agree
-
-
-def shape_of(node: ov.Node) -> KernelShape:
-    """The attributes of an op."""
-    return KernelShape(**{key: int(value) for key, value in node.get_attributes().items()})
 
 
 def _decoded(node: ov.Node) -> Array:

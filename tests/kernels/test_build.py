@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import ovpass
-from ovpass.errors import KernelError
+from ovpass.errors import KernelError, ModelError
 from ovpass.formats.vector_encoding import VectorEncoding
-from ovpass.kernels import build, library, tuned
+from ovpass.kernels import build, library, tune, tuned
 from ovpass.kernels.shape import KernelShape
 from ovpass.kernels.source import Choice, sources
 from ovpass.kernels.toolchain import find_toolchain
@@ -23,8 +23,8 @@ SHAPE = KernelShape(576, 960, 4, 256, 1)
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache that holds a copy of the library."""
-    folder = library().parent
+    """A cache that holds a copy of the library, and no choices of the tuner."""
+    folder = library([]).parent
     shutil.copytree(folder, tmp_path / "ovpass" / "kernels" / folder.name)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return library().parent
@@ -96,6 +96,18 @@ def test_choices_are_kept_for_this_processor(tmp_path: Path) -> None:
     assert kept[SHAPE] == Choice(6, 16)
     assert len(kept) == 2
     assert "Choice{576, 960, 4, 256, 1, 6, 16}" in sources(list(kept.items()))["variant.hpp"]
+
+
+@pytest.mark.usefixtures("small_models_win")
+def test_the_choices_for_a_model_are_kept(cache: Path, tmp_path: Path) -> None:
+    source = saved(vector_model(VectorEncoding.of(4, [16])), tmp_path)
+    with pytest.raises(ModelError, match="no kernels to tune"):
+        tune(source)
+    settings = ovpass.Settings(lowering="kernel", target="cpu")
+    found = tune(ovpass.transform(source, tmp_path / "kernel.xml", settings).output)
+    assert {each.shape for each in found} == {KernelShape(96, 160, 4, 16, 1), KernelShape(160, 72, 4, 16, 1)}
+    kept = tuned.kept_choices(find_toolchain(), cache.parent)
+    assert dict(kept) == {each.shape: each.choice for each in found}
 
 
 @pytest.mark.parametrize("text", ["[", "[1]", '[{"k": 1}]', '{"a": 1}'])

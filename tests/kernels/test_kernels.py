@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ovpass.kernels import KernelShape, library, pack, unpack
+from ovpass.kernels.native import Native
 from ovpass.kernels.opencl import ENTRY, GpuVariant, kernel_source, shape_defines
+from ovpass.kernels.source import Choice
 from tests.kernels.models import Array
 from tests.missing import lacking
 
@@ -53,41 +54,17 @@ def cases(draw: st.DrawFn, rows: int = 1) -> Case:
 
 
 @cache
-def _library() -> ctypes.CDLL:
-    loaded = ctypes.CDLL(str(library()))
-    loaded.ovpass_codebooks.restype = ctypes.c_void_p
-    return loaded
-
-
-def _sizes(*values: int) -> Any:
-    return (ctypes.c_size_t * len(values))(*values)
-
-
-def _pointer(array: Array) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.ctypes.data)
+def _native() -> Native:
+    return Native(library())
 
 
 def computed(case: Case, few_tokens: int, row_blocks: int = 4) -> tuple[Array, Array]:
     """What the C++ computes, and what it should."""
     codes, books, scale, x, expected = case.arrays()
-    shape = case.shape
-    sizes = _sizes(shape.k, shape.n, shape.d, shape.entries, shape.books)
-    packed, plain, wide = pack(codes), books.astype(np.float32), scale.astype(np.float32)
     found = np.full(expected.shape, np.nan, np.float32)
-    ready = ctypes.c_void_p(_library().ovpass_codebooks(sizes, _pointer(plain)))
-    try:
-        _library().ovpass_multiply(
-            _sizes(row_blocks, few_tokens),
-            sizes,
-            _pointer(packed),
-            ready,
-            _pointer(wide),
-            _pointer(x),
-            _pointer(found),
-            ctypes.c_size_t(case.tokens),
-        )
-    finally:
-        _library().ovpass_release(ready)
+    choice, wide = Choice(row_blocks, few_tokens), scale.astype(np.float32)
+    with _native().codebooks(case.shape, books.astype(np.float32)) as ready:
+        _native().multiply(choice, case.shape, pack(codes), ready, wide, x, found)
     return found, expected
 
 

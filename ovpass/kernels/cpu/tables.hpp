@@ -7,7 +7,6 @@
 #include <immintrin.h>
 
 #include "parallel.hpp"
-#include "variant.hpp"
 #include "weights.hpp"
 
 namespace vector_quantized {
@@ -40,24 +39,20 @@ struct Plane {
 template <int E>
 struct Tables {
     alignas(64) uint8_t bytes[kTables * 2 * E];
-    float step;   // the value of one unit
-    float shift;  // what the offsets of all tables add up to
+    float step;  // the value of one unit
 
     void build(const Shape& s, const Codebooks& books, const float* x, size_t block) {
         const size_t first = block * kTables, count = s.tables_in(block);
-        float bound = 0.f, largest = 0.f;
+        float bound = 0.f;
         for (size_t t = 0; t < count; t++) {
             const float* xs = x + (first + t) / s.books * s.d;
             const float* top = books.largest.data() + (first + t) % s.books * s.d;
             float sum = 0.f;
             for (size_t j = 0; j < s.d; j++) sum += std::fabs(xs[j]) * top[j];
             bound += sum;
-            largest = std::max(largest, sum);
         }
-        const float most = kWideSums ? largest : bound;
-        const float inverse = most > 1e-30f ? 32000.f / most : 0.f;
-        step = most > 1e-30f ? most / 32000.f : 0.f;
-        shift = kWideSums ? -step * 32768.f * float(count) : 0.f;
+        const float inverse = bound > 1e-30f ? 32000.f / bound : 0.f;
+        step = bound > 1e-30f ? bound / 32000.f : 0.f;
         for (size_t t = 0; t < count; t++) {
             const float* entries = books.packed.data() + (first + t) % s.books * s.d * E;
             const float* xs = x + (first + t) / s.books * s.d;
@@ -78,24 +73,20 @@ struct Tables {
         for (int e = 0; e < E; e += 64) {
             __m512i word[4];
             for (int q = 0; q < 4; q++) {
-                __m512 sum = _mm512_set1_ps(kWideSums ? 32768.f : 0.f);
+                __m512 sum = _mm512_setzero_ps();
                 for (int j = 0; j < D; j++)
                     sum = _mm512_fmadd_ps(xs[j], _mm512_loadu_ps(entries + j * E + e + q * 16), sum);
                 word[q] = _mm512_cvtps_epi32(sum);
             }
-            const __m512i a = pack(word[0], word[1]), b = pack(word[2], word[3]);
+            const __m512i a = _mm512_packs_epi32(word[0], word[1]), b = _mm512_packs_epi32(word[2], word[3]);
             _mm512_store_si512(out + e, _mm512_packus_epi16(_mm512_and_si512(a, low), _mm512_and_si512(b, low)));
             _mm512_store_si512(out + E + e, _mm512_packus_epi16(_mm512_srli_epi16(a, 8), _mm512_srli_epi16(b, 8)));
         }
     }
-
-    static __m512i pack(__m512i a, __m512i b) {
-        return kWideSums ? _mm512_packus_epi32(a, b) : _mm512_packs_epi32(a, b);
-    }
 };
 
 // Sums over a block's tables for 64 rows. In 16 bits: rows as the unpacking of bytes leaves them.
-struct NarrowSums {
+struct Sums {
     __m512i low = _mm512_setzero_si512(), high = _mm512_setzero_si512();
 
     void add(__m512i l, __m512i h) {
@@ -107,32 +98,6 @@ struct NarrowSums {
         return _mm512_cvtepi16_epi32(q & 2 ? _mm512_extracti64x4_epi64(from, 1) : _mm512_castsi512_si256(from));
     }
 };
-
-// The same with low and high bytes apart, which loses nothing: even rows are what is left of all without the odd ones.
-struct WideSums {
-    __m512i all[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
-    __m512i odd[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
-
-    void add(__m512i l, __m512i h) {
-        all[0] = _mm512_add_epi16(all[0], l);
-        odd[0] = _mm512_add_epi16(odd[0], _mm512_srli_epi16(l, 8));
-        all[1] = _mm512_add_epi16(all[1], h);
-        odd[1] = _mm512_add_epi16(odd[1], _mm512_srli_epi16(h, 8));
-    }
-    __m512i word(int q) const {
-        return _mm512_add_epi32(half(0, q), _mm512_slli_epi32(half(1, q), 8));
-    }
-
-  private:
-    // In the order of NarrowSums: eight rows of one 128-bit lane side by side.
-    __m512i half(int byte, int q) const {
-        const __m512i even = _mm512_sub_epi16(all[byte], _mm512_slli_epi16(odd[byte], 8));
-        const __m512i from = q & 1 ? _mm512_unpackhi_epi16(even, odd[byte]) : _mm512_unpacklo_epi16(even, odd[byte]);
-        return _mm512_cvtepu16_epi32(q & 2 ? _mm512_extracti64x4_epi64(from, 1) : _mm512_castsi512_si256(from));
-    }
-};
-
-using Sums = std::conditional_t<kWideSums, WideSums, NarrowSums>;
 
 // Adds a block's part of R row blocks to `sums` [R][64], rows in the order of the registers.
 template <int E, int R>
@@ -150,11 +115,11 @@ void look_up(const Weights& w, const Tables<E>& tables, size_t block, size_t row
             acc[r].add(low.at(code, upper), high.at(code, upper));
         }
     }
-    const __m512 step = _mm512_set1_ps(tables.step), shift = _mm512_set1_ps(tables.shift);
+    const __m512 step = _mm512_set1_ps(tables.step);
     for (int r = 0; r < R; r++)
         for (int q = 0; q < 4; q++) {
             float* to = sums + r * kRows + q * 16;
-            const __m512 part = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[r].word(q)), step, shift);
+            const __m512 part = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[r].word(q)), step);
             _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), part));
         }
 }
