@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovpass.errors import KernelError
+from ovpass.support.cpu_features import cpu_features
 
 _COMPILERS = ("c++", "g++", "clang++")
-_FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-w")
+# nodelete: OpenVINO unloads the library with its Core, when objects of the library can still be alive.
+_FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-w", "-Wl,-z,nodelete")
 _HEADER = "include/openvino/core/op_extension.hpp"
 _INSTEAD = "or run the model without lowering kernel ('ovpass strip' undoes it)"
 
@@ -71,16 +73,7 @@ def find_toolchain() -> Toolchain:
     folder = Path(ov.__file__).parent
     if not (folder / _HEADER).is_file():
         raise KernelError(f"OpenVINO in {folder} has no C++ headers; install the wheel of PyPI, {_INSTEAD}")
-    return Toolchain(found, _version(found), folder, ov.get_version(), processor_features())
-
-
-def processor_features() -> str:
-    """The features of this processor, as Linux lists them; empty where it does not."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(("flags", "Features"))), "")
+    return Toolchain(found, _version(found), folder, ov.get_version(), cpu_features())
 
 
 def _version(compiler: str) -> str:

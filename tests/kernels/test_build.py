@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from ovpass.formats.vector_encoding import VectorEncoding
 from ovpass.kernels import build, library, tune, tuned
 from ovpass.kernels.shape import KernelShape
 from ovpass.kernels.source import Choice, sources
-from ovpass.kernels.toolchain import find_toolchain
+from ovpass.kernels.toolchain import find_compiler, find_toolchain
 from tests.kernels.models import saved, vector_model
 
 SHAPE = KernelShape(576, 960, 4, 256, 1)
@@ -124,3 +126,18 @@ def test_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     assert build.cache_folder().is_relative_to(Path.home())
     assert os.access(library(), os.R_OK)
+
+
+@pytest.mark.slow
+def test_a_library_stays_when_its_core_is_gone(tmp_path: Path) -> None:
+    """GNU's unique symbols keep a library loaded, but not where an earlier library has brought the same symbols."""
+    source, earlier = tmp_path / "earlier.cpp", tmp_path / "earlier.so"
+    source.write_text('#include <memory>\nextern "C" int f() { return *std::make_shared<int>(0); }\n')
+    subprocess.run([find_compiler(), "-O0", "-shared", "-fPIC", str(source), "-o", str(earlier)], check=True)
+    program = (
+        "import ctypes, pathlib; from ovpass.kernels.loading import core_for; "
+        f"kept = ctypes.CDLL({str(earlier)!r}); core = core_for('CPU'); del core; "
+        f"print({build.LIBRARY!r} in pathlib.Path('/proc/self/maps').read_text())"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "True"
