@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +31,7 @@ from ovpass.formats.vector_writing import write_vectors
 from ovpass.kernels import library, load_pipeline
 from ovpass.kernels.native import Native
 from ovpass.passes.vector_kernel import VectorKernel
+from ovpass.support.cpu_features import cpu_name
 
 PROMPT, GENERATED = "The capital of France is", 32
 TWO_BITS = VectorEncoding.of(4, [256])
@@ -51,7 +53,7 @@ MOST_OF_STREAMING, MOST_PRIVATE, MOST_OF_INT4_TOKEN = 2.5, 0.05, 1.2
 def main() -> None:
     arguments = _arguments()
     how = "one thread, processor time" if arguments.busy else "all threads"
-    print(f"OpenVINO {ov.get_version()}, {_processor()}, {how}")
+    print(f"OpenVINO {ov.get_version()}, {cpu_name()}, {os.cpu_count()} processors, {how}")
     with tempfile.TemporaryDirectory() as folder:
         for k in arguments.sizes:
             _chains(k, arguments.layers or LAYERS[k], arguments, Path(folder))
@@ -234,12 +236,6 @@ def _private_after_generation(folder: str) -> int:
     pipeline = load_pipeline(folder)
     pipeline.generate([PROMPT], max_new_tokens=32)
     return _private()
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return f"{name}, {sum(line.startswith('processor') for line in lines)} processors"
 
 
 def _arguments() -> argparse.Namespace:

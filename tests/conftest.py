@@ -13,6 +13,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from ovpass.errors import NoDeviceError
+from ovpass.support.cpu_features import has_vnni
 from ovpass.support.signals import ENDING
 from ovpass.verification import Observation, SimulatedGpu
 from tests.cli.command import LLAMA, CommandLine
@@ -45,11 +46,14 @@ hypothesis_settings.load_profile("untimed")
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark tests by what they use, before pytest selects by markers.
 
+    A CPU without VNNI leaves out what it cannot show; tests/targets/test_cpu.py checks that it quantizes nothing.
     Where processes share the work, files that take long go first, so that no process waits for another in the end.
     """
     for item in items:
         for fixture in MARKS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKS[fixture])
+        if item.get_closest_marker("vnni") and not has_vnni():
+            item.add_marker(pytest.mark.skip("the CPU plugin quantizes nothing on this CPU, which has no VNNI"))
     if hasattr(config, "workerinput"):
         long = {mark: {item.path for item in items if item.get_closest_marker(mark)} for mark in LONGEST_FIRST}
         items.sort(key=lambda item: [item.path not in paths for paths in long.values()])

@@ -115,6 +115,7 @@ def test_weights_with_zero_points_cap_the_group_as_planned(smollm2: Path, tmp_pa
     assert found(verified(tmp_path / "out", "--simulate", "arc-a770")) == {(32, 32): SITES}
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize(("asked", "used"), [(32, 32), (64, "not quantized")])
 def test_the_cpu_plugin_proved_by_numbers(smollm2: Path, asked: int, used: object) -> None:
     report = verified(smollm2, "--device", "CPU", "--property", f"DYNAMIC_QUANTIZATION_GROUP_SIZE={asked}")
@@ -141,6 +142,7 @@ def found(report: Mapping[str, Any]) -> Counter[tuple[object, object]]:
     return Counter((site["planned"], site["found"]) for site in report["sites"])
 
 
+@pytest.mark.vnni
 def test_the_cpus_profile_costs_what_its_plugin_does(smollm2: Path) -> None:
     """Tiny differences flip roundings further down, so that the two agree on the whole, not token by token."""
     candidates = [f"{smollm2}@DYNAMIC_QUANTIZATION_GROUP_SIZE=32", f"{smollm2}@group_size=32,profile=cpu"]

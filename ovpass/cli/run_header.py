@@ -13,10 +13,10 @@ import click
 
 from ovpass.cli.run_inputs import inputs, texts
 from ovpass.errors import OvpassError
+from ovpass.support.cpu_features import cpu_name
 from ovpass.version import JSON_FORMAT, __version__
 
 _ARGUMENTS = "ovpass.arguments"
-_CPU_NAME = "model name"
 _MODELS = ("model", "models", "reference", "candidates")
 
 
@@ -54,19 +54,11 @@ def _machine() -> dict[str, Any]:
     import platform  # noqa: PLC0415 - not needed to print help
 
     return {
-        "cpu": _cpu_name() or platform.processor() or platform.machine(),
+        "cpu": cpu_name() or platform.processor() or platform.machine(),
         "cpus": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
-
-
-def _cpu_name() -> str | None:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(_CPU_NAME)), None)
 
 
 def _candidates(params: Mapping[str, Any]) -> Iterator[tuple[Path, Path | None]]:

@@ -19,6 +19,7 @@ from ovpass.evaluation.kv_cache import (
     exact_cache,
     require_cache,
 )
+from ovpass.evaluation.plugin_quantization import check_quantizes, quantizes_here
 from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.note import read_note
 from ovpass.ir.runtime_options import GROUP_SIZE, read_group_size
@@ -150,6 +151,8 @@ def check_candidate(candidate: Candidate, device: str, tokens: int | None, chunk
     require_cache(ir, {**cache_settings(candidate.properties), **emulated_settings(candidate.cache)}, candidate.label)
     check_emulated(candidate.cache, candidate.properties, candidate.label, tokens)
     plan = planned(candidate, ir, device)
+    if plan is None:
+        check_quantizes(ir, {**CLEAN, **candidate.properties}, device, candidate.label)
     if plan is None or (not plan.chosen(QUANTIZE) and len(plan.chosen(EXEMPT)) == len(plan.decisions)):
         return
     if not plan.chosen(QUANTIZE):
@@ -200,7 +203,7 @@ def _recorded(candidate: Candidate, ir: IrFile, plan: Plan, device: str) -> Plan
             "first with 'ovpass strip'"
         )
     target = plan.settings.target if candidate.settings is None else candidate.settings.target
-    here = get_target(target).device == device.partition(".")[0]
+    here = quantizes_here(get_target(target), device, {**CLEAN, **candidate.properties})
     if not _by_plugin(plan) or GROUP_SIZE in candidate.properties or not _can_be_stripped(plan):
         return None
     if candidate.settings is None and here:

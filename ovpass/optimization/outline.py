@@ -140,7 +140,8 @@ class Outline:
         """What the plugin does, on the device or a simulated one."""
         named = find_name(self.request.target)
         if named.target.device == "CPU":
-            return Stage("verify", (str(self.applied), "--device", "CPU"))
+            off = named.target.switched_off("f32", False)
+            return Stage("verify", left_out=off) if off else Stage("verify", (str(self.applied), "--device", "CPU"))
         here = list_devices()
         if any(device.partition(".")[0] == named.target.device for device in here.present):
             return Stage("verify", (str(self.applied), "--device", named.name))

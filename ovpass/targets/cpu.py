@@ -1,4 +1,4 @@
-"""CPUs: the FullyConnected kernel quantizes, in f32 compute, and in bf16 on CPUs without AMX.
+"""CPUs: the FullyConnected kernel quantizes, in f32 compute, and in bf16 on CPUs without AMX; none without VNNI does.
 
 Measured on OpenVINO 2026.4 by comparing outputs with those of group size 0, over 280 MatMuls and up to 13 group sizes.
 The conditions are in openvino/src/plugins/intel_cpu/src/nodes/fullyconnected.cpp and in oneDNN's
@@ -11,7 +11,7 @@ import re
 
 from ovpass.ir.runtime_options import GROUP_SIZE
 from ovpass.sites import CompressedMatMul
-from ovpass.support.cpu_features import has_amx
+from ovpass.support.cpu_features import has_amx, has_vnni
 from ovpass.targets.base import Refusal, Target
 from ovpass.targets.costs import calibration_of_this_cpu
 from ovpass.targets.folded_factors import SOURCE, folded_factor
@@ -103,7 +103,13 @@ _CACHE = Obedience("u8", values=CPU_CACHE_TYPES, accuracy="f32")
 _CACHE_GROUP = Obedience("0")
 
 
+_NO_VNNI = "this CPU has no VNNI instructions, without which the plugin does not quantize activations"
+
+
 def _switched_off(precision: str, accuracy: bool) -> str | None:
+    # useDynamicQuantizationImpl of nodes/executors/dnnl/dnnl_fullyconnected_primitive.cpp asks for AVX-512 or AVX VNNI.
+    if not has_vnni():
+        return _NO_VNNI
     # ACCURACY alone leaves the precision "dynamic", where the CPU does not quantize either (measured).
     precision = precision or ("dynamic precision" if accuracy else _default_precision())
     if precision != "f32" and has_amx():  # without AMX it quantizes in bf16 as well (measured)

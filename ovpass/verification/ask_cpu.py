@@ -11,6 +11,7 @@ from ovpass.ir.runtime_options import GROUP_SIZE, read_group_size
 from ovpass.lowerings import Evidence, evidence_of
 from ovpass.planning.plan import QUANTIZE, SKIP, Plan
 from ovpass.sites import CompressedMatMul
+from ovpass.support.cpu_features import has_vnni
 from ovpass.support.formatting import counted
 from ovpass.targets import CPU as RULES
 from ovpass.transformation.loading import Loaded
@@ -22,6 +23,9 @@ from ovpass.verification.report import OTHERWISE, Report, SiteCheck, compare
 _HINT = "INFERENCE_PRECISION_HINT"
 _IN_BODIES = "in bodies of If or Loop, which the CPU plugin does not show"
 _INITIALIZING = "in initializers of states, which the CPU plugin does not show"
+_SATURATES = (
+    "this CPU has no VNNI instructions: sums of two products are cut off at 16 bits, so numbers differ from the plan's"
+)
 _INDIFFERENT = "unknown: the outputs are the same quantized or not, as with all-zero weights"
 
 
@@ -59,6 +63,8 @@ def ask_cpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
     notes = [f"{counted(n, 'site is', 'sites are')} {why}" for why, n in reasons.items()]
     if evidence_of(plan) is Evidence.PLUGIN:
         notes += _silently_off(plan, checks, properties)
+    elif not has_vnni():
+        notes.append(_SATURATES)
     return Report(CPU, None, tuple(checks), 0, notes=tuple(notes))
 
 
@@ -80,13 +86,9 @@ def _silently_off(plan: Plan, checks: Sequence[SiteCheck], properties: Mapping[s
         f"{counted(n, 'site is', 'sites are')} not quantized though the property says {requested}: {why}"
         for why, n in reasons.items()
     ]
-    if (
-        len(unquantized) == len(checks)
-        and plan.chosen(QUANTIZE)
-        and requested != "0"
-        and properties.get(_HINT) != "f32"
-    ):
-        notes.append(f"nothing is quantized, and {_HINT} is not f32: in bf16 a CPU with AMX ignores the group size")
+    if len(unquantized) == len(checks) and plan.chosen(QUANTIZE) and requested != "0":
+        why = RULES.switched_off(properties.get(_HINT, "").lower(), False)
+        notes += [f"nothing is quantized: {why}"] if why else []
     if any(check.found == OTHERWISE for check in checks):
         notes.append("'otherwise' means that the activation is quantized, but no group size explains the numbers")
     return notes

@@ -10,7 +10,7 @@ from importlib import metadata
 
 from ovpass.errors import OvpassError
 from ovpass.kernels.toolchain import find_compiler
-from ovpass.support.cpu_features import has_amx
+from ovpass.support.cpu_features import has_amx, has_vnni
 from ovpass.verification.device_list import list_devices
 from ovpass.version import __version__
 
@@ -70,7 +70,9 @@ def _compiler() -> Finding:
 
 
 def _devices() -> Iterator[Finding]:
-    yield Finding("CPU", "with AMX" if has_amx() else "without AMX")
+    yield Finding(
+        "CPU", "with AMX" if has_amx() else "without AMX" if has_vnni() else "without VNNI: quantizes nothing"
+    )
     found = list_devices()
     yield Finding("OpenVINO devices", ", ".join(found.present))
     usable = [entry.profile.name for entry in found.simulated if entry.missing is None]

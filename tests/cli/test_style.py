@@ -46,6 +46,7 @@ def fits(out: str) -> bool:
     return all(len(line) <= 80 or " " not in line.strip() for line in tables(out))
 
 
+@pytest.mark.vnni
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LONG)
 @pytest.mark.parametrize("detail", [(), ("--verbose",)], ids=["short", "verbose"])
@@ -178,6 +179,7 @@ def test_colours_are_for_terminals_that_want_them(ovpass: CommandLine, monkeypat
     assert bare.split() == piped
 
 
+@pytest.mark.vnni
 def test_a_bad_verdict_does_not_look_like_a_good_one(ovpass: CommandLine, tmp_path: Path) -> None:
     ovpass.succeed("plan", LLAMA, "--target", "cpu", "-o", tmp_path / "plan.yaml", "--quiet")
 

@@ -102,6 +102,7 @@ def test_exact_keeps_what_the_file_says(tmp_path: Path, kind: str) -> None:
     assert all(np.array_equal(found[name], wanted[name].astype(np.float16).astype(np.float32)) for name in found)
 
 
+@pytest.mark.vnni
 @pytest.mark.slow
 def test_the_converted_model_generates_and_can_be_read_by_every_command(ovpass: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()

@@ -25,8 +25,19 @@ def asks_a_gpu(document: Document) -> bool:
     return any(SIMULATED in block for block in document.blocks("console"))
 
 
+def asks_the_cpu(document: Document) -> bool:
+    """Whether it shows what the CPU plugin quantizes."""
+    blocks = [block for language in RUN for block in document.blocks(language)]
+    asked = r"""--device[ =]cpu|device="CPU"|optimize .*--target cpu|@DYNAMIC_QUANTIZATION_GROUP_SIZE=[1-9]"""
+    return any(re.search(asked, block, re.IGNORECASE) for block in blocks)
+
+
 RUNNABLE = [
-    pytest.param(d, id=d.name, marks=[pytest.mark.gpu] if asks_a_gpu(d) else [])
+    pytest.param(
+        d,
+        id=d.name,
+        marks=[*([pytest.mark.gpu] if asks_a_gpu(d) else []), *([pytest.mark.vnni] if asks_the_cpu(d) else [])],
+    )
     for d in DOCUMENTS
     if any(d.blocks(language) for language in RUN) and not d.name.startswith(FOR_CONTRIBUTORS)
 ]

@@ -46,6 +46,7 @@ def test_an_encoder_on_text() -> None:
     assert [judged.inputs for judged in report.candidates] == [3, 3, 3]
 
 
+@pytest.mark.vnni
 def test_given_inputs_by_hand(linear: Path, tmp_path: Path) -> None:
     cases = [activations(1, 4, 512, seed=seed) for seed in range(2)]
     files = [saved(tmp_path / f"{i}.npz", x=x) for i, x in enumerate(cases)]

@@ -79,7 +79,7 @@ def test_pieces_are_for_models_with_a_cache(four: Path) -> None:
 
 def test_a_group_size_that_the_plugin_ignores_is_refused(four: Path) -> None:
     """Groups of 64 on weights in groups of 32: the CPU plugin quantizes nothing."""
-    with pytest.raises(ModelError, match="changed no prediction"):
+    with pytest.raises(SettingsError, match="the plugin quantizes nothing"):
         evaluate(four, [f"{four}@DYNAMIC_QUANTIZATION_GROUP_SIZE=64"], SMALL)
 
 
@@ -98,6 +98,7 @@ def test_such_a_model_under_another_profile(four: Path, tmp_path: Path) -> None:
     assert applied.total == asked.total
 
 
+@pytest.mark.vnni
 def test_a_plan_for_this_device_runs_as_it_is(four: Path, tmp_path: Path) -> None:
     transform(four, tmp_path / "out", Settings(group_size=32, target="cpu"))
     (found,) = candidates(four, tmp_path / "out")
@@ -105,9 +106,21 @@ def test_a_plan_for_this_device_runs_as_it_is(four: Path, tmp_path: Path) -> Non
     assert found.total.kl.mean.value > 0
 
 
+def test_a_plan_that_this_cpu_cannot_run_is_emulated(
+    four: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ovpass.targets.cpu.has_vnni", lambda: False)
+    transform(four, tmp_path / "out", Settings(group_size=32, target="cpu"))
+    applied, asked = candidates(four, tmp_path / "out", f"{four}@32,profile=cpu")
+    assert applied.total == asked.total
+    assert "cpu emulated" in applied.how
+    with pytest.raises(SettingsError, match="VNNI"):
+        evaluate(four, [f"{four}@DYNAMIC_QUANTIZATION_GROUP_SIZE=32"], SMALL)
+
+
 def test_a_plan_that_this_device_does_not_run_is_refused(four: Path, tmp_path: Path) -> None:
     transform(four, tmp_path / "out", Settings(group_size=32, target="cpu"))
-    with pytest.raises(ModelError, match="changed no prediction"):
+    with pytest.raises(SettingsError, match="the plugin quantizes nothing"):
         evaluate(four, [f"{tmp_path}/out@DYNAMIC_QUANTIZATION_GROUP_SIZE=64"], SMALL)
 
 

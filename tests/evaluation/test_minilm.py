@@ -39,6 +39,7 @@ def test_it_is_the_model_that_was_trained(minilm: Path) -> None:
     assert [float(happy @ embedded(other)) for other in others] == pytest.approx([0.943, 0.695, 0.257], abs=0.01)
 
 
+@pytest.mark.vnni
 def test_the_cpus_profile_costs_what_its_plugin_does(minilm: Path) -> None:
     """Roundings that flip make them differ window by window, by 5 % of what is lost; over 48 windows by 0.7 %."""
     candidates = [f"{minilm}@DYNAMIC_QUANTIZATION_GROUP_SIZE=32", f"{minilm}@group_size=32,profile=cpu"]

@@ -83,6 +83,7 @@ def test_the_gpus_arithmetic_is_its_kernels() -> None:
         assert relative(found, outputs(model, {"x": dequantized(x, group, half=True)}, 0)) < 1e-6
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize("lengths", [(512, 528, 80), (100, 48)])
 def test_the_cpus_profile_is_the_plugins_own(lengths: tuple[int, ...]) -> None:
     """Where K is no multiple of 32 the last group is a shorter one."""

@@ -95,6 +95,7 @@ def test_weights_that_cannot_be_had_back(four: Path, tmp_path: Path) -> None:
     assert found.total.kl.mean.value > 0
 
 
+@pytest.mark.vnni
 def test_a_group_size_in_the_model_is_in_force(four: Path, tmp_path: Path) -> None:
     ovpass.transform(four, tmp_path / "native", Settings(group_size=32, target="cpu"))
     native, asked = one(four, tmp_path / "native"), one(four, f"{four}@DYNAMIC_QUANTIZATION_GROUP_SIZE=32")

@@ -130,6 +130,7 @@ def test_openvino_computes_what_the_file_asks_for(name: str, ir: Convert, exact:
     assert distance(outputs(read(ir(name)), feeds()), asked) < 0.25 * distance(asked, exact)
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize("name", QUANTIZED)
 def test_int8_stays_within_the_error_of_the_quantization_asked_for(name: str, ir: Convert, exact: list[Array]) -> None:
     model = read(ir(name))
@@ -139,6 +140,7 @@ def test_int8_stays_within_the_error_of_the_quantization_asked_for(name: str, ir
     assert 0 < found < 1.3 * asked
 
 
+@pytest.mark.vnni
 @pytest.mark.slow
 @pytest.mark.parametrize("name", QUANTIZED)
 def test_native_does_what_its_emulation_does(name: str, ir: Convert) -> None:
@@ -157,6 +159,7 @@ def test_exempt_sites_quantize_nothing(name: str, ir: Convert) -> None:
     assert relative(plain, outputs(canonical(model), feeds(), 0)) < SAME
 
 
+@pytest.mark.vnni
 def test_accuracy_level_4_is_what_native_quantization_in_the_same_blocks_does(ir: Convert) -> None:
     model, asked = read(ir(LEVEL4)), by_onnx_runtime(path_of(LEVEL4))
     native = distance(outputs(model, feeds(), 32), asked)

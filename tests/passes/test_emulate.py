@@ -74,6 +74,7 @@ def against_the_plugin() -> dict[tuple[int, int], dict[str, float]]:
     return found
 
 
+@pytest.mark.vnni
 @pytest.mark.slow
 @pytest.mark.parametrize("fmt", QUANTIZED_BY_CPU)
 def test_agrees_with_the_cpu_plugin(against_the_plugin: Any, fmt: str) -> None:
@@ -82,6 +83,7 @@ def test_agrees_with_the_cpu_plugin(against_the_plugin: Any, fmt: str) -> None:
     assert max(differences.values()) < tolerance(linear_model(fmt))
 
 
+@pytest.mark.vnni
 def test_the_cpu_plugin_really_quantizes_in_that_comparison() -> None:
     model = linear_model("w_u4_asym_g128")
     inputs = inputs_of(model, 1, 100, 512)
@@ -91,6 +93,7 @@ def test_the_cpu_plugin_really_quantizes_in_that_comparison() -> None:
     assert errors == sorted(errors)  # smaller groups are closer
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize("group", [48, 96, 192, 320])
 def test_a_shorter_last_group_is_the_cpu_plugins(group: int) -> None:
     model = linear_model("w_i8_sym_ch")
@@ -101,6 +104,7 @@ def test_a_shorter_last_group_is_the_cpu_plugins(group: int) -> None:
     assert relative(emulated, outputs(model, inputs, 0)) > 1e-3
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize("rank", [2, 3, 4])
 @pytest.mark.parametrize("static", [None, 5])
 def test_agrees_with_the_cpu_plugin_in_every_rank(rank: int, static: int | None) -> None:
@@ -109,6 +113,7 @@ def test_agrees_with_the_cpu_plugin_in_every_rank(rank: int, static: int | None)
     assert relative(outputs(emulate(model, 32), inputs), outputs(model, inputs, 32)) < 1e-5
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize("build", [pair_model, trio_model, lora_model, loop_model, tensor_iterator_model])
 def test_agrees_with_the_cpu_plugin_in_whole_graphs(build: Any) -> None:
     model = build("w_u4_asym_g32", k=256)
@@ -123,6 +128,7 @@ def test_agrees_with_the_cpu_plugin_in_both_branches_of_an_if(condition: bool) -
     assert relative(outputs(emulate(model, 64), inputs), outputs(model, inputs, 64)) < 1e-5
 
 
+@pytest.mark.vnni
 def test_agrees_with_the_cpu_plugin_in_a_decoder_with_a_cache() -> None:
     model = llama_model()
     inputs = {
@@ -309,6 +315,7 @@ def test_each_site_has_its_own_threshold_axis_and_symmetry() -> None:
     assert relative(y2, expected(model, x, PER_TOKEN, symmetric=False, half=True)[2]) < 1e-6
 
 
+@pytest.mark.vnni
 def test_tied_weights_stay_tied() -> None:
     model = tied_model()
     changed = emulate(model, 32)

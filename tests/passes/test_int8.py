@@ -80,6 +80,7 @@ def test_eight_bits_one_scale_a_channel_no_zero_point() -> None:
 # Numbers --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize("tokens", [1, 100])
 @pytest.mark.parametrize("rank", [2, 3, 4])
 @pytest.mark.parametrize("fmt", PLAIN)
@@ -99,6 +100,7 @@ def test_tokens_near_zero_are_divided_by_the_floor() -> None:
     assert relative(outputs(int8(model), {"x": x}), outputs(model, {"x": codes}, 0)) < 1e-3
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize("hint", ["f32", "bf16"])
 @pytest.mark.parametrize("size", [1e-5, 1e-12, 0])
 def test_the_cpu_has_a_floor_of_its_own(size: float, hint: str) -> None:
@@ -114,6 +116,7 @@ def test_the_floor_of_the_cpu_is_none_that_half_precision_lacks() -> None:
     assert np.isfinite(outputs(model, {"x": np.zeros((1, 9, K), np.float16)})).all()
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize("static", [None, 20])
 @pytest.mark.parametrize("bias", [False, True])
 def test_agrees_in_other_shapes(static: int | None, bias: bool) -> None:
@@ -123,6 +126,7 @@ def test_agrees_in_other_shapes(static: int | None, bias: bool) -> None:
     assert distance(outputs(int8(model), inputs), outputs(emulated, inputs)) < 2e-3
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize("build", [trio_model, attention_model, swiglu_model, if_model])
 def test_agrees_in_whole_graphs(build: Any) -> None:
     model = build("w_i8_sym_ch", k=256)
@@ -224,6 +228,7 @@ def test_keeping_them_apart_changes_no_number(case: str) -> None:
     assert same(outputs(int8(model, target="cpu"), inputs), outputs(int8(model), inputs))
 
 
+@pytest.mark.vnni
 def test_only_the_last_product_leaves_bf16_on_the_cpu() -> None:
     """The plugin keeps in f32 what leads to an output, and the scales would lead it through the whole model."""
     for target, expected in (("cpu", 1), ("gpu-xmx", 3)):
@@ -355,6 +360,7 @@ def weights_of(model: ov.Model) -> ov.Output:
     return nodes(model)["linear"].input_value(1)
 
 
+@pytest.mark.vnni
 @pytest.mark.slow
 def test_requantized_models_run_and_stay_close() -> None:
     originals = {fmt: linear_model(fmt, k=256) for fmt in REQUANTIZABLE}

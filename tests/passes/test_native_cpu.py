@@ -72,6 +72,7 @@ def alone() -> dict[tuple[str, int], dict[str, list[Array]]]:
     }
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize("tokens", [1, 40])
 @pytest.mark.parametrize("fmt", QUANTIZED)
 def test_an_exempt_site_alone(alone: Any, fmt: str, tokens: int) -> None:
@@ -100,6 +101,7 @@ def close(actual: list[Array], expected: list[Array]) -> bool:
     return relative(actual, expected) < (2e-6 if expected[0].dtype == "float32" else 2**-10)
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize("rank", [2, 3])
 @pytest.mark.parametrize("fmt", ["w_i8_sym_ch", "w_i4_sym_g128", "w_u4_asym_g64", "w_u8_sym_ch", "w_u8_asym_ch"])
 def test_an_exempt_site_of_static_shape(fmt: str, rank: int) -> None:
@@ -128,6 +130,7 @@ def trios() -> dict[Any, dict[str, list[Array]]]:
     return answers
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize("exempt", MEMBERS)
 @pytest.mark.parametrize("fmt", QUANTIZED)
 def test_members_of_a_trio(trios: Any, fmt: str, exempt: tuple[str, ...]) -> None:
@@ -143,6 +146,7 @@ def test_members_of_a_trio_with_plain_weights() -> None:
         check_members(model, exempt, inputs_of(model, 20), "f16-weights")
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize("fmt", ["w_i4_sym_g64", "w_u8_asym_ch"])
 def test_members_of_a_static_trio(fmt: str) -> None:
     model = trio_model(fmt, k=256, n=32)
@@ -151,6 +155,7 @@ def test_members_of_a_static_trio(fmt: str) -> None:
         check_members(model, exempt, inputs_of(model, 20))
 
 
+@pytest.mark.vnni
 def test_members_of_a_mixed_trio() -> None:
     model = trio_model(["w_i8_sym_ch", "w_u4_asym_g64", "w_i4_sym_g32"], k=256, n=32)
     for exempt in (TRIO[:1], TRIO[1:2], TRIO[2:], TRIO[:2]):
@@ -182,6 +187,7 @@ def test_in_a_body(build: Any) -> None:
     assert same(outputs(exempting(model, names), inputs, GROUP), outputs(model, inputs, 0))
 
 
+@pytest.mark.vnni
 @pytest.mark.slow
 @pytest.mark.parametrize("exempt", ["kind:attn.q", "kind:mlp", "kind:lm_head", "re:.*"])
 def test_in_a_decoder(exempt: str) -> None:
@@ -227,6 +233,7 @@ def test_methods_without_effect_on_the_cpu_are_refused(method: str) -> None:
         exempting(linear_model("w_i8_sym_ch"), ["linear"], exempt_with=method)
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize("method", ["rank-4", "precise"])
 def test_those_methods_really_have_none(method: str) -> None:
     """Exempted for a GPU, the CPU plugin quantizes all the same."""

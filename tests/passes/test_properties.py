@@ -212,6 +212,7 @@ def test_the_native_lowering_changes_no_value(drawn: tuple[Recipe, ov.Model, Pla
     assert distance(found, expected) < 1e-5 if "f16-weights" in methods else same(found, expected)
 
 
+@pytest.mark.vnni
 @repeatable(30)
 @given(planned("int8"), st.booleans())
 def test_int8_stays_close(drawn: tuple[Recipe, ov.Model, Plan], condition: bool) -> None:

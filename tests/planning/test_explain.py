@@ -48,6 +48,20 @@ def asking(group_size: str | None) -> ov.Model:
     return model
 
 
+@pytest.fixture(autouse=True)
+def vnni(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this machine has."""
+    monkeypatch.setattr("ovpass.targets.cpu.has_vnni", lambda: True)
+
+
+def test_a_cpu_without_vnni_quantizes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """tests/targets/test_cpu.py asks the plugin, on such a CPU."""
+    monkeypatch.setattr("ovpass.targets.cpu.has_vnni", lambda: False)
+    assert answer("cpu", F32).quantized == 0
+    assert answer("cpu", {PRECISION: "bf16"}).quantized == 0
+    assert answer("gpu-xmx", {}).quantized == 1
+
+
 @pytest.mark.parametrize(("amx", "quantized"), [(True, 0), (False, 1)])
 def test_in_bf16_a_cpu_quantizes_without_amx_only(amx: bool, quantized: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ovpass.targets.cpu.has_amx", lambda: amx)
@@ -185,6 +199,7 @@ CPU_CASES = [
 ]
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize(("properties", "ir"), CPU_CASES)
 def test_the_cpu_plugin_agrees(properties: dict[str, str], ir: str | None) -> None:
     """Quantized if and only if the numbers differ from those of group size 0."""

@@ -13,7 +13,7 @@ import openvino as ov
 import pytest
 
 from ovpass.sites import find_compressed_matmuls
-from ovpass.support.cpu_features import has_amx
+from ovpass.support.cpu_features import has_amx, has_vnni
 from ovpass.targets import CPU
 from tests.builders import if_model, linear_model, loop_model, tensor_iterator_model
 from tests.targets.compared import Compared
@@ -35,12 +35,15 @@ def zoos() -> dict[tuple[str, str], Compared]:
 @pytest.mark.parametrize(("zoo", "case"), CASES)
 def test_verdicts_are_what_the_plugin_does(zoos: Any, zoo: str, case: str) -> None:
     assert zoos[zoo, case].did
-    if (zoo, case) == IN_BF16 and not has_amx():
+    if not has_vnni():
+        assert not any(size for groups in zoos[zoo, case].did.values() for size in groups.values())
+    elif (zoo, case) == IN_BF16 and not has_amx():
         assert all(groups == {size: size for size in groups} for groups in zoos[zoo, case].did.values())
     else:
         assert zoos[zoo, case].said == zoos[zoo, case].did
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize("fmt", ["w_i8_sym_ch", "w_u4_asym_g32"])
 @pytest.mark.parametrize("build", [if_model, loop_model, tensor_iterator_model])
 def test_bodies_are_quantized_like_the_main_graph(build: Any, fmt: str) -> None:
@@ -49,6 +52,7 @@ def test_bodies_are_quantized_like_the_main_graph(build: Any, fmt: str) -> None:
     assert quantized(model, groups) == {"y": any_of(sites, groups)}
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize("tokens", [1, 70])
 def test_the_number_of_tokens_does_not_matter(tokens: int) -> None:
     assert CPU.default_threshold == 0
@@ -56,6 +60,7 @@ def test_the_number_of_tokens_does_not_matter(tokens: int) -> None:
     assert quantized(model, (32,)) == {"y": {32: True}}
 
 
+@pytest.mark.vnni
 def test_without_a_group_size_it_is_the_targets_default() -> None:
     model = linear_model("w_i8_sym_ch")
     inputs = random_inputs(model)

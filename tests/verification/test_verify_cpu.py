@@ -46,6 +46,7 @@ def found(model: ov.Model, group: int, hint: str = "f32", likely: int | None = N
     return set(found_on_cpu(sites, properties, {site.name: likely for site in sites}).values())
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize("group", [16, 32, 48, 64, 128, 256, 512])
 @pytest.mark.parametrize("fmt", ["w_i8_sym_ch", "w_u8_asym_ch", "w_i4_sym_ch", "w_u4_asym_ch", "w_u2_ch"])
 def test_active_with_the_group_that_was_asked_for(fmt: str, group: int) -> None:

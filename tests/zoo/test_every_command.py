@@ -91,6 +91,7 @@ def test_what_there_is_nothing_to_do_for(ovpass: CommandLine, name: str, tmp_pat
     assert out.exists() == (name not in REFUSED["apply"])
 
 
+@pytest.mark.vnni
 @EACH
 def test_verify_on_the_cpu(ovpass: CommandLine, name: str) -> None:
     exact = ("--property", "INFERENCE_PRECISION_HINT=f32")
