@@ -41,6 +41,7 @@ def source(notes: Path, cwd: Path) -> list[str]:
     return ran.stdout.splitlines()
 
 
+@pytest.mark.vnni
 def test_names_run_nothing(place: Path, ovpass: CommandLine) -> None:
     model = hostile_model(place)
     threshold = ("--threshold", 128)

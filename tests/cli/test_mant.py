@@ -47,6 +47,7 @@ def test_commands_that_look(ovpass: CommandLine, model: Path, tmp_path: Path) ->
     assert FORMAT in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.vnni
 def test_apply_verify_and_strip(ovpass: CommandLine, model: Path, tmp_path: Path) -> None:
     """The CPU plugin quantizes the head alone, as the plan says."""
     before = contents(model)

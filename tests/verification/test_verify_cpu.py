@@ -57,6 +57,7 @@ def test_whatever_was_expected() -> None:
     assert found(linear_model("w_i8_sym_ch"), 64, likely=32) == {64}
 
 
+@pytest.mark.vnni
 def test_all_of_k_and_a_shorter_last_group() -> None:
     assert found(linear_model("w_i8_sym_ch", k=576), 576) == {576}
     assert found(linear_model("w_i8_sym_ch", k=500), 128) == {128}
@@ -94,6 +95,7 @@ def test_silently_off(case: str) -> None:
     assert not CPU.verdict(site, group).eligible
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize("name", AFTER)
 @pytest.mark.parametrize("rank", [2, 3])
 def test_sites_are_proved_with_the_biases_and_factors_behind_them(rank: int, name: str) -> None:
@@ -102,11 +104,13 @@ def test_sites_are_proved_with_the_biases_and_factors_behind_them(rank: int, nam
     assert found(model, 32, likely=64) == {CPU.verdict(site, 32).group_size}
 
 
+@pytest.mark.vnni
 def test_a_bias_for_each_position_and_a_large_one_hide_nothing() -> None:
     positions = np.full((7, 64), 1e4, np.float32)
     assert found(scaled(lambda y: op.add(y, op.constant(positions)), rank=3), 32, likely=64) == {32}
 
 
+@pytest.mark.vnni
 def test_weights_of_zero_tell_nothing(tmp_path: Path) -> None:
     x = activation(I8, 64)
     codes = op.convert(op.constant(np.zeros((16, 64), np.int8)), "f32")
@@ -117,6 +121,7 @@ def test_weights_of_zero_tell_nothing(tmp_path: Path) -> None:
     assert "1 site is unknown" in report.notes[0]
 
 
+@pytest.mark.vnni
 def test_bf16_ignores_every_group_where_there_is_amx(tmp_path: Path) -> None:
     amx = has_amx()
     seen = None if amx else OTHERWISE  # quantized, but bf16 rounds too coarsely to tell in what groups
@@ -134,10 +139,12 @@ def test_shapes(shape: dict[str, int]) -> None:
     assert found(linear_model("w_u4_asym_g128", **shape), 64) == {64}  # type: ignore[arg-type]
 
 
+@pytest.mark.vnni
 def test_f16_models() -> None:
     assert found(linear_model("p_i4_g128_no_outconv_f16"), 64) == {64}
 
 
+@pytest.mark.vnni
 def test_what_no_group_explains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("ovpass.verification.cpu._close", lambda *_: False)
     assert found(linear_model("w_i8_sym_ch"), 32) == {OTHERWISE}
@@ -146,6 +153,7 @@ def test_what_no_group_explains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert "'otherwise'" in report.notes[0]
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize(("source", "sites"), [(LLAMA, 15), (ENCODER, 12)])
 def test_models_as_they_are(source: Path, sites: int) -> None:
     report = verify(source, ON_CPU)[""]
@@ -153,6 +161,7 @@ def test_models_as_they_are(source: Path, sites: int) -> None:
     assert [check.found for check in report.sites] == [32] * sites
 
 
+@pytest.mark.vnni
 def test_the_irs_own_group_size_counts_not_the_plans(tmp_path: Path, ovpass: CommandLine) -> None:
     ovpass.succeed("apply", LLAMA, "-o", tmp_path / "out", "--target", "cpu", "--group-size", 16, "--quiet")
     assert {site["found"] for site in verified(ovpass, tmp_path / "out")} == {16}
@@ -168,6 +177,7 @@ def verified(ovpass: CommandLine, model: Path) -> list[dict[str, object]]:
     return list(report["sites"])
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize("method", ["f16-zero-point", "f16-weights"])
 def test_exempt_sites_and_only_they_are_off(tmp_path: Path, ovpass: CommandLine, method: str) -> None:
     exempt = ("--exempt", "kind:mlp.down", "--exempt-with", method)
@@ -194,6 +204,7 @@ def test_switched_off(tmp_path: Path) -> None:
     assert verify(model, Question(device="CPU", properties={GROUP_SIZE: "0"}))[""].ok
 
 
+@pytest.mark.vnni
 def test_bodies(tmp_path: Path) -> None:
     report = verify(saved(if_model("w_u4_asym_g32"), tmp_path), ON_CPU)[""]
     assert {check.name: check.found for check in report.sites} == {
@@ -250,6 +261,7 @@ def test_int8_in_initializers_of_states_is_not_shown(tmp_path: Path) -> None:
     assert report.notes == ("1 site is in initializers of states, which the CPU plugin does not show",)
 
 
+@pytest.mark.vnni
 @pytest.mark.slow
 def test_emulated_models_are_not_quantized_again(tmp_path: Path) -> None:
     path = saved(transformed(llama_model(), lowering="emulate", group_size=32), tmp_path)
@@ -260,6 +272,7 @@ def test_emulated_models_are_not_quantized_again(tmp_path: Path) -> None:
     assert {check.found for check in again.mismatches} == {32}
 
 
+@pytest.mark.vnni
 def test_the_plan_is_the_models_note(tmp_path: Path) -> None:
     path = saved(transformed(linear_model("w_i8_sym_ch"), target="cpu", group_size=128), tmp_path)
     report = verify(path, ON_CPU)[""]
