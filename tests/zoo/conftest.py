@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
-
-from ovpass.verification import Observation
-from tests.simulated_gpu import Job
-from tests.zoo.exports import exports
 
 DEVICE = "arc-b580"
 """It has all rules of an Arc A770, and the rule of 128."""
@@ -26,10 +21,3 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     letters.pre_tokenizer = Split("", "isolated")
     letters.save(str(folder / "tokenizer.json"))
     return folder
-
-
-@pytest.fixture(scope="session")
-def on_gpu(simulated: Callable[[str], Callable[[Sequence[Job]], list[Observation]]]) -> Mapping[Path, Observation]:
-    """What the GPU plugin makes of every model on DEVICE, by the path of its .xml: in one process."""
-    paths = [export.path for export in exports()]
-    return dict(zip(paths, simulated(DEVICE)([Job(path) for path in paths]), strict=True))

@@ -81,3 +81,8 @@ def results(path: Path) -> list[Array]:
     compiled = core().compile_model(model, "CPU", exact)
     answers = compiled(dict(make_inputs(input_specs(model), TOKENS)))
     return [np.array(answers[port]) for port in compiled.outputs]
+
+
+def sites(name: str) -> list[str]:
+    """Those of all models in a folder, by NNCF's own record."""
+    return sorted(site for export in exports() if export.name == name for site in export.matmuls)

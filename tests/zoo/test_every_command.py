@@ -9,11 +9,9 @@ from typing import Any
 
 import pytest
 
-from ovpass.verification import Observation, Order, SimulatedGpu
 from tests.cli.command import CommandLine, contents
-from tests.zoo.conftest import DEVICE
-from tests.zoo.expected import ON_GPU, REFUSED, refused
-from tests.zoo.exports import NAMES, ZOO, exports
+from tests.zoo.expected import REFUSED, refused
+from tests.zoo.exports import NAMES, ZOO, sites
 
 pytestmark = pytest.mark.slow
 
@@ -26,11 +24,6 @@ WAYS = {
     "int8-cpu": ("--lowering", "int8", "--requantize", "--target", "cpu"),
     "emulate": ("--lowering", "emulate", "--group-size", 32),
 }
-
-
-def sites(name: str) -> list[str]:
-    """Those of all models in a folder, by NNCF's own record."""
-    return sorted(site for export in exports() if export.name == name for site in export.matmuls)
 
 
 def names(entries: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -111,24 +104,3 @@ def test_report(ovpass: CommandLine, name: str, tmp_path: Path) -> None:
         ovpass.succeed("report", model, "-o", page, "--run", "inspect", "--run", verified)
         text = unescape(page.read_text(encoding="utf-8"))
         assert all(site in text for site in sites(name))
-
-
-@EACH
-def test_verify_on_the_gpu(
-    ovpass: CommandLine, name: str, on_gpu: Mapping[Path, Observation], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The answers are the plugin's, which was asked about all models at once."""
-
-    def look(_: SimulatedGpu, orders: Sequence[Order], environment: Mapping[str, str]) -> list[Observation]:
-        assert not environment
-        assert not any(order.config or order.tokens or order.traced for order in orders)
-        return [on_gpu[Path(order.model)] for order in orders]
-
-    monkeypatch.setattr(SimulatedGpu, "look", look)
-    ran = ovpass("verify", ZOO / name, "--simulate", DEVICE, "--json")
-    if name in ON_GPU:
-        assert (ran.code, ran.out, ON_GPU[name] in ran.err) == (2, "", True)
-    else:
-        assert ran.code == 0
-        assert ran.json["ok"]
-        assert names(ran.json["sites"]) == sites(name)

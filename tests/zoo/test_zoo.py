@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 import ovpass
 from ovpass.ir.files import open_source
-from ovpass.lowerings.planner import plan_sites
 from ovpass.planning.plan import QUANTIZE
 from ovpass.sites import CompressedMatMul
-from ovpass.targets.group_sizes import PER_TOKEN
-from ovpass.transformation.loading import Loaded, load
-from ovpass.verification import Observation
-from ovpass.verification.report import SiteCheck, compare
-from tests.builders import linear_model
+from ovpass.transformation.loading import load
 from tests.passes.helpers import distance, structure
-from tests.simulated_gpu import Job
-from tests.zoo.conftest import DEVICE
 from tests.zoo.exports import NAMES, ZOO, Export, core, exports, results, truth
 
-Compile = Callable[[Sequence[Job], float | None], list[Observation]]
-
 TYPES = {"int4_sym": "i4", "int4_asym": "u4", "int8_sym": "i8", "int8_asym": "u8", "nf4": "nf4"}
-REFUSED = {"mixtral/openvino_model.xml": "MOECompressed config.group_size==SIZE_MAX (per-channel)"}
-"""What the plugin does not compile, and why: here an expert's K is one group of its weights, another's is two."""
 EXPERTS = ("mixtral", "qwen3-moe", "qwen3-next")
 LINEAR_ATTENTION = ("qwen3-next",)
-IN_GROUPS = ("bert", "llama", "phi3", "qwen3-moe", "qwen3-next")
-"""Models to compile once more with an explicit group size: of every kind of weights, and what has rules of its own."""
-
 EACH = pytest.mark.parametrize("export", exports(), ids=lambda export: export.key)
 
 
@@ -115,45 +100,3 @@ def test_experts_and_linear_attention_are_told_by_their_structure(export: Export
     experts = {name for name in export.matmuls if "aten::bmm/" in name} if export.name in EXPERTS else set()
     assert {site.name for site in sites if site.of_experts} == experts
     assert {site.linear_attention for site in sites} == {export.name in LINEAR_ATTENTION}
-
-
-def unlike_planned(loaded: Loaded, seen: Observation, device: str, group_size: int | None = None) -> list[SiteCheck]:
-    settings = ovpass.Settings(target=device, group_size=group_size)
-    plan = plan_sites(loaded.sites, settings, loaded.document.metadata)
-    return [check for check in compare(plan, seen.groups) if not check.agrees]
-
-
-def test_the_plugin_does_as_planned(on_gpu: Mapping[Path, Observation]) -> None:
-    """By default, on every model that it compiles."""
-    refused = {}
-    for loaded in [loaded for name in NAMES for loaded in load(open_source(ZOO / name))]:
-        seen = on_gpu[loaded.ir.xml]
-        if seen.error is not None:
-            refused[loaded.ir.xml.relative_to(ZOO).as_posix()] = seen.error
-        else:
-            assert not unlike_planned(loaded, seen, DEVICE)
-    assert refused.keys() == REFUSED.keys()
-    assert all(REFUSED[key] in refused[key] for key in refused)
-
-
-def test_the_plugin_does_as_planned_in_groups(simulated_gpu: Compile) -> None:
-    models = [loaded for name in IN_GROUPS for loaded in load(open_source(ZOO / name))]
-    jobs = [Job(loaded.ir.xml, {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 64}) for loaded in models]
-    for loaded, seen in zip(models, simulated_gpu(jobs, None), strict=True):
-        assert seen.error is None
-        assert not unlike_planned(loaded, seen, "arc-a770", 64)
-
-
-def test_linear_attention_changes_the_group_of_every_site(simulated_gpu: Compile) -> None:
-    """Of those beside it as well: groups of 128, with all that this means for their K."""
-    model = core().read_model(ZOO / "qwen3-next/openvino_model.xml")
-    for k in (96, 512, 576):
-        beside = linear_model("w_i8_sym_ch", k=k)
-        for node in beside.get_ops():
-            node.set_friendly_name(f"{node.get_friendly_name()}-{k}")
-        model.add_parameters(beside.get_parameters())
-        model.add_results(beside.get_results())
-    plan = ovpass.make_plan(model, ovpass.Settings(group_size=PER_TOKEN))
-    (seen,) = simulated_gpu([Job(model)], None)
-    assert all(check.agrees for check in compare(plan, seen.groups))
-    assert [seen.groups.get(f"linear-{k}") for k in (96, 512, 576)] == [128, 128, None]
