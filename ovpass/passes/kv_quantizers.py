@@ -13,7 +13,6 @@ largest value, which is stored besides: channels of keys lie far from zero.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ Namer = Callable[[ov.Node, str], ov.Node]
 _NO_RANGE = 1e-4
 _NO_RANGE_GPU = 0.001
 _TINY = 1e-30
+_LAST = np.array([-1], np.int64)
 
 
 def quantized(element_type: str, x: ov.Output, axis: int, length: int, name: Namer) -> ov.Node:
@@ -67,6 +67,20 @@ class _Builder:
     def rounded(self, x: ov.Node, low: float, high: float) -> ov.Node:
         return self.mark(op.clamp(self.mark(op.round(x, "half_to_even")), low, high))
 
+    def number_above(self, x: ov.Node, limits: ov.Node) -> ov.Node:
+        """How many of the limits, along their last axis, each value exceeds, in f32.
+
+        All in one comparison: chains of operations on single elements need more registers than CPUs without AVX-512
+        have, and the plugin then refuses the model.
+        """
+        above = self(op.greater, self.mark(op.unsqueeze(x, self.constant(_LAST))), limits)
+        return self.mark(op.reduce_sum(self.mark(op.convert(above, "f32")), self.constant(_LAST)))
+
+    def entries(self, table: Array, index: ov.Node) -> ov.Node:
+        """The entries (f32) of `table`, along its first axis, that an index in f32 names."""
+        whole = self.mark(op.convert(index, "i32"))
+        return self.mark(op.gather(self.constant(table), whole, self.constant(np.int64(0))))
+
     def half(self, x: ov.Node) -> ov.Node:
         """Rounded to 11 significant bits by Veltkamp's splitting; a Convert to f16 and back would be removed."""
         shifted = self(op.multiply, x, 2.0**13 + 1)
@@ -101,17 +115,12 @@ def _mant(b: _Builder, x: ov.Node) -> ov.Node:
     largest = b.largest(x)
     unit = b(op.divide, x, largest)
     variance = b.reduce(op.reduce_mean, b(op.multiply, unit, unit))
-    above = [b.mark(op.convert(b(op.greater, variance, limit), "f32")) for limit in variance_limits(b.length)]
-    index = above[0]
-    for each in above[1:]:
-        index = b(op.add, index, each)
+    kind = b.number_above(variance, b.constant(np.array(variance_limits(b.length), np.float32)))
     table = magnitudes(mant(4, None))
-    table = table / table[:, -1:]
-    columns = [_picked(b, index, column) for column in table.T]
-    size, value = b(op.abs, unit), columns[0]
-    for low, high in pairwise(columns):
-        beyond = b(op.greater, size, b(op.multiply, b(op.add, low, high), 0.5))
-        value = b(op.select, beyond, high, value)
+    table = (table / table[:, -1:]).astype(np.float32)
+    halfway = (table[:, :-1] + table[:, 1:]) * np.float32(0.5)
+    code = b.number_above(b(op.abs, unit), b.entries(halfway, kind))
+    value = b.entries(table.ravel(), b(op.add, b(op.multiply, kind, float(table.shape[1])), code))
     return b(op.multiply, b(op.select, b(op.less, unit, 0.0), b(op.negative, value), value), largest)
 
 
@@ -119,12 +128,6 @@ def _mant_around_middle(b: _Builder, x: ov.Output) -> ov.Node:
     low, high = b.reduce(op.reduce_min, x), b.reduce(op.reduce_max, x)
     middle = b(op.multiply, b(op.add, low, high), 0.5)
     return b(op.add, _mant(b, b(op.subtract, x, middle).output(0)), middle)
-
-
-def _picked(b: _Builder, index: ov.Node, column: Array) -> ov.Node:
-    """The entry of `column` that each index (f32) names."""
-    whole = b.mark(op.convert(index, "i32"))
-    return b.mark(op.gather(b.constant(column.astype(np.float32)), whole, b.constant(np.int64(0))))
 
 
 _QUANTIZERS: dict[str, Callable[[_Builder, ov.Node], ov.Node]] = {
