@@ -71,18 +71,7 @@ Compile = Callable[[Sequence[Job]], list[Observation]]
 
 
 @pytest.fixture(scope="session")
-def kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The driver keeps what it compiles: most kernels of a model are those of another one."""
-    with pytest.MonkeyPatch.context() as patch:
-        # Instead of 8: most of what a call of the driver's compiler takes does not depend on how much it compiles.
-        patch.setenv("OV_GPU_MAX_KERNELS_PER_BATCH", "64")
-        # A folder for each process that runs tests: the driver does not write its files atomically.
-        patch.setenv("cl_cache_dir", str(tmp_path_factory.mktemp("kernels")))
-        yield
-
-
-@pytest.fixture(scope="session")
-def simulated(kernel_cache: None) -> Callable[[str], Compile]:
+def simulated() -> Callable[[str], Compile]:
     """`compile_on_simulated_gpu` for the device of a name.
 
     Where there is no driver that knows the device, the test is skipped, or fails under CI.

@@ -16,7 +16,9 @@ from pathlib import Path
 from unittest.mock import patch
 
 from ovpass.cli.main import main
+from ovpass.support.cache import cache_folder
 from ovpass.verification.driver import SYSTEM, VARIABLE, current_driver
+from ovpass.verification.simulated_gpu import KERNEL_CACHE
 
 ROOT = Path(__file__).parent.parent
 COLUMNS = "80"
@@ -146,9 +148,12 @@ def at_work(workplace: Path, columns: str = COLUMNS) -> Iterator[None]:
         (workplace / name).symlink_to(ROOT / name)
     before = Path.cwd()
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    # The driver that is installed in the cache they would have otherwise.
+    # The driver and its kernels are those of the cache they would have otherwise.
     driver = str(current_driver().folder or SYSTEM)
-    cache = str(workplace / ".cache")
+    cache, kernels = str(workplace / ".cache"), cache_folder(KERNEL_CACHE)
+    (workplace / ".cache/ovpass").mkdir(parents=True)
+    kernels.mkdir(parents=True, exist_ok=True)
+    (workplace / ".cache/ovpass" / KERNEL_CACHE).symlink_to(kernels)
     with patch.dict(os.environ, {VARIABLE: driver}, COLUMNS=columns, XDG_CACHE_HOME=cache, PATH=programs):
         os.chdir(workplace)
         try:

@@ -13,8 +13,8 @@ import numpy as np
 from ovpass.errors import OutputError
 from ovpass.formats.base import EncodedWeights, Encoding
 from ovpass.support.array_files import read_arrays
+from ovpass.support.cache import cache_folder
 from ovpass.support.structured_text import MalformedError
-from ovpass.tuning.store import default_folder
 
 
 class EncodedStore:
@@ -25,7 +25,7 @@ class EncodedStore:
     """
 
     def __init__(self, name: str, kind: type[EncodedWeights]) -> None:
-        self._folder = default_folder().parent / "encoded" / name
+        self._folder = cache_folder("encoded", name)
         self._kind = kind
 
     def get(self, number: int, encoding: Encoding) -> list[EncodedWeights] | None:

@@ -19,6 +19,7 @@ from ovpass.kernels.source import MAIN, Choice, sources
 from ovpass.kernels.toolchain import Toolchain, find_toolchain
 from ovpass.kernels.tuned import kept_choices
 from ovpass.support.atomic_output import publish, staging
+from ovpass.support.cache import cache_folder
 from ovpass.support.structured_text import MalformedError, parse_json, read_text
 
 LIBRARY, MANIFEST = "libovpass_kernels.so", "manifest.json"
@@ -26,10 +27,9 @@ _SECONDS = 600
 _WRITABLE_BY_OTHERS = 0o022
 
 
-def cache_folder() -> Path:
+def library_cache() -> Path:
     """Where libraries are kept: in the user's cache."""
-    cache_home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache_home) / "ovpass" / "kernels"
+    return cache_folder("kernels")
 
 
 def library(tuned: Sequence[tuple[KernelShape, Choice]] | None = None) -> Path:
@@ -42,13 +42,13 @@ def library(tuned: Sequence[tuple[KernelShape, Choice]] | None = None) -> Path:
         KernelError: without a compiler, if it fails, and for a library in the cache that must not be loaded.
     """
     toolchain = find_toolchain()
-    chosen = kept_choices(toolchain, cache_folder()) if tuned is None else tuned
+    chosen = kept_choices(toolchain, library_cache()) if tuned is None else tuned
     return _built(toolchain, sources(chosen))
 
 
 def _built(toolchain: Toolchain, files: Mapping[str, str]) -> Path:
     wanted = {**toolchain.identity, "source": _digest("".join(f"{name}\0{files[name]}\0" for name in sorted(files)))}
-    folder = cache_folder() / _digest(json.dumps(wanted, sort_keys=True))[:24]
+    folder = library_cache() / _digest(json.dumps(wanted, sort_keys=True))[:24]
     if not folder.exists():
         _build(toolchain, files, wanted, folder)
     check(folder, wanted)

@@ -12,7 +12,7 @@ import openvino as ov
 from ovpass.errors import ModelError
 from ovpass.ir.custom_op import OP_TYPE, new_core
 from ovpass.ir.files import IrFile, ModelSource, open_source
-from ovpass.kernels.build import cache_folder, library
+from ovpass.kernels.build import library, library_cache
 from ovpass.kernels.opencl import CONFIG_FILE, kernel_source, write_gpu_kernels
 from ovpass.support.extras import extra_module
 from ovpass.support.formatting import last_line
@@ -109,4 +109,4 @@ def gpu_settings(device: str) -> dict[str, str]:
     if not device.startswith("GPU"):
         return {}
     digest = hashlib.sha256(kernel_source().encode()).hexdigest()[:16]
-    return {CONFIG_FILE: str(write_gpu_kernels(cache_folder() / f"opencl-{digest}"))}
+    return {CONFIG_FILE: str(write_gpu_kernels(library_cache() / f"opencl-{digest}"))}

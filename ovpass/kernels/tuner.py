@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ovpass.errors import ModelError
 from ovpass.ir.custom_op import OP_TYPE
 from ovpass.ir.files import open_source
-from ovpass.kernels.build import cache_folder, library
+from ovpass.kernels.build import library, library_cache
 from ovpass.kernels.native import Native
 from ovpass.kernels.packing import pack
 from ovpass.kernels.shape import KernelShape, shape_of
@@ -56,7 +56,7 @@ def tune(model: Path | str, progress: Callable[[str], None] = lambda _: None) ->
     for shape in dict.fromkeys(map(shape_of, ops)):
         progress(f"tuning {shape.n} x {shape.k}")
         found.append(_tune(_Runner(native, shape)))
-    keep_choices(find_toolchain(), cache_folder(), [(each.shape, each.choice) for each in found])
+    keep_choices(find_toolchain(), library_cache(), [(each.shape, each.choice) for each in found])
     return found
 
 

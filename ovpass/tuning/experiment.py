@@ -23,12 +23,13 @@ from ovpass.planning.recorded_plan import refuse_processed
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.sites.files import find_sites_in_file
+from ovpass.support.cache import cache_folder
 from ovpass.support.choices import check_choice
 from ovpass.support.progress import Progress
 from ovpass.targets.names import get_target
 from ovpass.transformation.loading import Loaded, no_sites
 from ovpass.tuning.executors import EXECUTORS, Executor, Task
-from ovpass.tuning.store import Store, default_folder, fingerprint
+from ovpass.tuning.store import Store, fingerprint
 from ovpass.tuning.switched_model import Choice, SwitchedModel
 from ovpass.tuning.switches import switchable
 from ovpass.version import __version__
@@ -164,7 +165,7 @@ class Experiment:
 
         words = [purpose, __version__, ov.get_version(), self.half, self.settings.symmetric, dict(choice)]
         parts = [json.dumps(words).encode(), *(w.ids.tobytes() + bytes([w.scored % 256]) for w in self.windows)]
-        return Store((self.state or default_folder()) / f"{fingerprint(self.ir, parts)}.jsonl")
+        return Store((self.state or cache_folder("measurements")) / f"{fingerprint(self.ir, parts)}.jsonl")
 
     def nothing_quantized(self, reasons: Iterable[str]) -> SettingsError:
         """Make the error for settings that quantize nothing, with the first of the reasons."""

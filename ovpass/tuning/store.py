@@ -100,12 +100,6 @@ def _number(value: Any, _: Any) -> float:
     return float(value)
 
 
-def default_folder() -> Path:
-    """Where measurements are kept: below XDG_CACHE_HOME, or ~/.cache."""
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "ovpass" / "measurements"
-
-
 def fingerprint(ir: IrFile, parts: Iterable[bytes]) -> str:
     """A name for an experiment: equal for the same model, judged by its graph and by samples of its weights."""
     digest = hashlib.sha256(ir.xml.read_bytes())

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovpass.errors import NoDeviceError
+from ovpass.support.cache import cache_folder
 from ovpass.support.processes import end, own_modules, python_module
 
 VARIABLE = "OVPASS_DRIVER"
@@ -54,8 +55,7 @@ SYSTEM_DRIVER = Driver()
 
 def default_folder() -> Path:
     """Where a driver is installed to, and looked for, if nothing else is said: in the user's cache."""
-    cache_home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache_home) / "ovpass" / "driver"
+    return cache_folder("driver")
 
 
 def current_driver() -> Driver:

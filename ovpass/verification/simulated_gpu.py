@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ovpass.errors import NoDeviceError
+from ovpass.support.cache import cache_folder
 from ovpass.targets import Profile
 from ovpass.targets.names import get_profile
 from ovpass.verification.driver import Driver, current_driver, driver_version, format_version
@@ -39,8 +40,10 @@ RECORDING = {
     "UseAubStream": "0",  # or newer drivers crash
     "EnableTimestampWaitForQueues": "0",  # or newer drivers wait for a device that never answers
     "EnableTimestampWaitForEvents": "0",
-    "NEO_CACHE_PERSISTENT": "0",  # or newer drivers write to the user's cache
 }
+KERNEL_CACHE = "gpu-kernels"
+"""The folder, in ovpass's cache, of kernels that the driver has compiled."""
+_CACHE_BYTES = 1 << 30
 _OLDEST = "arc-a770"
 """A device that every version of the driver knows, and so can be asked for its version."""
 
@@ -66,7 +69,7 @@ class SimulatedGpu:
         """Carry out the orders, with further environment variables if given."""
         driver, profile = current_driver(), get_profile(self.profile)
         check_knows(driver, profile)
-        variables = {**RECORDING, **profile.environment, **(environment or {})}
+        variables = {**RECORDING, **_kernel_cache(), **profile.environment, **(environment or {})}
         seen = run_in_child(orders, variables, self.timeout, driver)
         if seen is None:
             raise NoDeviceError(f"OpenVINO sees no GPU device to simulate.\n{INSTALL_HELP}")
@@ -75,6 +78,19 @@ class SimulatedGpu:
     def require(self) -> None:
         """Make sure that the driver is there."""
         self.look([])
+
+
+def _kernel_cache() -> dict[str, str]:
+    """Variables by which newer drivers keep kernels in ovpass's cache instead of the user's, up to a size.
+
+    Several processes may share it: the driver writes a file under another name and renames it.
+    """
+    folder = cache_folder(KERNEL_CACHE)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return {"NEO_CACHE_PERSISTENT": "0"}
+    return {"NEO_CACHE_PERSISTENT": "1", "NEO_CACHE_DIR": str(folder), "NEO_CACHE_MAX_SIZE": str(_CACHE_BYTES)}
 
 
 def installed_version(driver: Driver) -> tuple[int, ...] | None:

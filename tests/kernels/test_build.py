@@ -87,7 +87,7 @@ def test_what_the_compiler_says_is_one_line(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(KernelError, match=r"cannot compile the kernels: .*no such variant") as refused:
         build._built(find_toolchain(), files)
     assert "\n" not in str(refused.value)
-    assert list(build.cache_folder().iterdir()) == []
+    assert list(build.library_cache().iterdir()) == []
 
 
 def test_choices_are_kept_for_this_processor(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_damaged_choices_are_refused(text: str, tmp_path: Path) -> None:
 
 def test_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert build.cache_folder().is_relative_to(Path.home())
+    assert build.library_cache().is_relative_to(Path.home())
     assert os.access(library(), os.R_OK)
 
 

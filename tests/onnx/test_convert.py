@@ -159,6 +159,7 @@ def test_blocks_do_not_hang_on_the_activation(activation: str, tmp_path: Path) -
         assert "ShapeOf" not in site.graph.types
 
 
+@pytest.mark.vnni
 def test_models_that_others_converted_can_hang_on_it(tmp_path: Path) -> None:
     onnx.save(product_of_blocks(), tmp_path / "model.onnx")
     model, inputs = ov.convert_model(tmp_path / "model.onnx"), {"x": activations(5, 64)}
@@ -170,6 +171,7 @@ def test_models_that_others_converted_can_hang_on_it(tmp_path: Path) -> None:
     assert found_on_cpu([site], properties, {}) == {site.name: 32}
 
 
+@pytest.mark.vnni
 def test_blocks_named_one_by_one_are_blocks(tmp_path: Path) -> None:
     """OpenVINO's own conversion ends the process on a CPU."""
     plain, named = (

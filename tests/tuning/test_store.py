@@ -19,7 +19,7 @@ from ovpass.settings.settings import Settings
 from ovpass.tuning.activation_statistics import ActivationFacts
 from ovpass.tuning.budget import Spent
 from ovpass.tuning.experiment import Experiment, choice_of
-from ovpass.tuning.store import Store, default_folder
+from ovpass.tuning.store import Store
 from ovpass.tuning.switched_model import Cost
 from tests.cli.command import LLAMA, CommandLine
 from tests.evaluation.models import llama_folder
@@ -145,14 +145,6 @@ def test_a_command_refuses_damaged_measurements(ovpass: CommandLine, tmp_path: P
 def test_no_place_for_measurements(ovpass: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "file" in ovpass.refuse("sensitivity", LLAMA, "--state", tmp_path / "file")
-
-
-def test_the_default_folder_is_the_users_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_folder() == tmp_path / "ovpass" / "measurements"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert default_folder() == tmp_path / "home" / ".cache" / "ovpass" / "measurements"
 
 
 # Experiments ----------------------------------------------------------------------------------------------------------
