@@ -14,6 +14,7 @@ from ovpass.cli.options import (
     files_read,
     json_option,
     model_argument,
+    overwrite_option,
     settings_options,
     verbosity,
 )
@@ -23,7 +24,7 @@ from ovpass.settings.settings import settings_to_dict
 from ovpass.support.formatting import counted, number
 from ovpass.support.printable import shell_word
 from ovpass.targets.group_sizes import format_group_size
-from ovpass.transformation.destination import check_files
+from ovpass.transformation.destination import check_files, check_plan_file
 from ovpass.tuning.units import FIND
 
 if TYPE_CHECKING:
@@ -41,11 +42,13 @@ _WIDTH = 1000  # a name is never broken
 @click.option("--find", default="first", help=f"Result: {', '.join(FIND)}.  [default: first]")
 @by_option
 @click.option("-o", "--output", type=PATH, help="Write a plan that exempts the sites found.")
+@overwrite_option
 @json_option
 @partial(verbosity, verbose="Show the output of CMD.")
 def command(
     model: Path,
     output: Path | None,
+    overwrite: bool,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -60,6 +63,7 @@ def command(
     from ovpass.tuning.bisect import Question, find_breaking, plan_without  # noqa: PLC0415 - not needed to print help
 
     check_files([output], [model, *files_read(options)])
+    check_plan_file(output, overwrite=overwrite)
     question = Question(
         find=options["find"],
         by=options["by"],

@@ -38,7 +38,7 @@ TARGET_HELP = f"Target device: {', '.join(known_names())}."
 model_argument = click.argument("model", type=PATH)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON on stdout.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print only errors.")
-overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing OUT.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 copy_option = click.option("--copy-weights", is_flag=True, help="Copy weights instead of hard-linking them.")
 output_option = click.option("-o", "--output", required=True, type=PATH, metavar="OUT", help="Output path.")
 

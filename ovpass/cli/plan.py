@@ -14,6 +14,7 @@ from ovpass.cli.options import (
     files_read,
     json_option,
     model_argument,
+    overwrite_option,
     settings_from,
     settings_options,
     verbosity,
@@ -25,7 +26,7 @@ from ovpass.planning.json_report import plans_to_dict
 from ovpass.planning.plan import QUANTIZE, Plan, save_plans
 from ovpass.support.formatting import counted
 from ovpass.targets.group_sizes import OFF, format_group_size
-from ovpass.transformation.destination import check_files
+from ovpass.transformation.destination import check_files, check_plan_file
 from ovpass.transformation.loading import load, plan_loaded
 
 
@@ -33,11 +34,15 @@ from ovpass.transformation.loading import load, plan_loaded
 @model_argument
 @settings_options
 @click.option("-o", "--output", type=PATH, help="Write the plan to this YAML file.")
+@overwrite_option
 @json_option
 @verbosity
-def command(model: Path, output: Path | None, as_json: bool, quiet: bool, verbose: bool, **options: Any) -> None:
+def command(
+    model: Path, output: Path | None, overwrite: bool, as_json: bool, quiet: bool, verbose: bool, **options: Any
+) -> None:
     """Show the decision for every site of MODEL, with its reason. MODEL does not change."""
     check_files([output], [model, *files_read(options)])
+    check_plan_file(output, overwrite=overwrite)
     settings = settings_from(options)
     with progress(quiet=quiet) as step:
         step("reading")

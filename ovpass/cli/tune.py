@@ -13,6 +13,7 @@ from ovpass.cli.options import (
     files_read,
     json_option,
     model_argument,
+    overwrite_option,
     quiet_option,
     settings_options,
 )
@@ -24,7 +25,7 @@ from ovpass.support.formatting import counted, number
 from ovpass.support.plotting import check_picture
 from ovpass.support.printable import shell_word
 from ovpass.targets.group_sizes import format_group_size
-from ovpass.transformation.destination import check_files
+from ovpass.transformation.destination import check_files, check_plan_file
 
 if TYPE_CHECKING:
     from ovpass.tuning.tune import Tuned
@@ -39,10 +40,18 @@ if TYPE_CHECKING:
 @click.option("--exact", is_flag=True, help="Rank sites on all windows instead of a short one.")
 @click.option("-o", "--output", type=PATH, help="Write the plan to this YAML file.")
 @click.option("--plot", type=PATH, help="Plot the frontier of accuracy against work.")
+@overwrite_option
 @json_option
 @quiet_option
 def command(
-    model: Path, output: Path | None, plot: Path | None, exact: bool, as_json: bool, quiet: bool, **options: Any
+    model: Path,
+    output: Path | None,
+    overwrite: bool,
+    plot: Path | None,
+    exact: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
 ) -> None:
     """Find the plan for MODEL that quantizes the most work within an accuracy budget.
 
@@ -53,6 +62,7 @@ def command(
     from ovpass.tuning.tune import tune  # noqa: PLC0415
 
     check_files([output, plot], [model, *files_read(options)])
+    check_plan_file(output, overwrite=overwrite)
     if plot is not None:
         check_picture(plot)
     budget = Budget(options["max_kl"], options["max_ppl_increase"])

@@ -125,7 +125,7 @@ class Outline:
         words = (
             *(str(self.compressed), "--target", self.request.target, *self.request.budget),
             *("--windows", str(self.request.windows), "--window-tokens", str(self.request.window_tokens), *self._text),
-            *("--state", str(self._work / "measurements"), "-o", str(plan)),
+            *("--state", str(self._work / "measurements"), "-o", str(plan), "--overwrite"),
         )
         return Stage("tune", words, (plan,))
 

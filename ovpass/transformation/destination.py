@@ -38,6 +38,15 @@ def check_files(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -
         read.append(output)
 
 
+def check_plan_file(output: Path | None, *, overwrite: bool) -> None:
+    """Refuse to replace a plan, which people edit.
+
+    Raises:
+        OutputError: naming the file.
+    """
+    _check_free([output] if output is not None else [], overwrite)
+
+
 def _resolved(output: Path) -> Path:
     try:
         place = output.resolve()

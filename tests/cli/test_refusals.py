@@ -351,3 +351,13 @@ def test_requantized_weights_cannot_be_had_back(ovpass: CommandLine, tmp_path: P
     ovpass.succeed("apply", LLAMA, "-o", tmp_path / "out", "--lowering", "int8", "--requantize")
     assert "original" in ovpass.refuse("strip", tmp_path / "out", "-o", tmp_path / "back")
     assert not (tmp_path / "back").exists()
+
+
+def test_a_plan_is_replaced_only_when_told(ovpass: CommandLine, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("edited: by hand\n")
+    for command in (("plan",), ("tune", "--max-kl", 1), ("bisect", "--max-kl", 1)):
+        ovpass.refuse(*command, LLAMA, "-o", plan)
+        assert plan.read_text() == "edited: by hand\n"
+    ovpass.succeed("plan", LLAMA, "-o", plan, "--overwrite")
+    assert load_plans(plan)
