@@ -24,7 +24,8 @@ sys.path.insert(0, str(ROOT))
 
 from ovpass.planning.plan import describe_weights  # noqa: E402
 from ovpass.sites import CompressedMatMul  # noqa: E402
-from ovpass.targets import GPU_NO_XMX, TARGETS  # noqa: E402
+from ovpass.support.cpu_features import has_vnni  # noqa: E402
+from ovpass.targets import GPU_NO_XMX, GPU_XE3P, TARGETS, Target  # noqa: E402
 from ovpass.targets.group_sizes import format_group_size  # noqa: E402
 from ovpass.targets.names import get_profile, get_target, profiles  # noqa: E402
 from ovpass.verification.driver import current_driver, format_version  # noqa: E402
@@ -33,6 +34,7 @@ from tests.simulated_gpu import compile_on_simulated_gpu  # noqa: E402
 from tests.targets import cpu_table, gpu_table, no_xmx_table  # noqa: E402
 from tests.targets.compared import Compared, Groups  # noqa: E402
 
+PREVIEW = "nova-lake"
 COMMAND = "python scripts/device_tables.py -o docs/devices.md"
 INTRODUCTION = f"""# What each device does, case by case
 
@@ -161,6 +163,11 @@ def section(title: str, devices: Sequence[Measured]) -> list[str]:
     return lines
 
 
+def zoos_of(target: Target) -> gpu_table.Zoos:
+    """The cases of a generation of GPUs with XMX; a newer one's are those that it adds."""
+    return gpu_table.XE3P_ZOOS if target is GPU_XE3P else gpu_table.ZOOS
+
+
 def on_gpu(name: str) -> Measured:
     profile, target = get_profile(name), get_target(name)
     compile_all = partial(compile_on_simulated_gpu, profile=profile.name)
@@ -169,19 +176,23 @@ def on_gpu(name: str) -> Measured:
     if target is GPU_NO_XMX:
         zoos = {zoo: groups for zoo, (_, groups) in no_xmx_table.ZOOS.items()}
         return Measured(profile.name, what, zoos, no_xmx_table.compared_without_xmx(compile_all))
-    zoos = {zoo: groups for zoo, (_, groups) in gpu_table.ZOOS.items()}
-    return Measured(profile.name, what, zoos, gpu_table.compared_on_gpu(target, compile_all))
+    zoos = {zoo: groups for zoo, (_, groups) in zoos_of(target).items()}
+    return Measured(profile.name, what, zoos, gpu_table.compared_on_gpu(target, compile_all, zoos_of(target)))
 
 
 def on_cpu() -> Measured:
+    if not has_vnni():
+        raise click.UsageError("this CPU has no VNNI instructions: the CPU plugin quantizes nothing on it")
     zoos = {zoo: groups for zoo, (_, groups) in cpu_table.ZOOS.items()}
     name = ov.Core().get_property("CPU", "FULL_DEVICE_NAME")
     return Measured("cpu", f"{name}, computing in f32", zoos, cpu_table.compared_on_cpu())
 
 
 def chosen(simulate: Sequence[str]) -> list[str]:
-    """The devices of these names; `all` are those that are sold."""
+    """The devices of these names, without any all generations; `all` are those that are sold."""
     names = [name for name, profile in profiles().items() if not profile.preview]
+    if not simulate:
+        return [*names, PREVIEW]
     return names if "all" in simulate else [get_profile(name).name for name in simulate]
 
 
@@ -193,7 +204,7 @@ def main(output: Path | None, simulate: Sequence[str], cpu: bool) -> None:
     """Compare devices with what ovpass predicts: one line each, or all tables in a file."""
     families: dict[str, list[Measured]] = {}
     click.echo(f"OpenVINO {ov.get_version()}")
-    for name in chosen(simulate or ("all",)):
+    for name in chosen(simulate):
         families.setdefault(get_target(name).name, []).append(_told(on_gpu(name)))
     if cpu or not simulate:
         families["cpu"] = [_told(on_cpu())]

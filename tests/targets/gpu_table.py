@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from ovpass.ir.runtime_options import GROUP_SIZE
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
@@ -11,6 +12,7 @@ from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.verification import Observation
 from tests.builders import (
     attention_model,
+    linear_model,
     lora_model,
     pair_model,
     swiglu_model,
@@ -52,6 +54,15 @@ ZOOS: Zoos = {
     "structures": (STRUCTURES, LARGE_GROUPS),
     "files": (FILES, (32, 64, PER_TOKEN)),
 }
+FLOATS = ("w_f8e4m3_ch", "w_f8e4m3_g128", "w_f8e5m2_ch", "w_f4e2m1_ch", "w_f4e2m1_g128", "w_nvfp4_g16")
+_BESIDE = ("w_nf4_ch", "w_i8_sym_ch", "w_u4_asym_g32", "w_f16_plain")
+XE3P_ZOOS: Zoos = {
+    "floating point": (
+        {name: partial(linear_model, name, n=32) for name in (*FLOATS, *_BESIDE)},
+        (32, 64, 128, PER_TOKEN),
+    ),
+}
+"""What gpu-xe3p adds to the rules of gpu-xe2."""
 
 
 def at_compile_time(target: Target, site: CompressedMatMul, group_size: int) -> int | None:

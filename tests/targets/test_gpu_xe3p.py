@@ -22,23 +22,28 @@ from ovpass.verification import Observation
 from tests.builders import linear_model
 from tests.passes.helpers import outputs
 from tests.simulated_gpu import Job
+from tests.targets.gpu_table import FLOATS, XE3P_ZOOS, compared_on_gpu
 
 Compile = Callable[[list[Job]], list[Observation]]
-GROUPS = (32, 64, 128, PER_TOKEN)
-FLOATS = ("w_f8e4m3_ch", "w_f8e4m3_g128", "w_f8e5m2_ch", "w_f4e2m1_ch", "w_f4e2m1_g128", "w_nvfp4_g16")
+MICROSCALING = ("w_mxfp4_g32_e8m0", "w_mxfp8_g32_e8m0")
 EXEMPT = (ovpass.Rule("linear", exempt=True),)
-OTHERS = ("w_nf4_ch", "w_i8_sym_ch", "w_u4_asym_g32", "w_f16_plain", "w_mxfp4_g32_e8m0", "w_mxfp8_g32_e8m0")
 
 
 def test_the_plugin_agrees(simulated: Callable[[str], Compile]) -> None:
-    cases = {(name, group): linear_model(name, n=32) for name in (*FLOATS, *OTHERS) for group in GROUPS}
-    jobs = [Job(model, {"DYNAMIC_QUANTIZATION_GROUP_SIZE": group}) for (_, group), model in cases.items()]
-    for (case, model), seen in zip(cases.items(), simulated("nova-lake")(jobs), strict=True):
-        sites = find_compressed_matmuls(model)
-        verdicts = [GPU_XE3P.verdict(site, case[1]) for site in sites]
-        assert any(verdict.throws for verdict in verdicts) == (seen.error is not None), case
-        if seen.error is None and sites:
-            assert seen.groups == {sites[0].name: verdicts[0].group_size}, case
+    found = compared_on_gpu(GPU_XE3P, simulated("nova-lake"), XE3P_ZOOS)
+    assert {case: one.said for case, one in found.items()} == {case: one.did for case, one in found.items()}
+    assert any(size for one in found.values() for groups in one.did.values() for size in groups.values())
+
+
+@pytest.mark.parametrize("name", MICROSCALING)
+def test_microscaling_compiles_in_groups_of_its_own_alone(simulated: Callable[[str], Compile], name: str) -> None:
+    model, groups = linear_model(name, n=32), (32, 64)
+    (site,) = find_compressed_matmuls(model)
+    assert [GPU_XE3P.verdict(site, group).throws for group in groups] == [False, True]
+    jobs = [Job(model, {"DYNAMIC_QUANTIZATION_GROUP_SIZE": group}) for group in groups]
+    own, other = simulated("nova-lake")(jobs)
+    assert own.groups == {site.name: 32}
+    assert other.error is not None
 
 
 @pytest.mark.parametrize("name", FLOATS)
