@@ -102,6 +102,10 @@ def convert_source(
 
 
 def _check_options(found: FoundSource, options: Options) -> None:
+    if options.exact and options.integer_zero_points:
+        raise SettingsError(
+            "integer-zero-points: exact weights are f16 and have no zero points; leave one of the two out"
+        )
     for name in options.given():
         if name not in found.source.options:
             takers = [source.title for source in SOURCES.values() if name in source.options]

@@ -37,6 +37,12 @@ def values_by_code(element_type: str) -> Array:
     return np.concatenate([positive, -positive])
 
 
+def powers_of_two(codes: Array) -> Array:
+    """The values (f32) of codes (u8) of f8e8m0, the scales of OCP Microscaling: 2^(code - 127), NaN for 255."""
+    values = np.ldexp(np.float32(1), np.minimum(codes, 254).astype(np.int32) - 127)
+    return np.asarray(np.where(codes == 255, np.float32(np.nan), values))
+
+
 def nearest_codes(values: Array, element_type: str) -> Array:
     """The code nearest to each value (f32, finite), u8; ties to the even code, values beyond the largest to that."""
     if element_type == "nf4":

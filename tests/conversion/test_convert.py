@@ -183,6 +183,12 @@ def test_options_for_hugging_face_alone(ovpass: CommandLine, tmp_path: Path) -> 
     assert "GGUF" in ovpass.refuse("convert", source, "-o", tmp_path / "out", "--task", "fill-mask")
 
 
+def test_options_that_exclude_each_other(ovpass: CommandLine, tmp_path: Path) -> None:
+    source = write_gguf(tmp_path / "in.gguf")
+    options = ("--exact", "--integer-zero-points")
+    assert "leave one of the two out" in ovpass.refuse("convert", source, "-o", tmp_path / "out", *options)
+
+
 @pytest.mark.parametrize(
     ("config", "task"),
     [

@@ -79,6 +79,15 @@ def test_decoded_weights_keep_their_codes(encoding: Encoding, weights: Array) ->
     assert np.array_equal(codes, stored.codes)
 
 
+def test_powers_of_two_are_openvinos() -> None:
+    codes = np.arange(256, dtype=np.uint8)
+    tensor = ov.Tensor(ov.Type.f8e8m0, ov.Shape([256]))
+    np.asarray(tensor.data).reshape(-1).view(np.uint8)[:] = codes
+    assert np.array_equal(
+        float_types.powers_of_two(codes), op.constant(tensor).get_data(dtype=np.float32), equal_nan=True
+    )
+
+
 @pytest.mark.parametrize("kind", ["nf4", "f4e2m1", "f8e4m3", "f8e5m2"])
 def test_values_of_codes_are_openvinos(kind: str) -> None:
     values = float_types.values_by_code(kind)

@@ -130,7 +130,7 @@ def _q6_k(blocks: Array) -> Scales:
 
 
 def _power_of_two(blocks: Array) -> Scales:
-    return np.ldexp(np.float32(1), blocks[:, :1].astype(np.int32) - 127), None
+    return float_types.powers_of_two(blocks[:, :1]), None
 
 
 _IQ4 = tuple(map(float, (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)))

@@ -32,7 +32,7 @@ from ovpass.conversion.packed.layer import (
 from ovpass.conversion.packed.tensors import Tensors
 from ovpass.conversion.packed.words import unpack_words
 from ovpass.errors import ModelError
-from ovpass.formats import floating
+from ovpass.formats import float_types, floating
 from ovpass.formats.base import EncodedWeights, Encoding
 from ovpass.support.lazy import lazy_module
 
@@ -174,7 +174,7 @@ def _read_nvfp4(tensors: Tensors, name: str, scheme: _Scheme) -> PackedLayer:
 def _read_mxfp4(tensors: Tensors, name: str, _: _Scheme) -> PackedLayer:
     codes, exponents = _nibbles(tensors, name), tensors.stored(f"{name}.weight_scale")
     encoding = Encoding(floating.NAME, "f4e2m1", group_size(codes, exponents), scale_type="f8e8m0")
-    return PackedLayer(name, EncodedWeights(encoding, codes, np.ldexp(np.float32(1), exponents.astype(np.int32) - 127)))
+    return PackedLayer(name, EncodedWeights(encoding, codes, float_types.powers_of_two(exponents)))
 
 
 def _nibbles(tensors: Tensors, name: str) -> Array:
