@@ -123,6 +123,7 @@ def test_passes_refuse_what_is_in_the_other_form(ir: Convert) -> None:
 # Numbers --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize("name", DYNAMIC)
 def test_openvino_computes_what_the_file_asks_for(name: str, ir: Convert, exact: list[Array]) -> None:
     asked = by_onnx_runtime(path_of(name))
