@@ -9,11 +9,13 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from ovpass.cli import COMMANDS
+from ovpass.cli.defaults import default_arguments
 from ovpass.cli.renamed import renamed_names_noted
 from ovpass.cli.run_header import remember_arguments
 from ovpass.cli.signals import ending_in_order
@@ -52,7 +54,12 @@ class _LazyGroup(click.Group):
         near = near_choice(args[0], COMMANDS)
         if args[0] not in COMMANDS and near and not args[0].startswith("-"):
             ctx.fail(f"No such command {args[0]!r}; did you mean {near!r}?")
-        return super().resolve_command(ctx, args)
+        name, command, typed = super().resolve_command(ctx, args)
+        if name is None or command is None or ctx.resilient_parsing or not ctx.params.get("defaults"):
+            return name, command, typed
+        given = [*default_arguments(name, command, typed, Path.cwd()), *typed]
+        remember_arguments(ctx, [name, *given])
+        return name, command, given
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -68,9 +75,16 @@ def _brief_usage_errors() -> Iterator[None]:
         raise click.UsageError(brief(error.format_message()), error.ctx) from error
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 a check failed, 2 wrong usage, settings or input, 130 interrupted.",
+)
 @click.version_option(__version__, "-V", "--version", prog_name="ovpass")
-def cli() -> None:
+@click.option(
+    "--no-defaults", "defaults", flag_value=False, default=True, help="Ignore ovpass.toml and pyproject.toml."
+)
+def cli(defaults: bool) -> None:
     """Find, plan, rewrite and verify dynamic quantization of activations in OpenVINO models.
 
     MODEL is an .xml file, or a model folder of OpenVINO GenAI or optimum-intel.
