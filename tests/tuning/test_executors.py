@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,10 +92,10 @@ def test_guessed_halves_find_the_same(tmp_path: Path) -> None:
     assert all([entry.unit.name for entry in result.found] == [planted_name(1)] for result in found[::2])
 
 
-@pytest.mark.parametrize("numbers", [{"count": 0}, {"threads": 0}])
-def test_workers_that_are_none(numbers: dict[str, int]) -> None:
+@pytest.mark.parametrize(("count", "threads"), [(0, None), (1, 0)])
+def test_workers_that_are_none(count: int, threads: int | None) -> None:
     with pytest.raises(SettingsError):
-        Workers(**numbers)
+        Workers(count, threads)
 
 
 # A cluster ------------------------------------------------------------------------------------------------------------
@@ -119,7 +120,8 @@ class Dask:
             if name not in self.processes or self.processes[name].poll() is not None:
                 options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(self.folder))
                 self._run(name, "worker", "--scheduler-file", str(ready), *options)
-        with distributed.Client(scheduler_file=str(ready), timeout=20, set_as_default=False) as client:
+        connect: Any = distributed.Client
+        with connect(scheduler_file=str(ready), timeout=20, set_as_default=False) as client:
             client.wait_for_workers(2, timeout=20)
             self.address = client.scheduler.address
 

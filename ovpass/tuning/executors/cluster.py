@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as OutOfTime
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +26,7 @@ from ovpass.version import __version__
 _AHEAD = 2
 """Tasks for each worker that are handed out: one that runs and one that waits."""
 _CONNECT_SECONDS = 10
+_CLOSE_SECONDS = 5
 _LOCAL = "local"
 _VERSION = "ovpass.version.__version__"
 
@@ -136,16 +138,17 @@ class Cluster:
         for address, answer in answers.items():
             if isinstance(answer, OvpassError):
                 raise type(answer)(f"worker {address}: {answer}")
-            if isinstance(answer, BaseException):
-                raise ExecutorError(f"worker {address}: cannot be used: {last_line(answer) or repr(answer)}")
+            if isinstance(answer, Exception):
+                raise ExecutorError(f"worker {address}: cannot be used: {last_line(answer)}")
         return dict(answers)
 
 
 def _close(client: Any, address: Any) -> None:
     """Leave the cluster, and end it where it is our own."""
-    client.close(timeout=1)
-    if not isinstance(address, str):
-        address.close(timeout=1)
+    with suppress(OutOfTime, OSError):
+        client.close(timeout=_CLOSE_SECONDS)
+        if not isinstance(address, str):
+            address.close(timeout=_CLOSE_SECONDS)
 
 
 def _distributed() -> Any:
