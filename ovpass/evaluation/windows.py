@@ -25,9 +25,7 @@ class Window:
         return self.ids[len(self.ids) - self.scored :]
 
 
-def make_windows(
-    text: str, tokenizer: Tokenizer, options: WindowOptions, *, least: int | None = None
-) -> list[Window]:
+def make_windows(text: str, tokenizer: Tokenizer, options: WindowOptions, *, least: int | None = None) -> list[Window]:
     """Windows of equal length, each opened by the tokenizer's own prefix; overlaps are scored once.
 
     `least` windows are enough where the text has not as many as the options ask for; None: it has to have them all.
@@ -44,10 +42,11 @@ def make_windows(
     needed = body + step * (options.skip + options.count - 1)
     ids = tokenizer.encode(text, needed)
     count = min(options.count, max(0, (len(ids) - body) // step + 1 - options.skip))
-    if count < (options.count if least is None else least):
-        needed = body + step * (options.skip + (least or options.count) - 1)
+    enough = options.count if least is None else least
+    if count < enough:
+        needed = body + step * (options.skip + enough - 1)
         raise TextError(
-            f"the text has {len(ids)} tokens; {least or options.count} windows of {options.tokens} tokens need {needed}; "
+            f"the text has {len(ids)} tokens; {enough} windows of {options.tokens} tokens need {needed}; "
             "use fewer or shorter windows, or a longer text"
         )
     starts = [step * (options.skip + number) for number in range(count)]

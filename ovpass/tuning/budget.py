@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import expm1, inf, isfinite
+from typing import Any
 
 from ovpass.errors import SettingsError
 from ovpass.evaluation.summary import Interval
@@ -13,6 +14,9 @@ from ovpass.tuning.sequential import Sums, mean_of
 
 RESCALE = 8
 """What ends a group costs as much as this many of its multiply-accumulates: the order of plans, no measured time."""
+
+_LARGEST = 700.0
+"""Nats; the exponential of more is no number."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,15 @@ class Spent:
     def of(sums: Sums) -> Spent:
         """Over all tokens."""
         kl, change = mean_of(sums.kl, sums.tokens), mean_of(sums.change, sums.tokens)
-        between = None if change.interval is None else (_percent(change.interval[0]), _percent(change.interval[1]))
-        return Spent(kl.value, _percent(change.value), kl.interval, between, sum(sums.tokens))
+        divergence = None if kl.interval is None else (max(0.0, kl.interval[0]), kl.interval[1])
+        percent = None if change.interval is None else (_percent(change.interval[0]), _percent(change.interval[1]))
+        return Spent(kl.value, _percent(change.value), divergence, percent, sum(sums.tokens))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        intervals = {"kl_interval": self.kl_interval, "perplexity_interval": self.perplexity_interval}
+        plain = {key: None if interval is None else list(interval) for key, interval in intervals.items()}
+        return {"kl": self.kl, "perplexity_percent": self.perplexity_percent, **plain, "tokens": self.tokens}
 
 
 NOTHING = Spent(0.0, 0.0, (0.0, 0.0), (0.0, 0.0))
@@ -41,7 +52,7 @@ NOTHING = Spent(0.0, 0.0, (0.0, 0.0), (0.0, 0.0))
 
 
 def _percent(change: float) -> float:
-    return 100 * expm1(change)
+    return 100 * expm1(min(change, _LARGEST))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ovpass.support.progress import Progress
 
@@ -21,7 +21,9 @@ class Deadline:
     minutes: float | None
     share: float = 1.0
     """The share of the minutes that the present part of the search may use, counted from the beginning."""
-    started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self._started = time.monotonic()
 
     def __call__(self, step: str) -> None:
         """Show the step.
@@ -29,6 +31,6 @@ class Deadline:
         Raises:
             TimeIsUp: if the time is up.
         """
-        if time.monotonic() - self.started >= self.share * 60 * (math.inf if self.minutes is None else self.minutes):
+        if time.monotonic() - self._started >= self.share * 60 * (math.inf if self.minutes is None else self.minutes):
             raise TimeIsUp
         self.progress(step)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 
 import numpy as np
 
@@ -22,13 +23,13 @@ LOOKS = 6
 """How often a choice is looked at, at most: each time at twice as much text."""
 CONFIDENCE = 1 - 0.05 / LOOKS
 """All looks together are right in 95 % of cases (Bonferroni), so single ones have to be in more."""
-_RUN = 64
+_RUN = 32
 _FEWEST_RUNS = 2
 
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over runs of about 64 tokens: how many tokens, KL in nats, and the change of -ln q in nats."""
+    """Sums over runs of about 32 tokens: how many tokens, KL in nats, and the change of -ln q in nats."""
 
     tokens: tuple[int, ...] = ()
     kl: tuple[float, ...] = ()
@@ -37,14 +38,10 @@ class Sums:
     @staticmethod
     def of(windows: Sequence[TokenScores]) -> Sums:
         """The sums of each window; no run reaches into another window."""
-        parts = [_sums(window) for window in windows]
-        return sum(parts, Sums())
+        return sum((_sums(window) for window in windows), Sums())
 
     def __add__(self, other: Sums) -> Sums:
         return Sums(self.tokens + other.tokens, self.kl + other.kl, self.change + other.change)
-
-    def __radd__(self, other: int) -> Sums:
-        return self
 
 
 def _sums(scores: TokenScores) -> Sums:
@@ -64,7 +61,7 @@ def mean_of(sums: Sequence[float], tokens: Sequence[int]) -> Estimate:
     The variance is that of a ratio of two sums (Cochran, Sampling Techniques, 3rd edition, section 6.3).
     """
     total, runs = sum(tokens), len(tokens)
-    mean = math.fsum(sums) / total if all(map(math.isfinite, sums)) else math.nan
+    mean = float(np.sum(sums)) / total
     if runs < _FEWEST_RUNS or not math.isfinite(mean):
         return Estimate(mean, None)
     rest = np.asarray(sums) - mean * np.asarray(tokens)
@@ -74,18 +71,18 @@ def mean_of(sums: Sequence[float], tokens: Sequence[int]) -> Estimate:
     return Estimate(mean, (mean - width, mean + width))
 
 
-def looks(first: Sequence[Window], later: Sequence[Window]) -> tuple[list[list[Window]], list[list[Window]]]:
-    """The windows that each look adds, for the search and for held-out text.
+def looks(first: Sequence[Window], later: Sequence[Window]) -> dict[str, list[list[Window]]]:
+    """The windows that each look adds, for the "search" and for "held out" text.
 
     The text is dealt out in turn: `first` to the search, as many of `later` to held-out text, and so on.
     """
     size = len(first)
     blocks = [list(first), *(list(later[start : start + size]) for start in range(0, len(later), size))]
-    return _doubling(blocks[0::2]), _doubling(blocks[1::2])
+    return {"search": _doubling(blocks[0::2]), "held out": _doubling(blocks[1::2])}
 
 
 def _doubling(blocks: Sequence[list[Window]]) -> list[list[Window]]:
     """One block, one more, two more, four more, and so on."""
     ends = [0, *(2**look for look in range(LOOKS))]
-    added = [sum(blocks[start:end], []) for start, end in zip(ends, ends[1:], strict=False)]
+    added = [list(chain.from_iterable(blocks[start:end])) for start, end in pairwise(ends)]
     return [windows for windows in added if windows]

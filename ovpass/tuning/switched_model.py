@@ -88,7 +88,7 @@ class SwitchedModel:
         key = window.ids.tobytes(), window.scored
         if key in self._exact:
             return self._exact[key]
-        exact = self._logits(window, group_sizes(self.sites, {})).copy()
+        exact: Array = self._logits(window, group_sizes(self.sites, {})).copy()
         if exact.nbytes + sum(kept.nbytes for kept in self._exact.values()) <= _KEPT_BYTES:
             self._exact[key] = exact
         return exact
