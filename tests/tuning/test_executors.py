@@ -231,6 +231,6 @@ def test_a_cluster_loses_nothing_with_a_worker_or_the_scheduler(
     (kept,) = (tmp_path / "scheduler").glob("*.jsonl")
     before = kept.read_text().splitlines()
     assert before
-    resumed = experiment("processes", tmp_path / "scheduler")
+    resumed = experiment("in-process", tmp_path / "scheduler")
     assert sensitivity(resumed, BY_KIND) == alone
     assert kept.read_text().splitlines()[: len(before)] == before
