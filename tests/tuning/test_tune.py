@@ -175,7 +175,7 @@ def test_what_other_text_costs_is_told(ovpass: CommandLine, state: Path, short_t
 def test_what_is_near_the_budget_is_measured_on_more_text(state: Path) -> None:
     experiment = Experiment(LLAMA, evaluation=WINDOWS, state=state)
     everything = tune(experiment, Budget(max_kl=1e3))
-    near = tune(experiment, Budget(max_kl=1.2 * everything.point.spent.kl))
+    near = tune(experiment, Budget(max_kl=1.1 * everything.point.spent.kl))
     found = next(point for point in near.points if (point.group_size, point.left_out) == (PER_TOKEN, 0))
     assert found.spent.tokens > everything.point.spent.tokens == 190
 
@@ -186,11 +186,12 @@ def test_the_time_is_kept(planted: Path, tmp_path: Path, monkeypatch: pytest.Mon
     steps: list[str] = []
     monkeypatch.setattr(deadline, "time", SimpleNamespace(monotonic=lambda: 60.0 * len(steps)))
     experiment = Experiment(planted, evaluation=WINDOWS, state=tmp_path, progress=steps.append)
-    with pytest.raises(SettingsError, match="minutes 4"):
-        tune(experiment, BUDGET, minutes=4)
-    assert len(steps) == 3
-    found = tune(experiment, BUDGET, minutes=44)
+    with pytest.raises(SettingsError, match="minutes 1"):
+        tune(experiment, BUDGET, minutes=1)
+    assert len(steps) == 1
+    found = tune(experiment, BUDGET, minutes=16)
     assert not found.finished
+    assert len(steps) <= 1 + 16
     assert found.holds == BUDGET.allows(found.held_out)
     assert BUDGET.allows(found.point.spent)
 
