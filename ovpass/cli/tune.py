@@ -103,8 +103,10 @@ def _print(tuned: Tuned, budget: Budget, output: Path | None) -> None:
         note(f"{counted(tuned.for_held_out, 'site is', 'sites are')} exempt only to keep the budget on held-out text")
     if not tuned.finished:
         note("the time was up before the search was done; with more, the same command goes on from here")
-    spent = f"KL {_kl(held, bounded=True)} nats per token, perplexity {_perplexity(held, bounded=True)} %"
-    verdict(f"{'W' if tuned.holds else 'Not shown to be w'}ithin budget on held-out text: {spent}.", ok=tuned.holds)
+    divergence = _kl(held, bounded=budget.max_kl is not None)
+    change = _perplexity(held, bounded=budget.max_perplexity_percent is not None)
+    say(f"Held out: KL {divergence} nats per token, perplexity {change} %.")
+    verdict(f"{'W' if tuned.holds else 'Not shown to be w'}ithin budget on held-out text.", ok=tuned.holds)
     if output is not None:
         click.echo(f"Carry it out with: ovpass apply MODEL -o OUT --plan {shell_word(output)}")
 
