@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -174,6 +175,27 @@ def test_workers_that_are_not_like_this_process_are_refused(
     shutil.rmtree(away.model)
     with pytest.raises(ExecutorError, match="cannot read"):
         away.scores({}, away.windows)
+
+
+@pytest.mark.parametrize(("workers", "left"), [({}, False), ({"one": 1}, True)])
+def test_results_are_waited_for_as_long_as_there_are_workers(workers: dict[str, int], left: bool) -> None:
+    if distributed is None:
+        lacking("Dask distributed")
+    answers = iter([asyncio.TimeoutError, None])
+
+    class Late:
+        def result(self, timeout: float) -> list[str]:
+            if (error := next(answers)) is not None:
+                raise error
+            return ["scores"]
+
+    subject = cluster.Cluster(Experiment(LLAMA))
+    vars(subject)["_client"] = type("Client", (), {"nthreads": lambda _: workers})()
+    if left:
+        assert subject._result(Late()) == ["scores"]  # type: ignore[comparison-overlap]
+    else:
+        with pytest.raises(ExecutorError, match="no workers left"):
+            subject._result(Late())
 
 
 @pytest.mark.parametrize("part", ["model", "ovpass", "openvino", "cpu"])

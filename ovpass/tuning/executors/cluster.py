@@ -7,10 +7,10 @@ import logging
 import pydoc
 import weakref
 from asyncio import CancelledError as LostTask
+from asyncio import TimeoutError as OutOfTime
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError
-from concurrent.futures import TimeoutError as OutOfTime
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
@@ -27,6 +27,7 @@ _AHEAD = 2
 """Tasks for each worker that are handed out: one that runs and one that waits."""
 _CONNECT_SECONDS = 10
 _CLOSE_SECONDS = 5
+_PATIENCE_SECONDS = 30
 _LOCAL = "local"
 _VERSION = "ovpass.version.__version__"
 
@@ -61,8 +62,7 @@ class Cluster:
     def _result(self, future: Any) -> list[TokenScores]:
         distributed = _distributed()
         try:
-            scores: list[TokenScores] = future.result()
-            return scores
+            return self._waited_for(future)
         except OvpassError:
             raise
         except distributed.KilledWorker as error:
@@ -74,12 +74,25 @@ class Cluster:
                 f"{self._name}: the scheduler is lost; start it and run the same command again: measurements are kept"
             ) from error
 
+    def _waited_for(self, future: Any) -> list[TokenScores]:
+        """The result, as long as there are workers; Dask waits for new ones without end."""
+        while True:
+            try:
+                scores: list[TokenScores] = future.result(timeout=_PATIENCE_SECONDS)
+            except OutOfTime:
+                if not self._client.nthreads():
+                    raise ExecutorError(
+                        f"{self._name}: has no workers left; start one with 'dask worker' and run the same command "
+                        "again: measurements are kept"
+                    ) from None
+            else:
+                return scores
+
     @cached_property
     def _client(self) -> Any:
         """The connection, with at least one worker behind it."""
         distributed = _distributed()
-        # Lost workers are expected here, and what Dask says about them is no message for users.
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        _silence()
         address = self._address()
         try:
             client = distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
@@ -105,6 +118,7 @@ class Cluster:
             n_workers=self._workers.processes,
             threads_per_worker=self._workers.threads_here,
             dashboard_address=None,
+            silence_logs=logging.CRITICAL,
         )
 
     @cached_property
@@ -149,6 +163,13 @@ def _close(client: Any, address: Any) -> None:
         client.close(timeout=_CLOSE_SECONDS)
         if not isinstance(address, str):
             address.close(timeout=_CLOSE_SECONDS)
+
+
+def _silence() -> None:
+    """Lost workers are expected here, and what Dask says about them is no message for users."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def _distributed() -> Any:
