@@ -60,6 +60,10 @@ class LogError(OvpassError):
     """A log is unreadable, or records no kernels."""
 
 
+class ExecutorError(OvpassError):
+    """Workers of a search are missing, lost, or not like each other. Measurements are kept."""
+
+
 class CheckFailedError(OvpassError):
     """A requested check failed. The command line exits with 1."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ovpass.cli.options import PATH, evaluation_from, evaluation_options, settings_from
+from ovpass.errors import SettingsError
 from ovpass.support.progress import Progress
 from ovpass.tuning.units import BY
 
@@ -16,12 +17,19 @@ if TYPE_CHECKING:
     from ovpass.tuning.experiment import Experiment
 
 by_option = click.option("--by", default="site", help=f"Unit to switch: {', '.join(BY)}.  [default: site]")
-_state = click.option("--state", type=PATH, help="Folder for measurements; a run resumes from it.")
+_OPTIONS = (
+    click.option("--state", type=PATH, help="Folder for measurements; a run resumes from it."),
+    click.option("--workers", type=int, help="Measure in this many processes, which share the processors."),
+    click.option("--cluster", metavar="ADDRESS", help="Measure on a cluster of Dask: tcp://HOST:PORT, or local."),
+    click.option("--mixed-hosts", is_flag=True, help="Allow workers with other CPUs or versions of OpenVINO."),
+)
 
 
 def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that `experiment_from` reads, apart from those of settings."""
-    return evaluation_options(_state(command))
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return evaluation_options(command)
 
 
 def experiment_from(model: Path, options: dict[str, Any], progress: Progress) -> Experiment:
@@ -30,7 +38,15 @@ def experiment_from(model: Path, options: dict[str, Any], progress: Progress) ->
     Raises:
         SettingsError: for settings or numbers that are not possible.
     """
-    from ovpass.tuning.experiment import Experiment, experiment_settings  # noqa: PLC0415 - not needed to print help
+    from ovpass.tuning.executors import Workers  # noqa: PLC0415 - not needed to print help
+    from ovpass.tuning.experiment import Experiment, experiment_settings  # noqa: PLC0415
 
     settings = experiment_settings(settings_from(options), options["profile"])
-    return Experiment(model, settings, evaluation_from(options), options["state"], progress)
+    count, cluster, mixed = options["workers"], options["cluster"], options["mixed_hosts"]
+    if mixed and cluster is None:
+        raise SettingsError("--mixed-hosts: there is one host without --cluster; add it, or leave this out")
+    if count is not None and cluster not in (None, "local"):
+        raise SettingsError("--workers: a cluster has its own; leave it out, or use --cluster local")
+    workers = Workers(count, cluster=cluster, mixed=mixed)
+    executor = "cluster" if cluster is not None else "in-process" if count is None else "processes"
+    return Experiment(model, settings, evaluation_from(options), options["state"], progress, executor, workers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ from ovpass.targets.group_sizes import format_group_size
 from ovpass.transformation.destination import check_files, check_plan_file
 
 if TYPE_CHECKING:
+    from ovpass.evaluation.summary import Interval
+    from ovpass.tuning.budget import Budget, Spent
     from ovpass.tuning.tune import Tuned
 
 
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 @settings_options
 @search_options
 @click.option("--exact", is_flag=True, help="Rank sites on all windows instead of a short one.")
+@click.option("--minutes", type=float, help="Time for the search; it ends with the best plan so far.")
 @click.option("-o", "--output", type=PATH, help="Write the plan to this YAML file.")
 @click.option("--plot", type=PATH, help="Plot the frontier of accuracy against work.")
 @overwrite_option
@@ -55,7 +59,7 @@ def command(
 ) -> None:
     """Find the plan for MODEL that quantizes the most work within an accuracy budget.
 
-    The plan also keeps the budget on held-out windows of the text.
+    The plan keeps the budget to the upper bound of its interval, on the text of the search and on held-out text.
     """
     from ovpass.tuning.budget import Budget  # noqa: PLC0415 - not needed to print help
     from ovpass.tuning.frontier import save_frontier  # noqa: PLC0415
@@ -70,7 +74,7 @@ def command(
         raise SettingsError("--group-size: tune chooses it; 'ovpass sensitivity' takes one")
     with resumable(), progress(quiet=quiet) as step:
         experiment = experiment_from(model, options, step)
-        tuned = tune(experiment, budget, exact=exact)
+        tuned = tune(experiment, budget, exact=exact, minutes=options["minutes"])
     if output is not None:
         save_plans({"": tuned.plan}, output)
     if plot is not None:
@@ -80,10 +84,10 @@ def command(
 
         print_json(tuned_to_dict(tuned))
     elif not quiet:
-        _print(tuned, output)
+        _print(tuned, budget, output)
 
 
-def _print(tuned: Tuned, output: Path | None) -> None:
+def _print(tuned: Tuned, budget: Budget, output: Path | None) -> None:
     columns = ("", "Group", "Left out", "Work %", "KL nats", "Perplexity %")
     rows = [
         (
@@ -91,8 +95,8 @@ def _print(tuned: Tuned, output: Path | None) -> None:
             format_group_size(point.group_size),
             point.left_out,
             f"{100 * point.share:.1f}",
-            number(point.spent.kl, 2),
-            f"{point.spent.perplexity_percent:+.2f}",
+            _kl(point.spent, bounded=budget.max_kl is not None),
+            _perplexity(point.spent, bounded=budget.max_perplexity_percent is not None),
         )
         for point in sorted({*tuned.frontier, tuned.point}, key=lambda point: point.spent.kl)
     ]
@@ -107,7 +111,26 @@ def _print(tuned: Tuned, output: Path | None) -> None:
         return
     if tuned.for_held_out:
         note(f"{counted(tuned.for_held_out, 'site is', 'sites are')} exempt only to keep the budget on held-out text")
-    spent = f"KL {number(held.kl, 2)} nats per token, perplexity {held.perplexity_percent:+.2f} %"
-    verdict(f"Within budget on held-out text: {spent}.", ok=True)
+    if not tuned.finished:
+        note("the time was up before the search was done; with more, the same command goes on from here")
+    divergence = _kl(held, bounded=budget.max_kl is not None)
+    change = _perplexity(held, bounded=budget.max_perplexity_percent is not None)
+    say(f"Held out: KL {divergence} nats per token, perplexity {change} %.")
+    verdict(f"{'W' if tuned.holds else 'Not shown to be w'}ithin budget on held-out text.", ok=tuned.holds)
     if output is not None:
         click.echo(f"Carry it out with: ovpass apply MODEL -o OUT --plan {shell_word(output)}")
+
+
+def _kl(spent: Spent, *, bounded: bool) -> str:
+    """The KL divergence, with its interval where a budget bounds it."""
+    return _estimate(spent.kl, spent.kl_interval if bounded else None, lambda value: number(value, 2))
+
+
+def _perplexity(spent: Spent, *, bounded: bool) -> str:
+    """The change of perplexity, with its interval where a budget bounds it."""
+    interval = spent.perplexity_interval if bounded else None
+    return _estimate(spent.perplexity_percent, interval, lambda value: f"{value:+.2f}")
+
+
+def _estimate(value: float, interval: Interval | None, shown: Callable[[float], str]) -> str:
+    return shown(value) if interval is None else f"{shown(value)} [{shown(interval[0])}, {shown(interval[1])}]"

@@ -34,9 +34,9 @@ class TokenScores:
     agrees: Array
 
 
-def compare_logits(reference: Array, candidate: Array, window: Window) -> TokenScores:
-    """Score the candidate's logits [scored, vocabulary] against the reference's."""
-    request = _comparator().create_infer_request()
+def compare_logits(reference: Array, candidate: Array, window: Window, threads: int | None = None) -> TokenScores:
+    """Score the candidate's logits [scored, vocabulary] against the reference's, on `threads`, None: on all."""
+    request = _comparator(threads).create_infer_request()
     logits = (np.ascontiguousarray(values, np.float32) for values in (reference, candidate))
     inputs = [*logits, window.targets[:, None]]
     request.infer(dict(enumerate(inputs)), share_inputs=True)
@@ -45,7 +45,7 @@ def compare_logits(reference: Array, candidate: Array, window: Window) -> TokenS
 
 
 @cache
-def _comparator() -> ov.CompiledModel:
+def _comparator(threads: int | None) -> ov.CompiledModel:
     shape = ov.PartialShape([-1, -1])
     reference, candidate = (op.parameter(shape, np.float32, name=name) for name in ("reference", "candidate"))
     targets = op.parameter(ov.PartialShape([-1, 1]), np.int64, name="targets")
@@ -55,7 +55,8 @@ def _comparator() -> ov.CompiledModel:
     agrees = op.convert(op.equal(_likeliest(reference), _likeliest(candidate)), "f32")
     outputs = [kl, _nll(q, targets), _nll(p, targets), op.squeeze(agrees, last)]
     model = ov.Model([op.result(output) for output in outputs], [reference, candidate, targets])
-    return ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    limit = {} if threads is None else {"INFERENCE_NUM_THREADS": str(threads)}
+    return ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", **limit})
 
 
 def _nll(log_probabilities: ov.Node, targets: ov.Node) -> ov.Node:

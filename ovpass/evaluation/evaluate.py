@@ -93,10 +93,12 @@ def _check(reference: Candidate, candidates: Sequence[Candidate], how: Evaluatio
         check_candidate(candidate, how.device, tokens, how.chunk_tokens)
 
 
-def windows_for(candidate: Candidate, evaluation: Evaluation, default: WindowOptions) -> list[Window]:
-    """The windows that an evaluation asks for, of the candidate's tokenizer."""
+def windows_for(
+    candidate: Candidate, evaluation: Evaluation, default: WindowOptions, *, least: int | None = None
+) -> list[Window]:
+    """The windows that an evaluation asks for, of the candidate's tokenizer; as few as `least` if the text is short."""
     tokenizer = load_tokenizer(_tokenizer_folder(candidate, evaluation))
-    return make_windows(read_text(evaluation.text), tokenizer, evaluation.window_options(default))
+    return make_windows(read_text(evaluation.text), tokenizer, evaluation.window_options(default), least=least)
 
 
 def _tokenizer_folder(candidate: Candidate, evaluation: Evaluation) -> Path:

@@ -25,8 +25,10 @@ class Window:
         return self.ids[len(self.ids) - self.scored :]
 
 
-def make_windows(text: str, tokenizer: Tokenizer, options: WindowOptions) -> list[Window]:
+def make_windows(text: str, tokenizer: Tokenizer, options: WindowOptions, *, least: int | None = None) -> list[Window]:
     """Windows of equal length, each opened by the tokenizer's own prefix; overlaps are scored once.
+
+    `least` windows are enough where the text has not as many as the options ask for; None: it has to have them all.
 
     Raises:
         TextError: if the text is too short for them.
@@ -39,12 +41,15 @@ def make_windows(text: str, tokenizer: Tokenizer, options: WindowOptions) -> lis
         )
     needed = body + step * (options.skip + options.count - 1)
     ids = tokenizer.encode(text, needed)
-    if len(ids) < needed:
+    count = min(options.count, max(0, (len(ids) - body) // step + 1 - options.skip))
+    enough = options.count if least is None else least
+    if count < enough:
+        needed = body + step * (options.skip + enough - 1)
         raise TextError(
-            f"the text has {len(ids)} tokens; {options.count} windows of {options.tokens} tokens need {needed}; "
+            f"the text has {len(ids)} tokens; {enough} windows of {options.tokens} tokens need {needed}; "
             "use fewer or shorter windows, or a longer text"
         )
-    starts = [step * (options.skip + number) for number in range(options.count)]
+    starts = [step * (options.skip + number) for number in range(count)]
     return [
         Window(
             np.concatenate([tokenizer.prefix, ids[start : start + body]]),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 _NAME = ("model name",)
 _FEATURES = ("flags", "Features")
+_VECTORS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8")
 
 
 def cpu_name() -> str | None:
@@ -16,6 +18,13 @@ def cpu_name() -> str | None:
 def cpu_features() -> str:
     """The instruction sets of the CPU, as Linux lists them, separated by spaces; empty where it does not."""
     return _cpuinfo(_FEATURES) or ""
+
+
+def cpu_kind() -> str:
+    """The name of the CPU and its vector instructions: equal ones compute the same numbers."""
+    features = cpu_features().split()
+    vectors = [name for name in _VECTORS if name in features]
+    return " ".join((cpu_name() or platform.machine(), *vectors))
 
 
 def has_amx() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -144,8 +144,8 @@ class _Search:
         if not self._breaks(self._units):
             return self._report([])
         if self._question.find == "first":
-            return self._report([first_breaking(self._units, self._breaks, self._left)])
-        return self._report(smallest_breaking(self._units, self._breaks, self._left))
+            return self._report([first_breaking(self._units, self._breaks, self._left, self._ahead)])
+        return self._report(smallest_breaking(self._units, self._breaks, self._left, self._ahead))
 
     def _too_far(self) -> TooFar | None:
         if self._question.max_kl is None:
@@ -153,12 +153,16 @@ class _Search:
         return TooFar(self._experiment, self._experiment.choice(self._experiment.plan), self._question.max_kl)
 
     def _asks(self, units: Sequence[Unit]) -> bool:
-        names = [name for unit in units for name in unit.members]
+        names = _names(units)
         if self._distance is not None:
             return self._distance(names)
         question, everything = self._question, list(self._decisions)
         check = CommandFails(self._experiment, everything, question.check or "", question.native, question.output)
         return check(names)
+
+    def _ahead(self, sets: Iterable[Sequence[Unit]]) -> None:
+        if self._distance is not None:
+            self._distance.ahead(_names(units) for units in sets)
 
     def _left(self, units: int) -> None:
         what = "sites" if self._question.by == "site" else f"{self._question.by}s"
@@ -182,7 +186,7 @@ class _Search:
         )
 
     def _cost(self, units: Sequence[Unit]) -> Cost | None:
-        return None if self._distance is None else self._distance.cost([n for unit in units for n in unit.members])
+        return None if self._distance is None else self._distance.cost(_names(units))
 
     def _breaking(self, unit: Unit) -> BreakingUnit:
         sizes = {self._decisions[name].group_size for name in unit.members}
@@ -194,6 +198,10 @@ class _Search:
             return (f"kind:{unit.name}",)
         block = next(site.layer for site in self._experiment.sites if site.name == unit.members[0])
         return (f"layer:{block}",) if self._question.by == "block" and block is not None else unit.members
+
+
+def _names(units: Sequence[Unit]) -> list[str]:
+    return [name for unit in units for name in unit.members]
 
 
 def _plain(breaking: BreakingUnit) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item", bound=Hashable)
 Breaks = Callable[[Sequence[Item]], bool]
 Left = Callable[[int], None]
+Ahead = Callable[[Iterable[Sequence[Item]]], None]
+"""Is told what is asked next, and what may be asked after that, the likeliest first; it can find answers meanwhile."""
 
 
 class Remembered(Generic[Item]):
@@ -31,7 +34,12 @@ class Remembered(Generic[Item]):
         return self._answers[key]
 
 
-def first_breaking(items: Sequence[Item], breaks: Breaks[Item], left: Left = lambda _: None) -> Item:
+def first_breaking(
+    items: Sequence[Item],
+    breaks: Breaks[Item],
+    left: Left = lambda _: None,
+    ahead: Ahead[Item] = lambda _: None,
+) -> Item:
     """The item with which the items up to it break, and without which those before it do not.
 
     All items must break, and none of them must not. Asks at most log2 of their number, rounded up; `left` is told
@@ -41,6 +49,7 @@ def first_breaking(items: Sequence[Item], breaks: Breaks[Item], left: Left = lam
     while bad - good > 1:
         left(bad - good)
         middle = (good + bad) // 2
+        ahead(items[:end] for end in _middles(good, bad))
         if breaks(items[:middle]):
             bad = middle
         else:
@@ -48,7 +57,23 @@ def first_breaking(items: Sequence[Item], breaks: Breaks[Item], left: Left = lam
     return items[good]
 
 
-def smallest_breaking(items: Sequence[Item], breaks: Breaks[Item], left: Left = lambda _: None) -> list[Item]:
+def _middles(good: int, bad: int) -> Iterator[int]:
+    """The middle, those of both halves, of the quarters, and so on."""
+    between = deque([(good, bad)])
+    while between:
+        low, high = between.popleft()
+        if high - low > 1:
+            middle = (low + high) // 2
+            yield middle
+            between += [(low, middle), (middle, high)]
+
+
+def smallest_breaking(
+    items: Sequence[Item],
+    breaks: Breaks[Item],
+    left: Left = lambda _: None,
+    ahead: Ahead[Item] = lambda _: None,
+) -> list[Item]:
     """Items, in order, that break, and no longer do without any single one of them.
 
     Delta debugging: the ddmin of Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", IEEE
@@ -59,12 +84,12 @@ def smallest_breaking(items: Sequence[Item], breaks: Breaks[Item], left: Left = 
     while len(found) > 1:
         left(len(found))
         chunks = _chunks(found, parts)
-        smaller = next((chunk for chunk in chunks if breaks(chunk)), None)
+        smaller = _first_of(chunks, breaks, ahead)
         if smaller is not None:
             found, parts = smaller, 2
             continue
         rests = [[item for other in chunks if other is not chunk for item in other] for chunk in chunks]
-        rest = next((rest for rest in rests if breaks(rest)), None) if parts > 2 else None
+        rest = _first_of(rests, breaks, ahead) if parts > 2 else None
         if rest is not None:
             found, parts = rest, parts - 1
         elif parts == len(found):
@@ -72,6 +97,15 @@ def smallest_breaking(items: Sequence[Item], breaks: Breaks[Item], left: Left = 
         else:
             parts = min(2 * parts, len(found))
     return found
+
+
+def _first_of(sets: Sequence[list[Item]], breaks: Breaks[Item], ahead: Ahead[Item]) -> list[Item] | None:
+    """The first set that breaks."""
+    for number, items in enumerate(sets):
+        ahead(sets[number:])
+        if breaks(items):
+            return items
+    return None
 
 
 def _chunks(items: Sequence[Item], parts: int) -> list[list[Item]]:

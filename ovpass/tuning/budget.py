@@ -4,31 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import expm1, inf
-
-import numpy as np
+from math import expm1, inf, isfinite
+from typing import Any
 
 from ovpass.errors import SettingsError
-from ovpass.evaluation.comparison import TokenScores
+from ovpass.evaluation.summary import Interval
 from ovpass.sites import CompressedMatMul
+from ovpass.tuning.sequential import Sums, mean_of
 
 RESCALE = 8
 """What ends a group costs as much as this many of its multiply-accumulates: the order of plans, no measured time."""
 
+_LARGEST = 700.0
+"""Nats; the exponential of more is no number."""
+
 
 @dataclass(frozen=True)
 class Spent:
-    """What a choice costs on some windows: mean KL in nats per token, and the change of perplexity in percent."""
+    """What a choice costs on some windows: mean KL in nats per token, and the change of perplexity in percent.
+
+    Each has a confidence interval, None where there is too little text for one. `tokens` were scored.
+    """
 
     kl: float
     perplexity_percent: float
+    kl_interval: Interval | None = None
+    perplexity_interval: Interval | None = None
+    tokens: int = 0
 
     @staticmethod
-    def of(scores: Sequence[TokenScores]) -> Spent:
-        """Over all tokens of the windows."""
-        kl = np.concatenate([part.kl for part in scores]).mean()
-        change = np.concatenate([part.nll - part.reference_nll for part in scores]).mean()
-        return Spent(float(kl), 100 * expm1(float(change)))
+    def of(sums: Sums) -> Spent:
+        """Over all tokens."""
+        kl, change = mean_of(sums.kl, sums.tokens), mean_of(sums.change, sums.tokens)
+        divergence = None if kl.interval is None else (max(0.0, kl.interval[0]), kl.interval[1])
+        percent = None if change.interval is None else (_percent(change.interval[0]), _percent(change.interval[1]))
+        return Spent(kl.value, _percent(change.value), divergence, percent, sum(sums.tokens))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        intervals = {"kl_interval": self.kl_interval, "perplexity_interval": self.perplexity_interval}
+        plain = {key: None if interval is None else list(interval) for key, interval in intervals.items()}
+        return {"kl": self.kl, "perplexity_percent": self.perplexity_percent, **plain, "tokens": self.tokens}
+
+
+NOTHING = Spent(0.0, 0.0, (0.0, 0.0), (0.0, 0.0))
+"""What a plan costs that quantizes nothing."""
+
+
+def _percent(change: float) -> float:
+    return 100 * expm1(min(change, _LARGEST))
 
 
 @dataclass(frozen=True)
@@ -47,10 +71,18 @@ class Budget:
                 raise SettingsError(f"--{name} {limit:g}: a budget is a finite number above 0")
 
     def allows(self, spent: Spent) -> bool:
-        """Whether the cost is within the budget."""
-        return (self.max_kl is None or spent.kl <= self.max_kl) and (
-            self.max_perplexity_percent is None or spent.perplexity_percent <= self.max_perplexity_percent
-        )
+        """Whether the cost is within the budget, to the upper ends of its intervals."""
+        return all(interval is not None and interval[1] <= limit for limit, interval in self._limits(spent))
+
+    def excludes(self, spent: Spent) -> bool:
+        """Whether the cost exceeds the budget, from the lower ends of its intervals on."""
+        if not isfinite(spent.kl):
+            return True
+        return any(interval is not None and interval[0] > limit for limit, interval in self._limits(spent))
+
+    def _limits(self, spent: Spent) -> list[tuple[float, Interval | None]]:
+        limits = (self.max_kl, spent.kl_interval), (self.max_perplexity_percent, spent.perplexity_interval)
+        return [(limit, interval) for limit, interval in limits if limit is not None]
 
 
 def share_of_work(sites: Sequence[CompressedMatMul], choice: Mapping[str, int]) -> float:

@@ -6,9 +6,10 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from ovpass.errors import OutputError, SettingsError
@@ -17,6 +18,7 @@ from ovpass.lowerings.planner import plan_sites
 from ovpass.planning.plan import EXEMPT, Decision, Plan
 from ovpass.settings.settings import Rule
 from ovpass.transformation.transform import transform
+from ovpass.tuning.executors import Task
 from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.store import Store
 from ovpass.tuning.switched_model import Choice, Cost
@@ -51,13 +53,30 @@ class TooFar:
         """What quantizing just these sites costs."""
         if not names:
             return Cost(0.0, 0.0, 0.0, 0.0)
-        key = f"{sum(self._bits[name] for name in names):x}"
-        known = self._store.get(key, Cost)
-        if known is None:
-            chosen = {name: self._choice[name] for name in names}
-            known = Cost.of(self._experiment.scores(chosen, self._experiment.windows))
-            self._store.put(key, known)
+        self._measure([names])
+        known = self._store.get(self._key(names), Cost)
+        assert known is not None  # it was just measured, or an error raised
         return known
+
+    def ahead(self, sets: Iterable[Sequence[str]]) -> None:
+        """Measure the first set, and with it as many of the others as the executor runs at a time."""
+        if (width := self._experiment.width) > 1:
+            self._measure(list(islice(sets, width)))
+
+    def _measure(self, sets: Sequence[Sequence[str]]) -> None:
+        """Measure these sets, unless the first, which is needed now, is known."""
+        if not self._unknown(sets[0]):
+            return
+        missing = [names for names in sets if self._unknown(names)]
+        tasks = (Task({name: self._choice[name] for name in names}, self._experiment.windows) for names in missing)
+        for names, scores in zip(missing, self._experiment.run(tasks), strict=True):
+            self._store.put(self._key(names), Cost.of(scores))
+
+    def _unknown(self, names: Sequence[str]) -> bool:
+        return bool(names) and self._store.get(self._key(names), Cost) is None
+
+    def _key(self, names: Sequence[str]) -> str:
+        return f"{sum(self._bits[name] for name in names):x}"
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from ovpass.support.choices import check_choice
 from ovpass.support.progress import Progress
 from ovpass.targets.names import get_target
 from ovpass.transformation.loading import Loaded, no_sites
-from ovpass.tuning.executors import EXECUTORS, Executor, Task
+from ovpass.tuning.executors import EXECUTORS, Executor, Task, Workers
 from ovpass.tuning.store import Store, fingerprint
 from ovpass.tuning.switched_model import Choice, SwitchedModel
 from ovpass.tuning.switches import switchable
@@ -45,7 +45,7 @@ class Experiment:
     """A language model to measure. `settings` select what to quantize on the target of `evaluation.profile`.
 
     `state` is the folder that keeps measurements, None for the default folder. `executor` is the name of the executor
-    that runs them, a key of EXECUTORS.
+    that runs them, a key of EXECUTORS; `workers` are those that it uses.
 
     Raises:
         SettingsError: for an unknown executor.
@@ -57,6 +57,7 @@ class Experiment:
     state: Path | None = None
     progress: Progress = lambda _: None
     executor: str = "in-process"
+    workers: Workers = field(default_factory=Workers)
 
     def __post_init__(self) -> None:
         check_choice("executor", self.executor, EXECUTORS)
@@ -137,11 +138,28 @@ class Experiment:
         options = replace(self.evaluation, windows=count, skip=self.evaluation.skip + len(self.windows))
         return windows_for(self._candidate, options, SEARCH)
 
+    def later(self, least: int, most: int) -> list[Window]:
+        """Return windows after those of the search: `most`, or as many as the text has, if these are `least`."""
+        options = replace(self.evaluation, windows=most, skip=self.evaluation.skip + len(self.windows))
+        return windows_for(self._candidate, options, SEARCH, least=least)
+
+    def under(self, settings: Settings) -> Experiment:
+        """The same experiment under other settings for the same arithmetic; it runs on the same copies of the model."""
+        other = replace(self, settings=settings)
+        vars(other)["_executor"] = self._executor
+        return other
+
     @cached_property
     def switched(self) -> SwitchedModel:
         """The model with switches."""
         self.progress("compiling a model with a switch at each site")
-        return SwitchedModel(self.ir, self.windows, symmetric=self.symmetric, half=self.half)
+        threads = self.workers.threads
+        return SwitchedModel(self.ir, self.windows, symmetric=self.symmetric, half=self.half, threads=threads)
+
+    @property
+    def width(self) -> int:
+        """How many measurements the executor runs at a time."""
+        return self._executor.width
 
     def run(self, tasks: Iterable[Task]) -> Iterator[list[TokenScores]]:
         """Run tasks on the executor and yield their scores in order.

@@ -45,7 +45,9 @@ def tuned_to_dict(tuned: Tuned) -> dict[str, Any]:
     return {
         "plan": tuned.plan.to_dict(),
         "chosen": _point(tuned.point),
-        "held_out": asdict(tuned.held_out),
+        "held_out": tuned.held_out.to_dict(),
+        "holds": tuned.holds,
+        "finished": tuned.finished,
         "left_out": list(tuned.left_out),
         "frontier": [_point(point) for point in tuned.frontier],
         "measured": [_point(point) for point in tuned.points],
@@ -53,4 +55,10 @@ def tuned_to_dict(tuned: Tuned) -> dict[str, Any]:
 
 
 def _point(point: Point) -> dict[str, Any]:
-    return {**asdict(point), "group_size": format_group_size(point.group_size)}
+    return {
+        "group_size": format_group_size(point.group_size),
+        "left_out": point.left_out,
+        "share": point.share,
+        "worth": point.worth,
+        "spent": point.spent.to_dict(),
+    }

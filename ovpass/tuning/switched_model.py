@@ -20,6 +20,8 @@ from ovpass.tuning.switches import INPUT, add_switches, group_sizes, switchable
 
 Choice = Mapping[str, int]
 """Group sizes by name of site; a site that is not named stays exact."""
+_KEPT_BYTES = 2**31
+"""For exact logits. Those of further windows are computed each time."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +57,21 @@ class Cost:
 class SwitchedModel:
     """A model with a switch before each site that can have one, compiled once for the CPU.
 
-    `sites` are those with a switch.
+    `sites` are those with a switch. It runs on `threads` threads, None: on all.
 
     Raises:
         ModelError: if the model does not compile, or gives no predictions.
     """
 
-    def __init__(self, ir: IrFile, windows: Sequence[Window], *, symmetric: bool, half: bool) -> None:
+    def __init__(
+        self, ir: IrFile, windows: Sequence[Window], *, symmetric: bool, half: bool, threads: int | None = None
+    ) -> None:
         model = without_own_quantization(ir.read())
         self.sites = [site for site in find_compressed_matmuls(model) if switchable(site) is None]
         add_switches(model, self.sites, symmetric=symmetric, half=half)
-        self._runner = Runner(Prepared(model, CLEAN, None, "", ir.xml.parent), str(ir.xml))
+        limit = {} if threads is None else {"INFERENCE_NUM_THREADS": str(threads)}
+        self._runner = Runner(Prepared(model, {**CLEAN, **limit}, None, "", ir.xml.parent), str(ir.xml))
+        self._threads = threads
         self._exact: dict[tuple[bytes, int], Array] = {}
         self._warm_up(max(windows, key=lambda window: len(window.ids)), ir)
 
@@ -75,14 +81,17 @@ class SwitchedModel:
         found = []
         for window in windows:
             exact = self._reference(window)
-            found.append(compare_logits(exact, self._logits(window, sizes), window))
+            found.append(compare_logits(exact, self._logits(window, sizes), window, self._threads))
         return found
 
     def _reference(self, window: Window) -> Array:
         key = window.ids.tobytes(), window.scored
-        if key not in self._exact:
-            self._exact[key] = self._logits(window, group_sizes(self.sites, {})).copy()
-        return self._exact[key]
+        if key in self._exact:
+            return self._exact[key]
+        exact: Array = self._logits(window, group_sizes(self.sites, {})).copy()
+        if exact.nbytes + sum(kept.nbytes for kept in self._exact.values()) <= _KEPT_BYTES:
+            self._exact[key] = exact
+        return exact
 
     def _logits(self, window: Window, sizes: Array) -> Array:
         return self._runner.logits(window, {INPUT: sizes})

@@ -1,16 +1,18 @@
 """Find the fastest plan within an accuracy budget: one group size, and the sites to leave out.
 
 For each group size that the target supports, a bisection leaves out sites in the order of cost per work until the rest
-is within the budget. Costs nearly add up (measured). The plan with the most work is then checked on held-out windows,
-and leaves out more sites until it is within the budget there too.
+is within the budget. Costs nearly add up (measured). Each decision is measured on more text until an interval makes it.
+The plan with the most work is then checked on held-out text, and leaves out more sites until it is within the budget
+there too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,15 +24,20 @@ from ovpass.settings.settings import Rule, Settings
 from ovpass.support.formatting import counted
 from ovpass.targets.group_sizes import PER_TOKEN, format_group_size
 from ovpass.tuning.activation_statistics import ActivationFacts
-from ovpass.tuning.budget import Budget, Spent, gain, share_of_work, worth
+from ovpass.tuning.budget import NOTHING, Budget, Spent, gain, share_of_work, worth
+from ovpass.tuning.deadline import Deadline, TimeIsUp
+from ovpass.tuning.executors import Task
 from ovpass.tuning.experiment import Experiment, as_experiment
 from ovpass.tuning.sensitivity import Measure, Sensitivity, sensitivity
+from ovpass.tuning.sequential import LOOKS, Sums, looks
 from ovpass.tuning.store import Store
 
 CANDIDATES = (PER_TOKEN, 32, 64, 128, 256)
 """Of those with the same effect the first counts: what zero points cap at 32 is called 32."""
-_GRID = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7)
+_GRID = (0.0, 0.05, 0.2, 0.5)
 _STEP = 0.02
+_SEARCH_SHARE = 0.75
+"""Of the time for the search; the rest is for held-out text."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,8 @@ class Point:
 class Tuned:
     """The plan, what it spends on the windows it was chosen by and on others, and all points that were measured.
 
-    `left_out` are the sites left out; `for_held_out` is how many of them are so only for the other windows.
+    `left_out` are the sites left out; `for_held_out` is how many of them are so only for the other windows. `finished`
+    tells that the time was enough, `holds` that the plan is within the budget on held-out text, to the upper bound.
     """
 
     plan: Plan
@@ -57,6 +65,8 @@ class Tuned:
     left_out: tuple[str, ...]
     points: tuple[Point, ...]
     for_held_out: int = 0
+    finished: bool = True
+    holds: bool = True
 
     @property
     def frontier(self) -> list[Point]:
@@ -68,16 +78,23 @@ class Tuned:
         return best
 
 
-def tune(experiment: Experiment | Path | str, budget: Budget, *, exact: bool = False) -> Tuned:
+def tune(
+    experiment: Experiment | Path | str, budget: Budget, *, exact: bool = False, minutes: float | None = None
+) -> Tuned:
     """Find the fastest plan within the budget. `exact` ranks sites on all windows. An interrupted run resumes.
 
-    A model's path stands for an experiment with all defaults.
+    A model's path stands for an experiment with all defaults. After `minutes`, None: when it is found, the search ends
+    with the best plan so far.
 
     Raises:
         OvpassError: for an invalid model, setting or text.
-        SettingsError: if the target quantizes no site at any group size.
+        SettingsError: if the target quantizes no site at any group size, or no plan is found in time.
     """
-    return _Search(as_experiment(experiment), budget, exact).run()
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise SettingsError(f"--minutes {minutes:g}: use a finite number above 0")
+    given = as_experiment(experiment)
+    deadline = Deadline(given.progress, minutes, _SEARCH_SHARE)
+    return _Search(replace(given, progress=deadline), budget, exact, deadline).run()
 
 
 @dataclass
@@ -85,39 +102,65 @@ class _Search:
     experiment: Experiment
     budget: Budget
     exact: bool
+    deadline: Deadline
+    _best: Point | None = None
+    _points: dict[tuple[int, int], Point] = field(default_factory=dict)
 
     def run(self) -> Tuned:
-        points, best = [], None
-        for size in self._choices:
-            fitting = self._fewest(size)
-            points += [self._point(size, count) for count in sorted({*self._grid(size), fitting})]
-            found = self._point(size, fitting)
-            if best is None or found.worth > best.worth:
-                best = found
-        assert best is not None  # there is at least one group size, or _choices would have refused
-        return self._checked(best, points)
+        finished = True
+        try:
+            self._find()
+        except TimeIsUp:
+            finished = False
+        if self._best is None:
+            raise SettingsError(
+                f"--minutes {self.deadline.minutes:g}: no plan was found in that time; measurements are kept, "
+                "so the same command goes on from here"
+            )
+        self.deadline.share = 1.0
+        return self._checked(self._best, finished=finished)
 
-    def _checked(self, best: Point, points: Sequence[Point]) -> Tuned:
+    def _find(self) -> None:
+        """Decide for each group size how many sites to leave out. What needs no ranking comes first."""
+        for size in self._choices:
+            self._allowed(size, 0)
+        for size in sorted(self._choices, key=lambda size: -self._worth(size, 0)):
+            self._fewest(size)
+        for size in self._choices:
+            for count in self._grid(size):
+                self._point(size, count, 1)
+
+    def _checked(self, best: Point, *, finished: bool) -> Tuned:
         """Leave out more sites until the plan holds on windows that it was not chosen by."""
         size, count = best.group_size, best.left_out
-        total = len(self._order[size])
-        while not self.budget.allows(spent := self._spent(size, count, self._held_out, "held out")):
-            count = min(total, count + max(1, round(_STEP * total)))
-        point = self._point(size, count)
-        names = self._names(size, count)
+        total = len(self._choices[size])
+        try:
+            while not self.budget.allows(spent := self._decided(size, count, "held out")):
+                count = min(total, count + max(1, round(_STEP * total)))
+            self.deadline.share = math.inf
+        except TimeIsUp:
+            finished, self.deadline.share = False, math.inf
+            spent = self._decided(size, count, "held out", 1)
+        point, held = self._point(size, count, 1), self.budget.allows(spent)
+        plan, names = self._with_evidence(point, spent), self._names(size, count)
+        more = count - best.left_out
+        return Tuned(plan, point, spent, names, tuple(self._points.values()), more, finished, held)
+
+    def _with_evidence(self, point: Point, held_out: Spent) -> Plan:
         evidence = {
             "budget": {key: value for key, value in asdict(self.budget).items() if value is not None},
-            "search": asdict(point.spent),
-            "held_out": asdict(spent),
+            "search": point.spent.to_dict(),
+            "held_out": held_out.to_dict(),
             "share_of_work": point.share,
-            "tokens": {"search": _tokens(self.experiment.windows), "held_out": _tokens(self._held_out)},
+            "tokens": {"search": point.spent.tokens, "held_out": held_out.tokens},
         }
-        plan = replace(self._plan(size, names), evidence=evidence)
-        return Tuned(plan, point, spent, names, tuple(points), count - best.left_out)
+        return replace(self._plan(point.group_size, self._names(point.group_size, point.left_out)), evidence=evidence)
 
     @cached_property
-    def _held_out(self) -> list[Window]:
-        return self.experiment.held_out(len(self.experiment.windows))
+    def _looks(self) -> dict[str, list[list[Window]]]:
+        """The windows that each look adds, for the search and for held-out text."""
+        first = self.experiment.windows
+        return looks(first, self.experiment.later(len(first), (2**LOOKS - 1) * len(first)))
 
     @cached_property
     def _choices(self) -> dict[int, dict[str, int]]:
@@ -171,47 +214,86 @@ class _Search:
 
     @cached_property
     def _ranking(self) -> dict[str, Sensitivity]:
-        base = replace(self.experiment, settings=self._settings(self._widest, ()))
+        base = self.experiment.under(self._settings(self._widest, ()))
         sizes = tuple({group for choice in self._choices.values() for group in choice.values()})
         report = sensitivity(base, Measure(fast=not self.exact, groups=sizes))
         return {entry.unit.name: entry for entry in report.ranking}
 
-    def _fewest(self, size: int) -> int:
-        """How many sites have to be left out at that group size to be within the budget."""
-        low, high = 0, len(self._order[size])  # none is left quantized at the end: that costs nothing
+    def _fewest(self, size: int) -> None:
+        """Find how few sites have to be left out at that group size, unless that gains less than the best plan."""
+        gaining = [count for count in range(1, len(self._choices[size]) + 1) if self._gains(size, count)]
+        if not gaining or not self._allowed(size, gaining[-1]):
+            return
+        low, high = 1, gaining[-1]
         while low < high:
             middle = (low + high) // 2
-            if self.budget.allows(self._point(size, middle).spent):
+            if self._allowed(size, middle):
                 high = middle
             else:
                 low = middle + 1
-        return low
+
+    def _gains(self, size: int, count: int) -> bool:
+        return self._best is None or self._worth(size, count) > self._best.worth
+
+    def _allowed(self, size: int, count: int) -> bool:
+        """Whether a plan is within the budget; the best of those that are is kept."""
+        point = self._point(size, count, LOOKS)
+        allowed = self.budget.allows(point.spent)
+        if allowed and (self._best is None or point.worth > self._best.worth):
+            self._best = point
+        return allowed
 
     def _grid(self, size: int) -> list[int]:
-        return [round(part * len(self._order[size])) for part in _GRID]
+        return [round(part * len(self._choices[size])) for part in _GRID]
 
-    def _point(self, size: int, count: int) -> Point:
-        choice = self._left(size, count)
-        sites = self.experiment.sites
-        spent = self._spent(size, count, self.experiment.windows, "search")
-        return Point(size, count, share_of_work(sites, choice), worth(sites, choice, self._ratios), spent)
+    def _point(self, size: int, count: int, most: int) -> Point:
+        """A plan, measured until it is decided, in that many looks at most, and no fewer than before."""
+        key = size, count
+        if key not in self._points or most > 1:
+            spent = self._decided(size, count, "search", most)
+            share = share_of_work(self.experiment.sites, self._left(size, count))
+            self._points[key] = Point(size, count, share, self._worth(size, count), spent)
+        return self._points[key]
+
+    def _worth(self, size: int, count: int) -> float:
+        return worth(self.experiment.sites, self._left(size, count), self._ratios)
+
+    def _gone(self, size: int, count: int) -> list[str]:
+        """The first name of a size's order is the first to go. Nothing is ranked where no order is needed."""
+        if count in (0, len(self._choices[size])):
+            return list(self._choices[size]) if count else []
+        return self._order[size][:count]
 
     def _left(self, size: int, count: int) -> dict[str, int]:
-        """What stays quantized. The first name of a size's order is the first to go."""
-        gone = set(self._order[size][:count])
+        """What stays quantized."""
+        gone = set(self._gone(size, count))
         return {name: group for name, group in self._choices[size].items() if name not in gone}
 
     def _names(self, size: int, count: int) -> tuple[str, ...]:
-        gone = set(self._order[size][:count])
+        gone = set(self._gone(size, count))
         return tuple(site.name for site in self.experiment.sites if site.name in gone)
 
-    def _spent(self, size: int, count: int, windows: Sequence[Window], what: str) -> Spent:
-        quantized = self._left(size, count)
-        key = f"{what}: {_digest(quantized, windows)}"
-        known = self._store.get(key, Spent)
+    def _decided(self, size: int, count: int, text: str, most: int = LOOKS) -> Spent:
+        """What a plan costs, on more text until it is within the budget or beyond it, or there is no more."""
+        choice = self._left(size, count)
+        if not choice:
+            return NOTHING
+        what = f"{text}: group size {format_group_size(size)} without {counted(count, 'site')}"
+        sums = Sums()
+        for windows in self._looks[text][:most]:
+            sums += self._sums(choice, windows, f"{what}, after {sum(sums.tokens)} tokens")
+            spent = Spent.of(sums)
+            if self.budget.allows(spent) or self.budget.excludes(spent):
+                break
+        return spent
+
+    def _sums(self, choice: Mapping[str, int], windows: Sequence[Window], step: str) -> Sums:
+        key = _digest(choice, windows)
+        known = self._store.get(key, Sums)
         if known is None:
-            self.experiment.progress(f"{what}: group size {format_group_size(size)} without {counted(count, 'site')}")
-            known = Spent.of(self.experiment.scores(quantized, windows))
+            self.experiment.progress(step)
+            tasks = [Task(choice, [window]) for window in windows]
+            known = Sums.of([scores for found in self.experiment.run(tasks) for scores in found])
             self._store.put(key, known)
         return known
 
@@ -242,7 +324,3 @@ def _ratio(facts: ActivationFacts | None, group: int, measured: int) -> float:
     if not errors.get(measured) or group not in errors:
         return 1.0
     return errors[group] / errors[measured]
-
-
-def _tokens(windows: Sequence[Window]) -> int:
-    return sum(window.scored for window in windows)

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import openvino as ov
 import pytest
@@ -19,6 +20,7 @@ from ovpass.planning.plan import EXEMPT, QUANTIZE, Plan
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from ovpass.targets.group_sizes import PER_TOKEN
+from ovpass.tuning import deadline
 from ovpass.tuning.budget import Budget, share_of_work, worth
 from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.tune import Tuned, tune
@@ -32,6 +34,8 @@ Simulated = Callable[[str], Callable[[Sequence[Job]], list[Observation]]]
 WINDOWS = Evaluation(windows=2, window_tokens=96)
 CULPRIT = planted_name(1)
 BUDGET = Budget(max_kl=1e-3)
+SHORT_WORDS = 105
+"""About 480 tokens: 5 windows."""
 SMALL = ("--windows", 2, "--window-tokens", 96)
 
 
@@ -142,17 +146,54 @@ def test_budgets_without_limit_and_without_room(state: Path, limit: float, left_
     assert found.held_out.kl <= limit
 
 
+@pytest.fixture(scope="module")
+def short_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Text for the windows of the search and as many others, and no more."""
+    path = tmp_path_factory.mktemp("text") / "short.txt"
+    path.write_text(" ".join(read_text().split()[:SHORT_WORDS]), encoding="utf-8")
+    return path
+
+
 @pytest.mark.slow
-def test_what_other_text_costs_is_told(ovpass: CommandLine, state: Path) -> None:
+def test_what_other_text_costs_is_told(ovpass: CommandLine, state: Path, short_text: Path) -> None:
     """A budget between what everything costs on the windows of the search and on others: the latter decide."""
-    everything = tune(Experiment(LLAMA, evaluation=WINDOWS, state=state), Budget(max_kl=1e3))
-    between = (everything.point.spent.kl + everything.held_out.kl) / 2
-    assert everything.point.spent.kl < between < everything.held_out.kl
-    found = tune(Experiment(LLAMA, evaluation=WINDOWS, state=state), Budget(max_kl=between))
+    experiment = Experiment(LLAMA, evaluation=replace(WINDOWS, text=short_text), state=state)
+    everything = tune(experiment, Budget(max_kl=1e3))
+    assert everything.point.spent.kl_interval
+    assert everything.held_out.kl_interval
+    ends = everything.point.spent.kl_interval[1], everything.held_out.kl_interval[1]
+    assert ends[0] < ends[1]
+    between = sum(ends) / 2
+    found = tune(experiment, Budget(max_kl=between))
     assert (everything.for_held_out, found.for_held_out) == (0, len(found.left_out))
     assert found.left_out
-    arguments = ("tune", LLAMA, "--max-kl", between, *SMALL, "--state", state)
+    arguments = ("tune", LLAMA, "--max-kl", between, *SMALL, "--text", short_text, "--state", state)
     assert f"{len(found.left_out)} site is exempt only" in ovpass.succeed(*arguments).out
+
+
+@pytest.mark.slow
+def test_what_is_near_the_budget_is_measured_on_more_text(state: Path) -> None:
+    experiment = Experiment(LLAMA, evaluation=WINDOWS, state=state)
+    everything = tune(experiment, Budget(max_kl=1e3))
+    near = tune(experiment, Budget(max_kl=1.1 * everything.point.spent.kl))
+    found = next(point for point in near.points if (point.group_size, point.left_out) == (PER_TOKEN, 0))
+    assert found.spent.tokens > everything.point.spent.tokens == 190
+
+
+@pytest.mark.slow
+def test_the_time_is_kept(planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step takes a minute of this clock."""
+    steps: list[str] = []
+    monkeypatch.setattr(deadline, "time", SimpleNamespace(monotonic=lambda: 60.0 * len(steps)))
+    experiment = Experiment(planted, evaluation=WINDOWS, state=tmp_path, progress=steps.append)
+    with pytest.raises(SettingsError, match="minutes 1"):
+        tune(experiment, BUDGET, minutes=1)
+    assert len(steps) == 1
+    found = tune(experiment, BUDGET, minutes=16)
+    assert not found.finished
+    assert len(steps) <= 1 + 16
+    assert found.holds == BUDGET.allows(found.held_out)
+    assert BUDGET.allows(found.point.spent)
 
 
 @pytest.mark.slow
@@ -251,6 +292,8 @@ def test_the_command_writes_a_plan_that_apply_takes(
         ("--max-kl", 1, "--exempt", "kind:attn+layer:9"),
         ("--max-kl", 1, "--windows", 10**6),
         ("--max-kl", 1, "--plot", "frontier.txt"),
+        ("--max-kl", 1, "--minutes", 0),
+        ("--max-kl", 1, "--minutes", "nan"),
     ],
 )
 def test_refuses(options: tuple[object, ...], tmp_path: Path, ovpass: CommandLine) -> None:

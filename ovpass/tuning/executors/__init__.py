@@ -1,8 +1,10 @@
 """Executors: where the measurements of a search run."""
 
-from ovpass.tuning.executors.base import Executor, Make, Subject, Task
+from ovpass.tuning.executors.base import Executor, Make, Subject, Task, Workers
+from ovpass.tuning.executors.cluster import Cluster
 from ovpass.tuning.executors.in_process import InProcess
+from ovpass.tuning.executors.processes import Processes
 
-EXECUTORS: dict[str, Make] = {"in-process": InProcess}
+EXECUTORS: dict[str, Make] = {"in-process": InProcess, "processes": Processes, "cluster": Cluster}
 
-__all__ = ["EXECUTORS", "Executor", "InProcess", "Make", "Subject", "Task"]
+__all__ = ["EXECUTORS", "Executor", "InProcess", "Make", "Subject", "Task", "Workers"]

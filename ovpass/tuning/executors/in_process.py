@@ -14,6 +14,7 @@ class InProcess:
     """Uses the subject's own switched model."""
 
     subject: Subject
+    width: int = 1
 
     def run(self, tasks: Iterable[Task]) -> Iterator[list[TokenScores]]:
         """The scores of each task, measured when they are asked for."""

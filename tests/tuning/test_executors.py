@@ -1,0 +1,258 @@
+"""Executors: the numbers of one process to the last bit, and nothing is lost with a worker, a scheduler or a client."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ovpass.errors import ExecutorError, SettingsError
+from ovpass.evaluation.options import Evaluation
+from ovpass.tuning.bisect import Question, find_breaking
+from ovpass.tuning.executors import Workers, cluster
+from ovpass.tuning.executors.copies import Host, check_host
+from ovpass.tuning.experiment import Experiment
+from ovpass.tuning.sensitivity import Measure, SensitivityReport, sensitivity
+from tests.builders import planted_name, save_planted
+from tests.cli.command import LLAMA, CommandLine
+from tests.missing import lacking
+
+try:
+    import distributed
+except ImportError:
+    distributed = None  # type: ignore[assignment]
+
+pytestmark = pytest.mark.slow
+SMALL = Evaluation(windows=1, window_tokens=48)
+ONE_THREAD = Workers(count=2, threads=1)
+BY_KIND = Measure(by="kind")
+OPTIONS = ("--windows", 1, "--window-tokens", 48)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> SensitivityReport:
+    """One process with as many threads as each worker has."""
+    state = tmp_path_factory.mktemp("alone")
+    return sensitivity(Experiment(LLAMA, evaluation=SMALL, state=state, workers=ONE_THREAD), BY_KIND)
+
+
+def experiment(executor: str, state: Path, workers: Workers = ONE_THREAD) -> Experiment:
+    return Experiment(LLAMA, evaluation=SMALL, state=state, executor=executor, workers=workers)
+
+
+class Killing:
+    """Progress that kills once, when the first measurement of a site is on its way."""
+
+    def __init__(self, *processes: int) -> None:
+        self.processes, self.killed = list(processes), 0
+
+    def __call__(self, step: str) -> None:
+        if step.startswith("only") and "(3 of" in step:
+            while self.processes:
+                os.kill(self.processes.pop(), signal.SIGKILL)
+                self.killed += 1
+
+
+# Processes ------------------------------------------------------------------------------------------------------------
+
+
+def test_processes_lose_nothing_with_a_worker(alone: SensitivityReport, tmp_path: Path) -> None:
+    subject = experiment("processes", tmp_path)
+    pool = subject._executor
+    kill = Killing()
+
+    def progress(step: str) -> None:
+        if "(3 of" in step:
+            kill.processes = list(pool._pool._processes)[:1]  # type: ignore[attr-defined]
+        kill(step)
+
+    watched = replace(subject, progress=progress)
+    vars(watched)["_executor"] = pool
+    assert sensitivity(watched, BY_KIND) == alone
+    assert kill.killed == 1
+
+
+def test_guessed_halves_find_the_same(tmp_path: Path) -> None:
+    planted = save_planted(tmp_path / "planted", 1)
+    found = []
+    for executor in ("in-process", "processes"):
+        subject = Experiment(
+            planted, evaluation=SMALL, state=tmp_path / executor, executor=executor, workers=ONE_THREAD
+        )
+        found += [find_breaking(subject, Question(find=find, max_kl=0.01)) for find in ("first", "smallest")]
+    assert found[:2] == found[2:]
+    assert all([entry.unit.name for entry in result.found] == [planted_name(1)] for result in found[::2])
+
+
+@pytest.mark.parametrize(("count", "threads"), [(0, None), (1, 0)])
+def test_workers_that_are_none(count: int, threads: int | None) -> None:
+    with pytest.raises(SettingsError):
+        Workers(count, threads)
+
+
+# A cluster ------------------------------------------------------------------------------------------------------------
+
+
+class Dask:
+    """A scheduler and two workers of one thread, each a process that can be killed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.address = ""
+
+    def start(self) -> None:
+        ready = self.folder / "scheduler.json"
+        ready.unlink(missing_ok=True)
+        self._run("scheduler", "scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(ready))
+        self.workers(ready)
+
+    def workers(self, ready: Path) -> None:
+        for name in ("first", "second"):
+            if name not in self.processes or self.processes[name].poll() is not None:
+                options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(self.folder))
+                self._run(name, "worker", "--scheduler-file", str(ready), *options)
+        connect: Any = distributed.Client
+        with connect(scheduler_file=str(ready), timeout=20, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=20)
+            self.address = client.scheduler.address
+
+    def _run(self, name: str, *arguments: str) -> None:
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]],
+                stdout=log,
+                stderr=log,
+            )
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dask]:
+    if distributed is None:
+        lacking("Dask distributed")
+    found = Dask(tmp_path_factory.mktemp("dask"))
+    try:
+        found.start()
+        yield found
+    finally:
+        found.stop()
+
+
+def on(dask: Dask) -> Workers:
+    return Workers(threads=1, cluster=dask.address)
+
+
+def test_workers_that_are_not_like_this_process_are_refused(
+    dask: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = experiment("cluster", tmp_path, on(dask))
+    monkeypatch.setattr(cluster, "_VERSION", "ovpass.version.missing")
+    with pytest.raises(ExecutorError, match="not installed"):
+        subject.scores({}, subject.windows)
+    monkeypatch.undo()
+    monkeypatch.setattr(cluster, "__version__", "0.0.1")
+    with pytest.raises(ExecutorError, match=r"0\.0\.1 here"):
+        subject.scores({}, subject.windows)
+    monkeypatch.undo()
+    away = Experiment(tmp_path / "model", evaluation=SMALL, executor="cluster", workers=on(dask))
+    shutil.copytree(LLAMA, away.model)
+    assert away.ir
+    assert away.windows
+    shutil.rmtree(away.model)
+    with pytest.raises(ExecutorError, match="cannot read"):
+        away.scores({}, away.windows)
+
+
+@pytest.mark.parametrize(("workers", "left"), [({}, False), ({"one": 1}, True)])
+def test_results_are_waited_for_as_long_as_there_are_workers(workers: dict[str, int], left: bool) -> None:
+    if distributed is None:
+        lacking("Dask distributed")
+    answers = iter([asyncio.TimeoutError, None])
+
+    class Late:
+        def result(self, timeout: float) -> list[str]:
+            if (error := next(answers)) is not None:
+                raise error
+            return ["scores"]
+
+    subject = cluster.Cluster(Experiment(LLAMA))
+    vars(subject)["_client"] = type("Client", (), {"nthreads": lambda _: workers})()
+    if left:
+        assert subject._result(Late()) == ["scores"]  # type: ignore[comparison-overlap]
+    else:
+        with pytest.raises(ExecutorError, match="no workers left"):
+            subject._result(Late())
+
+
+@pytest.mark.parametrize("part", ["model", "ovpass", "openvino", "cpu"])
+def test_hosts_that_differ(part: str) -> None:
+    host = Host("model", "ovpass", "openvino", "cpu")
+    other = replace(host, **{part: "other"})
+    with pytest.raises(ExecutorError, match="other"):
+        check_host(other, host, "worker", mixed=False)
+    if part in ("openvino", "cpu"):
+        check_host(other, host, "worker", mixed=True)
+    else:
+        with pytest.raises(ExecutorError, match="other"):
+            check_host(other, host, "worker", mixed=True)
+
+
+def test_a_cluster_that_does_not_answer(tmp_path: Path, ovpass: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 1)
+    run = ("sensitivity", LLAMA, *OPTIONS, "--state", tmp_path)
+    assert "answer" in ovpass.refuse(*run, "--cluster", "tcp://127.0.0.1:1")
+    assert "tcp://" in ovpass.refuse(*run, "--cluster", "somewhere")
+    assert "--cluster" in ovpass.refuse(*run, "--mixed-hosts")
+    assert "--workers" in ovpass.refuse(*run, "--workers", 2, "--cluster", "tcp://127.0.0.1:1")
+
+
+def test_a_killed_client_resumes(alone: SensitivityReport, dask: Dask, tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; import ovpass;"
+        "from ovpass.tuning.executors import Workers;"
+        "progress = lambda step: os.kill(os.getpid(), 9) if '(7 of' in step else None;"
+        "ovpass.sensitivity(ovpass.Experiment(Path(sys.argv[1]), evaluation=ovpass.Evaluation(windows=1,"
+        "window_tokens=48), state=Path(sys.argv[2]), progress=progress, executor='cluster',"
+        "workers=Workers(threads=1, cluster=sys.argv[3])), ovpass.Measure(by='kind'))"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, LLAMA, tmp_path, dask.address], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (kept,) = tmp_path.glob("*.jsonl")
+    before = kept.read_text().splitlines()
+    assert len(before) > 2
+    assert sensitivity(experiment("cluster", tmp_path, on(dask)), BY_KIND) == alone
+    assert kept.read_text().splitlines()[: len(before)] == before
+
+
+def test_a_cluster_loses_nothing_with_a_worker_or_the_scheduler(
+    alone: SensitivityReport, dask: Dask, tmp_path: Path
+) -> None:
+    kill = Killing(dask.processes["first"].pid)
+    subject = replace(experiment("cluster", tmp_path / "worker", on(dask)), progress=kill)
+    assert sensitivity(subject, BY_KIND) == alone
+    assert kill.killed == 1
+
+    kill = Killing(dask.processes["scheduler"].pid)
+    subject = replace(experiment("cluster", tmp_path / "scheduler", on(dask)), progress=kill)
+    with pytest.raises(ExecutorError, match="scheduler"):
+        sensitivity(subject, BY_KIND)
+    (kept,) = (tmp_path / "scheduler").glob("*.jsonl")
+    before = kept.read_text().splitlines()
+    assert before
+    resumed = experiment("in-process", tmp_path / "scheduler")
+    assert sensitivity(resumed, BY_KIND) == alone
+    assert kept.read_text().splitlines()[: len(before)] == before
