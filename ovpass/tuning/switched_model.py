@@ -9,14 +9,18 @@ import numpy as np
 
 from ovpass.errors import ModelError
 from ovpass.evaluation.comparison import TokenScores, compare_logits
-from ovpass.evaluation.preparation import CLEAN, Prepared, without_own_quantization
+from ovpass.evaluation.preparation import without_own_quantization
 from ovpass.evaluation.recording import Array
-from ovpass.evaluation.runner import Runner
 from ovpass.evaluation.summary import trimmed_mean
 from ovpass.evaluation.windows import Window
 from ovpass.ir.files import IrFile
+from ovpass.ir.model_graph import ModelGraph
 from ovpass.sites import find_compressed_matmuls
-from ovpass.tuning.switches import INPUT, add_switches, group_sizes, switchable
+from ovpass.tuning.cuts import UncuttableError, find_cut
+from ovpass.tuning.prefixes import BUDGET
+from ovpass.tuning.segment_runner import SegmentRunner
+from ovpass.tuning.switches import switchable
+from ovpass.tuning.whole_runner import WholeRunner
 
 Choice = Mapping[str, int]
 """Group sizes by name of site; a site that is not named stays exact."""
@@ -55,37 +59,49 @@ class Cost:
 class SwitchedModel:
     """A model with a switch before each site that can have one, compiled once for the CPU.
 
-    `sites` are those with a switch.
+    Where the model can be cut at its blocks, a run starts at the first block that differs from a run before: `whole` is
+    why it cannot, None if it can. `sites` are those with a switch.
 
     Raises:
         ModelError: if the model does not compile, or gives no predictions.
     """
 
-    def __init__(self, ir: IrFile, windows: Sequence[Window], *, symmetric: bool, half: bool) -> None:
-        model = without_own_quantization(ir.read())
-        self.sites = [site for site in find_compressed_matmuls(model) if switchable(site) is None]
-        add_switches(model, self.sites, symmetric=symmetric, half=half)
-        self._runner = Runner(Prepared(model, CLEAN, None, "", ir.xml.parent), str(ir.xml))
+    def __init__(
+        self,
+        ir: IrFile,
+        windows: Sequence[Window],
+        *,
+        symmetric: bool,
+        half: bool,
+        budget: int = BUDGET,
+    ) -> None:
         self._exact: dict[tuple[bytes, int], Array] = {}
+        model = without_own_quantization(ir.read())
+        sites = find_compressed_matmuls(model)
+        self.sites = [site for site in sites if switchable(site) is None]
+        self.whole: str | None = None
+        self._runner: SegmentRunner | WholeRunner
+        try:
+            cut = find_cut(ModelGraph(model), sites)
+            self._runner = SegmentRunner(ir, model, cut, sites, symmetric=symmetric, half=half, budget=budget)
+        except UncuttableError as error:
+            self.whole = str(error)
+            self._runner = WholeRunner(ir, model, self.sites, symmetric=symmetric, half=half)
         self._warm_up(max(windows, key=lambda window: len(window.ids)), ir)
 
     def scores(self, choice: Choice, windows: Sequence[Window]) -> list[TokenScores]:
         """Scores of each window with these sites quantized, against none."""
-        sizes = group_sizes(self.sites, choice)
         found = []
         for window in windows:
             exact = self._reference(window)
-            found.append(compare_logits(exact, self._logits(window, sizes), window))
+            found.append(compare_logits(exact, self._runner.logits(window, choice), window))
         return found
 
     def _reference(self, window: Window) -> Array:
         key = window.ids.tobytes(), window.scored
         if key not in self._exact:
-            self._exact[key] = self._logits(window, group_sizes(self.sites, {})).copy()
+            self._exact[key] = self._runner.logits(window, {}).copy()
         return self._exact[key]
-
-    def _logits(self, window: Window, sizes: Array) -> Array:
-        return self._runner.logits(window, {INPUT: sizes})
 
     def _warm_up(self, window: Window, ir: IrFile) -> None:
         """Run once in each position of the switches at full length.
@@ -95,6 +111,6 @@ class SwitchedModel:
         """
         everything = {site.name: site.k for site in self.sites}
         for choice in ({}, everything, {}):
-            before = self._logits(window, group_sizes(self.sites, choice)).copy()
-        if not np.array_equal(before, self._logits(window, group_sizes(self.sites, {}))):
+            before = self._runner.logits(window, choice, reuse=False).copy()
+        if not np.array_equal(before, self._runner.logits(window, {}, reuse=False)):
             raise ModelError(f"{ir.xml}: two runs of the same tokens differ; sites cannot be switched one by one")
