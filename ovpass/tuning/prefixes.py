@@ -80,7 +80,7 @@ class Prefixes:
     def _copy(self, array: Array) -> Array:
         if self._used + array.nbytes <= self._budget or not array.nbytes:
             self._used += array.nbytes
-            return array.copy()
+            return np.array(array)
         return self._on_disk(array)
 
     def _on_disk(self, array: Array) -> Array:
@@ -89,7 +89,7 @@ class Prefixes:
         folder, self._files = Path(self._folder.name), self._files + 1
         check_room(folder, array.nbytes)
         try:
-            mapped: Array = np.memmap(folder / f"{self._files}.bin", array.dtype, "w+", shape=array.shape)
+            mapped = np.memmap(folder / f"{self._files}.bin", array.dtype, "w+", shape=array.shape)
             mapped[...] = array
         except OSError as error:
             raise OutputError(f"{folder}: prefixes cannot be kept: {error.strerror or error}") from error

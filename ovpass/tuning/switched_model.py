@@ -60,7 +60,8 @@ class SwitchedModel:
     """A model with a switch before each site that can have one, compiled once for the CPU.
 
     Where the model can be cut at its blocks, a run starts at the first block that differs from a run before: `whole` is
-    why it cannot, None if it can. `sites` are those with a switch.
+    why it does not, None if it does. Without `reuse` the whole model runs each time. `budget` is in bytes of memory for
+    what runs keep; the rest is on disk. `sites` are those with a switch.
 
     Raises:
         ModelError: if the model does not compile, or gives no predictions.
@@ -74,6 +75,7 @@ class SwitchedModel:
         symmetric: bool,
         half: bool,
         budget: int = BUDGET,
+        reuse: bool = True,
     ) -> None:
         self._exact: dict[tuple[bytes, int], Array] = {}
         model = without_own_quantization(ir.read())
@@ -82,6 +84,8 @@ class SwitchedModel:
         self.whole: str | None = None
         self._runner: SegmentRunner | WholeRunner
         try:
+            if not reuse:
+                raise UncuttableError("reuse is off")
             cut = find_cut(ModelGraph(model), sites)
             self._runner = SegmentRunner(ir, model, cut, sites, symmetric=symmetric, half=half, budget=budget)
         except UncuttableError as error:
