@@ -3,7 +3,8 @@
     python scripts/bench_sensitivity.py [--model FOLDER] [--held-out 4]
 
 Times the sweep and the fast ranking in units of one evaluation of the same plan on the same windows, which is run
-again and again in between, so that both see the same load of the machine. Compares the fast ranking with the exact
+again and again in between, so that both see the same load of the machine. Measures every tenth site on the whole model,
+too, and checks that each number is the same to the last bit. Compares the fast ranking with the exact
 one, and leaves out the worst fifth of the sites by either, and by the local error of their activations: what is left
 of the KL divergence on text that no ranking has seen. Takes minutes. Without --model, SmolLM2-135M in int8
 (scripts/get_smollm2_float.py --int8), made first where it is not there.
@@ -26,14 +27,18 @@ from typing import TypeVar
 from ovpass.evaluation.candidates import parse_candidate
 from ovpass.evaluation.comparison import compare_logits
 from ovpass.evaluation.language_model import TextEvaluation
-from ovpass.evaluation.preparation import prepare, prepare_reference
+from ovpass.evaluation.preparation import prepare, prepare_reference, without_own_quantization
 from ovpass.evaluation.recording import recordings
 from ovpass.evaluation.runner import Runner
+from ovpass.sites import find_compressed_matmuls
 from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.sensitivity import Measure, SensitivityReport, sensitivity
 from ovpass.tuning.switched_model import Cost
+from ovpass.tuning.switches import Switches, switchable
+from ovpass.tuning.whole_runner import WholeRunner
 
 WORST = 0.2
+WHOLE = 10
 EVERY = 12
 """Steps of a run from one evaluation to the next."""
 
@@ -42,10 +47,11 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds that a run takes by itself, and the median of the evaluations in between."""
+    """Seconds that a run takes by itself, its costs alone, and the mean of the evaluations in between."""
 
     run: float
     evaluation: float
+    costs: float | None = None
 
 
 def main() -> None:
@@ -74,18 +80,23 @@ class Pace:
     evaluate: Callable[[], None] = lambda: None
     seconds: list[float] = field(default_factory=list)
     steps: int = 0
+    started: float = 0.0
+    costs: float | None = None
 
-    def __call__(self, _: str) -> None:
-        """Count a step."""
+    def __call__(self, step: str) -> None:
+        """Count a step; the first saving ends the costs."""
+        if step.startswith("all but") and self.costs is None:
+            self.costs = time.perf_counter() - self.started - sum(self.seconds[1:])
         self.steps += 1
         if self.steps % EVERY == 0:
             self.seconds.append(_timed(self.evaluate)[0])
 
     def time(self, work: Callable[[], _T]) -> tuple[Times, _T]:
         """What `work` takes by itself."""
-        self.seconds, self.steps = [_timed(self.evaluate)[0]], 0
+        self.seconds, self.steps, self.costs = [_timed(self.evaluate)[0]], 0, None
+        self.started = time.perf_counter()
         seconds, result = _timed(work)
-        return Times(seconds - sum(self.seconds[1:]), statistics.fmean(self.seconds)), result
+        return Times(seconds - sum(self.seconds[1:]), statistics.fmean(self.seconds), self.costs), result
 
 
 def _run(model: Path, state: Path, held_out: int) -> None:
@@ -107,8 +118,41 @@ def _run(model: Path, state: Path, held_out: int) -> None:
     for name, times in (("exact: costs and saves", exact_times), ("fast", fast_times)):
         ratio = times.run / times.evaluation
         print(f"{'one evaluation':28}{times.evaluation:9.2f}{1:13.1f}")
+        if times.costs is not None:
+            alone = times.costs / times.evaluation
+            print(f"{'exact: costs':28}{times.costs:9.2f}{alone:13.1f}{alone / sites:9.2f}")
         print(f"{name:28}{times.run:9.2f}{ratio:13.1f}{ratio / sites:9.2f}")
+    _print_whole(experiment, exact, pace.evaluate)
     _print_rankings(experiment, exact, fast, held_out)
+
+
+def _print_whole(experiment: Experiment, exact: SensitivityReport, evaluate: Callable[[], None]) -> None:
+    """Costs and saves of every tenth site on the model that is not cut, and whether they are those of the sweep."""
+    ir = experiment.ir
+    model = without_own_quantization(ir.read())
+    sites = [site for site in find_compressed_matmuls(model) if switchable(site) is None]
+    runner = WholeRunner(ir, model, sites, Switches(experiment.symmetric, experiment.half))
+    windows, everything = experiment.windows, experiment.choice(experiment.plan)
+    for choice in ({}, everything, {}):  # the first inference after a shape has grown is wrong on the CPU plugin
+        runner.logits(windows[0], choice)
+    clean = [runner.logits(window, {}).copy() for window in windows]
+
+    def cost(choice: Mapping[str, int], count: int) -> Cost:
+        pairs = zip(clean[:count], windows, strict=False)
+        return Cost.of([compare_logits(expected, runner.logits(window, choice), window) for expected, window in pairs])
+
+    half = (len(windows) + 1) // 2
+    together, seconds, paces, same = cost(everything, half), 0.0, list[float](), 0
+    sample = exact.ranking[::WHOLE]
+    for entry in sample:
+        alone = {name: everything[name] for name in entry.unit.members}
+        rest = {name: size for name, size in everything.items() if name not in alone}
+        paces.append(_timed(evaluate)[0])
+        taken, found = _timed(lambda: (cost(alone, len(windows)), together.minus(cost(rest, half))))  # noqa: B023
+        seconds += taken
+        same += found == (entry.costs, entry.saves)
+    ratio = seconds / statistics.fmean(paces) / len(sample)
+    print(f"whole model, {len(sample)} sites{'':8}{seconds:9.2f}{'':13}{ratio:9.2f}  same numbers: {same}")
 
 
 def _with_compilation(experiment: Experiment) -> float:

@@ -88,6 +88,8 @@ def _print(result: BisectResult) -> None:
         _print_found(result)
     else:
         verdict(f"Not broken with all sites quantized{_cost(result)}.", ok=True)
+    if result.whole is not None:
+        note(f"every measurement ran the whole model: {result.whole}")
     if result.skipped:
         note(f"{counted(len(result.skipped), 'site')} stayed unquantized: {next(iter(result.skipped.values()))}")
 

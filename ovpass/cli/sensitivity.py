@@ -101,6 +101,8 @@ def _print(report: SensitivityReport, *, verbose: bool) -> None:
     if report.skipped:
         skipped = counted(len(report.skipped), "site was", "sites were")
         note(f"{skipped} not measured: {next(iter(report.skipped.values()))}")
+    if report.whole is not None:
+        note(f"every measurement ran the whole model: {report.whole}")
     cost = report.together
     verdict(
         f"All together: KL {number(cost.mean, 2)} nats per token "

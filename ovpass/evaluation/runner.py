@@ -40,11 +40,7 @@ class Runner:
             ModelError: if the model fails, or gives no predictions for every token.
         """
         logits = self._whole(window, extra) if self._chunk is None else self._piecewise(window, self._chunk)
-        if logits.ndim != 2 or len(logits) != len(window.ids):
-            raise ModelError(
-                f"{self._name}: returns {logits.shape} for {len(window.ids)} tokens, not one prediction per token"
-            )
-        return np.asarray(logits[len(logits) - 1 - window.scored : -1])
+        return scored_rows(logits, window, self._name)
 
     def following(self, ids: Ids) -> Array:
         """The prediction of the token that follows `ids` [tokens]: [vocabulary]; valid until the next call."""
@@ -52,7 +48,7 @@ class Runner:
         return np.asarray(_rows(self._infer(self._feed(ids), len(ids))[self._logits])[-1])
 
     def _whole(self, window: Window, extra: Mapping[str, Array] | None) -> Array:
-        return _rows(self.outputs(window, extra)[self._logits])
+        return self.outputs(window, extra)[self._logits]
 
     def _piecewise(self, window: Window, tokens: int) -> Array:
         self._request.reset_state()
@@ -74,6 +70,18 @@ class Runner:
         except RuntimeError as error:
             raise ModelError(f"{self._name}: fails on {tokens} tokens: {last_line(error)}") from error
         return [tensor.data for tensor in self._request.output_tensors]
+
+
+def scored_rows(logits: Array, window: Window, name: str) -> Array:
+    """The predictions of the scored tokens, [scored, vocabulary], of a model's output, with or without a batch of one.
+
+    Raises:
+        ModelError: if there is not one prediction per token, naming the model.
+    """
+    rows = _rows(logits)
+    if rows.ndim != 2 or len(rows) != len(window.ids):
+        raise ModelError(f"{name}: returns {rows.shape} for {len(window.ids)} tokens, not one prediction per token")
+    return np.asarray(rows[len(rows) - 1 - window.scored : -1])
 
 
 def _rows(output: Array) -> Array:

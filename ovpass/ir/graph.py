@@ -78,6 +78,10 @@ class Graph(ABC):
         """How many values a FakeQuantize leaves."""
 
     @abstractmethod
+    def variable(self, index: int) -> str:
+        """The name of the state that a ReadValue or an Assign is about."""
+
+    @abstractmethod
     def integers(self, index: int) -> list[int]:
         """The values of a small integer Constant."""
 

@@ -44,6 +44,9 @@ class ModelGraph(Graph):
     def levels(self, index: int) -> int:
         return int(self._ops[index].get_attributes()["levels"])
 
+    def variable(self, index: int) -> str:
+        return str(self._ops[index].get_attributes()["variable_id"])
+
     def integers(self, index: int) -> list[int]:
         return [int(value) for value in self._ops[index].get_data().flatten()]
 

@@ -84,6 +84,10 @@ class IrGraph(Graph):
         return int(self._data(index)["levels"])
 
     @_of_a_layer
+    def variable(self, index: int) -> str:
+        return self._data(index)["variable_id"]
+
+    @_of_a_layer
     def integers(self, index: int) -> list[int]:
         data = self._data(index)
         with self._weights.open("rb") as stream:

@@ -92,6 +92,9 @@ class CanonicalGraph(Graph):
     def transposed(self, index: int, port: int) -> bool:
         return self._base.transposed(self._read(index), port)
 
+    def variable(self, index: int) -> str:
+        return self._base.variable(self._read(index))
+
     def levels(self, index: int) -> int:
         return self._base.levels(self._read(index))
 

@@ -63,7 +63,8 @@ class BisectResult:
 
     `together` is what all sites cost, `costs` what the found ones cost alone, both None where a command judges.
     `mended` tells whether the model is good with all sites quantized but these. `skipped` names sites that were
-    not asked about and why.
+    not asked about and why. `whole` is why each measurement ran the whole model, None if it started at the first
+    block that was switched, or where a command judges.
     """
 
     model: str
@@ -75,6 +76,7 @@ class BisectResult:
     mended: bool | None
     asked: int
     skipped: Mapping[str, str]
+    whole: str | None = None
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -97,6 +99,7 @@ class BisectResult:
             "rules": [settings_to_dict(rule) for rule in self.rules],
             "questions": self.asked,
             "skipped": dict(self.skipped),
+            "whole_model": self.whole,
         }
 
 
@@ -183,6 +186,7 @@ class _Search:
             mended=mended,
             asked=self._breaks.asked,
             skipped=self._skipped,
+            whole=None if self._question.max_kl is None else self._experiment.whole,
         )
 
     def _cost(self, units: Sequence[Unit]) -> Cost | None:

@@ -28,6 +28,7 @@ from ovpass.support.choices import check_choice
 from ovpass.support.progress import Progress
 from ovpass.targets.names import get_target
 from ovpass.transformation.loading import Loaded, no_sites
+from ovpass.tuning.cuts import why_whole
 from ovpass.tuning.executors import EXECUTORS, Executor, Task, Workers
 from ovpass.tuning.store import Store, fingerprint
 from ovpass.tuning.switched_model import Choice, SwitchedModel
@@ -95,6 +96,11 @@ class Experiment:
     def plan(self) -> Plan:
         """What would be quantized, emulated."""
         return self.plan_for(self.settings)
+
+    @cached_property
+    def whole(self) -> str | None:
+        """Why each measurement runs the whole model; None if it starts at the first block that is switched."""
+        return why_whole(self.sites)
 
     @property
     def symmetric(self) -> bool:

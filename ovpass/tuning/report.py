@@ -16,6 +16,7 @@ def sensitivity_to_dict(report: SensitivityReport) -> dict[str, Any]:
         "model": report.model,
         "by": report.by,
         "tokens": report.tokens,
+        "whole_model": report.whole,
         "together": asdict(report.together),
         "ranking": [_unit(entry) for entry in report.ranking],
         "skipped": report.skipped,

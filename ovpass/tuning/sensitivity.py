@@ -42,7 +42,8 @@ class Sensitivity:
 class SensitivityReport:
     """All units, the costliest first, and what all of them cost together.
 
-    `skipped` names sites without a measurement and why; `tokens` were scored for each cost.
+    `skipped` names sites without a measurement and why; `tokens` were scored for each cost. `whole` is why each
+    measurement ran the whole model, None if it started at the block that was switched.
     """
 
     model: str
@@ -51,6 +52,7 @@ class SensitivityReport:
     ranking: tuple[Sensitivity, ...]
     skipped: dict[str, str]
     tokens: int
+    whole: str | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ class _Sweep:
             ranking=tuple(sorted(found, key=lambda s: (s.screened, -s.costs.trimmed))),
             skipped=self._skipped(),
             tokens=sum(window.scored for window in screen),
+            whole=self._experiment.whole,
         )
 
     def _choice(self) -> dict[str, int]:

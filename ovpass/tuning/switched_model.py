@@ -6,17 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import openvino as ov
 
 from ovpass.errors import ModelError
 from ovpass.evaluation.comparison import TokenScores, compare_logits
-from ovpass.evaluation.preparation import CLEAN, Prepared, without_own_quantization
+from ovpass.evaluation.preparation import CLEAN, without_own_quantization
 from ovpass.evaluation.recording import Array
-from ovpass.evaluation.runner import Runner
 from ovpass.evaluation.summary import trimmed_mean
 from ovpass.evaluation.windows import Window
 from ovpass.ir.files import IrFile
-from ovpass.sites import find_compressed_matmuls
-from ovpass.tuning.switches import INPUT, add_switches, group_sizes, switchable
+from ovpass.ir.model_graph import ModelGraph
+from ovpass.sites import CompressedMatMul, find_compressed_matmuls
+from ovpass.tuning.cuts import Cut, UncuttableError, find_cut
+from ovpass.tuning.prefixes import BUDGET
+from ovpass.tuning.segment_runner import SegmentRunner
+from ovpass.tuning.switches import Switches, switchable
+from ovpass.tuning.whole_runner import WholeRunner
 
 Choice = Mapping[str, int]
 """Group sizes by name of site; a site that is not named stays exact."""
@@ -57,44 +62,58 @@ class Cost:
 class SwitchedModel:
     """A model with a switch before each site that can have one, compiled once for the CPU.
 
-    `sites` are those with a switch. It runs on `threads` threads, None: on all.
+    Where the model can be cut at its blocks, a run starts at the first block that differs from a run before: `whole` is
+    why it does not, None if it does. Without `reuse` the whole model runs each time. `budget` is in bytes of memory for
+    what runs keep; the rest is on disk. `sites` are those with a switch. It runs on `threads` threads,
+    None: on all.
 
     Raises:
         ModelError: if the model does not compile, or gives no predictions.
     """
 
     def __init__(
-        self, ir: IrFile, windows: Sequence[Window], *, symmetric: bool, half: bool, threads: int | None = None
+        self,
+        ir: IrFile,
+        windows: Sequence[Window],
+        *,
+        symmetric: bool,
+        half: bool,
+        threads: int | None = None,
+        budget: int = BUDGET,
+        reuse: bool = True,
     ) -> None:
-        model = without_own_quantization(ir.read())
-        self.sites = [site for site in find_compressed_matmuls(model) if switchable(site) is None]
-        add_switches(model, self.sites, symmetric=symmetric, half=half)
-        limit = {} if threads is None else {"INFERENCE_NUM_THREADS": str(threads)}
-        self._runner = Runner(Prepared(model, {**CLEAN, **limit}, None, "", ir.xml.parent), str(ir.xml))
         self._threads = threads
         self._exact: dict[tuple[bytes, int], Array] = {}
+        model = without_own_quantization(ir.read())
+        sites = find_compressed_matmuls(model)
+        self.sites = [site for site in sites if switchable(site) is None]
+        limit = {} if threads is None else {"INFERENCE_NUM_THREADS": str(threads)}
+        switches = Switches(symmetric, half, {**CLEAN, **limit})
+        cut = _cut(model, sites) if reuse else "reuse is off"
+        self.whole = cut if isinstance(cut, str) else None
+        self._runner = (
+            WholeRunner(ir, model, self.sites, switches)
+            if isinstance(cut, str)
+            else SegmentRunner(ir, model, cut, sites, switches, budget)
+        )
         self._warm_up(max(windows, key=lambda window: len(window.ids)), ir)
 
     def scores(self, choice: Choice, windows: Sequence[Window]) -> list[TokenScores]:
         """Scores of each window with these sites quantized, against none."""
-        sizes = group_sizes(self.sites, choice)
         found = []
         for window in windows:
             exact = self._reference(window)
-            found.append(compare_logits(exact, self._logits(window, sizes), window, self._threads))
+            found.append(compare_logits(exact, self._runner.logits(window, choice), window, self._threads))
         return found
 
     def _reference(self, window: Window) -> Array:
         key = window.ids.tobytes(), window.scored
         if key in self._exact:
             return self._exact[key]
-        exact: Array = self._logits(window, group_sizes(self.sites, {})).copy()
+        exact: Array = self._runner.logits(window, {}).copy()
         if exact.nbytes + sum(kept.nbytes for kept in self._exact.values()) <= _KEPT_BYTES:
             self._exact[key] = exact
         return exact
-
-    def _logits(self, window: Window, sizes: Array) -> Array:
-        return self._runner.logits(window, {INPUT: sizes})
 
     def _warm_up(self, window: Window, ir: IrFile) -> None:
         """Run once in each position of the switches at full length.
@@ -104,6 +123,14 @@ class SwitchedModel:
         """
         everything = {site.name: site.k for site in self.sites}
         for choice in ({}, everything, {}):
-            before = self._logits(window, group_sizes(self.sites, choice)).copy()
-        if not np.array_equal(before, self._logits(window, group_sizes(self.sites, {}))):
+            before = self._runner.logits(window, choice, reuse=False).copy()
+        if not np.array_equal(before, self._runner.logits(window, {}, reuse=False)):
             raise ModelError(f"{ir.xml}: two runs of the same tokens differ; sites cannot be switched one by one")
+
+
+def _cut(model: ov.Model, sites: Sequence[CompressedMatMul]) -> Cut | str:
+    """Where to cut the model, or why it cannot be."""
+    try:
+        return find_cut(ModelGraph(model), sites)
+    except UncuttableError as error:
+        return str(error)

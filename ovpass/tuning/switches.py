@@ -8,12 +8,14 @@ computes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
 from openvino import opset13 as op
 
+from ovpass.evaluation.preparation import CLEAN
 from ovpass.passes.editing import feed
 from ovpass.passes.quantizers import Quantizer
 from ovpass.sites import CompressedMatMul
@@ -22,6 +24,15 @@ INPUT = "ovpass_group_sizes"
 EXACT = 0
 
 Groups = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Switches:
+    """How switches quantize, and the compile properties of models that have them."""
+
+    symmetric: bool
+    half: bool
+    properties: Mapping[str, str] = field(default_factory=lambda: CLEAN)
 
 
 def add_switches(
