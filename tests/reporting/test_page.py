@@ -41,7 +41,7 @@ NAMES = names(15)
 
 def test_verdict_goes_by_the_strongest_evidence() -> None:
     planned = plan(NAMES, exempt=NAMES[:3])
-    assert [line.state for line in verdict(side([evaluate()]))] == ["unknown", "unknown", "unknown"]
+    assert [line.state for line in verdict(side([evaluate()]))] == ["unknown", "unknown", "expected"]
     assert verdict(side([planned]))[0].state == "expected"
     on = verdict(side([planned, verify(planned)]))[0]
     assert (on.state, "12 of 15" in on.answer) == ("on", True)
