@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ovpass.reporting.accuracy_matching import is_tuned, matched
-from ovpass.reporting.formatting import interval, listed, signed_percent
+from ovpass.reporting.formatting import interval, listed, model_name, signed_percent
 from ovpass.reporting.measurements import Candidate, Spent
 from ovpass.reporting.side import Side
 from ovpass.support.formatting import number
@@ -97,7 +97,7 @@ def _within(bounds: tuple[float, float] | None, form: str = "") -> str:
 
 
 def _told(candidate: Candidate, fits: bool | None) -> str:
-    return _whose(f"{candidate.model} ({candidate.runs})", fits)
+    return _whose(f"{model_name(candidate.model)} ({candidate.runs})", fits)
 
 
 def _whose(name: str, fits: bool | None) -> str:

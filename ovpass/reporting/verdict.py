@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ovpass.planning.plan import EXEMPT
 from ovpass.reporting.accuracy import Accuracy, Figure, accuracy
 from ovpass.reporting.conditions import environment_of, pairs
-from ovpass.reporting.formatting import change, group_words, interval, listed, percent, ratio
+from ovpass.reporting.formatting import change, group_words, interval, listed, model_name, percent, ratio
 from ovpass.reporting.measurements import BenchRun, Series
 from ovpass.reporting.rules import rules_for
 from ovpass.reporting.schema import VerifyRun
@@ -163,7 +163,9 @@ def _time(side: Side) -> list[str]:
                 if series.ratio is not None
             ]
             if ratios:
-                own, first = _apart(bench.subjects[subject].model, bench.subjects[0].model)
+                own, first = (
+                    model_name(text) for text in _apart(bench.subjects[subject].model, bench.subjects[0].model)
+                )
                 details.append(f"{_timed_on(side, bench)}, {own} instead of {first}: {', '.join(ratios)}.")
     return details
 

@@ -303,6 +303,16 @@ def test_comparison_says_where_models_differ() -> None:
     assert "different models" in compare(side([left]), side([right])).summary
 
 
+def test_absolute_paths_stand_in_commands_only() -> None:
+    far = "/far/away/made"
+    runs = [plan(NAMES), evaluate(f"{far}@plan=/far/away/plan.yaml"), bench((far, f"{far}@X=1"))]
+    for run in runs:
+        run["run"]["models"][0]["path"] = far
+    page = render(side(runs))
+    assert "made@plan=plan.yaml" in page
+    assert "/far/away" not in page.partition('<pre id="commands"')[0]
+
+
 def test_settings_are_those_of_the_plan_that_is_shown() -> None:
     tuned, other = tune(plan(NAMES, exempt=NAMES[:4], group=64)), plan(NAMES, exempt=NAMES[:1], group=32)
     assert "group_size: 64" in make_view(side([tuned])).rules_yaml
