@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ovpass.reporting.accuracy_matching import is_tuned, matched
-from ovpass.reporting.formatting import listed, signed_percent
+from ovpass.reporting.formatting import interval, listed, model_name, signed_percent
 from ovpass.reporting.measurements import Candidate, Spent
 from ovpass.reporting.side import Side
 from ovpass.support.formatting import number
@@ -57,13 +57,18 @@ def _of_tokens(candidate: Candidate, fits: bool | None) -> Accuracy | None:
     if candidate.kl is None:
         return None
     change, same = candidate.perplexity_delta_percent, f"{number(candidate.top1_agreement)} %"
+    within = (
+        _within(candidate.kl.mean_interval),
+        _within(candidate.perplexity_delta_interval, "+.2f"),
+        _within(candidate.top1_interval, ".1f"),
+    )
     sentence = (
         f"KL divergence {number(candidate.kl.mean, 2)} nats per token; perplexity {signed_percent(change)}; "
         f"top-1 agreement {same}."
     )
     figures = (
-        *_figures(candidate.kl.mean, change, fits),
-        Figure("Top-1 agreement", same, _noted("with the reference", fits)),
+        *_figures(candidate.kl.mean, change, fits, within),
+        Figure("Top-1 agreement", same, _noted(f"with the reference{within[2]}", fits)),
     )
     return Accuracy(sentence, _told(candidate, fits), fits, math.isfinite(candidate.kl.mean), figures)
 
@@ -80,15 +85,19 @@ def _of_outputs(candidate: Candidate, fits: bool | None) -> Accuracy | None:
     return Accuracy(sentence, _told(candidate, fits), fits, not broken)
 
 
-def _figures(kl: float, change: float | None, fits: bool | None) -> list[Figure]:
+def _figures(kl: float, change: float | None, fits: bool | None, within: tuple[str, ...] = ("", "")) -> list[Figure]:
     return [
-        Figure("KL divergence", number(kl, 2), _noted("nats per token", fits)),
-        Figure("Perplexity", signed_percent(change), _noted("relative to the reference", fits)),
+        Figure("KL divergence", number(kl, 2), _noted(f"nats per token{within[0]}", fits)),
+        Figure("Perplexity", signed_percent(change), _noted(f"relative to the reference{within[1]}", fits)),
     ]
 
 
+def _within(bounds: tuple[float, float] | None, form: str = "") -> str:
+    return f", 95 %: {interval(bounds, form)}" if bounds else ""
+
+
 def _told(candidate: Candidate, fits: bool | None) -> str:
-    return _whose(f"{candidate.model} ({candidate.runs})", fits)
+    return _whose(f"{model_name(candidate.model)} ({candidate.runs})", fits)
 
 
 def _whose(name: str, fits: bool | None) -> str:

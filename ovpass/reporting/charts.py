@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
-from ovpass.reporting.formatting import group_words, listed, percent, signed_percent
+from ovpass.reporting.formatting import group_words, listed, model_name, percent, signed_percent
 from ovpass.reporting.measurements import BenchRun, Measurement, Point, Series, TuneRun
 from ovpass.reporting.svg import ACCENT, INK, MARKERS, SERIES, SURFACE, Draw, Drawing, drawing
 from ovpass.reporting.ticks import log_ticks
@@ -111,7 +111,9 @@ def latency_charts(bench: BenchRun, threshold: int | None, name: str) -> list[Ch
     for metric, title in METRICS.items():
         measured = [entry for entry in swept if getattr(entry, metric) is not None]
         if measured:
-            keys = tuple((i + 1, f"#{i + 1} {s.model}") for i, s in enumerate(bench.subjects[: len(SERIES)]))
+            keys = tuple(
+                (i + 1, f"#{i + 1} {model_name(s.model)}") for i, s in enumerate(bench.subjects[: len(SERIES)])
+            )
             text = f"{title} {_latency_text(bench, measured, metric, marks)}"
             picture = drawing(_latency(bench, measured, metric, marks), f"{name}-{metric}")
             charts.append(Chart(f"{title}, {bench.device}", text + _left(bench.subjects), picture, keys))

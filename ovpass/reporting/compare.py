@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ovpass.reporting.accuracy import accuracy
 from ovpass.reporting.checks import RunError
 from ovpass.reporting.conditions import environment_of, pairs, settings_facts
+from ovpass.reporting.lead import Delta, Lead, Measure, lead
 from ovpass.reporting.models import one_model
 from ovpass.reporting.side import Side
 from ovpass.reporting.sites import Site
@@ -15,7 +16,7 @@ from ovpass.reporting.timing import times
 from ovpass.reporting.verdict import figures
 from ovpass.support.formatting import counted, number
 
-NONE = "not told"
+NONE = "-"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Row:
     left: str
     right: str
     setting: bool = False
+    delta: Delta | None = None
 
     @property
     def same(self) -> bool:
@@ -44,11 +46,22 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What differs: `rows`, those that differ first, and the `sites` that fare differently."""
+    """Which side is better, and what differs: `rows`, those that differ first, and `sites` that fare differently."""
 
     rows: tuple[Row, ...]
     sites: tuple[Pair, ...]
     summary: str
+    lead: Lead
+
+    @property
+    def figures(self) -> list[Row]:
+        """What was found."""
+        return [row for row in self.rows if not row.setting]
+
+    @property
+    def settings(self) -> list[Row]:
+        """What was set."""
+        return [row for row in self.rows if row.setting]
 
 
 def compare(left: Side, right: Side) -> Comparison:
@@ -61,13 +74,14 @@ def compare(left: Side, right: Side) -> Comparison:
     if names[0] and names[1] and not names[0] & names[1]:
         raise RunError(f"{left.title} and {right.title} have no site in common: there is nothing to compare")
     pairs_of_sites = _pairs(left, right) if all(names) else []
-    rows = sorted(_rows(left, right), key=lambda row: row.same)
+    better = lead(left, right)
+    rows = sorted(_with_deltas(_rows(left, right), better.measures), key=lambda row: row.same)
     settings, others = (sum(row.setting is which for row in rows if not row.same) for which in (True, False))
     summary = (
         f"{counted(settings, 'setting')}, {counted(others, 'figure')} and {counted(len(pairs_of_sites), 'site')} differ"
         f"{'' if _one_model(left, right) else '; they are different models'}."
     )
-    return Comparison(tuple(rows), tuple(pairs_of_sites), summary)
+    return Comparison(tuple(rows), tuple(pairs_of_sites), summary, better)
 
 
 def _pairs(left: Side, right: Side) -> list[Pair]:
@@ -94,6 +108,12 @@ def _rows(left: Side, right: Side) -> list[Row]:
         *_paired({**_figures(left), **timed[0]}, {**_figures(right), **timed[1]}),
         *_paired(_origin(left), _origin(right)),
     ]
+
+
+def _with_deltas(rows: list[Row], measures: Sequence[Measure]) -> list[Row]:
+    """Rows of numbers that both sides measured say which is better."""
+    found = {measure.label.rpartition(", ")[0].removesuffix(", nats per token"): measure.delta for measure in measures}
+    return [replace(row, delta=found.get(row.label)) for row in rows]
 
 
 def _paired(left: Mapping[str, str], right: Mapping[str, str], *, setting: bool = False) -> list[Row]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ovpass.planning.defaults import cache_of, threshold_of
-from ovpass.reporting.formatting import command_line, group_words
+from ovpass.reporting.formatting import command_line, group_words, model_name
 from ovpass.reporting.measurements import BenchRun, SensitivityRun, Subject
 from ovpass.reporting.side import Side
 from ovpass.settings.settings import Rule, Settings, settings_to_dict
@@ -63,11 +63,13 @@ def settings_facts(side: Side) -> Facts:
     if side.verified is not None:
         asked = side.verified
         facts["Asked"] = f"{asked.device} plugin{f', simulated {asked.simulated}' if asked.simulated else ''}"
-    facts["Evaluated"] = "; ".join(f"{c.model}: {c.runs}" for run in side.evaluations for c in run.candidates)
+    facts["Evaluated"] = "; ".join(
+        f"{model_name(c.model)}: {c.runs}" for run in side.evaluations for c in run.candidates
+    )
     facts["Timed"] = "; ".join(_timed(bench, subject) for bench in side.benchmarks for subject in bench.subjects)
     if side.measured is not None:
         sizes = dict.fromkeys(str(unit.group_size) for unit in side.measured.ranking if unit.group_size is not None)
-        given = [word for word in side.arguments_of(SensitivityRun)[1:] if word != "--json"]
+        given = [model_name(word) for word in side.arguments_of(SensitivityRun)[1:] if word != "--json"]
         facts["Sensitivity"] = f"by {side.measured.by}" + (f", at group size {', '.join(sizes)}" if sizes else "")
         facts["Sensitivity of"] = command_line(given) or "what the command takes by default"
     return {name: text for name, text in facts.items() if text}
@@ -123,4 +125,4 @@ def _rules(rules: tuple[Rule, ...]) -> Iterator[str]:
 def _timed(bench: BenchRun, subject: Subject) -> str:
     """The model, and what is set of it that its name does not say."""
     set_apart = [pair for pair in pairs({**subject.environment, **subject.properties}) if pair not in subject.model]
-    return f"{subject.model} on {bench.device}" + (f" with {', '.join(set_apart)}" if set_apart else "")
+    return f"{model_name(subject.model)} on {bench.device}" + (f" with {', '.join(set_apart)}" if set_apart else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from ovpass.support.formatting import number
 
@@ -58,6 +59,22 @@ def group_words(group: str) -> str:
 def listed(parts: Sequence[str]) -> str:
     """`a, b and c`."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
+
+
+def model_name(text: str) -> str:
+    """A model as it was typed, with absolute paths cut to names: a page is sent to others."""
+    path, at, settings = text.partition("@")
+    parts = [_cut(part, "=") for part in settings.split(",")] if at else []
+    return _last(path) + at + ",".join(parts)
+
+
+def _cut(part: str, sign: str) -> str:
+    name, found, value = part.partition(sign)
+    return f"{name}{found}{_last(value)}"
+
+
+def _last(path: str) -> str:
+    return PurePath(path).name if path.startswith(("/", "~")) else path
 
 
 def command_line(words: Sequence[str]) -> str:

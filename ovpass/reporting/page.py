@@ -84,6 +84,7 @@ def _render(template: str, content: Mapping[str, Any]) -> str:
         signed_percent=formatting.signed_percent,
         interval=formatting.interval,
         ratio=formatting.ratio,
+        model_name=formatting.model_name,
         metrics=_metrics,
         scores=_scores,
         sortable_group=_sortable_group,

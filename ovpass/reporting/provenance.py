@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ovpass.reporting.formatting import model_name
 from ovpass.reporting.runs import Run
 
 
@@ -22,7 +23,7 @@ def facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
     ]
     timed = [f"{run.found.device}: {run.found.device_name}" for run in runs if hasattr(run.found, "device_name")]
     models = [
-        f"{model.path} (sites {model.sites or 'none'}, weights {model.weights or 'unknown'}"
+        f"{model_name(model.path)} (sites {model.sites or 'none'}, weights {model.weights or 'unknown'}"
         f"{', changed by ovpass' if model.changed else ''})"
         for header in headers
         for model in header.models

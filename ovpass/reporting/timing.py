@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ovpass.reporting.formatting import model_name
 from ovpass.reporting.measurements import BenchRun
 from ovpass.reporting.verdict import METRICS
 from ovpass.support.formatting import number
@@ -23,7 +24,11 @@ def times(left: Sequence[BenchRun], right: Sequence[BenchRun]) -> tuple[Times, T
 def _cells(benchmarks: Sequence[BenchRun]) -> _Cells:
     """The last model's times by metric, device and length; that model is the one that is compared."""
     return {
-        (title, bench.device, entry.prompt_tokens or 0): f"{number(series.median)} ms, {bench.subjects[-1].model}"
+        (
+            title,
+            bench.device,
+            entry.prompt_tokens or 0,
+        ): f"{number(series.median)} ms, {model_name(bench.subjects[-1].model)}"
         for bench in benchmarks
         for entry in bench.measurements
         for metric, title in METRICS.items()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ovpass.planning.plan import EXEMPT
 from ovpass.reporting.accuracy import Accuracy, Figure, accuracy
 from ovpass.reporting.conditions import environment_of, pairs
-from ovpass.reporting.formatting import change, group_words, interval, listed, percent, ratio
+from ovpass.reporting.formatting import change, group_words, interval, listed, model_name, percent, ratio
 from ovpass.reporting.measurements import BenchRun, Series
 from ovpass.reporting.rules import rules_for
 from ovpass.reporting.schema import VerifyRun
@@ -117,16 +117,40 @@ def _costs(side: Side) -> Line:
     answer = cost.sentence if cost else "Accuracy: not measured; run evaluate."
     details = gain or ["Time: not measured; run bench."]
     return Line(
-        "What does it cost and gain?", _cost_state(cost, gain), answer, (*([cost.whose] if cost else []), *details)
+        "What does it cost and gain?", _cost_state(side, cost), answer, (*([cost.whose] if cost else []), *details)
     )
 
 
-def _cost_state(cost: Accuracy | None, gain: Sequence[str]) -> str:
-    if cost is not None and not cost.finite:
-        return "differs"
-    if cost is None or not gain:
+def _cost_state(side: Side, cost: Accuracy | None) -> str:
+    """On only where both cost and gain are of what is shown, and nothing got slower."""
+    if cost is None:
         return "unknown"
-    return "on" if cost.fits else "expected"
+    if not cost.finite:
+        return "differs"
+    timed = bool(side.benchmarks) and all(_as_verified(side, bench) for bench in side.benchmarks)
+    return "on" if cost.fits and timed and not _longer(side) else "expected"
+
+
+def slower(side: Side) -> list[str]:
+    """What surely takes longer, by its interval, on the very device that was verified."""
+    seen = side.verified
+    if seen is None or seen.simulated:
+        return []
+    return [
+        f"{what.lower()} {_times(series)} on {seen.device}"
+        for what, device, series in _longer(side)
+        if device == seen.device and series.interval is not None and series.interval[0] > 1
+    ]
+
+
+def _longer(side: Side) -> list[tuple[str, str, Series]]:
+    return [
+        (what, bench.device, series)
+        for bench in side.benchmarks
+        for subject in range(1, len(bench.subjects))
+        for what, _, series in longest(bench, subject)
+        if series.ratio is not None and series.ratio > 1
+    ]
 
 
 def _time(side: Side) -> list[str]:
@@ -139,7 +163,9 @@ def _time(side: Side) -> list[str]:
                 if series.ratio is not None
             ]
             if ratios:
-                own, first = _apart(bench.subjects[subject].model, bench.subjects[0].model)
+                own, first = (
+                    model_name(text) for text in _apart(bench.subjects[subject].model, bench.subjects[0].model)
+                )
                 details.append(f"{_timed_on(side, bench)}, {own} instead of {first}: {', '.join(ratios)}.")
     return details
 
@@ -193,6 +219,7 @@ def figures(side: Side, *, timed: bool = True) -> list[Figure]:
         subject = len(bench.subjects) - 1
         for what, tokens, series in longest(bench, subject)[:1]:
             taken, at = f"{number(series.median)} ms", f"at {tokens} tokens, " if tokens else ""
-            value, note = (taken, "") if series.ratio is None else (change(series.ratio), f"{taken} ")
+            within = f"95 %: ratio {interval(series.interval, '.2f')}, " if series.interval else ""
+            value, note = (taken, "") if series.ratio is None else (change(series.ratio), f"{within}median {taken} ")
             found.append(Figure(what, value, f"{note}{at}{bench.device}"))
     return found

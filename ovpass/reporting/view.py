@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ovpass.reporting.accuracy import Figure
 from ovpass.reporting.charts import Chart, frontier_chart, latency_charts
 from ovpass.reporting.conditions import Conditions, conditions
+from ovpass.reporting.decision import decision
 from ovpass.reporting.formatting import command_line, listed
 from ovpass.reporting.map import Atlas, anchors, draw_maps
 from ovpass.reporting.measurements import BenchRun
@@ -89,7 +90,7 @@ def make_view(side: Side, letter: str = "") -> View:
         letter=letter,
         label=_label(side),
         when=" to ".join(dict.fromkeys((min(_dates(side)), max(_dates(side))))),
-        verdict=verdict(side),
+        verdict=(decision(side), *verdict(side)),
         conditions=conditions(side),
         figures=tuple(figures(side)),
         atlas=draw_maps(side.sites) if side.sites else None,
@@ -199,8 +200,8 @@ def _findings(side: Side) -> list[tuple[str, str, int]]:
 def _sections(side: Side) -> list[tuple[str, str]]:
     present: list[tuple[str, str, object]] = [
         ("verdict", "Verdict", True),
-        ("map", "Map", side.sites),
         ("settings", "Settings", True),
+        ("map", "Map", side.sites),
         ("plugin", "Plugin", side.verified),
         ("accuracy", "Accuracy", side.evaluations),
         ("frontier", "Frontier", side.tuned),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,19 @@ def test_filter_and_sort(browser: Browser, page: Path) -> None:
     assert shown() == ["lm_head"]
     browser.run("document.querySelector('a.cell').click()")
     assert len(shown()) == 15
+
+
+def test_a_table_is_exported_as_csv_of_what_is_shown(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    exported = browser.run(
+        "const link = document.querySelector('#sites a.csv'); link.addEventListener('click', e => e.preventDefault());"
+        "document.querySelector('#sites-table tbody tr:last-child').hidden = true; link.click();"
+        "return decodeURIComponent(link.href.slice(link.href.indexOf(',') + 1))"
+    )
+    rows = list(csv.reader(io.StringIO(exported)))
+    assert (len(rows), rows[0][:2], len({len(row) for row in rows})) == (15, ["Site", "Kind"], 1)
+    assert rows[1][0].startswith(HOSTILE)
+    assert browser.messages() == []
 
 
 def test_forced_colours_leave_what_colours_mean(browser: Browser, page: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from ovpass.ir.files import open_source
 from ovpass.reporting.checks import RunError
-from ovpass.reporting.compare import compare
+from ovpass.reporting.compare import NONE, compare
 from ovpass.reporting.formatting import change, interval
 from ovpass.reporting.map import draw_maps
 from ovpass.reporting.page import render, render_comparison
@@ -41,7 +41,7 @@ NAMES = names(15)
 
 def test_verdict_goes_by_the_strongest_evidence() -> None:
     planned = plan(NAMES, exempt=NAMES[:3])
-    assert [line.state for line in verdict(side([evaluate()]))] == ["unknown", "unknown", "unknown"]
+    assert [line.state for line in verdict(side([evaluate()]))] == ["unknown", "unknown", "expected"]
     assert verdict(side([planned]))[0].state == "expected"
     on = verdict(side([planned, verify(planned)]))[0]
     assert (on.state, "12 of 15" in on.answer) == ("on", True)
@@ -293,7 +293,7 @@ def test_times_are_compared_at_lengths_that_both_were_run_with() -> None:
     assert [(row.label, row.same) for row in rows] == [("Time to first token, 64 tokens, CPU", True)]
     far["measurements"] = [entry for entry in far["measurements"] if entry["prompt_tokens"] == 512]
     rows = [row for row in compare(side([short]), side([far])).rows if "first token" in row.label]
-    assert [(row.left == "not told", row.right == "not told") for row in rows] == [(False, True), (True, False)]
+    assert [(row.left == NONE, row.right == NONE) for row in rows] == [(False, True), (True, False)]
 
 
 def test_comparison_says_where_models_differ() -> None:
@@ -301,6 +301,16 @@ def test_comparison_says_where_models_differ() -> None:
     assert "different models" not in compare(side([left]), side([right])).summary
     right["run"]["models"][0]["weights"] = "finer"
     assert "different models" in compare(side([left]), side([right])).summary
+
+
+def test_absolute_paths_stand_in_commands_only() -> None:
+    far = "/far/away/made"
+    runs = [plan(NAMES), evaluate(f"{far}@plan=/far/away/plan.yaml"), bench((far, f"{far}@X=1"))]
+    for run in runs:
+        run["run"]["models"][0]["path"] = far
+    page = render(side(runs))
+    assert "made@plan=plan.yaml" in page
+    assert "/far/away" not in page.partition('<pre id="commands"')[0]
 
 
 def test_settings_are_those_of_the_plan_that_is_shown() -> None:

@@ -142,6 +142,27 @@ for (const map of every(".map")) {
   });
 }
 
+// A table as CSV: what is shown of it, without the names of buttons. A leading = + - @ in text is no formula.
+function asCsv(table) {
+  const quoted = (cell) => {
+    const copy = cell.cloneNode(true);
+    every("button.copy", copy).forEach((button) => button.remove());
+    const text = copy.textContent.replace(/\s+/g, " ").replace("↕", "").trim();
+    const safe = /^[=+@-]/.test(text) && !/^[-+]?[\d.]/.test(text) ? `'${text}` : text;
+    return `"${safe.replaceAll('"', '""')}"`;
+  };
+  return Array.from(table.rows).filter((row) => !row.hidden).map((row) => Array.from(row.cells, quoted).join(",")).join("\r\n");
+}
+
+for (const table of every("main table")) {
+  const link = Object.assign(document.createElement("a"), { className: "csv", textContent: "Export as CSV", href: "data:text/csv," });
+  const label = table.parentElement.getAttribute("aria-label") ?? "table";
+  link.download = `${label.toLowerCase().replace(/[^a-z0-9]+/g, "-")}.csv`;
+  link.setAttribute("aria-label", `Export as CSV: ${label}`);
+  link.addEventListener("click", () => (link.href = `data:text/csv;charset=utf-8,${encodeURIComponent(asCsv(table))}`));
+  table.parentElement.after(link);
+}
+
 let opened = [];
 addEventListener("beforeprint", () => {
   opened = every("details:not([open])");
