@@ -25,8 +25,18 @@ OPTIONS = (
     *_SETTINGS,
     *_PATHS,
     *("profile", "skip-windows", "stride", "window-tokens", "windows"),
-    *("device", "max-kl", "max-ppl-increase", "mode", "output-tokens", "prompt-tokens", "repeats", "samples"),
-    *("seed", "simulate", "timeout", "warm-up", "weights"),
+    *(
+        "device",
+        "max-kl",
+        "max-ppl-increase",
+        "minutes",
+        "mode",
+        "output-tokens",
+        "prompt-tokens",
+        "repeats",
+        "samples",
+    ),
+    *("seed", "simulate", "timeout", "warm-up", "weights", "workers"),
     *("quiet", "verbose"),
 )
 """Those that can have a default: none that names an output or runs code, for a folder may be another person's."""
@@ -58,7 +68,8 @@ def _nearest(folder: Path) -> tuple[Path, Mapping[str, Any]] | None:
             if path.is_file():
                 tables = _read(path)
                 if path.name == PROJECT:
-                    tables = tables.get("tool", {}).get("ovpass")
+                    tool = tables.get("tool")
+                    tables = tool.get("ovpass") if isinstance(tool, dict) else None
                 if tables is not None:
                     _check(path, tables)
                     return path, tables

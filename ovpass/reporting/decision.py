@@ -29,7 +29,13 @@ def decision(side: Side) -> Line:
     if side.tuned is None or not is_tuned(side) or not _limits(side):
         text = "Ship, if the cost below is acceptable."
         return Line(_QUESTION, "expected", text, ("No budget was given: tune --max-kl gives one.",))
-    return Line(_QUESTION, "on", "Ship.", ("As planned on the verified device, and within the budget.",))
+    return Line(_QUESTION, "on", "Ship.", (f"As planned on {_place(side)}, and within the budget.",))
+
+
+def _place(side: Side) -> str:
+    seen = side.verified
+    simulated = None if seen is None else seen.simulated
+    return f"a simulated {simulated}" if simulated else "the verified device"
 
 
 def _limits(side: Side) -> dict[str, float]:

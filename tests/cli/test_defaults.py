@@ -33,7 +33,9 @@ def test_of_all_commands_and_of_one(ovpass: CommandLine, project: Path) -> None:
 def test_in_a_project(ovpass: CommandLine, project: Path) -> None:
     (project / "pyproject.toml").write_text('[tool.ovpass]\ntarget = "cpu"\n')
     assert settings(ovpass)[0] == "cpu"
-    (project / "inner/pyproject.toml").write_text("[tool.other]\n")
+    for text in ("[tool.other]\n", "tool = 1\n"):
+        (project / "inner/pyproject.toml").write_text(text)
+        assert settings(ovpass)[0] == "cpu"
     assert settings(ovpass)[0] == "cpu"
     (project / "inner/ovpass.toml").write_text("")
     assert settings(ovpass)[0] == "gpu-xmx"
