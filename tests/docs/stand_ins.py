@@ -42,7 +42,7 @@ def furnish(workplace: Path) -> None:
         (workplace / name).symlink_to(ROOT / target)
     for name, text in FILES.items():
         (workplace / name).write_text(text, encoding="utf-8")
-    save_planted(workplace / "smollm2-135m", 0, config=replace(PLANTED, blocks=1))
+    save_planted(workplace / "smollm2-135m", 0, config=replace(PLANTED, blocks=2))
     save_planted(workplace / "smollm2-135m-int8", 2, config=replace(PLANTED, blocks=3, hidden=64, ffn=128))
     float_llama(workplace / "smollm2-135m-f16")
 
