@@ -265,7 +265,7 @@ def test_a_file_never_replaces_what_is_read(
 def test_a_plan_of_an_earlier_run_is_replaced(ovpass: CommandLine, llama: Path) -> None:
     """In the model's own folder, too."""
     for size in (32, 64):
-        ovpass.succeed("plan", llama, "-o", llama / "plan.yaml", "--group-size", size)
+        ovpass.succeed("plan", llama, "-o", llama / "plan.yaml", "--group-size", size, "--overwrite")
         assert f"model_group_size: {size}" in (llama / "plan.yaml").read_text()
 
 
