@@ -121,6 +121,7 @@ def test_agrees_with_the_cpu_plugin_in_whole_graphs(build: Any) -> None:
     assert relative(outputs(emulate(model, 32), inputs), outputs(model, inputs, 32)) < 1e-5
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize("condition", [True, False])
 def test_agrees_with_the_cpu_plugin_in_both_branches_of_an_if(condition: bool) -> None:
     model = if_model("w_i4_sym_g128")

@@ -140,6 +140,7 @@ def test_members_of_a_trio(trios: Any, fmt: str, exempt: tuple[str, ...]) -> Non
         assert same([made], [without if name in exempt else quantized]), name
 
 
+@pytest.mark.vnni
 def test_members_of_a_trio_with_plain_weights() -> None:
     model = trio_model("w_i4_sym_g64", k=256, n=32)
     for exempt in MEMBERS:

@@ -53,6 +53,7 @@ def test_active_with_the_group_that_was_asked_for(fmt: str, group: int) -> None:
     assert found(linear_model(fmt), group) == {group}
 
 
+@pytest.mark.vnni
 def test_whatever_was_expected() -> None:
     assert found(linear_model("w_i8_sym_ch"), 64, likely=32) == {64}
 
@@ -132,6 +133,7 @@ def test_bf16_ignores_every_group_where_there_is_amx(tmp_path: Path) -> None:
     assert ("is not f32" in report.notes[0]) == amx
 
 
+@pytest.mark.vnni
 @pytest.mark.parametrize(
     "shape", [{"rank": 2}, {"rank": 4}, {"static_tokens": 9}, {"transpose_a": True}, {"bias": True}]
 )
