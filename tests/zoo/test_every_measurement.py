@@ -45,7 +45,10 @@ def _compiled(ir: IrFile, symmetric: bool, half: bool) -> dict[str, SwitchedMode
     return {}
 
 
-def _switched(ir: IrFile, windows: Sequence[Window], *, symmetric: bool, half: bool) -> SwitchedModel:
+def _switched(
+    ir: IrFile, windows: Sequence[Window], *, symmetric: bool, half: bool, threads: int | None
+) -> SwitchedModel:
+    assert threads is None
     made = _compiled(ir, symmetric, half)
     if "it" not in made:
         made["it"] = SwitchedModel(ir, windows, symmetric=symmetric, half=half)
