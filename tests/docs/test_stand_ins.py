@@ -12,8 +12,8 @@ from tests.documents import ROOT, Command, Document, at_work, commands_of, docum
 
 pytestmark = pytest.mark.slow
 
-LEFT_OUT = ("-hf", "arc_easy", "gsm8k,coqa", "ovpass devices", "--execution-graph")
-"""Of commands: they need the exporters' environment, a network, or a file from another machine."""
+LEFT_OUT = ("-hf", "arc_easy", "gsm8k,coqa", "ovpass devices", "--execution-graph", "verify model --simulate all")
+"""Of commands: they need the exporters' environment, a network, a file from another machine, or minutes."""
 PROGRAMS = ("ovpass", "ovc")
 COLUMNS = "160"
 """Random models have longer numbers, and some longer names, than those shown."""
