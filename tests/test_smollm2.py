@@ -115,7 +115,7 @@ def test_weights_with_zero_points_cap_the_group_as_planned(smollm2: Path, tmp_pa
     assert found(verified(tmp_path / "out", "--simulate", "arc-a770")) == {(32, 32): SITES}
 
 
-@pytest.mark.vnni
+@pytest.mark.vnni(not_for="not quantized")
 @pytest.mark.parametrize(("asked", "used"), [(32, 32), (64, "not quantized")])
 def test_the_cpu_plugin_proved_by_numbers(smollm2: Path, asked: int, used: object) -> None:
     report = verified(smollm2, "--device", "CPU", "--property", f"DYNAMIC_QUANTIZATION_GROUP_SIZE={asked}")

@@ -93,7 +93,7 @@ def test_the_adapter_and_its_strength_show(adapter: genai.Adapter, expected: dic
     assert min(apart(expected, plain), apart(expected, half), apart(half, plain)) > ADAPTING
 
 
-@pytest.mark.vnni
+@pytest.mark.vnni(not_for="emulate")
 @pytest.mark.parametrize("name", SETTINGS)
 def test_an_applied_model_takes_adapters(
     name: str, adapter: genai.Adapter, expected: dict[int, float], tmp_path: Path

@@ -46,7 +46,7 @@ def test_apply_verify_strip(ovpass: CommandLine, ir: Convert, tmp_path: Path) ->
     assert out.with_suffix(".bin").stat().st_size < source.with_suffix(".bin").stat().st_size / 2
 
 
-@pytest.mark.vnni
+@pytest.mark.vnni(not_for="dynamic_quint8")
 @pytest.mark.parametrize("name", ["dynamic_quint8", FUSED])
 def test_verify_knows_what_happens_to_them_as_they_are(name: str, ovpass: CommandLine, ir: Convert) -> None:
     found = ovpass("verify", ir(name), "--device", "CPU", "--property", "INFERENCE_PRECISION_HINT=f32", "--json")

@@ -123,7 +123,7 @@ def test_passes_refuse_what_is_in_the_other_form(ir: Convert) -> None:
 # Numbers --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.vnni
+@pytest.mark.vnni(not_for="dynamic_quint8")
 @pytest.mark.parametrize("name", DYNAMIC)
 def test_openvino_computes_what_the_file_asks_for(name: str, ir: Convert, exact: list[Array]) -> None:
     asked = by_onnx_runtime(path_of(name))
@@ -131,7 +131,7 @@ def test_openvino_computes_what_the_file_asks_for(name: str, ir: Convert, exact:
     assert distance(outputs(read(ir(name)), feeds()), asked) < 0.25 * distance(asked, exact)
 
 
-@pytest.mark.vnni
+@pytest.mark.vnni(not_for=r"dynamic_qint8\]")
 @pytest.mark.parametrize("name", QUANTIZED)
 def test_int8_stays_within_the_error_of_the_quantization_asked_for(name: str, ir: Convert, exact: list[Array]) -> None:
     model = read(ir(name))

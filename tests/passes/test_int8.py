@@ -80,7 +80,7 @@ def test_eight_bits_one_scale_a_channel_no_zero_point() -> None:
 # Numbers --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.vnni
+@pytest.mark.vnni(not_for="w_u8_sym_ch")
 @pytest.mark.parametrize("tokens", [1, 100])
 @pytest.mark.parametrize("rank", [2, 3, 4])
 @pytest.mark.parametrize("fmt", PLAIN)
@@ -100,7 +100,7 @@ def test_tokens_near_zero_are_divided_by_the_floor() -> None:
     assert relative(outputs(int8(model), {"x": x}), outputs(model, {"x": codes}, 0)) < 1e-3
 
 
-@pytest.mark.vnni
+@pytest.mark.vnni(not_for=r"\[0-")
 @pytest.mark.parametrize("hint", ["f32", "bf16"])
 @pytest.mark.parametrize("size", [1e-5, 1e-12, 0])
 def test_the_cpu_has_a_floor_of_its_own(size: float, hint: str) -> None:
