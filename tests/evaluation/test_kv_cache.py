@@ -83,6 +83,13 @@ def test_a_group_size_that_the_plugin_ignores_is_refused(four: Path) -> None:
         evaluate(four, [f"{four}@DYNAMIC_QUANTIZATION_GROUP_SIZE=64"], SMALL)
 
 
+def test_a_setting_that_changes_nothing_is_no_measurement(four: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the rules have overlooked."""
+    monkeypatch.setattr("ovpass.evaluation.preparation.check_quantizes", lambda *_: None)
+    with pytest.raises(ModelError, match="changed no prediction"):
+        evaluate(four, [f"{four}@DYNAMIC_QUANTIZATION_GROUP_SIZE=64"], SMALL)
+
+
 def test_a_plan_for_another_device_is_emulated(four: Path, tmp_path: Path) -> None:
     """A plan for an Arc is evaluated as the Arc would run it, whatever this CPU makes of it."""
     transform(four, tmp_path / "out", Settings(group_size=64, target="gpu-xmx"))
