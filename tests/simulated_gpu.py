@@ -27,6 +27,7 @@ class Job:
     tokens: Sequence[int] = ()
     bisect: bool = False
     traced: bool = False
+    queried: bool = False
 
 
 def compile_on_simulated_gpu(
@@ -39,7 +40,7 @@ def compile_on_simulated_gpu(
     """
     environments: dict[tuple[tuple[str, str], ...], list[int]] = {}
     for index, job in enumerate(jobs):
-        variables = {**job.environment, **(TRACING if job.traced else {})}
+        variables = {**job.environment, **(TRACING if job.traced or job.queried else {})}
         environments.setdefault(tuple(sorted(variables.items())), []).append(index)
     done: dict[int, Observation] = {}
     with tempfile.TemporaryDirectory(prefix="ovpass-jobs-") as folder:
@@ -58,6 +59,6 @@ def _orders(jobs: Sequence[Job], folder: Path) -> list[Order]:
             ov.save_model(job.model, saved[id(job.model)], compress_to_fp16=False)
     paths = [job.model.resolve() if isinstance(job.model, Path) else saved[id(job.model)] for job in jobs]
     return [
-        Order(str(path), job.config, job.tokens, job.shapes, job.bisect, job.traced)
+        Order(str(path), job.config, job.tokens, job.shapes, job.bisect, job.traced, job.queried)
         for path, job in zip(paths, jobs, strict=True)
     ]

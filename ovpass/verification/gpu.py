@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ def look(order: Order, core: ov.Core | None = None) -> Observation:
         config = _config(order, folder)
         try:
             model = core.read_model(order.model)
+            if order.queried:
+                return _queried(core, model, order.device, config, folder)
             compiled = core.compile_model(model, order.device, config)
         except RuntimeError as error:
             return Observation(error=str(error), compiled=False)
@@ -53,6 +56,23 @@ def _config(order: Order, folder: Path) -> dict[str, Any]:
     if (len(order.tokens) > 1 or order.bisect) and CONFIG_FILE not in config:
         config["CACHE_DIR"] = str(folder)
     return config
+
+
+def _queried(core: ov.Core, model: ov.Model, device: str, config: Mapping[str, Any], folder: Path) -> Observation:
+    """What the plugin's transformations make of a model: query_model runs the same ones as compile_model."""
+    core.query_model(model, device, config)
+    return Observation(
+        error=None, matmuls=tuple(traced_matmuls(folder, readers_of(model))), **_device_facts(core, device)
+    )
+
+
+def _device_facts(core: ov.Core, device: str) -> dict[str, Any]:
+    return {
+        "device_name": str(core.get_property(device, "FULL_DEVICE_NAME")),
+        "xmx": "GPU_HW_MATMUL" in core.get_property(device, "OPTIMIZATION_CAPABILITIES"),
+        "architecture": str(core.get_property(device, "GPU_UARCH_VERSION")),
+        "driver": format_version(parse_version(driver_version()) or ()),
+    }
 
 
 class _Bench:
@@ -76,22 +96,17 @@ class _Bench:
         matmuls = (
             traced_matmuls(folder, readers) if order.traced else observed_matmuls(runtime, readers, implementations)
         )
-        xmx = "GPU_HW_MATMUL" in self._core.get_property(self._device, "OPTIMIZATION_CAPABILITIES")
-        requested = int(self._compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE"))
-        name = str(self._core.get_property(self._device, "FULL_DEVICE_NAME"))
-        return Observation(
+        seen = Observation(
             error=None,
             matmuls=tuple(matmuls),
             kernels=custom_primitives(runtime),
             runs=tuple(runs),
             threshold=threshold,
-            group_size_property=requested,
-            device_name=name,
-            xmx=xmx,
-            architecture=str(self._core.get_property(self._device, "GPU_UARCH_VERSION")),
-            driver=format_version(parse_version(driver_version()) or ()),
-            in_kernel={} if xmx or CONFIG_FILE in self._config else self._in_kernel(readers),
+            group_size_property=int(self._compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE")),
+            **_device_facts(self._core, self._device),
         )
+        in_kernel = {} if seen.xmx or CONFIG_FILE in self._config else self._in_kernel(readers)
+        return replace(seen, in_kernel=in_kernel)
 
     def _in_kernel(self, readers: Readers) -> dict[str, bool]:
         exported = io.BytesIO()

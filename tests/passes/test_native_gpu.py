@@ -330,7 +330,7 @@ def traced(simulated_gpu: Compile) -> Observation:
         branches, loop = (named(build("w_u4_asym_g32"), f"{method}-{what}-") for what, build in BODIES.items())
         models[f"{method}-if"], _ = exempting(branches, method, f"{method}-if-if/then_body/{method}-if-body_linear")
         models[f"{method}-loop"], _ = exempting(loop, method, f"{method}-loop-loop/body/{method}-loop-body_linear")
-    (done,) = simulated_gpu([Job(merged(models), traced=True)])
+    (done,) = simulated_gpu([Job(merged(models), queried=True)])
     return done
 
 

@@ -72,16 +72,23 @@ def at_compile_time(target: Target, site: CompressedMatMul, group_size: int) -> 
 
 
 def compared_on_gpu(
-    target: Target, compile_all: Callable[[list[Job]], list[Observation]], zoos: Zoos = ZOOS
+    target: Target,
+    compile_all: Callable[[list[Job]], list[Observation]],
+    zoos: Zoos = ZOOS,
+    *,
+    queried: bool = False,
 ) -> dict[tuple[str, str], Compared]:
-    """For each case of each zoo the groups by MatMul, as the target says and as the plugin did."""
+    """For each case of each zoo the groups by MatMul, as the target says and as the plugin did.
+
+    `queried` asks for the plugin's graph alone, without kernels.
+    """
     sites: dict[tuple[str, str], list[CompressedMatMul]] = {}
     jobs: dict[tuple[str, int], Job] = {}
     for zoo, (builds, groups) in zoos.items():
         models = {case: build() for case, build in builds.items()}
         sites.update({(zoo, case): find_compressed_matmuls(model) for case, model in models.items()})
         together = merged(models)
-        jobs.update({(zoo, group): Job(together, {GROUP_SIZE: group}) for group in groups})
+        jobs.update({(zoo, group): Job(together, {GROUP_SIZE: group}, queried=queried) for group in groups})
     done = dict(zip(jobs, compile_all(list(jobs.values())), strict=True))
     return {
         (zoo, case): _compared(target, case, sites[zoo, case], {group: done[zoo, group] for group in groups})

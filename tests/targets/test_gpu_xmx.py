@@ -52,8 +52,8 @@ def asking(model: ov.Model | Path, group_size: int, **more: Any) -> Job:
 
 @pytest.fixture(scope="module")
 def zoos(simulated_gpu: Compile) -> dict[tuple[str, str], Compared]:
-    """One child compiles all."""
-    return compared_on_gpu(GPU_XMX, simulated_gpu)
+    """One child is asked about all; that the plugin keeps to its graph is shown in test_simulated_devices.py."""
+    return compared_on_gpu(GPU_XMX, simulated_gpu, queried=True)
 
 
 @pytest.mark.parametrize(("zoo", "case"), CASES)
@@ -291,7 +291,7 @@ def test_bodies_are_quantized_like_the_main_graph(traced: Any, asked: int) -> No
 def traced(simulated_gpu: Compile) -> dict[int, list[tuple[list[CompressedMatMul], Observation]]]:
     models = [if_model("w_u4_asym_g32"), loop_model("w_u4_asym_g32"), tensor_iterator_model("w_u4_asym_g32")]
     sites = [find_compressed_matmuls(model) for model in models]
-    jobs = [asking(model, asked, traced=True) for asked in (64, PER_TOKEN) for model in models]
+    jobs = [asking(model, asked, queried=True) for asked in (64, PER_TOKEN) for model in models]
     done = simulated_gpu(jobs)
     return {64: list(zip(sites, done[:3], strict=True)), PER_TOKEN: list(zip(sites, done[3:], strict=True))}
 
@@ -307,7 +307,7 @@ WHOLE_MODELS: dict[str, Build] = {
 @pytest.fixture(scope="module")
 def whole_models(simulated_gpu: Compile) -> dict[str, tuple[list[CompressedMatMul], Observation]]:
     models = {name: build() for name, build in WHOLE_MODELS.items()}
-    done = simulated_gpu([asking(model, 64) for model in models.values()])
+    done = simulated_gpu([asking(model, 64, queried=True) for model in models.values()])
     return {
         name: (find_compressed_matmuls(model), answer)
         for (name, model), answer in zip(models.items(), done, strict=True)
