@@ -39,6 +39,13 @@ from ovpass.verification.verify_model import verify
 @click.option("--plan", "plan_file", type=PATH, help="Compare with this plan.")
 @click.option("--tokens", help="Run with these token counts, such as 1,64,65,512.")
 @click.option("--find-threshold", is_flag=True, help="Find the largest token count without quantization.")
+@click.option(
+    "--without-kernels",
+    "kernels",
+    flag_value=False,
+    default=True,
+    help="Ask for the GPU plugin's graph and compile no kernels, in a tenth of the time.",
+)
 @click.option("--property", "properties", multiple=True, metavar="K=V", help="Compile property (repeatable).")
 @click.option("--intercept-log", type=PATH, help="Read a log of the OpenCL Intercept Layer, instead of compiling.")
 @click.option("--execution-graph", type=PATH, help="Read an execution graph, from any machine, instead of compiling.")

@@ -9,7 +9,7 @@ from ovpass.ir.files import IrFile
 from ovpass.lowerings import Evidence, evidence_of
 from ovpass.planning.crashes import crashing_sites, describe_crashes
 from ovpass.planning.plan import Plan
-from ovpass.targets import Target
+from ovpass.targets import GPU_NO_XMX, Target
 from ovpass.targets.names import get_profile, get_target
 from ovpass.transformation.loading import Loaded
 from ovpass.verification.expectation import as_seen, groups_found, plan_as_is
@@ -23,6 +23,9 @@ from ovpass.verification.simulated_gpu import NOT_COVERED, SimulatedGpu
 from ovpass.verification.threshold import LARGEST
 
 _INSIDE_THE_KERNEL = "without XMX, the kernels show which sites are quantized, but not their group sizes"
+_NO_KERNELS = (
+    "no kernel was compiled: the group sizes are those of the plugin's graph, and what fails later is not seen"
+)
 
 
 def ask_gpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
@@ -32,13 +35,15 @@ def ask_gpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
         VerifyError: if it does not compile or run, with the cause if that is known.
         NoDeviceError: if there is no such device.
     """
-    traced = any(site.in_body for site in loaded.sites)
+    queried = not question.kernels and _decides_in_its_graph(question)
+    traced = queried or any(site.in_body for site in loaded.sites)
     order = Order(
         str(loaded.ir.xml.resolve()),
         dict(question.properties or {}),
         tuple(question.tokens),
         bisect=question.find_threshold,
         traced=traced,
+        queried=queried,
         device=question.device,
     )
     environment = {**(plan.run_environment if plan else {}), **(TRACING if traced else {})}
@@ -58,9 +63,16 @@ def ask_gpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
         notes.append(describe_crashes(crashing))
     if not seen.xmx:
         notes.append(f"it compiles with group size {seen.group_size_property}; {_INSIDE_THE_KERNEL}")
+    if queried:
+        notes.append(_NO_KERNELS)
     if question.find_threshold and seen.threshold is None:
         notes.append(f"quantization did not run for 1 to {LARGEST} tokens")
     return report_of(seen, question, compare(as_seen(plan), groups_found(seen, plan)), notes)
+
+
+def _decides_in_its_graph(question: Question) -> bool:
+    """Whether the device does; a GPU without XMX decides in its kernels."""
+    return get_target(question.simulate or question.target or USUAL) is not GPU_NO_XMX
 
 
 def _crashing(loaded: Loaded, plan: Plan, target: Target) -> Mapping[str, str]:

@@ -41,7 +41,8 @@ def _traced_graph(prefix: str, graph: Element, readers: Readers) -> Iterator[tup
             group = _group(before)
             output = before.find("output/port")
             activation = "" if output is None else output.get("precision", "").lower()
-            quantizer = None if group is None else f"{prefix}{before.get('name')}"
+            # Quantizers of one activation in one group size are one in the compiled model.
+            quantizer = None if group is None else f"{prefix}{source[before.get('id', ''), '0']}/{group}"
             yield name, ObservedMatMul("FullyConnected", tuple(originals(name, readers)), activation, group, quantizer)
 
 

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.usefixtures("simulated_gpu")
 
 ARC = ("--simulate", "arc-a770")
 ON_ARC = Question(simulate="arc-a770")
+IN_ITS_GRAPH = Question(simulate="arc-a770", kernels=False)
 SITES = 12
 SIDE_BY_SIDE = ("arc-a770", "lunar-lake", "iris-xe")
 
@@ -70,7 +71,7 @@ def test_a_plan_that_the_plugin_does_not_follow(tmp_path: Path, ovpass: CommandL
     assert {site["name"] for site in report["mismatches"]} == {site["name"] for site in report["sites"]}
     assert {(site["planned"], site["found"]) for site in report["mismatches"]} == {(100, "not quantized")}
     # As text, and with the plan from the file on the unchanged model, which runs per token.
-    shown = ovpass("verify", ENCODER, *ARC, "--plan", plan)
+    shown = ovpass("verify", ENCODER, *ARC, "--plan", plan, "--without-kernels")
     assert shown.code == 1
     assert f"0 of {SITES} sites as planned on GPU" in shown.out
     assert all(f"layer.{block}" in shown.out for block in (0, 1))
@@ -78,21 +79,21 @@ def test_a_plan_that_the_plugin_does_not_follow(tmp_path: Path, ovpass: CommandL
 
 def test_groups_capped_by_zero_points_are_the_ones_really_used(tmp_path: Path) -> None:
     model = transformed(shared_model(["w_i8_sym_ch", "w_u4_asym_g64"], [64, 32]), group_size=256)
-    report = verify(saved(model, tmp_path), ON_ARC)[""]
+    report = verify(saved(model, tmp_path), IN_ITS_GRAPH)[""]
     assert report.ok
     assert found(report) == {"linear_0": 256, "linear_1": 64}
 
 
 def test_sizes_of_their_own(tmp_path: Path) -> None:
     model = transformed(pair_model("w_i8_sym_ch"), Rule("linear_1", group_size=64))
-    report = verify(saved(model, tmp_path), ON_ARC)[""]
+    report = verify(saved(model, tmp_path), IN_ITS_GRAPH)[""]
     assert report.ok
     assert found(report) == {"linear_0": 512, "linear_1": 64}
 
 
 def test_int8_products(tmp_path: Path) -> None:
     model = transformed(trio_model("w_i8_sym_ch"), Rule("linear_1", exempt=True), lowering="int8")
-    report = verify(saved(model, tmp_path), ON_ARC)[""]
+    report = verify(saved(model, tmp_path), IN_ITS_GRAPH)[""]
     assert report.ok
     assert found(report) == {"linear_0": PER_TOKEN, "linear_1": None, "linear_2": PER_TOKEN}
     assert report.dynamic_quantize_nodes == 0
@@ -100,7 +101,7 @@ def test_int8_products(tmp_path: Path) -> None:
 
 def test_emulated_models_are_not_quantized_again(tmp_path: Path) -> None:
     path = saved(transformed(pair_model("w_i8_sym_ch"), lowering="emulate", group_size=64), tmp_path)
-    report = verify(path, ON_ARC)[""]
+    report = verify(path, IN_ITS_GRAPH)[""]
     assert report.ok
     assert set(found(report).values()) == {None}
 
@@ -114,7 +115,7 @@ def test_emulated_models_are_not_quantized_again(tmp_path: Path) -> None:
 )
 def test_bodies(tmp_path: Path, build: Callable[[str], ov.Model], exempt: str, kept: dict[str, int]) -> None:
     model = transformed(build("w_i8_sym_ch"), Rule(exempt, exempt=True), group_size=64)
-    report = verify(saved(model, tmp_path), ON_ARC)[""]
+    report = verify(saved(model, tmp_path), IN_ITS_GRAPH)[""]
     assert report.ok
     assert found(report) == {exempt: None, **kept}
     assert report.dynamic_quantize_nodes == len(kept)
@@ -138,6 +139,28 @@ def test_a_folder_of_two_models(tmp_path: Path, ovpass: CommandLine) -> None:
     assert sorted({site["submodel"] for site in report["sites"]}) == submodels
     assert [(run["submodel"], run["executed"]) for run in report["thresholds"]] == [(name, True) for name in submodels]
     assert len(report["notes"]) == 1
+
+
+def test_the_graph_tells_what_the_compiled_model_does(ovpass: CommandLine) -> None:
+    whole, graph = (
+        ovpass.succeed("verify", LLAMA, *ARC, *more, "--json").json for more in ((), ("--without-kernels",))
+    )
+    assert graph["sites"] == whole["sites"]
+    assert graph["dynamic_quantize_nodes"] == whole["dynamic_quantize_nodes"] == 9
+    assert [note for note in graph["notes"] if "no kernel was compiled" in note] == graph["notes"][1:]
+
+
+def test_a_gpu_without_xmx_decides_in_its_kernels(tmp_path: Path) -> None:
+    path = saved(linear_model("w_u4_asym_g128", n=32), tmp_path)
+    report = verify(path, Question(simulate="meteor-lake", kernels=False))[""]
+    assert found(report) == {"linear": 32}
+    assert not any("no kernel was compiled" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("more", [("--tokens", 65), ("--find-threshold",), ("--device", "cpu")])
+def test_a_graph_runs_nothing(ovpass: CommandLine, more: tuple[object, ...]) -> None:
+    device = () if "--device" in more else ARC
+    assert "without kernels" in ovpass.refuse("verify", ENCODER, *device, "--without-kernels", *more)
 
 
 def test_kernels_tell_what_a_gpu_without_xmx_quantizes(ovpass: CommandLine) -> None:

@@ -26,7 +26,7 @@ Compile = Callable[[Sequence[Job], float | None], list[Observation]]
 REFUSED = {"mixtral/openvino_model.xml": "MOECompressed config.group_size==SIZE_MAX (per-channel)"}
 """What the plugin does not compile, and why: here an expert's K is one group of its weights, another's is two."""
 IN_GROUPS = ("bert", "llama", "phi3", "qwen3-moe", "qwen3-next")
-"""Models to ask about once more with an explicit group size: of every kind of weights, and what has rules of its own."""
+"""Models with an explicit group size, too: of every kind of weights, and what has rules of its own."""
 COMPILED = (*IN_GROUPS, "mixtral")
 """Models to compile; the plugin is asked for its graph of the others, which takes no kernels."""
 
