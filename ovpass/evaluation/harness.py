@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,7 @@ from ovpass.support.extras import extra_module
 from ovpass.support.formatting import last_line
 
 _ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TQDM_DISABLE": "1"}
+_CONSTANTS = (("huggingface_hub.constants", "HF_HUB_OFFLINE"), ("datasets.config", "HF_HUB_OFFLINE"))
 _SEED = 1234
 """Of the examples that are shown before a question: lm-eval's own default."""
 _RESAMPLES = 1000
@@ -185,17 +187,25 @@ def metrics(values: Mapping[str, Any]) -> Mapping[str, Score]:
 
 @contextmanager
 def _offline() -> Iterator[None]:
-    """No network and no chatter; the libraries read these variables where they are first imported."""
-    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    """No network and no chatter; the libraries read variables where they are first imported, and constants after."""
     level = logging.root.manager.disable
-    os.environ.update(_ENVIRONMENT)
-    logging.disable(logging.WARNING)
+    imported = [(sys.modules[module], name) for module, name in _CONSTANTS if module in sys.modules]
+    with ExitStack() as undo:
+        undo.enter_context(_changed(os.environ, _ENVIRONMENT))
+        for module, name in imported:
+            undo.enter_context(_changed(vars(module), {name: True}))
+        undo.callback(logging.disable, level)
+        logging.disable(logging.WARNING)
+        yield
+
+
+@contextmanager
+def _changed(settings: MutableMapping[str, Any], changes: Mapping[str, Any]) -> Iterator[None]:
+    before = {name: settings[name] for name in changes if name in settings}
+    settings.update(changes)
     try:
         yield
     finally:
-        logging.disable(level)
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in changes:
+            settings.pop(name, None)
+        settings.update(before)

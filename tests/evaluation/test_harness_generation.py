@@ -69,6 +69,19 @@ def test_gsm8k_from_a_local_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert set(scores) == {"exact_match (strict-match)", "exact_match (flexible-extract)"}
 
 
+def test_libraries_that_were_imported_before_stay_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a notebook: they have read the variables by then."""
+    tried: list[object] = []
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("socket.getaddrinfo", lambda host, *_, **__: tried.append(host) or [])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tasks").mkdir()
+    shutil.copy(Path(lm_eval.tasks.__file__).parent / "gsm8k" / "gsm8k.yaml", tmp_path / "tasks")
+    with pytest.raises(SettingsError, match="nothing is downloaded"):
+        Harness(HarnessOptions(["gsm8k"], tmp_path / "tasks"), LLAMA)
+    assert tried == []
+
+
 def test_an_item_of_a_conversation_has_the_turns_before() -> None:
     first, second = tasks.conversation()["test"].select(range(2))
     assert first["story"] == second["story"]
