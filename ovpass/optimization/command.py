@@ -13,8 +13,9 @@ from ovpass.cli.options import PATH, TARGET_HELP, json_option, output_option, ov
 from ovpass.cli.output import print_json, say, verdict
 from ovpass.optimization.card import FILE_NAME as CARD
 from ovpass.optimization.generate_script import FILE_NAME as SCRIPT
-from ovpass.optimization.request import DEFAULT_MAX_KL, DEFAULT_WEIGHTS, Request
+from ovpass.optimization.request import DEFAULT_MAX_KL, DEFAULT_WEIGHTS, FOLDER, LAYOUTS, Request
 from ovpass.optimization.stages import Stage
+from ovpass.serving.layout import server_command
 from ovpass.support.formatting import counted, number
 from ovpass.support.printable import shell_word
 
@@ -32,6 +33,7 @@ from ovpass.support.printable import shell_word
 @click.option("--windows", type=int, default=2, show_default=True, help="Windows of text to tune on.")
 @click.option("--window-tokens", type=int, default=256, show_default=True, help="Tokens per window.")
 @click.option("--work", type=PATH, help="Folder of the stages; it is kept.  [default: OUT.stages, removed at the end]")
+@click.option("--layout", default=FOLDER, show_default=True, help=f"Layout of OUT: {' or '.join(LAYOUTS)}.")
 @click.option("--dry-run", is_flag=True, help="Print the commands of all stages, and run none.")
 @overwrite_option
 @json_option
@@ -95,6 +97,7 @@ _FOUND: Mapping[str, Callable[[Any], str]] = {
     "apply": lambda found: f"{counted(found['counts']['quantize'], 'site')} quantized",
     "verify": _verified,
     "evaluate": _evaluated,
+    "layout": lambda found: f"served as {', '.join(servable['name'] for servable in found['servables'])}",
 }
 
 
@@ -122,6 +125,12 @@ def _conclude(request: Request, found: Mapping[str, Any]) -> None:
             f"Cost on held-out text: KL {number(judged['kl']['mean'], 2)} nats per token, "
             f"perplexity {judged['perplexity_delta_percent']:+.2f} %{interval}."
         )
+    verdict(f"Written to {request.output}. {_how_to_run(request, found)}", ok=True)
+
+
+def _how_to_run(request: Request, found: Mapping[str, Any]) -> str:
+    if "layout" in found:
+        return f"Serve it with: {server_command(request.output, found['layout']['environment'])}"
     script = request.output / SCRIPT
     how = f"python {shell_word(script)} PROMPT" if script.is_file() else f"see {request.output / CARD}"
-    verdict(f"Written to {request.output}. Run it with: {how}", ok=True)
+    return f"Run it with: {how}"

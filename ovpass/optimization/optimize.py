@@ -35,7 +35,7 @@ def optimize(source: Path | str, output: Path | str, *, quiet: bool = False, **o
     """Convert, compress, tune, apply, verify and evaluate a source, and write a model that is ready to run.
 
     `options` are the other fields of `Request`: target, max_kl, max_ppl_increase, weights, text, windows,
-    window_tokens, work and overwrite.
+    window_tokens, work, layout and overwrite.
 
     Raises:
         OvpassError: a subclass, for an invalid source, setting or path. Then `output` is not written.

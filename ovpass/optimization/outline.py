@@ -12,7 +12,7 @@ from ovpass.conversion.gguf import GGUF
 from ovpass.errors import ModelError
 from ovpass.evaluation.feeding import is_language_model
 from ovpass.ir.files import open_source
-from ovpass.optimization.request import Request
+from ovpass.optimization.request import FOLDER, Request
 from ovpass.optimization.stages import Stage
 from ovpass.sites.files import find_sites_in_file
 from ovpass.targets.names import find_name, get_profile
@@ -95,9 +95,16 @@ class Outline:
         """The model that carries the plan."""
         return self._place("model")
 
+    @property
+    def served(self) -> Path:
+        """The model laid out for a server."""
+        return self._work / "served"
+
     def __iter__(self) -> Iterator[Stage]:
         """All stages in order."""
         yield from (self.convert(), self.compress(), self.tune(), self.apply(), self.verify(), self.evaluate())
+        if self.request.layout != FOLDER:
+            yield self.layout()
 
     def convert(self) -> Stage:
         """The source to an OpenVINO model."""
@@ -159,6 +166,16 @@ class Outline:
         size = ("--windows", str(EVALUATED), "--window-tokens", str(self.request.window_tokens))
         words = (str(self.original), str(self.applied), *size, "--skip-windows", str(seen), *self._text)
         return Stage("evaluate", words)
+
+    def layout(self) -> Stage:
+        """The model as the server reads it, under the name of the source."""
+        source = self.request.source.resolve()
+        name = source.name if source.is_dir() else source.stem
+        return Stage(
+            "layout",
+            (str(self.applied), "-o", str(self.served), "--name", name, "--overwrite"),
+            (self.served,),
+        )
 
     @property
     def _work(self) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ovpass.errors import CheckFailedError
 from ovpass.optimization.outline import Outline, facts_of
+from ovpass.optimization.request import FOLDER
 from ovpass.optimization.stages import Stages
 from ovpass.planning.plan import QUANTIZE
 from ovpass.support.formatting import counted, number
@@ -16,10 +17,14 @@ from ovpass.support.formatting import counted, number
 
 @dataclass(frozen=True)
 class Made:
-    """What the stages made: the applied model, and by command what each found (None: left out)."""
+    """What the stages made: the applied model, and by command what each found (None: left out).
+
+    `served` is the model laid out for a server, None if that was not asked for.
+    """
 
     model: Path
     found: Mapping[str, Any]
+    served: Path | None = None
 
 
 def run_pipeline(outline: Outline, stages: Stages) -> Made:
@@ -42,7 +47,10 @@ def run_pipeline(outline: Outline, stages: Stages) -> Made:
         wrong = counted(len(found["verify"]["mismatches"]), "site is", "sites are")
         raise CheckFailedError(f"{outline.applied}: {wrong} not as planned; 'ovpass verify' lists them")
     found["evaluate"] = stages(outline.evaluate())
-    return Made(outline.applied, found)
+    if outline.request.layout == FOLDER:
+        return Made(outline.applied, found)
+    found["layout"] = stages(outline.layout())
+    return Made(outline.applied, found, outline.served)
 
 
 def _require_quantized(tuned: Mapping[str, Any], budget: str) -> None:

@@ -13,6 +13,9 @@ from ovpass.targets.names import find_name
 DEFAULT_MAX_KL = 0.02
 """Nats per token, if no budget is given."""
 DEFAULT_WEIGHTS = "int8_sym"
+FOLDER, OVMS = "folder", "ovms"
+"""Layouts of the output: a model folder, or a repository of OpenVINO Model Server."""
+LAYOUTS = (FOLDER, OVMS)
 
 
 @dataclass(frozen=True)
@@ -21,10 +24,11 @@ class Request:
 
     `target` is a target or a device. `max_kl` (nats per token) and `max_ppl_increase` (percent) bound the cost of
     quantizing activations. `weights` is the compression mode for floating-point weights. `text`, `windows` and
-    `window_tokens` are those of tune, None for its defaults. `work` is the folder of the stages.
+    `window_tokens` are those of tune, None for its defaults. `work` is the folder of the stages. `layout` is one
+    of `LAYOUTS`.
 
     Raises:
-        SettingsError: for a target, mode or number that is not possible.
+        SettingsError: for a target, mode, layout or number that is not possible.
         OutputError: for an output that is a file.
     """
 
@@ -38,11 +42,13 @@ class Request:
     windows: int = 2
     window_tokens: int = 256
     work: Path | None = None
+    layout: str = FOLDER
     overwrite: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", find_name(self.target).name)
         check_choice("weights", self.weights, tuple(MODES))
+        check_choice("layout", self.layout, LAYOUTS)
         from ovpass.tuning.budget import Budget  # noqa: PLC0415 - not needed to print help
 
         Budget(*self._limits)
