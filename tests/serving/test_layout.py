@@ -14,7 +14,7 @@ import pytest
 
 import ovpass as package
 from ovpass.transformation.run_notes import FILE_NAME as RUN_NOTES
-from tests.cli.command import ENCODER, LLAMA, CommandLine, contents
+from tests.cli.command import ENCODER, LLAMA, MODELS, CommandLine, contents
 from tests.serving.messages import read_graph
 from tests.serving.schema import check
 
@@ -119,3 +119,13 @@ def test_outputs_that_are_not_free(ovpass: CommandLine, llama: Path, tmp_path: P
     assert "mine.txt" in ovpass.refuse("layout", llama, "-o", out, "--overwrite")
     (out / "mine.txt").unlink()
     ovpass.succeed("layout", llama, "-o", out, "--overwrite", "--quiet")
+
+
+def test_a_language_model_that_looks_at_pictures(ovpass: CommandLine, tmp_path: Path) -> None:
+    folder = shutil.copytree(MODELS / "zoo" / "llava", tmp_path / "llava")
+    for name in ("openvino_tokenizer", "openvino_detokenizer"):
+        for suffix in (".xml", ".bin"):
+            shutil.copy(LLAMA / f"{name}{suffix}", folder)
+    done = ovpass.succeed("layout", folder, "-o", tmp_path / "served", "--device", "GPU", "--json").json
+    assert done["servables"] == [{"name": "llava", "kind": "llm"}]
+    assert (tmp_path / "served" / "llava" / "graph.pbtxt").is_file()
