@@ -9,6 +9,7 @@ from typing import Any
 
 from ovpass.optimization.request import Request
 from ovpass.optimization.stages import Stage
+from ovpass.optimization.tasks import scores_of
 from ovpass.serving.layout import server_command
 from ovpass.support.formatting import counted, number
 from ovpass.support.printable import in_one_line
@@ -68,6 +69,8 @@ def _accuracy(evaluated: Mapping[str, Any]) -> Iterator[str]:
     yield f"| perplexity | {number(judged['perplexity'], 5)} |"
     yield f"| KL divergence, nats per token | {number(judged['kl']['mean'])} |"
     yield f"| same most likely token | {judged['top1_agreement']:.1f} % |"
+    if (scores := scores_of(evaluated)) is not None:
+        yield f"| score on ovpass's tasks, of 100 points | {scores[0]:.1f} before, {scores[1]:.1f} after |"
 
 
 def _line(stage: Stage) -> str:

@@ -12,7 +12,6 @@ from ovpass.optimization.card import FILE_NAME as CARD
 from ovpass.optimization.card import card
 from ovpass.optimization.generate_script import FILE_NAME as SCRIPT
 from ovpass.optimization.generate_script import can_generate, script
-from ovpass.optimization.outline import PLAN
 from ovpass.optimization.pipeline import Made
 from ovpass.optimization.request import Request
 from ovpass.optimization.stages import Stages
@@ -24,7 +23,7 @@ from ovpass.reporting.side import Side
 from ovpass.support.atomic_output import place, publish, staging
 from ovpass.transformation.destination import check_folder, refuse_foreign
 
-REPORT = "report.html"
+PLAN, REPORT = "plan.yaml", "report.html"
 _SHOWN = ("tune", "apply", "verify", "evaluate")
 
 
@@ -74,7 +73,7 @@ def _write_extras(request: Request, made: Made, stages: Stages, out: Path) -> No
         (out / SCRIPT).write_text(script(applied["run_environment"], applied["run_properties"]), encoding="utf-8")
     if not (out / CARD).exists():
         size = sum(ir.bin.stat().st_size for ir in open_source(made.model).models)
-        (out / CARD).write_text(card(request, stages.done, made.found, size), encoding="utf-8")
+        (out / CARD).write_text(card(request, list(stages.last.values()), made.found, size), encoding="utf-8")
 
 
 def _folder(made: Made) -> Path:

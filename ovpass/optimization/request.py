@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from ovpass.compression.modes import MODES
@@ -23,7 +24,8 @@ class Request:
     """What `ovpass optimize` makes of `source` in the folder `output`.
 
     `target` is a target or a device. `max_kl` (nats per token) and `max_ppl_increase` (percent) bound the cost of
-    quantizing activations. `weights` is the compression mode for floating-point weights. `text`, `windows` and
+    quantizing activations; `max_task_drop` is what the score on ovpass's tasks may lose, in points of 100, to all that
+    is done. `weights` is the compression mode for floating-point weights. `text`, `windows` and
     `window_tokens` are those of tune, None for its defaults. `work` is the folder of the stages. `layout` is one
     of `LAYOUTS`.
 
@@ -37,6 +39,7 @@ class Request:
     target: str = "gpu-xmx"
     max_kl: float | None = None
     max_ppl_increase: float | None = None
+    max_task_drop: float | None = None
     weights: str = DEFAULT_WEIGHTS
     text: Path | None = None
     windows: int = 2
@@ -52,6 +55,8 @@ class Request:
         from ovpass.tuning.budget import Budget  # noqa: PLC0415 - not needed to print help
 
         Budget(*self._limits)
+        if self.max_task_drop is not None and not 0 <= self.max_task_drop < inf:
+            raise SettingsError(f"--max-task-drop {self.max_task_drop:g}: use points of 100, 0 or more")
         if self.windows < 1 or self.window_tokens < 2:
             raise SettingsError("use one window or more, of two tokens or more")
         if self.output.suffix in (".xml", ".bin"):
