@@ -9,6 +9,8 @@ from typing import Any
 
 from ovpass.optimization.request import Request
 from ovpass.optimization.stages import Stage
+from ovpass.optimization.tasks import scores_of
+from ovpass.serving.layout import server_command
 from ovpass.support.formatting import counted, number
 from ovpass.support.printable import in_one_line
 from ovpass.version import __version__
@@ -32,6 +34,7 @@ def card(request: Request, stages: list[Stage], found: Mapping[str, Any], size: 
         *(_line(stage) for stage in stages if stage.left_out is None),
         "```",
         "",
+        *_serving(found),
         *_limits(stages),
     ]
     return "\n".join(lines) + "\n"
@@ -66,12 +69,22 @@ def _accuracy(evaluated: Mapping[str, Any]) -> Iterator[str]:
     yield f"| perplexity | {number(judged['perplexity'], 5)} |"
     yield f"| KL divergence, nats per token | {number(judged['kl']['mean'])} |"
     yield f"| same most likely token | {judged['top1_agreement']:.1f} % |"
+    if (scores := scores_of(evaluated)) is not None:
+        yield f"| score on ovpass's tasks, of 100 points | {scores[0]:.1f} before, {scores[1]:.1f} after |"
 
 
 def _line(stage: Stage) -> str:
     """The command, without the folders of this machine."""
     words = tuple(Path(word).name if "/" in word else word for word in stage.arguments)
     return replace(stage, arguments=words).line
+
+
+def _serving(found: Mapping[str, Any]) -> Iterator[str]:
+    if "layout" not in found:
+        return
+    yield from ("## Serve it", "", "In this folder:", "", "```bash")
+    yield server_command(Path(), found["layout"]["environment"])
+    yield from ("```", "")
 
 
 def _limits(stages: list[Stage]) -> Iterator[str]:

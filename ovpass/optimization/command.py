@@ -10,11 +10,13 @@ import click
 
 from ovpass.cli.interruption import resumable
 from ovpass.cli.options import PATH, TARGET_HELP, json_option, output_option, overwrite_option, quiet_option
-from ovpass.cli.output import print_json, say, verdict
+from ovpass.cli.output import note, print_json, say, verdict
 from ovpass.optimization.card import FILE_NAME as CARD
 from ovpass.optimization.generate_script import FILE_NAME as SCRIPT
-from ovpass.optimization.request import DEFAULT_MAX_KL, DEFAULT_WEIGHTS, Request
+from ovpass.optimization.request import DEFAULT_MAX_KL, DEFAULT_WEIGHTS, FOLDER, LAYOUTS, Request
 from ovpass.optimization.stages import Stage
+from ovpass.optimization.tasks import scores_of
+from ovpass.serving.layout import server_command
 from ovpass.support.formatting import counted, number
 from ovpass.support.printable import shell_word
 
@@ -27,11 +29,17 @@ from ovpass.support.printable import shell_word
     "--max-kl", type=float, help=f"Largest mean KL divergence, in nats per token.  [default: {DEFAULT_MAX_KL}]"
 )
 @click.option("--max-ppl-increase", type=float, help="Largest increase of perplexity, in percent.")
+@click.option(
+    "--max-task-drop",
+    type=float,
+    help="Largest loss of score on the tasks that come with ovpass, in points of 100.  [default: tasks are not run]",
+)
 @click.option("--weights", default=DEFAULT_WEIGHTS, show_default=True, help="Compression of floating-point weights.")
 @click.option("--text", type=PATH, help="Text to tune and evaluate on.  [default: a novel]")
 @click.option("--windows", type=int, default=2, show_default=True, help="Windows of text to tune on.")
 @click.option("--window-tokens", type=int, default=256, show_default=True, help="Tokens per window.")
 @click.option("--work", type=PATH, help="Folder of the stages; it is kept.  [default: OUT.stages, removed at the end]")
+@click.option("--layout", default=FOLDER, show_default=True, help=f"Layout of OUT: {' or '.join(LAYOUTS)}.")
 @click.option("--dry-run", is_flag=True, help="Print the commands of all stages, and run none.")
 @overwrite_option
 @json_option
@@ -64,7 +72,8 @@ def _tell(stage: Stage, found: Any) -> None:
     if stage.left_out is not None:
         say(f"{stage.command}: left out, {stage.left_out}.")
     else:
-        say(f"{stage.command}: {_FOUND[stage.command](found)}.")
+        attempt = "" if stage.attempt == 1 else f" (attempt {stage.attempt})"
+        say(f"{stage.command}{attempt}: {_FOUND[stage.command](found)}.")
 
 
 def _converted(found: Any) -> str:
@@ -85,7 +94,9 @@ def _verified(found: Any) -> str:
 
 def _evaluated(found: Any) -> str:
     (judged,) = found["candidates"]
-    return f"perplexity {number(found['reference_perplexity'], 5)} to {number(judged['perplexity'], 5)}"
+    scores = scores_of(found)
+    tasks = "" if scores is None else f"; tasks {scores[0]:.1f} to {scores[1]:.1f} points"
+    return f"perplexity {number(found['reference_perplexity'], 5)} to {number(judged['perplexity'], 5)}{tasks}"
 
 
 _FOUND: Mapping[str, Callable[[Any], str]] = {
@@ -95,6 +106,7 @@ _FOUND: Mapping[str, Callable[[Any], str]] = {
     "apply": lambda found: f"{counted(found['counts']['quantize'], 'site')} quantized",
     "verify": _verified,
     "evaluate": _evaluated,
+    "layout": lambda found: f"served as {', '.join(servable['name'] for servable in found['servables'])}",
 }
 
 
@@ -122,6 +134,16 @@ def _conclude(request: Request, found: Mapping[str, Any]) -> None:
             f"Cost on held-out text: KL {number(judged['kl']['mean'], 2)} nats per token, "
             f"perplexity {judged['perplexity_delta_percent']:+.2f} %{interval}."
         )
+        if (scores := scores_of(found["evaluate"])) is not None:
+            say(f"Score on tasks: {scores[0]:.1f} points before, {scores[1]:.1f} after.")
+            if request.max_task_drop is not None and scores[0] <= request.max_task_drop:
+                note("the source has no more points than may be lost, so its score limits nothing")
+    verdict(f"Written to {request.output}. {_how_to_run(request, found)}", ok=True)
+
+
+def _how_to_run(request: Request, found: Mapping[str, Any]) -> str:
+    if "layout" in found:
+        return f"Serve it with: {server_command(request.output, found['layout']['environment'])}"
     script = request.output / SCRIPT
     how = f"python {shell_word(script)} PROMPT" if script.is_file() else f"see {request.output / CARD}"
-    verdict(f"Written to {request.output}. Run it with: {how}", ok=True)
+    return f"Run it with: {how}"

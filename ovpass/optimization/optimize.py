@@ -20,6 +20,7 @@ from ovpass.optimization.pipeline import run_pipeline
 from ovpass.optimization.publish import check_output, write_output
 from ovpass.optimization.request import Request
 from ovpass.optimization.stages import Stage, Stages
+from ovpass.optimization.tasks import check_installed
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Optimized:
 def optimize(source: Path | str, output: Path | str, *, quiet: bool = False, **options: Any) -> Optimized:
     """Convert, compress, tune, apply, verify and evaluate a source, and write a model that is ready to run.
 
-    `options` are the other fields of `Request`: target, max_kl, max_ppl_increase, weights, text, windows,
-    window_tokens, work and overwrite.
+    `options` are the other fields of `Request`: target, max_kl, max_ppl_increase, max_task_drop, weights, text,
+    windows, window_tokens, work, layout and overwrite.
 
     Raises:
         OvpassError: a subclass, for an invalid source, setting or path. Then `output` is not written.
@@ -52,9 +53,11 @@ def carry_out(request: Request, *, quiet: bool, report: Callable[[Stage, Any], N
     """Carry out a request; `report` is told of each stage, with what it found.
 
     Raises:
-        OvpassError: as `optimize`.
+        OvpassError: as `optimize`; also if what tasks need is not installed.
     """
     check_output(request)
+    if request.max_task_drop is not None:
+        check_installed()
     outline = outline_of(request)
     stages = Stages(request.stages, partial(_run, quiet=quiet), report)
     stages.begin([path for path in (request.source, request.text) if path is not None])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ovpass.compression.modes import MODES
@@ -12,13 +12,13 @@ from ovpass.conversion.gguf import GGUF
 from ovpass.errors import ModelError
 from ovpass.evaluation.feeding import is_language_model
 from ovpass.ir.files import open_source
-from ovpass.optimization.request import Request
+from ovpass.optimization.request import FOLDER, Request
 from ovpass.optimization.stages import Stage
+from ovpass.optimization.tasks import TASKS
 from ovpass.sites.files import find_sites_in_file
 from ovpass.targets.names import find_name, get_profile
 from ovpass.verification.device_list import list_devices
 
-PLAN = "plan.yaml"
 EVALUATED = 8
 """Windows of held-out text."""
 _XML = "openvino_model.xml"
@@ -72,13 +72,14 @@ class Outline:
     """The stages of a request for a model of which `facts` are known.
 
     `converted` tells that the source is no OpenVINO model, `exact` that its weights are dequantized: their own form
-    would switch the quantization of activations off.
+    would switch the quantization of activations off. `attempt` counts plans, from 1.
     """
 
     request: Request
     facts: Facts
     converted: bool
     exact: bool = False
+    attempt: int = 1
 
     @property
     def original(self) -> Path:
@@ -93,11 +94,18 @@ class Outline:
     @property
     def applied(self) -> Path:
         """The model that carries the plan."""
-        return self._place("model")
+        return self._place(f"model{self._again}")
+
+    @property
+    def served(self) -> Path:
+        """The model laid out for a server."""
+        return self._work / "served"
 
     def __iter__(self) -> Iterator[Stage]:
         """All stages in order."""
         yield from (self.convert(), self.compress(), self.tune(), self.apply(), self.verify(), self.evaluate())
+        if self.request.layout != FOLDER:
+            yield self.layout()
 
     def convert(self) -> Stage:
         """The source to an OpenVINO model."""
@@ -121,23 +129,25 @@ class Outline:
         """The plan within the budget."""
         if self.facts.predicts_tokens is False:
             return Stage("tune", left_out="it needs a single language model; the target's default is applied")
-        plan = self._work / PLAN
         words = (
             *(str(self.compressed), "--target", self.request.target, *self.request.budget),
             *("--windows", str(self.request.windows), "--window-tokens", str(self.request.window_tokens), *self._text),
-            *("--state", str(self._work / "measurements"), "-o", str(plan), "--overwrite"),
+            *("--state", str(self._work / "measurements"), "-o", str(self._plan), "--overwrite"),
         )
-        return Stage("tune", words, (plan,))
+        return Stage("tune", words, (self._plan,), attempt=self.attempt)
 
     def apply(self) -> Stage:
         """The plan, or the target's default, to the model."""
         default = self.facts.predicts_tokens is False
-        how = ("--target", self.request.target) if default else ("--plan", str(self._work / PLAN))
+        how = ("--target", self.request.target) if default else ("--plan", str(self._plan))
         words = (str(self.compressed), "-o", str(self.applied), *how, "--overwrite")
-        return Stage("apply", words, (self.applied,))
+        return Stage("apply", words, (self.applied,), attempt=self.attempt)
 
     def verify(self) -> Stage:
         """What the plugin does, on the device or a simulated one."""
+        return replace(self._verify(), attempt=self.attempt)
+
+    def _verify(self) -> Stage:
         named = find_name(self.request.target)
         if named.target.device == "CPU":
             off = named.target.switched_off("f32", False)
@@ -158,11 +168,30 @@ class Outline:
         seen = 2 * self.request.windows  # tune searches on one half, and checks on the other
         size = ("--windows", str(EVALUATED), "--window-tokens", str(self.request.window_tokens))
         words = (str(self.original), str(self.applied), *size, "--skip-windows", str(seen), *self._text)
-        return Stage("evaluate", words)
+        tasks = () if self.request.max_task_drop is None else ("--harness", ",".join(TASKS))
+        return Stage("evaluate", (*words, *tasks), attempt=self.attempt)
+
+    def layout(self) -> Stage:
+        """The model as the server reads it, under the name of the source."""
+        source = self.request.source.resolve()
+        name = source.name if source.is_dir() else source.stem
+        return Stage(
+            "layout",
+            (str(self.applied), "-o", str(self.served), "--name", name, "--overwrite"),
+            (self.served,),
+        )
 
     @property
     def _work(self) -> Path:
         return self.request.stages
+
+    @property
+    def _again(self) -> str:
+        return "" if self.attempt == 1 else f"-{self.attempt}"
+
+    @property
+    def _plan(self) -> Path:
+        return self._work / f"plan{self._again}.yaml"
 
     @property
     def _text(self) -> tuple[str, ...]:

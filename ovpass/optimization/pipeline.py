@@ -9,17 +9,23 @@ from typing import Any
 
 from ovpass.errors import CheckFailedError
 from ovpass.optimization.outline import Outline, facts_of
+from ovpass.optimization.request import FOLDER
 from ovpass.optimization.stages import Stages
+from ovpass.optimization.tasks import check_generates, stricter
 from ovpass.planning.plan import QUANTIZE
 from ovpass.support.formatting import counted, number
 
 
 @dataclass(frozen=True)
 class Made:
-    """What the stages made: the applied model, and by command what each found (None: left out)."""
+    """What the stages made: the applied model, and by command what each found (None: left out).
+
+    `served` is the model laid out for a server, None if that was not asked for.
+    """
 
     model: Path
     found: Mapping[str, Any]
+    served: Path | None = None
 
 
 def run_pipeline(outline: Outline, stages: Stages) -> Made:
@@ -27,13 +33,30 @@ def run_pipeline(outline: Outline, stages: Stages) -> Made:
 
     Raises:
         OvpassError: as the commands do.
-        CheckFailedError: if nothing can be quantized within the budget, or the plugin does not follow the plan.
+        CheckFailedError: if nothing can be quantized within the budget, no plan keeps the score on the tasks, or the
+            plugin does not follow the plan.
     """
     found = {"convert": stages(outline.convert())}
     if outline.converted:
         outline = replace(outline, facts=facts_of(outline.original))
+    if outline.request.max_task_drop is not None:
+        check_generates(outline.original, predicts_tokens=outline.facts.predicts_tokens is not False)
     found["compress"] = stages(outline.compress())
-    found["tune"] = stages(outline.tune())
+    while True:
+        found.update(_plan(outline, stages))
+        request = stricter(outline.request, found, outline.attempt)
+        if request is None:
+            break
+        outline = replace(outline, request=request, attempt=outline.attempt + 1)
+    if outline.request.layout == FOLDER:
+        return Made(outline.applied, found)
+    found["layout"] = stages(outline.layout())
+    return Made(outline.applied, found, outline.served)
+
+
+def _plan(outline: Outline, stages: Stages) -> dict[str, Any]:
+    """Find a plan, apply it, and look at the result."""
+    found = {"tune": stages(outline.tune())}
     if found["tune"] is not None:
         _require_quantized(found["tune"], " ".join(outline.request.budget))
     found["apply"] = stages(outline.apply())
@@ -42,7 +65,7 @@ def run_pipeline(outline: Outline, stages: Stages) -> Made:
         wrong = counted(len(found["verify"]["mismatches"]), "site is", "sites are")
         raise CheckFailedError(f"{outline.applied}: {wrong} not as planned; 'ovpass verify' lists them")
     found["evaluate"] = stages(outline.evaluate())
-    return Made(outline.applied, found)
+    return found
 
 
 def _require_quantized(tuned: Mapping[str, Any], budget: str) -> None:

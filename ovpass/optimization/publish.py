@@ -12,7 +12,6 @@ from ovpass.optimization.card import FILE_NAME as CARD
 from ovpass.optimization.card import card
 from ovpass.optimization.generate_script import FILE_NAME as SCRIPT
 from ovpass.optimization.generate_script import can_generate, script
-from ovpass.optimization.outline import PLAN
 from ovpass.optimization.pipeline import Made
 from ovpass.optimization.request import Request
 from ovpass.optimization.stages import Stages
@@ -22,8 +21,9 @@ from ovpass.reporting.page import check_extra, write_report
 from ovpass.reporting.runs import load_run
 from ovpass.reporting.side import Side
 from ovpass.support.atomic_output import place, publish, staging
+from ovpass.transformation.destination import check_folder, refuse_foreign
 
-REPORT = "report.html"
+PLAN, REPORT = "plan.yaml", "report.html"
 _SHOWN = ("tune", "apply", "verify", "evaluate")
 
 
@@ -34,17 +34,11 @@ def check_output(request: Request) -> None:
         OutputError: naming what is in the way.
         ExtraError: if a package for the report is missing.
     """
-    output, source = request.output, request.source.resolve()
+    output = request.output
     check_extra()
-    place = output.resolve()
-    if place == source or source in place.parents or place in source.parents:
-        raise OutputError(f"{output}: overlaps the source; choose another place")
-    if output.exists() and not output.is_dir():
-        raise OutputError(f"{output}: is a file; name a folder")
+    check_folder(request.source, output, request.overwrite)
     if not output.is_dir() or not any(output.iterdir()):
         return
-    if not request.overwrite:
-        raise OutputError(f"{output}: exists already; choose another place or allow overwriting (--overwrite)")
     if not (output / PLAN).is_file() or not (output / REPORT).is_file():
         raise OutputError(f"{output}: was not made by ovpass optimize; choose another place, or empty it")
 
@@ -55,7 +49,7 @@ def write_output(request: Request, made: Made, stages: Stages) -> None:
     Raises:
         OutputError: if the folder cannot be written.
     """
-    folder = made.model if made.model.is_dir() else made.model.parent
+    folder = made.served or _folder(made)
     with staging(request.output) as staged:
         out = staged / "output"
         for path in sorted(folder.rglob("*")):
@@ -66,32 +60,28 @@ def write_output(request: Request, made: Made, stages: Stages) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 place(path, target, copy=False)
         _write_extras(request, made, stages, out)
-        _check_replaceable(request.output, out)
+        refuse_foreign(request.output, out)
         publish(out, request.output)
 
 
-def _check_replaceable(output: Path, made: Path) -> None:
-    """A folder is replaced as a whole, so nothing may be in it but what takes its place."""
-    ours = {path.relative_to(made) for path in made.rglob("*")}
-    foreign = next((path for path in sorted(output.rglob("*")) if path.relative_to(output) not in ours), None)
-    if foreign is not None:
-        raise OutputError(f"{foreign}: does not belong to the new model; move it, and run the same command again")
-
-
 def _write_extras(request: Request, made: Made, stages: Stages, out: Path) -> None:
-    save_plans(_plans(out), out / PLAN)
+    save_plans(_plans(made.model), out / PLAN)
     runs = [load_run(stages.file(name)) for name in _SHOWN if made.found.get(name)]
     write_report(Side.of(runs), out / REPORT)
     applied: Mapping[str, Any] = made.found["apply"]
     if can_generate(out) and made.found.get("tune"):
         (out / SCRIPT).write_text(script(applied["run_environment"], applied["run_properties"]), encoding="utf-8")
     if not (out / CARD).exists():
-        size = sum(ir.bin.stat().st_size for ir in open_source(out).models if ir.bin.exists())
-        (out / CARD).write_text(card(request, stages.done, made.found, size), encoding="utf-8")
+        size = sum(ir.bin.stat().st_size for ir in open_source(made.model).models)
+        (out / CARD).write_text(card(request, list(stages.last.values()), made.found, size), encoding="utf-8")
 
 
-def _plans(out: Path) -> dict[str, Plan]:
+def _folder(made: Made) -> Path:
+    return made.model if made.model.is_dir() else made.model.parent
+
+
+def _plans(model: Path) -> dict[str, Plan]:
     """What apply recorded in the models."""
-    recorded = {ir.key: recorded_plan(ir.document().metadata) for ir in open_source(out).models}
+    recorded = {ir.key: recorded_plan(ir.document().metadata) for ir in open_source(model).models}
     plans = {key: plan for key, plan in recorded.items() if plan is not None}
     return {"": next(iter(plans.values()))} if len(plans) == 1 else plans

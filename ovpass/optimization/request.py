@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from ovpass.compression.modes import MODES
@@ -13,6 +14,9 @@ from ovpass.targets.names import find_name
 DEFAULT_MAX_KL = 0.02
 """Nats per token, if no budget is given."""
 DEFAULT_WEIGHTS = "int8_sym"
+FOLDER, OVMS = "folder", "ovms"
+"""Layouts of the output: a model folder, or a repository of OpenVINO Model Server."""
+LAYOUTS = (FOLDER, OVMS)
 
 
 @dataclass(frozen=True)
@@ -20,11 +24,13 @@ class Request:
     """What `ovpass optimize` makes of `source` in the folder `output`.
 
     `target` is a target or a device. `max_kl` (nats per token) and `max_ppl_increase` (percent) bound the cost of
-    quantizing activations. `weights` is the compression mode for floating-point weights. `text`, `windows` and
-    `window_tokens` are those of tune, None for its defaults. `work` is the folder of the stages.
+    quantizing activations; `max_task_drop` is what the score on ovpass's tasks may lose, in points of 100, to all that
+    is done. `weights` is the compression mode for floating-point weights. `text`, `windows` and
+    `window_tokens` are those of tune, None for its defaults. `work` is the folder of the stages. `layout` is one
+    of `LAYOUTS`.
 
     Raises:
-        SettingsError: for a target, mode or number that is not possible.
+        SettingsError: for a target, mode, layout or number that is not possible.
         OutputError: for an output that is a file.
     """
 
@@ -33,19 +39,24 @@ class Request:
     target: str = "gpu-xmx"
     max_kl: float | None = None
     max_ppl_increase: float | None = None
+    max_task_drop: float | None = None
     weights: str = DEFAULT_WEIGHTS
     text: Path | None = None
     windows: int = 2
     window_tokens: int = 256
     work: Path | None = None
+    layout: str = FOLDER
     overwrite: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", find_name(self.target).name)
         check_choice("weights", self.weights, tuple(MODES))
+        check_choice("layout", self.layout, LAYOUTS)
         from ovpass.tuning.budget import Budget  # noqa: PLC0415 - not needed to print help
 
         Budget(*self._limits)
+        if self.max_task_drop is not None and not 0 <= self.max_task_drop < inf:
+            raise SettingsError(f"--max-task-drop {self.max_task_drop:g}: use points of 100, 0 or more")
         if self.windows < 1 or self.window_tokens < 2:
             raise SettingsError("use one window or more, of two tokens or more")
         if self.output.suffix in (".xml", ".bin"):

@@ -25,7 +25,7 @@ Run = Callable[[str, Sequence[str]], Any]
 class Stage:
     """A command with its arguments, or why it is left out. `made` are the files and folders that it writes.
 
-    `condition` says, before anything has run, on what it depends.
+    `condition` says, before anything has run, on what it depends. `attempt` counts, from 1, where a command runs again.
     """
 
     command: str
@@ -33,6 +33,12 @@ class Stage:
     made: tuple[Path, ...] = ()
     left_out: str | None = None
     condition: str | None = None
+    attempt: int = 1
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file with its JSON."""
+        return f"{self.command}.json" if self.attempt == 1 else f"{self.command}-{self.attempt}.json"
 
     @property
     def line(self) -> str:
@@ -76,17 +82,22 @@ class Stages:
         if stage.left_out is None and found is None:
             self._anew = True
             found = self.run(stage.command, stage.arguments)
-            write_text(self.file(stage.command), json.dumps(found))
+            write_text(self.folder / stage.file_name, json.dumps(found))
         self.report(stage, found)
         return found
 
+    @property
+    def last(self) -> dict[str, Stage]:
+        """By command the stage that was run last: the one that counts."""
+        return {stage.command: stage for stage in self.done}
+
     def file(self, command: str) -> Path:
-        """Where the JSON of a command is."""
-        return self.folder / f"{command}.json"
+        """Where the JSON of a command is, of its last attempt."""
+        return self.folder / self.last[command].file_name
 
     def _before(self, stage: Stage) -> Any:
         """What the same command of the same version found before, if its output is still there."""
-        found = self._read(self.file(stage.command).name)
+        found = self._read(stage.file_name)
         run = found.get("run", {}) if isinstance(found, dict) else {}
         arguments = [word for word in run.get("arguments", ()) if word not in _OF_OUTPUT]
         same = not self._anew and arguments == list(stage.arguments) and run.get("ovpass") == __version__

@@ -95,6 +95,33 @@ def refuse_link(output: Path) -> None:
         raise OutputError(f"{output}: is a link; name what it points to, {output.resolve()}")
 
 
+def check_folder(source: Path, output: Path, overwrite: bool) -> None:
+    """Refuse a folder that overlaps the source, or that is not free.
+
+    Raises:
+        OutputError: naming what is in the way.
+    """
+    place, origin = output.resolve(), source.resolve()
+    if place == origin or origin in place.parents or place in origin.parents:
+        raise OutputError(f"{output}: overlaps the source; choose another place")
+    if output.exists() and not output.is_dir():
+        raise OutputError(f"{output}: is a file; name a folder")
+    refuse_link(output)
+    _check_free([output], overwrite)
+
+
+def refuse_foreign(output: Path, made: Path) -> None:
+    """A folder is replaced as a whole, so nothing may be in it but what takes its place.
+
+    Raises:
+        OutputError: naming a file in `output` that `made` does not have.
+    """
+    ours = {path.relative_to(made) for path in made.rglob("*")}
+    foreign = next((path for path in sorted(output.rglob("*")) if path.relative_to(output) not in ours), None)
+    if foreign is not None:
+        raise OutputError(f"{foreign}: does not belong to the new model; move it, and run the same command again")
+
+
 def check_file(output: Path, overwrite: bool) -> Path:
     """Refuse an .xml that would harm what is already there.
 

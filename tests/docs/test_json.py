@@ -38,6 +38,7 @@ CALLS: dict[str, Calls] = {
         (LLAMA, "-o", place / "a", "--exempt", "kind:lm_head", "--threshold", "32"),
         (LLAMA, "-o", place / "b", "--target", "cpu"),
     ],
+    "layout": lambda place: [(LLAMA, "-o", place / "served", "--device", "CPU")],
     "convert": lambda place: [(MODELS / "onnx" / "dynamic_fused.onnx", "-o", place / "converted")],
     "run": lambda _: [(LLAMA, "a prompt", "--max-new-tokens", "3")],
     "explain": lambda _: [(LLAMA,)],

@@ -121,6 +121,19 @@ def test_a_model_that_is_no_language_model_gets_the_default(ovpass: CommandLine,
     assert not (tmp_path / "out" / "generate.py").exists()
 
 
+def test_a_model_is_laid_out_for_the_server(ovpass: CommandLine, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ran = ovpass.succeed("optimize", ENCODER, "-o", out, "--target", "cpu", "--layout", "ovms")
+    command = f"ovms --config_path {out}/config.json"
+    assert command in ran.out.splitlines()[-1]
+    assert set(contents(out)) >= {"config.json", "plan.yaml", "report.html", "README.md"}
+    assert (out / ENCODER.name / "1" / "model.xml").is_file()
+    assert "ovms --config_path config.json" in (out / "README.md").read_text()
+    (plan,) = load_plans(out / "plan.yaml").values()
+    assert plan.counts()["quantize"] > 0
+    ovpass.succeed("optimize", ENCODER, "-o", out, "--target", "cpu", "--layout", "ovms", "--overwrite", "--quiet")
+
+
 def test_a_budget_that_nothing_meets(ovpass: CommandLine, llama: Path, tmp_path: Path) -> None:
     ran = ovpass("optimize", llama, "-o", tmp_path / "out", "--target", "cpu", "--max-kl", 1e-9, *SMALL)
     assert ran.code == 1
@@ -147,6 +160,7 @@ def test_a_dry_run_shows_commands_that_can_be_typed(ovpass: CommandLine, tmp_pat
         (("--weights", "int5"), "int4_sym"),
         (("--max-kl", -1, *SMALL), "--max-kl"),
         (("--windows", 0), "window"),
+        (("--layout", "triton"), "ovms"),
         (("--work", LLAMA), "no stages"),
     ],
 )

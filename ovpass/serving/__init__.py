@@ -1,0 +1,1 @@
+"""Lay models out for OpenVINO Model Server."""
