@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,9 +17,13 @@ from ovpass.optimization.generate_script import FILE_NAME as SCRIPT
 from ovpass.optimization.request import DEFAULT_MAX_KL, DEFAULT_WEIGHTS, FOLDER, LAYOUTS, Request
 from ovpass.optimization.stages import Stage
 from ovpass.optimization.tasks import scores_of
-from ovpass.serving.layout import server_command
+from ovpass.serving.server_command import server_command
 from ovpass.support.formatting import counted, number
 from ovpass.support.printable import shell_word
+from ovpass.support.sizes import format_size
+
+if TYPE_CHECKING:
+    from ovpass.optimization.outline import Outline
 
 
 @click.command("optimize")
@@ -34,13 +39,14 @@ from ovpass.support.printable import shell_word
     type=float,
     help="Largest loss of score on the tasks that come with ovpass, in points of 100.  [default: tasks are not run]",
 )
-@click.option("--weights", default=DEFAULT_WEIGHTS, show_default=True, help="Compression of floating-point weights.")
+@click.option("--weights", help=f"Compression of floating-point weights.  [default: {DEFAULT_WEIGHTS}]")
+@click.option("--memory", metavar="SIZE", help="Memory that the model may take, such as 8GB; it chooses --weights.")
 @click.option("--text", type=PATH, help="Text to tune and evaluate on.  [default: a novel]")
 @click.option("--windows", type=int, default=2, show_default=True, help="Windows of text to tune on.")
 @click.option("--window-tokens", type=int, default=256, show_default=True, help="Tokens per window.")
 @click.option("--work", type=PATH, help="Folder of the stages; it is kept.  [default: OUT.stages, removed at the end]")
 @click.option("--layout", default=FOLDER, show_default=True, help=f"Layout of OUT: {' or '.join(LAYOUTS)}.")
-@click.option("--dry-run", is_flag=True, help="Print the commands of all stages, and run none.")
+@click.option("--dry-run", is_flag=True, help="Print the commands of all stages and what they take, and run none.")
 @overwrite_option
 @json_option
 @quiet_option
@@ -54,7 +60,7 @@ def command(source: Path, output: Path, dry_run: bool, as_json: bool, quiet: boo
     if dry_run:
         from ovpass.optimization.outline import outline_of  # noqa: PLC0415 - not needed to print help
 
-        _print_outline(list(outline_of(request)))
+        _print_outline(outline_of(request), as_json=as_json)
         return
     from ovpass.optimization.optimize import carry_out  # noqa: PLC0415
 
@@ -110,12 +116,25 @@ _FOUND: Mapping[str, Callable[[Any], str]] = {
 }
 
 
-def _print_outline(stages: Sequence[Stage]) -> None:
-    for stage in stages:
+def _print_outline(outline: Outline, *, as_json: bool) -> None:
+    stages, estimates = list(outline), outline.estimates()
+    whole = outline.estimate()
+    if as_json:
+        plain = [{**_plain(stage), "condition": stage.condition} for stage in stages]
+        print_json({"stages": plain, "estimate": asdict(whole)})
+        return
+    for stage, one in zip(stages, estimates, strict=True):
         if stage.left_out is not None:
             say(f"# {stage.command}: left out, {stage.left_out}")
         else:
-            say(stage.line + (f"  # {stage.condition}" if stage.condition else ""))
+            remarks = [stage.condition, _minutes(one.minutes) if one.minutes >= 1 else None]
+            say(f"{stage.line}{''.join(f'  # {remark}' for remark in remarks if remark)}")
+    room = f"{format_size(whole.disk)} on disk and {format_size(whole.memory)} of memory"
+    say(f"# In all {_minutes(whole.minutes)} on two cores, {room}.")
+
+
+def _minutes(minutes: float) -> str:
+    return "less than a minute" if minutes < 1 else f"about {counted(round(minutes), 'minute')}"
 
 
 def _plain(stage: Stage) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -15,12 +16,16 @@ import click
 from ovpass.cli.main import cli
 from ovpass.cli.nested import run_command
 from ovpass.errors import SettingsError
+from ovpass.optimization.estimates import Estimate, check_disk
 from ovpass.optimization.outline import outline_of
 from ovpass.optimization.pipeline import run_pipeline
 from ovpass.optimization.publish import check_output, write_output
 from ovpass.optimization.request import Request
 from ovpass.optimization.stages import Stage, Stages
 from ovpass.optimization.tasks import check_installed
+from ovpass.support.sizes import available_memory, format_size
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,8 @@ class Optimized:
 def optimize(source: Path | str, output: Path | str, *, quiet: bool = False, **options: Any) -> Optimized:
     """Convert, compress, tune, apply, verify and evaluate a source, and write a model that is ready to run.
 
-    `options` are the other fields of `Request`: target, max_kl, max_ppl_increase, max_task_drop, weights, text,
-    windows, window_tokens, work, layout and overwrite.
+    `options` are the other fields of `Request`: target, max_kl, max_ppl_increase, max_task_drop, weights,
+    memory, text, windows, window_tokens, work, layout and overwrite.
 
     Raises:
         OvpassError: a subclass, for an invalid source, setting or path. Then `output` is not written.
@@ -59,6 +64,7 @@ def carry_out(request: Request, *, quiet: bool, report: Callable[[Stage, Any], N
     if request.max_task_drop is not None:
         check_installed()
     outline = outline_of(request)
+    _check_room(outline.estimate(), request.stages)
     stages = Stages(request.stages, partial(_run, quiet=quiet), report)
     stages.begin([path for path in (request.source, request.text) if path is not None])
     context = click.get_current_context(silent=True)
@@ -68,6 +74,13 @@ def carry_out(request: Request, *, quiet: bool, report: Callable[[Stage, Any], N
     if request.work is None:
         shutil.rmtree(stages.folder, ignore_errors=True)
     return Optimized(request.output, stages.done, made.found)
+
+
+def _check_room(needed: Estimate, folder: Path) -> None:
+    """Refuse too small a disk, and warn of too little memory: a system can swap."""
+    check_disk(needed.disk, folder)
+    if needed.memory > (free := available_memory()):
+        _LOG.warning("A stage needs about %s of memory; %s are free", format_size(needed.memory), format_size(free))
 
 
 def _run(name: str, arguments: Sequence[str], *, quiet: bool) -> Any:

@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ovpass.compression.modes import MODES
-from ovpass.conversion.find_source import find_source, holds_ir
+from ovpass.conversion.find_source import FoundSource, find_source, holds_ir
 from ovpass.conversion.gguf import GGUF
 from ovpass.errors import ModelError
 from ovpass.evaluation.feeding import is_language_model
 from ovpass.ir.files import open_source
-from ovpass.optimization.request import FOLDER, Request
+from ovpass.optimization.estimates import Estimate, check_memory, count_weights, estimate, mode_within, total
+from ovpass.optimization.request import DEFAULT_WEIGHTS, FOLDER, Request
 from ovpass.optimization.stages import Stage
 from ovpass.optimization.tasks import TASKS
 from ovpass.sites.files import find_sites_in_file
+from ovpass.support.sizes import parse_size
 from ovpass.targets.names import find_name, get_profile
 from ovpass.verification.device_list import list_devices
 
@@ -28,30 +30,18 @@ _WITH_MINIMA = ("Q2_K", "Q4_1", "Q4_K", "Q5_1", "Q5_K")
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of an OpenVINO model: None of one that is still to be converted."""
+    """What is known of an OpenVINO model: None of one that is still to be converted. `weights` is their number."""
 
     is_folder: bool = True
     compressed: bool | None = None
     predicts_tokens: bool | None = None
+    weights: int = 0
 
 
-def is_ir(source: Path) -> bool:
-    """Whether the source is an OpenVINO model already.
-
-    Raises:
-        ModelError: if it is nothing that can be converted, either.
-    """
-    if source.suffix == ".xml" or (source.is_dir() and holds_ir(source)):
-        return True
-    find_source(source)
-    return False
-
-
-def _has_minima(source: Path) -> bool:
+def _has_minima(found: FoundSource) -> bool:
     """Whether the source is a GGUF file with float zero points."""
     from ovpass.conversion.gguf_file import open_gguf  # noqa: PLC0415 - imports NumPy
 
-    found = find_source(source)
     return found.source is GGUF and any(kind in open_gguf(found.model).types for kind in _WITH_MINIMA)
 
 
@@ -62,9 +52,11 @@ def facts_of(model: Path) -> Facts:
         ModelError: if it cannot be read.
     """
     source = open_source(model)
-    compressed = any(find_sites_in_file(ir) for ir in source.models)
+    sites = [site for ir in source.models for site in find_sites_in_file(ir)]
     predicts = len(source.models) == 1 and is_language_model(source.models[0].read())
-    return Facts(source.is_folder, compressed, predicts)
+    in_floats = sum(ir.bin.stat().st_size for ir in source.models) // 2
+    weights = sum(site.n * site.k for site in sites) if sites else in_floats
+    return Facts(source.is_folder, bool(sites), predicts, weights)
 
 
 @dataclass(frozen=True)
@@ -87,6 +79,18 @@ class Outline:
         return self._work / "converted" if self.converted else self.request.source
 
     @property
+    def mode(self) -> str:
+        """How floating-point weights are compressed.
+
+        Raises:
+            SettingsError: if they would take more memory than they may.
+        """
+        memory = self.request.memory
+        if memory is None:
+            return self.request.weights or DEFAULT_WEIGHTS
+        return mode_within(parse_size(memory, "--memory"), self.facts.weights)
+
+    @property
     def compressed(self) -> Path:
         """The model that is tuned."""
         return self.original if self.facts.compressed else self._place("compressed")
@@ -107,6 +111,19 @@ class Outline:
         if self.request.layout != FOLDER:
             yield self.layout()
 
+    def estimates(self) -> list[Estimate]:
+        """What each stage takes."""
+        return [Estimate() if stage.left_out is not None else self._estimate(stage.command) for stage in self]
+
+    def estimate(self) -> Estimate:
+        """What all stages take."""
+        return total(self.estimates())
+
+    def _estimate(self, command: str) -> Estimate:
+        windows = {"tune": 2 * self.request.windows, "evaluate": EVALUATED}.get(command)
+        tokens = 1 if windows is None else windows * self.request.window_tokens
+        return estimate(command, self.facts.weights, tokens, self.mode if command == "compress" else None)
+
     def convert(self) -> Stage:
         """The source to an OpenVINO model."""
         if not self.converted:
@@ -119,7 +136,7 @@ class Outline:
         """Floating-point weights to integers."""
         if self.facts.compressed:
             return Stage("compress", left_out="the weights are compressed already")
-        mode = self.request.weights
+        mode = self.mode
         fallback = () if MODES[mode].fixed_group else ("--group-size-fallback", "adjust")
         words = (str(self.original), "-o", str(self.compressed), "--mode", mode, *fallback, "--overwrite")
         condition = None if self.facts.compressed is False else "if the weights are in floating point"
@@ -207,9 +224,15 @@ def outline_of(request: Request) -> Outline:
 
     Raises:
         ModelError: for a source that is no model.
+        SettingsError: for one that takes more memory than it may.
     """
     if not request.source.exists():
         raise ModelError(f"{request.source}: no such file or folder")
-    if is_ir(request.source):
-        return Outline(request, facts_of(request.source), converted=False)
-    return Outline(request, Facts(), converted=True, exact=_has_minima(request.source))
+    if request.source.suffix == ".xml" or (request.source.is_dir() and holds_ir(request.source)):
+        facts = facts_of(request.source)
+        if facts.compressed and request.memory is not None:
+            size = sum(ir.bin.stat().st_size for ir in open_source(request.source).models)
+            check_memory(parse_size(request.memory, "--memory"), size)
+        return Outline(request, facts, converted=False)
+    found = find_source(request.source)
+    return Outline(request, Facts(weights=count_weights(found)), converted=True, exact=_has_minima(found))

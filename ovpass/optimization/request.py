@@ -9,6 +9,7 @@ from pathlib import Path
 from ovpass.compression.modes import MODES
 from ovpass.errors import OutputError, SettingsError
 from ovpass.support.choices import check_choice
+from ovpass.support.sizes import parse_size
 from ovpass.targets.names import find_name
 
 DEFAULT_MAX_KL = 0.02
@@ -25,9 +26,9 @@ class Request:
 
     `target` is a target or a device. `max_kl` (nats per token) and `max_ppl_increase` (percent) bound the cost of
     quantizing activations; `max_task_drop` is what the score on ovpass's tasks may lose, in points of 100, to all that
-    is done. `weights` is the compression mode for floating-point weights. `text`, `windows` and
-    `window_tokens` are those of tune, None for its defaults. `work` is the folder of the stages. `layout` is one
-    of `LAYOUTS`.
+    is done. `weights` is the compression mode for floating-point weights; `memory` chooses it instead, by what the
+    model may take when it runs, such as "8GB". `text`, `windows` and `window_tokens` are those of tune, None for its
+    defaults. `work` is the folder of the stages. `layout` is one of `LAYOUTS`.
 
     Raises:
         SettingsError: for a target, mode, layout or number that is not possible.
@@ -40,7 +41,8 @@ class Request:
     max_kl: float | None = None
     max_ppl_increase: float | None = None
     max_task_drop: float | None = None
-    weights: str = DEFAULT_WEIGHTS
+    weights: str | None = None
+    memory: str | None = None
     text: Path | None = None
     windows: int = 2
     window_tokens: int = 256
@@ -50,7 +52,12 @@ class Request:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", find_name(self.target).name)
-        check_choice("weights", self.weights, tuple(MODES))
+        if self.weights is not None:
+            check_choice("weights", self.weights, tuple(MODES))
+            if self.memory is not None:
+                raise SettingsError("--memory chooses how weights are compressed; leave out --weights")
+        if self.memory is not None:
+            parse_size(self.memory, "--memory")
         check_choice("layout", self.layout, LAYOUTS)
         from ovpass.tuning.budget import Budget  # noqa: PLC0415 - not needed to print help
 

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import openvino as ov
@@ -13,7 +14,9 @@ import pytest
 import yaml
 
 from ovpass.cli.main import cli
+from ovpass.conversion.find_source import find_source
 from ovpass.ir.files import open_source
+from ovpass.optimization.estimates import count_weights
 from ovpass.planning.plan import load_plans
 from ovpass.planning.recorded_plan import recorded_plan
 from ovpass.support.cpu_features import has_vnni
@@ -153,10 +156,44 @@ def test_a_dry_run_shows_commands_that_can_be_typed(ovpass: CommandLine, tmp_pat
     assert not contents(tmp_path)
 
 
+def test_a_dry_run_tells_what_the_stages_take(ovpass: CommandLine, tmp_path: Path) -> None:
+    def told(source: Path, *options: object) -> dict[str, float]:
+        told = ovpass.succeed("optimize", source, "-o", tmp_path / "out", "--dry-run", *options, "--json").json
+        return dict(told["estimate"])
+
+    gguf, llama = told(GGUF), told(LLAMA)
+    assert gguf["disk"] > llama["disk"] == 0  # nothing but links is written where nothing is converted
+    assert told(LLAMA, "--windows", 4)["minutes"] > llama["minutes"] > 0
+    out = ovpass.succeed("optimize", GGUF, "-o", tmp_path / "out", "--dry-run").out.splitlines()
+    assert "MB on disk" in out[-1]
+
+
+def test_memory_chooses_the_compression(ovpass: CommandLine, tmp_path: Path) -> None:
+    def mode(memory: str) -> str:
+        ran = ovpass.succeed("optimize", GGUF, "-o", tmp_path / "out", "--memory", memory, "--dry-run")
+        return str(ran.out.partition("--mode ")[2].split()[0])
+
+    weights = count_weights(find_source(GGUF))
+    assert (mode("1GB"), mode(f"{weights}")) == ("int8_sym", "int4_sym")
+    refused = ovpass.refuse("optimize", GGUF, "-o", tmp_path / "out", "--memory", f"{weights // 2}")
+    assert "--memory" in refused
+    assert "as it is compressed" in ovpass.refuse("optimize", LLAMA, "-o", tmp_path / "out", "--memory", "1KB")
+
+
+def test_too_small_a_disk_is_told_before_it_starts(
+    ovpass: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ovpass.optimization.estimates.shutil.disk_usage", lambda _: Namespace(free=1000))
+    assert "--work" in ovpass.refuse("optimize", GGUF, "-o", tmp_path / "out")
+    assert not contents(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (("--target", "arc-b581"), "did you mean"),
+        (("--memory", "lots"), "8GB"),
+        (("--memory", "8GB", "--weights", "int4_sym"), "leave out --weights"),
         (("--weights", "int5"), "int4_sym"),
         (("--max-kl", -1, *SMALL), "--max-kl"),
         (("--windows", 0), "window"),
