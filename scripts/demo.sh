@@ -1,13 +1,21 @@
 #!/usr/bin/env bash
-# The main job on a real LLM: inspect SmolLM2-135M, apply three lowerings, generate with each on CPU.
+# The main job on a real LLM: SmolLM2-135M from its GGUF file to a model that is verified for an Arc B580, and a question.
+#
+#   scripts/demo.sh [OUT] [OPTIONS...]    OUT is kept; options go to `ovpass optimize`
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
 
-make_environment genai
-model=$(python scripts/get_smollm2.py) || {
-  echo "SmolLM2 could not be had; going on with the small model in models/, whose text is noise." >&2
-  model=models/tiny-llama-int4
-}
-ovpass inspect "$model"
-python scripts/demo.py "$model"
+make_environment eval,genai,gguf,report
+require_driver
+model=$(python scripts/get_smollm2.py --gguf)
+if [ $# -gt 0 ]; then
+  out=$1
+  shift
+else
+  folder=$(mktemp -d)
+  trap 'rm -rf "$folder"' EXIT
+  out=$folder/out
+fi
+ovpass optimize "$model" -o "$out" --target arc-b580 --max-kl 0.02 "$@"
+python "$out/generate.py" "What is the capital of France?"

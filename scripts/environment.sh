@@ -2,6 +2,7 @@
 #
 #   make_environment EXTRAS             makes it in $OVPASS_VENV (.venv if not set) and puts it first on PATH
 #   make_export_environment PACKAGES... one with the exporters, in $OVPASS_EXPORT_VENV (.venv-export if not set)
+#   require_driver                      installs the driver of the simulated GPUs, where that may be
 
 python_command() {
   local candidate
@@ -50,4 +51,14 @@ make_export_environment() {
   install --editable ".[export]" "$@"
   # optimum-intel asks for torchvision, whose ops do not register with CPU builds of PyTorch; transformers does without.
   pip uninstall --quiet --yes torchvision
+}
+
+# Newer devices take a driver in a folder of its own, for which nothing is installed.
+require_driver() {
+  local folder
+  folder=$(python -c 'import os; from ovpass.verification.driver import VARIABLE, default_folder
+print(os.environ.get(VARIABLE) or default_folder())')
+  if [ "$folder" != system ] && [ ! -e "$folder/ovpass-driver.json" ]; then
+    ovpass devices --install-driver "$folder" || echo "Simulating devices newer than an Arc A770 needs that driver" >&2
+  fi
 }

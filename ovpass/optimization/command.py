@@ -83,7 +83,9 @@ def _tell(stage: Stage, found: Any) -> None:
 
 
 def _converted(found: Any) -> str:
-    return f"{counted(sum(model['sites'] for model in found['models']), 'site')} from {found['source']}"
+    sites = sum(model["sites"] for model in found["models"])
+    kept = f"{counted(sites, 'MatMul')} with compressed weights" if sites else "weights in floating point"
+    return f"{kept}, from {found['source']}"
 
 
 def _tuned(found: Any) -> str:

@@ -66,6 +66,11 @@ class Request:
             raise SettingsError(f"--max-task-drop {self.max_task_drop:g}: use points of 100, 0 or more")
         if self.windows < 1 or self.window_tokens < 2:
             raise SettingsError("use one window or more, of two tokens or more")
+        threshold = find_name(self.target).target.default_threshold
+        if self.window_tokens <= threshold:
+            raise SettingsError(
+                f"--window-tokens {self.window_tokens}: {self.target} quantizes above {threshold} tokens"
+            )
         if self.output.suffix in (".xml", ".bin"):
             raise OutputError(f"{self.output}: the output is a folder; leave {self.output.suffix} out")
 

@@ -197,6 +197,7 @@ def test_too_small_a_disk_is_told_before_it_starts(
         (("--weights", "int5"), "int4_sym"),
         (("--max-kl", -1, *SMALL), "--max-kl"),
         (("--windows", 0), "window"),
+        (("--target", "arc-b580", "--window-tokens", 64), "above 64 tokens"),
         (("--layout", "triton"), "ovms"),
         (("--work", LLAMA), "no stages"),
     ],

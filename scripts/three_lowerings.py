@@ -1,6 +1,6 @@
 """Apply each lowering to a model folder, generate the same answer with each on CPU, and print a table.
 
-Usage: python scripts/demo.py FOLDER [OUTPUT]
+Usage: python scripts/three_lowerings.py FOLDER [OUTPUT]
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
     }
     table = Table("Model", "Done to it", "Seconds", "Answer", box=box.SIMPLE_HEAD)
     table.add_row("original", "nothing", "-", _answer(source))
-    with tempfile.TemporaryDirectory(prefix="ovpass-demo-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="ovpass-lowerings-") as temporary:
         output = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(temporary)
         for name, settings in lowerings.items():
             started = time.perf_counter()
