@@ -30,14 +30,23 @@ _METRICS = {
 
 
 def write_report(side: Side, path: Path, *, against: Side | None = None, note: str = "") -> None:
-    """Write the page of a side, or of its comparison with another, whole or not at all; `note` is shown on it.
+    """Write the page, whole or not at all.
+
+    Raises:
+        OvpassError: as `make_page`.
+        OutputError: if the file cannot be written.
+    """
+    write_text(path, make_page(side, against=against, note=note))
+
+
+def make_page(side: Side, *, against: Side | None = None, note: str = "") -> str:
+    """The page of a side, or of its comparison with another; `note` is shown on it.
 
     Raises:
         RunError: for sides that cannot be compared.
         ExtraError: if a package is missing.
-        OutputError: if the file cannot be written.
     """
-    write_text(path, render(side, note) if against is None else render_comparison(against, side, note))
+    return render(side, note) if against is None else render_comparison(against, side, note)
 
 
 def check_extra() -> None:
