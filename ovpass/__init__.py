@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ovpass.passes import PassManager, PassResult
     from ovpass.planning.plan import Decision, Plan
     from ovpass.settings.settings import Rule, Settings, load_settings
-    from ovpass.sites import CompressedMatMul, find_compressed_matmuls
+    from ovpass.sites import CompressedMatMul, Sites, find_compressed_matmuls
     from ovpass.targets.group_sizes import PER_TOKEN
     from ovpass.transformation.inspection import Inspected
     from ovpass.transformation.result import Transformed
@@ -81,6 +81,7 @@ _HOMES = {
     "Rule": "ovpass.settings.settings",
     "Settings": "ovpass.settings.settings",
     "TextReport": "ovpass.evaluation.language_model",
+    "Sites": "ovpass.sites",
     "Transformed": "ovpass.transformation.result",
     "Tuned": "ovpass.tuning.tune",
     "apply": "ovpass.api",
@@ -138,6 +139,7 @@ __all__ = [
     "Report",
     "Rule",
     "Settings",
+    "Sites",
     "TextReport",
     "Transformed",
     "Tuned",

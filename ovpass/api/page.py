@@ -13,10 +13,11 @@ from ovpass.cli.output import progress
 from ovpass.cli.report_output import check_output
 from ovpass.cli.report_runs import make_report
 from ovpass.support.atomic_output import write_text
+from ovpass.support.shown import Shown
 
 
 @dataclass(frozen=True)
-class Page:
+class Page(Shown):
     """A report: one HTML file without links to other hosts. `output` is where it was written, None: nowhere."""
 
     html: str = field(repr=False)

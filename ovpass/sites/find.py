@@ -20,6 +20,7 @@ from ovpass.sites.onnx_runtime import NonCanonical
 from ovpass.sites.static_quantization import static_path
 from ovpass.sites.structures import fused_experts, has_linear_attention
 from ovpass.support.garbage import collection_paused
+from ovpass.support.shown import Shown
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -150,7 +151,11 @@ class CompressedMatMul:
         return self.k * self.n
 
 
-def find_compressed_matmuls(model: ov.Model | ModelHolder) -> list[CompressedMatMul]:
+class Sites(Shown, list[CompressedMatMul]):
+    """The sites of one model."""
+
+
+def find_compressed_matmuls(model: ov.Model | ModelHolder) -> Sites:
     """Find all sites of `model` in topological order, including bodies of If, Loop and TensorIterator.
 
     A model of optimum-intel is taken for the graph that it holds.
@@ -163,7 +168,7 @@ def find_compressed_matmuls(model: ov.Model | ModelHolder) -> list[CompressedMat
     """
     from ovpass.ir.model_graph import ModelGraph  # noqa: PLC0415 - sites of files are found without OpenVINO
 
-    return find_sites(ModelGraph(held_model(model)))
+    return Sites(find_sites(ModelGraph(held_model(model))))
 
 
 @collection_paused()

@@ -14,6 +14,7 @@ from ovpass.settings.selection import select
 from ovpass.settings.settings import Settings
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from ovpass.sites.source_attributes import describe_source_attributes, read_source_attributes
+from ovpass.support.shown import Shown
 from ovpass.targets import Target, Verdict
 from ovpass.targets.names import get_target
 from ovpass.transformation.loading import load
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Inspected:
+class Inspected(Shown):
     """The sites of one model with a target's verdicts, under the group size in force.
 
     `asked` says by name what the file that the model was converted from asked of a site, where that is known.

@@ -11,7 +11,7 @@ from tests.architecture.imports import PACKAGE, cycles, imports, room
 ROOMS = """
     version errors support ir formats kernels sites targets settings planning passes lowerings transformation
     verification evaluation tuning benchmark conversion compression reporting integrations cli
-    optimization api __main__
+    optimization api notebooks __main__
 """.split()
 MOST_FILES_AT_THE_TOP = 8
 
