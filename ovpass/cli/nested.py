@@ -6,13 +6,24 @@ import contextlib
 import importlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
+from ovpass.cli.main import cli
 from ovpass.cli.run_header import remember_arguments
 from ovpass.errors import CheckFailedError, SettingsError
+
+
+@contextlib.contextmanager
+def command_line() -> Iterator[None]:
+    """The command line, as commands need it around them, for a program that has not come by it."""
+    if click.get_current_context(silent=True) is not None:
+        yield
+        return
+    with click.Context(cli, info_name="ovpass"):
+        yield
 
 
 def run_command(name: str, arguments: Sequence[str]) -> Any:

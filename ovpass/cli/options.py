@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ import click
 from ovpass.errors import SettingsError
 from ovpass.evaluation.options import Evaluation
 from ovpass.settings.lowerings import LOWERINGS
+from ovpass.settings.overrides import override
 from ovpass.settings.settings import AT_TOKENS, EXEMPTIONS, Rule, Settings, load_settings
 from ovpass.targets.group_sizes import parse_group_size, parse_model_group_size
 from ovpass.targets.names import known_names
@@ -161,12 +161,9 @@ def settings_from(options: dict[str, Any]) -> Settings:
         changes["requantize"] = True
     if options["only_if_faster"]:
         changes["only_if_faster"] = True
-    rules = [Rule(match=pattern, exempt=True) for pattern in options["exempt"]]
-    rules += [Rule(match=pattern, group_size=_size_of(pattern, size)) for pattern, size in options["sizes"]]
-    named = parse_properties(options["runtime_options"], "--runtime-option")
-    return dataclasses.replace(
-        base, rules=(*rules, *base.rules), runtime_options={**base.runtime_options, **named}, **changes
-    )
+    changes["rules"] = [Rule(match=pattern, group_size=_size_of(pattern, size)) for pattern, size in options["sizes"]]
+    changes["runtime_options"] = parse_properties(options["runtime_options"], "--runtime-option")
+    return override(base, changes, options["exempt"])
 
 
 def parse_properties(texts: Sequence[str], flag: str = "--property") -> dict[str, str]:

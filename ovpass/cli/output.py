@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from ovpass.cli.run_header import run_header
 from ovpass.cli.streams import sizes_of_terminal
 from ovpass.cli.table import make_table
 from ovpass.planning.plan import Decision
+from ovpass.planning.summary import alike
 from ovpass.sites import KINDS
 from ovpass.support.atomic_output import write_text
 from ovpass.support.printable import brief, in_one_line, printable
@@ -118,9 +118,7 @@ def print_decisions(decisions: Sequence[Decision], *, verbose: bool) -> None:
         sites = [(d.name, d.kind, d.layer, d.action, format_group_size(d.group_size), d.reason) for d in decisions]
         print_table(("Site", "Kind", "Layer", "Action", "Group", "Reason"), sites, numeric=("Layer", "Group"))
         return
-    counted = Counter((d.kind, d.action, format_group_size(d.group_size), d.reason) for d in decisions)
-    rows = [(count, *key) for key, count in sorted(counted.items(), key=lambda item: by_kind(item[0][0]))]
-    print_table(("Sites", "Kind", "Action", "Group", "Reason"), rows, numeric=("Sites", "Group"))
+    print_table(("Sites", "Kind", "Action", "Group", "Reason"), alike(decisions), numeric=("Sites", "Group"))
 
 
 def by_kind(kind: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,9 @@ from ovpass.cli.options import (
 )
 from ovpass.cli.output import note, print_decisions, print_json, print_title, progress, say, verdict
 from ovpass.ir.files import open_source
-from ovpass.planning.defaults import cache_of, threshold_of
 from ovpass.planning.json_report import plans_to_dict
-from ovpass.planning.plan import QUANTIZE, Plan, save_plans
-from ovpass.support.formatting import counted
-from ovpass.targets.group_sizes import OFF, format_group_size
+from ovpass.planning.plan import Plan, save_plans
+from ovpass.planning.summary import conditions_of, verdict_of
 from ovpass.transformation.destination import check_files, check_plan_file
 from ovpass.transformation.loading import load, plan_loaded
 
@@ -55,35 +52,14 @@ def command(
         print_plans(plans, verbose=verbose)
 
 
-def _group_sizes(plan: Plan) -> str:
-    """What the plugin is asked for, and what sites get of it."""
-    asked = format_group_size(plan.model_group_size)
-    effective = Counter(format_group_size(decision.group_size) for decision in plan.chosen(QUANTIZE))
-    if plan.model_group_size == OFF or effective.keys() <= {asked}:
-        return f"the model's own group size: {asked}"
-    found = ", ".join(f"{size} at {counted(count, 'site')}" for size, count in effective.most_common())
-    return f"group size {asked} requested, effective {found}"
-
-
 def print_plans(plans: Mapping[str, Plan], *, verbose: bool) -> None:
     """The plans as tables, and what the model has to be run with."""
     for key, plan in plans.items():
         if key:
             print_title(key)
         print_decisions(plan.decisions, verbose=verbose)
-        counts = plan.counts()
-        replaced = f"{counted(counts['replace'], 'site')} replaced by a kernel, " if "replace" in counts else ""
-        verdict(
-            f"{replaced}{counted(counts['quantize'], 'site')} quantized, {counts['exempt']} exempt, "
-            f"{counts['skip']} skipped; {_group_sizes(plan)}."
-        )
-        if counts[QUANTIZE]:
-            above = threshold_of(plan.settings)
-            tokens = f"above {counted(above, 'token')}" if above else "for any number of tokens"
-            say(f"{plan.settings.target} quantizes {tokens}, and a KV cache has {cache_of(plan.settings)}.")
+        verdict(verdict_of(plan))
         for text in plan.notes:
             note(text)
-        for name, value in plan.run_environment.items():
-            say(f"Run with the environment variable {name}={value}.")
-        for name, value in plan.run_properties.items():
-            say(f"Compile with the property {name}={value}.")
+        for text in conditions_of(plan):
+            say(text)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ovpass.cli.options import PATH, evaluation_from, evaluation_options, settings_from
-from ovpass.errors import SettingsError
 from ovpass.support.progress import Progress
 from ovpass.tuning.units import BY
 
@@ -38,15 +37,9 @@ def experiment_from(model: Path, options: dict[str, Any], progress: Progress) ->
     Raises:
         SettingsError: for settings or numbers that are not possible.
     """
-    from ovpass.tuning.executors import Workers  # noqa: PLC0415 - not needed to print help
+    from ovpass.tuning.executors.choice import choose_executor  # noqa: PLC0415 - not needed to print help
     from ovpass.tuning.experiment import Experiment, experiment_settings  # noqa: PLC0415
 
     settings = experiment_settings(settings_from(options), options["profile"])
-    count, cluster, mixed = options["workers"], options["cluster"], options["mixed_hosts"]
-    if mixed and cluster is None:
-        raise SettingsError("--mixed-hosts: there is one host without --cluster; add it, or leave this out")
-    if count is not None and cluster not in (None, "local"):
-        raise SettingsError("--workers: a cluster has its own; leave it out, or use --cluster local")
-    workers = Workers(count, cluster=cluster, mixed=mixed)
-    executor = "cluster" if cluster is not None else "in-process" if count is None else "processes"
+    executor, workers = choose_executor(options["workers"], options["cluster"], mixed_hosts=options["mixed_hosts"])
     return Experiment(model, settings, evaluation_from(options), options["state"], progress, executor, workers)

@@ -18,8 +18,8 @@ from ovpass.verification.json_report import (
     log_report_to_dict,
     reports_to_dict,
 )
-from ovpass.verification.question import CPU, GPU
-from ovpass.verification.report import Report, describe
+from ovpass.verification.question import GPU
+from ovpass.verification.report import Report, describe, threshold_in_words, verdict_of
 
 
 def print_reports(reports: Mapping[str, Report], *, verbose: bool) -> None:
@@ -39,20 +39,15 @@ def print_reports(reports: Mapping[str, Report], *, verbose: bool) -> None:
         _print_runs(report)
         for text in report.notes:
             note(text)
-        agree = len(report.sites) - len(report.mismatches)
-        nodes = "" if report.device == CPU else f"; {counted(report.dynamic_quantize_nodes, 'DynamicQuantize node')}"
-        device = report.device if report.simulated else ", ".join(filter(None, (report.device, report.device_name)))
-        verdict(f"{agree} of {counted(len(report.sites), 'site')} as planned on {device}{nodes}.", ok=report.ok)
+        verdict(verdict_of(report), ok=report.ok)
 
 
 def _print_runs(report: Report) -> None:
     if report.thresholds:
         rows = [(run.tokens, run.executed, run.skipped) for run in report.thresholds]
         print_table(("Tokens", "Executed", "Skipped"), rows, numeric=("Tokens", "Executed", "Skipped"))
-    if report.threshold == 0:
-        say("Quantization runs for any number of tokens.")
-    elif report.threshold is not None:
-        say(f"Quantization is skipped up to {counted(report.threshold, 'token')}.")
+    if report.threshold is not None:
+        say(threshold_in_words(report.threshold))
 
 
 def raise_unless_ok(reports: Mapping[str, Report]) -> None:

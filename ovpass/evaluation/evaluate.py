@@ -24,8 +24,8 @@ from ovpass.verification.simulated_gpu import is_simulated
 
 
 def evaluate(
-    reference: str | Path,
-    candidates: Sequence[str | Path],
+    reference: str | Path | Candidate,
+    candidates: Sequence[str | Path | Candidate],
     evaluation: Evaluation | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> TextReport | ArraysReport:
@@ -40,8 +40,8 @@ def evaluate(
     if how.device != "CPU" and is_simulated():
         raise SettingsError("this process simulates the GPU, which computes nothing; evaluate on CPU")
     require_device(how.device)
-    first = parse_candidate(str(reference), how.profile)
-    others = [parse_candidate(str(candidate), how.profile) for candidate in candidates]
+    first = _as_candidate(reference, how.profile)
+    others = [_as_candidate(candidate, how.profile) for candidate in candidates]
     source = sole_model(first)
     model = source.read()
     if (how.harness or how.prompts) and (how.inputs or not is_language_model(model)):
@@ -60,6 +60,10 @@ def evaluate(
         cases = [feed(window.ids) for window in windows]
         return evaluate_arrays(first, others, cases, tokens=tokens, device=how.device, progress=progress)
     return _evaluate_texts(first, others, how, progress)
+
+
+def _as_candidate(given: str | Path | Candidate, profile: str) -> Candidate:
+    return given if isinstance(given, Candidate) else parse_candidate(str(given), profile)
 
 
 def _evaluate_texts(

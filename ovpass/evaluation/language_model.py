@@ -23,6 +23,7 @@ from ovpass.evaluation.windows import Window
 from ovpass.planning.plan import QUANTIZE
 from ovpass.support.formatting import counted
 from ovpass.support.progress import Progress, in_parts
+from ovpass.support.shown import Shown
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class CandidateResult:
 
 
 @dataclass(frozen=True)
-class TextReport:
+class TextReport(Shown):
     """All candidates, and the reference that they were compared with."""
 
     reference: str

@@ -21,6 +21,7 @@ from ovpass.evaluation.summary import Estimate, estimate
 from ovpass.support.array_files import read_arrays
 from ovpass.support.formatting import last_line
 from ovpass.support.progress import Progress, in_parts
+from ovpass.support.shown import Shown
 from ovpass.support.structured_text import MalformedError
 from ovpass.verification.inputs import input_specs
 
@@ -55,7 +56,7 @@ class OutputsResult:
 
 
 @dataclass(frozen=True)
-class ArraysReport:
+class ArraysReport(Shown):
     """All candidates, and the reference that they were compared with."""
 
     reference: str

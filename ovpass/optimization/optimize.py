@@ -5,17 +5,12 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import click
-
-from ovpass.cli.main import cli
-from ovpass.cli.nested import run_command
-from ovpass.errors import SettingsError
+from ovpass.cli.nested import command_line, run_command
 from ovpass.optimization.estimates import Estimate, check_disk
 from ovpass.optimization.outline import outline_of
 from ovpass.optimization.pipeline import run_pipeline
@@ -23,6 +18,7 @@ from ovpass.optimization.publish import check_output, write_output
 from ovpass.optimization.request import Request
 from ovpass.optimization.stages import Stage, Stages
 from ovpass.optimization.tasks import check_installed
+from ovpass.support.choices import check_keywords
 from ovpass.support.sizes import available_memory, format_size
 
 _LOG = logging.getLogger(__name__)
@@ -47,9 +43,7 @@ def optimize(source: Path | str, output: Path | str, *, quiet: bool = False, **o
         OvpassError: a subclass, for an invalid source, setting or path. Then `output` is not written.
         CheckFailedError: if nothing can be quantized within the budget, or the plugin does not follow the plan.
     """
-    unknown = sorted(options.keys() - {field.name for field in fields(Request)})
-    if unknown:
-        raise SettingsError(f"unknown options {', '.join(unknown)}; see ovpass.optimization.request.Request")
+    check_keywords(options, [field.name for field in fields(Request)])
     paths = {name: Path(value) for name, value in options.items() if name in ("text", "work") and value is not None}
     return carry_out(Request(Path(source), Path(output), **{**options, **paths}), quiet=quiet)
 
@@ -67,8 +61,7 @@ def carry_out(request: Request, *, quiet: bool, report: Callable[[Stage, Any], N
     _check_room(outline.estimate(), request.stages)
     stages = Stages(request.stages, partial(_run, quiet=quiet), report)
     stages.begin([path for path in (request.source, request.text) if path is not None])
-    context = click.get_current_context(silent=True)
-    with click.Context(cli, info_name="ovpass") if context is None else nullcontext():
+    with command_line():
         made = run_pipeline(outline, stages)
         write_output(request, made, stages)
     if request.work is None:

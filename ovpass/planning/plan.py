@@ -15,6 +15,7 @@ from ovpass.settings.settings import EXEMPTIONS, Settings, settings_from_dict, s
 from ovpass.sites import KINDS, CompressedMatMul
 from ovpass.support.formatting import counted
 from ovpass.support.garbage import collection_paused
+from ovpass.support.shown import Shown
 from ovpass.support.structured_text import MalformedError, parse_yaml, read_text
 from ovpass.targets.group_sizes import OFF, format_group_size, parse_group_size, parse_model_group_size
 
@@ -53,7 +54,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Shown):
     """The decisions for all sites of one model, and the settings of the whole model.
 
     `model_group_size` is the group size in the IR for the plugin (0 disables the plugin's own quantization).

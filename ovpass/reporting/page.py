@@ -12,6 +12,7 @@ from typing import Any
 from ovpass.reporting import formatting
 from ovpass.reporting.compare import compare
 from ovpass.reporting.measurements import BenchRun, EvaluateRun, Score
+from ovpass.reporting.rendering import TEMPLATES, environment, markup, page_style
 from ovpass.reporting.reproduction import commands
 from ovpass.reporting.side import Side
 from ovpass.reporting.view import make_view
@@ -20,7 +21,6 @@ from ovpass.support.extras import extra_module
 from ovpass.support.formatting import number
 from ovpass.version import __version__
 
-_TEMPLATES = Path(__file__).with_name("templates")
 _METRICS = {
     "ttft_ms": "First token, ms",
     "tpot_ms": "Next tokens, ms",
@@ -30,14 +30,23 @@ _METRICS = {
 
 
 def write_report(side: Side, path: Path, *, against: Side | None = None, note: str = "") -> None:
-    """Write the page of a side, or of its comparison with another, whole or not at all; `note` is shown on it.
+    """Write the page, whole or not at all.
+
+    Raises:
+        OvpassError: as `make_page`.
+        OutputError: if the file cannot be written.
+    """
+    write_text(path, make_page(side, against=against, note=note))
+
+
+def make_page(side: Side, *, against: Side | None = None, note: str = "") -> str:
+    """The page of a side, or of its comparison with another; `note` is shown on it.
 
     Raises:
         RunError: for sides that cannot be compared.
         ExtraError: if a package is missing.
-        OutputError: if the file cannot be written.
     """
-    write_text(path, render(side, note) if against is None else render_comparison(against, side, note))
+    return render(side, note) if against is None else render_comparison(against, side, note)
 
 
 def check_extra() -> None:
@@ -70,15 +79,8 @@ def render_comparison(left: Side, right: Side, note: str = "") -> str:
 
 
 def _render(template: str, content: Mapping[str, Any]) -> str:
-    jinja2, markup = (extra_module(name, "report", "a report") for name in ("jinja2", "markupsafe"))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(
+    templates = environment()
+    templates.globals.update(
         number=number,
         percent=formatting.percent,
         signed_percent=formatting.signed_percent,
@@ -89,12 +91,12 @@ def _render(template: str, content: Mapping[str, Any]) -> str:
         scores=_scores,
         sortable_group=_sortable_group,
     )
-    script = (_TEMPLATES / "script.js").read_text(encoding="utf-8")
+    script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    text: str = environment.get_template(template).render(
+    text: str = templates.get_template(template).render(
         **content,
-        style=markup.Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8")),
-        script=markup.Markup(script),
+        style=markup(page_style()),
+        script=markup(script),
         script_hash=f"sha256-{digest}",
         version=__version__,
         date=date.today().isoformat(),

@@ -83,7 +83,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "runtime_options", check_runtime_options(self.runtime_options))
-        object.__setattr__(self, "rules", _as_rules(self.rules))
+        object.__setattr__(self, "rules", as_rules(self.rules))
         _check_types("settings", self)
         check_choice("lowering", self.lowering, LOWERINGS)
         object.__setattr__(self, "target", find_name(self.target).name)
@@ -256,7 +256,12 @@ def _check_types(where: str, settings: Settings | Rule) -> None:
         )
 
 
-def _as_rules(given: object) -> tuple[Rule, ...]:
+def as_rules(given: object) -> tuple[Rule, ...]:
+    """One or more rules as a tuple.
+
+    Raises:
+        SettingsError: for anything else.
+    """
     listed = list(given) if isinstance(given, Iterable) and not isinstance(given, (str, Mapping)) else [given]
     rules = tuple(rule for rule in listed if isinstance(rule, Rule))
     if len(rules) < len(listed):

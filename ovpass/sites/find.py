@@ -6,9 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from ovpass.errors import ModelError
 from ovpass.formats import FORMATS, recognize
 from ovpass.formats.chain import WeightChain
 from ovpass.formats.codebook import NAME as CODEBOOK
@@ -16,10 +15,12 @@ from ovpass.ir.graph import Graph, Shape
 from ovpass.sites.canonical import CanonicalGraph, canonical
 from ovpass.sites.inserted_ops import without_inserted
 from ovpass.sites.kinds import OTHER, Role, roles
+from ovpass.sites.model_holder import ModelHolder, held_model
 from ovpass.sites.onnx_runtime import NonCanonical
 from ovpass.sites.static_quantization import static_path
 from ovpass.sites.structures import fused_experts, has_linear_attention
 from ovpass.support.garbage import collection_paused
+from ovpass.support.shown import Shown
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -150,15 +151,11 @@ class CompressedMatMul:
         return self.k * self.n
 
 
-class ModelHolder(Protocol):
-    """A model of optimum-intel, whatever its task."""
-
-    @property
-    def model(self) -> ov.Model:
-        """The graph."""
+class Sites(Shown, list[CompressedMatMul]):
+    """The sites of one model."""
 
 
-def find_compressed_matmuls(model: ov.Model | ModelHolder) -> list[CompressedMatMul]:
+def find_compressed_matmuls(model: ov.Model | ModelHolder) -> Sites:
     """Find all sites of `model` in topological order, including bodies of If, Loop and TensorIterator.
 
     A model of optimum-intel is taken for the graph that it holds.
@@ -169,14 +166,9 @@ def find_compressed_matmuls(model: ov.Model | ModelHolder) -> list[CompressedMat
     Raises:
         ModelError: if `model` is something else.
     """
-    import openvino as ov  # noqa: PLC0415 - sites of files are found without it
+    from ovpass.ir.model_graph import ModelGraph  # noqa: PLC0415 - sites of files are found without OpenVINO
 
-    from ovpass.ir.model_graph import ModelGraph  # noqa: PLC0415
-
-    held = model if isinstance(model, ov.Model) else getattr(model, "model", None)
-    if not isinstance(held, ov.Model):
-        raise ModelError(f"{type(model).__name__} is no ov.Model and has none; read files with ov.Core().read_model")
-    return find_sites(ModelGraph(held))
+    return Sites(find_sites(ModelGraph(held_model(model))))
 
 
 @collection_paused()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from ovpass.errors import SettingsError
 
@@ -26,3 +26,16 @@ def near_choice(value: object, choices: Collection[str]) -> str | None:
     near = difflib.get_close_matches(typed, spelt, n=len(spelt) or 1)
     begun = [choice for choice in near if choice.startswith(typed)]
     return spelt[(begun or near)[0]] if near else None
+
+
+def check_keywords(given: Iterable[str], known: Collection[str]) -> None:
+    """Make sure that all keywords of a call are `known`.
+
+    Raises:
+        SettingsError: naming those that are not, and a near miss or what there is.
+    """
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        near = near_choice(unknown[0], known)
+        hint = f"did you mean {near!r}?" if near else f"there are {', '.join(known)}"
+        raise SettingsError(f"unknown options {', '.join(unknown)}; {hint}")

@@ -22,6 +22,7 @@ from ovpass.lowerings.planner import plan_sites
 from ovpass.planning.plan import QUANTIZE, Plan
 from ovpass.settings.settings import Rule, Settings
 from ovpass.support.formatting import counted
+from ovpass.support.shown import Shown
 from ovpass.targets.group_sizes import PER_TOKEN, format_group_size
 from ovpass.tuning.activation_statistics import ActivationFacts
 from ovpass.tuning.budget import NOTHING, Budget, Spent, gain, share_of_work, worth
@@ -52,7 +53,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Tuned:
+class Tuned(Shown):
     """The plan, what it spends on the windows it was chosen by and on others, and all points that were measured.
 
     `left_out` are the sites left out; `for_held_out` is how many of them are so only for the other windows. `finished`

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ovpass.planning.plan import QUANTIZE, REPLACE, Decision, Plan
+from ovpass.support.formatting import counted
+from ovpass.support.shown import Shown
 from ovpass.targets.group_sizes import PER_TOKEN, format_group_size
 from ovpass.verification.observation import TokenRun
 
@@ -36,7 +38,7 @@ class ThresholdRun:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Shown):
     """The answer to one verification. `ok` is false where a site differs from its plan.
 
     `device_name` is what the device calls itself, and `driver` the version of its driver; None for the CPU.
@@ -81,6 +83,21 @@ def _whole(planned: int, seen: int, decision: Decision) -> bool:
     """Whether both groups are all of K, which has several spellings."""
     k = int(decision.weights.rpartition("x")[2])
     return min(planned, PER_TOKEN) >= k and seen >= k
+
+
+def verdict_of(report: Report) -> str:
+    """How many sites are as planned, and on what."""
+    agree = len(report.sites) - len(report.mismatches)
+    nodes = "" if report.device == "CPU" else f"; {counted(report.dynamic_quantize_nodes, 'DynamicQuantize node')}"
+    device = report.device if report.simulated else ", ".join(filter(None, (report.device, report.device_name)))
+    return f"{agree} of {counted(len(report.sites), 'site')} as planned on {device}{nodes}."
+
+
+def threshold_in_words(threshold: int) -> str:
+    """For how many tokens quantization runs."""
+    if threshold == 0:
+        return "Quantization runs for any number of tokens."
+    return f"Quantization is skipped up to {counted(threshold, 'token')}."
 
 
 def describe(group_size: int | None) -> object:

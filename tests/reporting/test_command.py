@@ -100,7 +100,7 @@ def test_conflicts_are_found_before_anything_runs(
     tmp_path: Path, ovpass: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (path,) = saved([inspect(names(15))], tmp_path)
-    monkeypatch.setattr("ovpass.cli.report._run", lambda *_: pytest.fail("it ran"))
+    monkeypatch.setattr("ovpass.cli.report_runs._run", lambda *_: pytest.fail("it ran"))
     ovpass.refuse("report", LLAMA, path, "--run", "plan,inspect", "-o", tmp_path / "report.html")
 
 

@@ -1,0 +1,50 @@
+"""A tuned plan in a notebook."""
+
+from __future__ import annotations
+
+from ovpass.evaluation.summary import Interval
+from ovpass.notebooks import plan
+from ovpass.notebooks.panel import Cell, Panel, Table, render
+from ovpass.reporting.formatting import interval, percent, signed_percent
+from ovpass.support.formatting import counted, number
+from ovpass.targets.group_sizes import format_group_size
+from ovpass.tuning.budget import Spent
+from ovpass.tuning.tune import Point, Tuned
+
+
+def html(tuned: Tuned) -> str:
+    """The frontier with the point that was chosen, what it costs on held-out text, and its plan."""
+    return render([_frontier(tuned), plan.panel(tuned.plan)])
+
+
+def _frontier(tuned: Tuned) -> Panel:
+    labels = ("", "Group", "Left out", "Work", "KL, nats", "Perplexity")
+    points = sorted({*tuned.frontier, tuned.point}, key=lambda point: point.spent.kl)
+    rows = [
+        *(_row("chosen" if point == tuned.point else "", point, point.spent) for point in points),
+        _row("held out", tuned.point, tuned.held_out),
+    ]
+    within = "Within budget" if tuned.holds else "Not shown to be within budget"
+    return Panel(
+        "Tuned within an accuracy budget",
+        f"{within} on held-out text: {percent(tuned.point.share)} of the work quantized, "
+        f"{counted(len(tuned.left_out), 'site')} left out.",
+        "on" if tuned.holds else "differs",
+        (Table(labels, rows, numeric=labels[1:]),),
+        [] if tuned.finished else ["The time was up before the search was done; the same call goes on from here."],
+    )
+
+
+def _row(name: str, point: Point, spent: Spent) -> tuple[object, ...]:
+    return (
+        Cell(name, "quantize" if name else ""),
+        format_group_size(point.group_size),
+        point.left_out,
+        percent(point.share),
+        _bounded(number(spent.kl, 2), spent.kl_interval),
+        _bounded(signed_percent(spent.perplexity_percent), spent.perplexity_interval, "+.2f"),
+    )
+
+
+def _bounded(text: str, bounds: Interval | None, form: str = "") -> Cell:
+    return Cell(text, below=interval(bounds, form))
