@@ -218,8 +218,10 @@ def figures(side: Side, *, timed: bool = True) -> list[Figure]:
     for bench in [bench for bench in side.benchmarks if timed and _as_verified(side, bench)][:1]:
         subject = len(bench.subjects) - 1
         for what, tokens, series in longest(bench, subject)[:1]:
-            taken, at = f"{number(series.median)} ms", f"at {tokens} tokens, " if tokens else ""
-            within = f"95 %: ratio {interval(series.interval, '.2f')}, " if series.interval else ""
-            value, note = (taken, "") if series.ratio is None else (change(series.ratio), f"{within}median {taken} ")
-            found.append(Figure(what, value, f"{note}{at}{bench.device}"))
+            at = f"at {tokens} tokens, " if tokens else ""
+            within = (
+                f"ratio {ratio(series.ratio)}, 95 %: {interval(series.interval, '.2f')}, " if series.interval else ""
+            )
+            value = f"{number(series.median)} ms" if series.ratio is None else change(series.ratio)
+            found.append(Figure(what, value, f"{within}{at}{bench.device}"))
     return found

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ovpass.reporting.accuracy import Figure
-from ovpass.reporting.charts import Chart, frontier_chart, latency_charts
+from ovpass.reporting.charts import Chart, frontier_chart
 from ovpass.reporting.conditions import Conditions, conditions
 from ovpass.reporting.decision import decision
 from ovpass.reporting.formatting import command_line, listed
@@ -18,6 +18,7 @@ from ovpass.reporting.reproduction import files
 from ovpass.reporting.rules import rules_for
 from ovpass.reporting.side import Side
 from ovpass.reporting.sites import Key, kind_order, left_out
+from ovpass.reporting.time_charts import latency_charts
 from ovpass.reporting.verdict import Line, figures, verdict
 from ovpass.support.formatting import counted, number
 
