@@ -20,6 +20,7 @@ from ovpass.reporting.side import Side
 from ovpass.reporting.sites import Key, kind_order, left_out
 from ovpass.reporting.time_charts import latency_charts
 from ovpass.reporting.verdict import Line, figures, verdict
+from ovpass.reporting.what_if import WhatIf, what_if
 from ovpass.support.formatting import counted, number
 
 
@@ -58,6 +59,7 @@ class View:
     plugin_text: str
     findings: tuple[tuple[str, str, int], ...]
     frontier: Chart | None
+    what_if: WhatIf | None
     latency: tuple[tuple[BenchRun, list[Chart]], ...]
     rules: tuple[str, ...]
     rules_yaml: str
@@ -104,6 +106,7 @@ def make_view(side: Side, letter: str = "") -> View:
         plugin_text=_plugin_text(side),
         findings=tuple(_findings(side)),
         frontier=frontier_chart(side.tuned, f"{prefix}frontier") if side.tuned else None,
+        what_if=what_if(side),
         latency=tuple(
             (b, latency_charts(b, _threshold(side, b), f"{prefix}b{i}")) for i, b in enumerate(side.benchmarks)
         ),
@@ -206,6 +209,7 @@ def _sections(side: Side) -> list[tuple[str, str]]:
         ("plugin", "Plugin", side.verified),
         ("accuracy", "Accuracy", side.evaluations),
         ("frontier", "Frontier", side.tuned),
+        ("what-if", "What if", what_if(side)),
         ("latency", "Time", side.benchmarks),
         ("sensitivity", "Sensitivity", side.measured),
         ("sites", "Sites", side.sites),
