@@ -10,6 +10,7 @@ from ovpass.reporting.accuracy import Figure
 from ovpass.reporting.charts import Chart, frontier_chart
 from ovpass.reporting.conditions import Conditions, conditions
 from ovpass.reporting.decision import decision
+from ovpass.reporting.devices import SideBySide, side_by_side
 from ovpass.reporting.formatting import command_line, listed
 from ovpass.reporting.map import Atlas, anchors, draw_maps
 from ovpass.reporting.measurements import BenchRun
@@ -57,6 +58,7 @@ class View:
     actions: tuple[str, ...]
     columns: tuple[tuple[str, str], ...]
     plugin_text: str
+    devices: SideBySide | None
     findings: tuple[tuple[str, str, int], ...]
     frontier: Chart | None
     what_if: WhatIf | None
@@ -104,6 +106,7 @@ def make_view(side: Side, letter: str = "") -> View:
         actions=tuple(dict.fromkeys(site.action for site in side.sites)),
         columns=tuple(_columns(side)),
         plugin_text=_plugin_text(side),
+        devices=side_by_side(side),
         findings=tuple(_findings(side)),
         frontier=frontier_chart(side.tuned, f"{prefix}frontier") if side.tuned else None,
         what_if=what_if(side),
