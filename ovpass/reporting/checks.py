@@ -69,7 +69,7 @@ def _of_verify(seen: VerifyRun) -> Iterator[str]:
     unknown = differing - {(entry.submodel, entry.name) for entry in seen.sites}
     if unknown:
         yield f"{min(unknown)[1]} is not as planned, and is not a site"
-    if seen.ok is bool(differing):
+    if not seen.error and seen.ok is bool(differing):
         yield f"ok is {str(seen.ok).lower()} with {len(differing)} sites not as planned"
     for entry in seen.sites:
         on = OFF in (entry.planned, entry.found) and entry.planned != entry.found

@@ -140,6 +140,7 @@ class Spent:
 
     kl: float
     perplexity_percent: float
+    kl_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ class TunedPlan(PlanRun):
 
 @dataclass(frozen=True)
 class TuneRun:
-    """What tune prints."""
+    """What tune prints; `leaving` has by group size the sites in the order in which they are left out."""
 
     plan: TunedPlan
     chosen: Point
@@ -176,6 +177,7 @@ class TuneRun:
     left_out: tuple[str, ...]
     frontier: tuple[Point, ...]
     measured: tuple[Point, ...]
+    leaving: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

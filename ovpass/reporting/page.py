@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ovpass.reporting import formatting
+from ovpass.reporting.answering import compares_caches, kv_cache
 from ovpass.reporting.compare import compare
 from ovpass.reporting.measurements import BenchRun, EvaluateRun, Score
 from ovpass.reporting.rendering import TEMPLATES, environment, markup, page_style
@@ -89,6 +90,8 @@ def _render(template: str, content: Mapping[str, Any]) -> str:
         model_name=formatting.model_name,
         metrics=_metrics,
         scores=_scores,
+        kv_cache=kv_cache,
+        compares_caches=compares_caches,
         sortable_group=_sortable_group,
     )
     script = (TEMPLATES / "script.js").read_text(encoding="utf-8")

@@ -16,10 +16,10 @@ def facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
         f"{h.machine.cpu}, {h.machine.cpus} CPUs, {h.machine.system}, Python {h.machine.python}" for h in headers
     ]
     devices = [
-        (found.device + (f" (simulated {found.simulated})" if found.simulated else ""))
+        (seen.device + (f" (simulated {seen.simulated})" if seen.simulated else ""))
         for run in runs
-        for found in (run.verified or run.found,)
-        if hasattr(found, "simulated")
+        for seen in run.verified
+        if not seen.error
     ]
     timed = [f"{run.found.device}: {run.found.device_name}" for run in runs if hasattr(run.found, "device_name")]
     models = [

@@ -40,7 +40,7 @@ def _packages(runs: Sequence[Run]) -> Iterator[str]:
     for run in runs:
         yield f"# ovpass {run.header.ovpass}, in its repository:"
         yield f"pip install '.[{extras}]' {command_line([f'openvino=={run.header.openvino}'])}"
-    if any(getattr(run.verified or run.found, "simulated", None) for run in runs):
+    if any(seen.simulated for run in runs for seen in run.verified):
         yield f"# For --simulate:\n{INSTALL_COMMAND}"
 
 

@@ -28,18 +28,22 @@ SHAPES: Mapping[str, type[Any]] = {
     "bench": measurements.BenchRun,
 }
 """The commands that can be shown, and what their JSON has to hold."""
+_UNCHECKED = {"ok": False, "device": "GPU", "sites": [], "dynamic_quantize_nodes": 0, "mismatches": []}
 _TOO_LARGE = 2**64
 _VERSION = re.compile(r"[0-9A-Za-z.+!_-]+")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run: where it was read, its header, and what the command found; `verified` where apply asked the plugin."""
+    """One run: where it was read, its header, and what the command found.
+
+    `verified` is what plugins did, by device: of verify, whose `found` is the first of them, and of apply --verify.
+    """
 
     source: str
     header: schema.Header
     found: Any
-    verified: schema.VerifyRun | None = None
+    verified: tuple[schema.VerifyRun, ...] = ()
 
 
 def load_run(path: Path) -> Run:
@@ -77,13 +81,23 @@ def make_run(data: Any, source: str) -> Run:
         raise RunError(f"{source}: is a run of {header.command!r}; a report shows runs of {', '.join(SHAPES)}")
     if "dynamic_quantize_calls" in data:
         raise RunError(f"{source}: is a log read by verify --intercept-log, which a report does not show")
-    found = _structure(data, SHAPES[header.command], source)
-    verified = _structure(data["verify"], schema.VerifyRun, source) if data.get("verify") else None
-    run = Run(source, header, found, verified)
-    check_run(found, source)
-    if verified is not None:
-        check_run(verified, source)
-    return run
+    verified = tuple(_structure(each, schema.VerifyRun, source) for each in _verified(data, header.command))
+    found = verified[0] if header.command == "verify" else _structure(data, SHAPES[header.command], source)
+    for each in (found, *verified):
+        check_run(each, source)
+    return Run(source, header, found, verified)
+
+
+def _verified(data: Mapping[str, Any], command: str) -> list[Any]:
+    """What plugins did: one entry for each device, with nothing found where it could not be asked."""
+    if command != "verify":
+        return [data["verify"]] if data.get("verify") else []
+    devices = data.get("devices")
+    if not isinstance(devices, list) or not devices:
+        return [data]
+    return [
+        {**_UNCHECKED, **device} if isinstance(device, dict) and device.get("error") else device for device in devices
+    ]
 
 
 def _header(data: Any, source: str) -> schema.Header:

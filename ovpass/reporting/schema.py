@@ -143,7 +143,7 @@ class TokensRun:
 
 @dataclass(frozen=True)
 class VerifyRun:
-    """What verify prints."""
+    """What verify prints of one device; `error` is why it could not be checked."""
 
     ok: bool
     device: str
@@ -154,3 +154,9 @@ class VerifyRun:
     thresholds: tuple[TokensRun, ...] = ()
     threshold: int | None = None
     notes: tuple[str, ...] = ()
+    error: str = ""
+
+    @property
+    def name(self) -> str:
+        """The device, and whether it was simulated."""
+        return f"{self.simulated}, simulated" if self.simulated else self.device

@@ -16,9 +16,10 @@ from ovpass.reporting.runs import Run
 from ovpass.reporting.schema import DecidedSite, InspectRun, Model, PlanRun, VerifyRun
 from ovpass.reporting.sites import OFF, Site, gather
 from ovpass.settings.settings import Settings, settings_from_dict
+from ovpass.targets.names import get_target
 
 _Kind = TypeVar("_Kind")
-_SEVERAL = ("evaluate", "bench")
+_SEVERAL = ("evaluate", "bench", "verify")
 _PLANS = ("plan", "apply")
 
 
@@ -34,12 +35,8 @@ class Side:
 
     def __post_init__(self) -> None:
         one_model(self.runs)
-        check_kinds(
-            [
-                *(run.header.command for run in self.runs),
-                *("verify" for run in self.runs if run.verified is not None),
-            ]
-        )
+        check_kinds(run.header.command for run in self.runs)
+        _check_devices(self.verifications)
 
     @staticmethod
     def of(runs: Iterable[Run]) -> Side:
@@ -112,11 +109,25 @@ class Side:
         """The decisions of the plan."""
         return self.planned.decisions if self.planned is not None else ()
 
-    @property
+    @cached_property
+    def verifications(self) -> tuple[VerifyRun, ...]:
+        """What plugins did, by device."""
+        return tuple(seen for run in self.runs for seen in run.verified)
+
+    @cached_property
     def verified(self) -> VerifyRun | None:
-        """What the plugin did."""
-        within = (run.verified for run in self.runs if run.verified is not None)
-        return self._sole(VerifyRun) or next(within, None)
+        """What the plugin did on the device that the plan is for, or on the first one.
+
+        Of several devices of its kind, that one counts which does not follow the plan.
+        """
+        checked = [seen for seen in self.verifications if not seen.error]
+        return min(checked, key=lambda seen: (not self._is_for(seen), seen.ok), default=None)
+
+    def _is_for(self, seen: VerifyRun) -> bool:
+        target = None if self.target is None else get_target(self.target)
+        return target is not None and (
+            get_target(seen.simulated) is target if seen.simulated else seen.device == target.device
+        )
 
     @property
     def strangers(self) -> int:
@@ -143,6 +154,13 @@ class Side:
 
     def _sole(self, kind: type[_Kind]) -> _Kind | None:
         return next(iter(self._found(kind)), None)
+
+
+def _check_devices(verifications: Iterable[VerifyRun]) -> None:
+    told = Counter(seen.name for seen in verifications)
+    for name, times in told.items():
+        if times > 1:
+            raise RunError(f"{times} runs of 'verify' for {name}; name one, or compare with --against")
 
 
 def check_kinds(commands: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ovpass.planning.plan import EXEMPT
 from ovpass.reporting.accuracy import Accuracy, Figure, accuracy
+from ovpass.reporting.answering import answers_told
 from ovpass.reporting.conditions import environment_of, pairs
 from ovpass.reporting.formatting import change, group_words, interval, listed, model_name, percent, ratio
 from ovpass.reporting.measurements import BenchRun, Series
@@ -115,7 +116,7 @@ def _limits(side: Side) -> list[str]:
 def _costs(side: Side) -> Line:
     cost, gain = accuracy(side), _time(side)
     answer = cost.sentence if cost else "Accuracy: not measured; run evaluate."
-    details = gain or ["Time: not measured; run bench."]
+    details = [*answers_told(side), *(gain or ["Time: not measured; run bench."])]
     return Line(
         "What does it cost and gain?", _cost_state(side, cost), answer, (*([cost.whose] if cost else []), *details)
     )
@@ -218,8 +219,10 @@ def figures(side: Side, *, timed: bool = True) -> list[Figure]:
     for bench in [bench for bench in side.benchmarks if timed and _as_verified(side, bench)][:1]:
         subject = len(bench.subjects) - 1
         for what, tokens, series in longest(bench, subject)[:1]:
-            taken, at = f"{number(series.median)} ms", f"at {tokens} tokens, " if tokens else ""
-            within = f"95 %: ratio {interval(series.interval, '.2f')}, " if series.interval else ""
-            value, note = (taken, "") if series.ratio is None else (change(series.ratio), f"{within}median {taken} ")
-            found.append(Figure(what, value, f"{note}{at}{bench.device}"))
+            at = f"at {tokens} tokens, " if tokens else ""
+            within = (
+                f"ratio {ratio(series.ratio)}, 95 %: {interval(series.interval, '.2f')}, " if series.interval else ""
+            )
+            value = f"{number(series.median)} ms" if series.ratio is None else change(series.ratio)
+            found.append(Figure(what, value, f"{within}{at}{bench.device}"))
     return found

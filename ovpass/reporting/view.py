@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ovpass.reporting.accuracy import Figure
-from ovpass.reporting.charts import Chart, frontier_chart, latency_charts
+from ovpass.reporting.charts import Chart, frontier_chart
 from ovpass.reporting.conditions import Conditions, conditions
 from ovpass.reporting.decision import decision
+from ovpass.reporting.devices import SideBySide, side_by_side
 from ovpass.reporting.formatting import command_line, listed
 from ovpass.reporting.map import Atlas, anchors, draw_maps
 from ovpass.reporting.measurements import BenchRun
@@ -18,7 +19,9 @@ from ovpass.reporting.reproduction import files
 from ovpass.reporting.rules import rules_for
 from ovpass.reporting.side import Side
 from ovpass.reporting.sites import Key, kind_order, left_out
+from ovpass.reporting.time_charts import latency_charts
 from ovpass.reporting.verdict import Line, figures, verdict
+from ovpass.reporting.what_if import WhatIf, what_if
 from ovpass.support.formatting import counted, number
 
 
@@ -55,8 +58,10 @@ class View:
     actions: tuple[str, ...]
     columns: tuple[tuple[str, str], ...]
     plugin_text: str
+    devices: SideBySide | None
     findings: tuple[tuple[str, str, int], ...]
     frontier: Chart | None
+    what_if: WhatIf | None
     latency: tuple[tuple[BenchRun, list[Chart]], ...]
     rules: tuple[str, ...]
     rules_yaml: str
@@ -101,8 +106,10 @@ def make_view(side: Side, letter: str = "") -> View:
         actions=tuple(dict.fromkeys(site.action for site in side.sites)),
         columns=tuple(_columns(side)),
         plugin_text=_plugin_text(side),
+        devices=side_by_side(side),
         findings=tuple(_findings(side)),
         frontier=frontier_chart(side.tuned, f"{prefix}frontier") if side.tuned else None,
+        what_if=what_if(side),
         latency=tuple(
             (b, latency_charts(b, _threshold(side, b), f"{prefix}b{i}")) for i, b in enumerate(side.benchmarks)
         ),
@@ -205,6 +212,7 @@ def _sections(side: Side) -> list[tuple[str, str]]:
         ("plugin", "Plugin", side.verified),
         ("accuracy", "Accuracy", side.evaluations),
         ("frontier", "Frontier", side.tuned),
+        ("what-if", "What if", what_if(side)),
         ("latency", "Time", side.benchmarks),
         ("sensitivity", "Sensitivity", side.measured),
         ("sites", "Sites", side.sites),

@@ -58,6 +58,7 @@ class Tuned(Shown):
 
     `left_out` are the sites left out; `for_held_out` is how many of them are so only for the other windows. `finished`
     tells that the time was enough, `holds` that the plan is within the budget on held-out text, to the upper bound.
+    `leaving` has for each group size its sites in the order in which they are left out, if any plan leaves some out.
     """
 
     plan: Plan
@@ -68,6 +69,7 @@ class Tuned(Shown):
     for_held_out: int = 0
     finished: bool = True
     holds: bool = True
+    leaving: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def frontier(self) -> list[Point]:
@@ -145,7 +147,14 @@ class _Search:
         point, held = self._point(size, count, 1), self.budget.allows(spent)
         plan, names = self._with_evidence(point, spent), self._names(size, count)
         more = count - best.left_out
-        return Tuned(plan, point, spent, names, tuple(self._points.values()), more, finished, held)
+        points = tuple(self._points.values())
+        return Tuned(plan, point, spent, names, points, more, finished, held, self._leaving(points))
+
+    def _leaving(self, points: Sequence[Point]) -> dict[int, tuple[str, ...]]:
+        """The order of each size; a search that left out none or all has not ranked them."""
+        if all(point.left_out in (0, len(self._choices[point.group_size])) for point in points):
+            return {}
+        return {size: tuple(names) for size, names in self._order.items()}
 
     def _with_evidence(self, point: Point, held_out: Spent) -> Plan:
         evidence = {

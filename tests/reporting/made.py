@@ -156,6 +156,7 @@ def tune(planned: Data) -> Data:
         for size, scale in (("per-token", 1), (64, 5))
         for n in range(4)
     ]
+    order = [entry["name"] for entry in planned["decisions"]]
     chosen = points[5]
     evidence = {"budget": {"max_kl": 0.02}}
     return {
@@ -163,8 +164,9 @@ def tune(planned: Data) -> Data:
         "chosen": chosen,
         "held_out": {"kl": 0.018, "perplexity_percent": 0.9},
         "left_out": [],
-        "frontier": points[4:],
+        "frontier": points[:3:-1],
         "measured": points,
+        "leaving": {"per-token": order, "64": order[:-1]},
         "run": header("tune"),
     }
 

@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 import pytest
+from selenium.webdriver.common.keys import Keys
 
 from ovpass.reporting.page import write_report
 from tests.reporting.browser import PHONE, WIDE, Browser
@@ -81,6 +82,34 @@ def test_filter_and_sort(browser: Browser, page: Path) -> None:
     assert shown() == ["lm_head"]
     browser.run("document.querySelector('a.cell').click()")
     assert len(shown()) == 15
+
+
+def test_another_budget_leaves_out_other_sites(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    slider, said = "#what-if input", "#what-if output"
+
+    def left_out() -> list[str]:
+        drawn = "return Array.from(document.querySelectorAll('#what-if i[data-w=out]'), c => c.title)"
+        names = browser.texts("#what-if ol .name")
+        assert set(browser.run(drawn)) == set(names)
+        return names
+
+    assert "in groups of 64, 1 site left out, 90.0 % of the work quantized" in browser.texts(said)[0]
+    assert "tune chose this plan" in browser.texts(said)[0]
+    assert left_out() == [HOSTILE]
+    field = browser.driver.find_element("css selector", slider)
+    field.send_keys(Keys.ARROW_LEFT)
+    assert "2 sites left out" in browser.texts(said)[0]
+    assert browser.run("return document.querySelector(arguments[0]).ariaValueText", slider) in browser.texts(said)[0]
+    assert left_out() == [HOSTILE, "model.layers.0.attn.k"]
+    field.send_keys(Keys.END)
+    assert left_out() == []
+    assert browser.count("#what-if i[data-w=never]") == 1  # not at this group size
+    assert browser.violations() == []
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert browser.style(slider, "display") == "none"
+    assert browser.style(said, "display") != "none"
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
 def test_a_table_is_exported_as_csv_of_what_is_shown(browser: Browser, page: Path) -> None:

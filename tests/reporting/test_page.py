@@ -81,6 +81,26 @@ def test_times_are_told_in_words_that_are_no_speed_up(ratio: float, words: str) 
     assert change(ratio) == words
 
 
+def test_the_chart_of_time_shows_what_the_verdict_tells() -> None:
+    """The ratio within rounds, which need not be that of the medians: those are 1 : 2 here."""
+    run = bench()
+    for entry in run["measurements"]:
+        if entry["subject"]:
+            entry["ttft_ms"]["interval"] = [0.6, 0.7]
+    shown = make_view(side([inspect(NAMES), run]))
+    (_, (first, last)) = shown.latency[0]
+    assert "At 512 tokens: #2 0.64 (0.60 to 0.70)." in first.text
+    assert " ms" not in first.text
+    assert "#2, 512 tokens: 0.64 (0.60 to 0.70)" in first.drawing.wide
+    assert any(
+        "36 % less (ratio 0.64, 95 %: 0.60 to 0.70)" in detail for line in shown.verdict for detail in line.details
+    )
+    assert ("36 % less", "ratio 0.64, 95 %: 0.60 to 0.70, at 512 tokens, CPU") in {
+        (f.value, f.note) for f in shown.figures
+    }
+    assert "10 ms" in last.text  # no ratio was measured of this one
+
+
 def test_intervals_are_written_as_their_values_are() -> None:
     assert (number(1.6e-4, 2), interval((1.56e-4, 1.64e-4))) == ("1.6e-4", "1.6e-4 to 1.6e-4")
 

@@ -142,6 +142,31 @@ for (const map of every(".map")) {
   });
 }
 
+// Another budget: the plan that it allows, and what that leaves out.
+for (const simulator of every("[data-what-if]")) {
+  const { stops, chosen, orders } = JSON.parse(simulator.dataset.whatIf);
+  const slider = simulator.querySelector("input"), said = simulator.querySelector("output"), list = simulator.querySelector("ol");
+  const cells = [];
+  for (const cell of every("i[data-place]", simulator)) cells[cell.dataset.place] = cell;
+  const show = () => {
+    const stop = stops[slider.value], order = orders[stop.size], out = order.slice(0, stop.left);
+    const text = `${stop.budget}: ${stop.text}${Number(slider.value) === chosen ? " (tune chose this plan)" : ""}.`;
+    said.textContent = `From ${text}`;
+    slider.setAttribute("aria-valuetext", text);
+    for (const cell of cells) cell.dataset.w = "never";
+    for (const place of order) cells[place].dataset.w = "on";
+    for (const place of out) cells[place].dataset.w = "out";
+    list.replaceChildren(...out.map((place) => {
+      const link = Object.assign(document.createElement("a"), { href: list.dataset.rows + place, textContent: cells[place].title, className: "name" });
+      const item = document.createElement("li");
+      item.append(link, ` ${cells[place].dataset.about}`);
+      return item;
+    }));
+  };
+  slider.addEventListener("input", show);
+  show();
+}
+
 // A table as CSV: what is shown of it, without the names of buttons. A leading = + - @ in text is no formula.
 function asCsv(table) {
   const quoted = (cell) => {
