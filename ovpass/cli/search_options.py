@@ -20,6 +20,7 @@ by_option = click.option("--by", default="site", help=f"Unit to switch: {', '.jo
 _OPTIONS = (
     click.option("--state", type=PATH, help="Folder for measurements; a run resumes from it."),
     click.option("--workers", type=int, help="Measure in this many processes, which share the processors."),
+    click.option("--blockwise", is_flag=True, help="Load one block at a time: for models larger than memory."),
     click.option("--cluster", metavar="ADDRESS", help="Measure on a cluster of Dask: tcp://HOST:PORT, or local."),
     click.option("--mixed-hosts", is_flag=True, help="Allow workers with other CPUs or versions of OpenVINO."),
 )
@@ -47,6 +48,9 @@ def experiment_from(model: Path, options: dict[str, Any], progress: Progress) ->
         raise SettingsError("--mixed-hosts: there is one host without --cluster; add it, or leave this out")
     if count is not None and cluster not in (None, "local"):
         raise SettingsError("--workers: a cluster has its own; leave it out, or use --cluster local")
+    if options["blockwise"] and (count is not None or cluster is not None):
+        raise SettingsError("--blockwise: runs in this process alone; leave out --workers and --cluster")
     workers = Workers(count, cluster=cluster, mixed=mixed)
-    executor = "cluster" if cluster is not None else "in-process" if count is None else "processes"
+    alone = "blockwise" if options["blockwise"] else "in-process"
+    executor = "cluster" if cluster is not None else alone if count is None else "processes"
     return Experiment(model, settings, evaluation_from(options), options["state"], progress, executor, workers)
