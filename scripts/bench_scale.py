@@ -1,12 +1,13 @@
 """What ovpass costs by the number of sites: seconds and peak memory of whole processes.
 
-    python scripts/bench_scale.py [--only llama,wide,moe,rules,config,strip] [--blocks 100,400,1600] [--keep FOLDER]
-                                  [--json]
+    python scripts/bench_scale.py [--only llama,wide,moe,rules,config,strip,blockwise] [--blocks 100,400,1600]
+                                  [--keep FOLDER] [--json]
 
 Makes IRs of tiny layers (scripts/scale_models.py): decoders of 100, 400 and 1,600 blocks (701, 2,801 and 11,201
 sites), 5,000 sites beside each other, and a Mixture of Experts exported expert by expert, with 18,432 MatMuls in its
-experts. Every command runs as a process of its own. `user s` is the time on the CPU, which a busy machine changes
-least; `doubled` is by how much it grows when the sites double, told from the line above.
+experts. `blockwise` ranks the blocks of an IR with the shapes of an 8B LLM (scripts/model_8b.py, 3.8 GB), one block in
+memory at a time. Every command runs as a process of its own. `user s` is the time on the CPU, which a busy machine
+changes least; `doubled` is by how much it grows when the sites double, told from the line above.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,8 +26,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-PARTS = ("llama", "wide", "moe", "rules", "config", "strip")
+PARTS = ("llama", "wide", "moe", "rules", "config", "strip", "blockwise")
 WIDE_SITES, STRIPPED_SITES, LOADED_RULES = 5000, 1000, 50_000
+_TOKENIZER = Path(__file__).parents[1] / "models" / "tiny-llama-int4"
 _GROUP = ("--group-size", "128")
 _LOAD = "import sys; from ovpass.settings.settings import load_settings; load_settings(sys.argv[1])"
 
@@ -62,6 +65,7 @@ def main() -> None:
             "rules": bench.rules,
             "config": bench.config,
             "strip": bench.strip,
+            "blockwise": bench.blockwise,
         }
         if not arguments.json:
             print(
@@ -142,6 +146,18 @@ class Bench:
             yield self._run(name, sites, "apply --lowering emulate", "apply", model, "-o", emulated, *options)
             yield self._run(name, sites, "strip", "strip", emulated, "-o", self._out, "--overwrite")
 
+    def blockwise(self) -> Iterator[Line]:
+        """A model larger than the memory that is used."""
+        folder = self._folder / "llama-8b"
+        if not folder.exists():
+            folder.mkdir()
+            for part in ("openvino_tokenizer.xml", "openvino_tokenizer.bin"):
+                shutil.copy(_TOKENIZER / part, folder)
+            self._make("model_8b", "make", folder / "openvino_model.xml")
+        window = ("--windows", "1", "--window-tokens", "32", "--state", self._folder / "state")
+        options = ("--by", "block", "--fast", "--blockwise", *window)
+        yield self._run("llama-8b", 7 * 36 + 1, "sensitivity --fast --blockwise", "sensitivity", folder, *options)
+
     def _commands(
         self, name: str, maker: str, sizes: tuple[int, ...], sites: int, left: str = "kind:mlp.down"
     ) -> Iterator[Line]:
@@ -161,12 +177,15 @@ class Bench:
         return changed
 
     def _model(self, name: str, maker: str, sizes: tuple[int, ...]) -> Path:
-        """The model is made in a process of its own: its memory is none of the measurement's concern."""
         path = self._folder / f"{name}.xml"
         if not path.exists():
-            code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import scale_models as models; "
-            subprocess.run([sys.executable, "-c", f"{code}models.{maker}({str(path)!r}, *{sizes})"], check=True)
+            self._make("scale_models", maker, path, *sizes)
         return path
+
+    def _make(self, module: str, maker: str, path: Path, *sizes: int) -> None:
+        """The model is made in a process of its own: its memory is none of the measurement's concern."""
+        code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import {module} as models; "
+        subprocess.run([sys.executable, "-c", f"{code}models.{maker}({str(path)!r}, *{sizes})"], check=True)
 
     def _config(self, rules: int) -> Path:
         path = self._folder / f"rules-{rules}.yaml"

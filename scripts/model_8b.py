@@ -1,4 +1,4 @@
-"""An IR with the shapes of an 8B LLM and random int4 weights, for benchmarks: it is never run."""
+"""An IR with the shapes of an 8B LLM and random int4 weights, for benchmarks: what it predicts means nothing."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ BLOCKS, HIDDEN, FEED_FORWARD, HEADS, KV_HEADS, VOCABULARY, GROUP = 36, 4096, 122
 _HEAD_SIZE = HIDDEN // HEADS
 
 
-def make(path: Path | str) -> None:
-    """Write the model to `path`, about 3.6 GB of weights beside it."""
+def make(path: Path | str, blocks: int = BLOCKS) -> None:
+    """Write the model to `path`, with 36 blocks about 3.6 GB of weights beside it."""
     rng = np.random.default_rng(0)
 
     def linear(x: ov.Node, n: int, k: int, name: str) -> ov.Node:
@@ -30,19 +30,24 @@ def make(path: Path | str) -> None:
         return matmul
 
     ids = op.parameter([-1, -1], np.int64, name="input_ids")
+    ids.output(0).set_names({"input_ids"})
     table = op.constant(rng.integers(-127, 128, (VOCABULARY, HIDDEN), dtype=np.int8))
     embeddings = op.convert(op.multiply(op.convert(table, "f16"), np.full((VOCABULARY, 1), 0.01, np.float16)), "f32")
     x = op.gather(embeddings, ids, np.int64(0))
-    for block in range(BLOCKS):
+    for block in range(blocks):
         x = _block(x, linear, f"layers.{block}")
-    ov.save_model(ov.Model([linear(_norm(x), VOCABULARY, HIDDEN, "lm_head")], [ids]), path, compress_to_fp16=False)
+    logits = op.result(linear(_norm(x), VOCABULARY, HIDDEN, "lm_head"))
+    logits.output(0).set_names({"logits"})
+    positions = op.parameter([-1, -1], np.int64, name="position_ids")  # by which a language model is known
+    positions.output(0).set_names({"position_ids"})
+    ov.save_model(ov.Model([logits], [ids, positions]), path, compress_to_fp16=False)
 
 
 def _block(x: ov.Node, linear: Callable[[ov.Node, int, int, str], ov.Node], name: str) -> ov.Node:
     normed = _norm(x)
     q = _heads(linear(normed, HIDDEN, HIDDEN, f"{name}.q_proj"), HEADS)
     k, v = (_heads(linear(normed, KV_HEADS * _HEAD_SIZE, HIDDEN, f"{name}.{p}_proj"), KV_HEADS) for p in "kv")
-    attention = op.scaled_dot_product_attention(q, _repeat(k), _repeat(v))
+    attention = op.scaled_dot_product_attention(q, _repeat(k), _repeat(v), causal=True)
     merged = op.reshape(op.transpose(attention, np.array([0, 2, 1, 3])), np.array([0, 0, HIDDEN]), True)
     x = op.add(x, linear(merged, HIDDEN, HIDDEN, f"{name}.o_proj"))
     normed = _norm(x)

@@ -80,6 +80,7 @@ class PlaceKeywords(TypedDict, total=False):
     workers: int | None
     cluster: str | None
     mixed_hosts: bool
+    blockwise: bool
 
 
 class SearchKeywords(SettingsKeywords, WindowKeywords, PlaceKeywords, total=False):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Protocol
 
 import openvino as ov
@@ -18,6 +17,7 @@ from ovpass.benchmark.subjects import Subject
 from ovpass.benchmark.workload import Workload
 from ovpass.errors import NoDeviceError, OvpassError
 from ovpass.support.extras import extra_module
+from ovpass.support.memory import peak_megabytes
 from ovpass.verification.devices import require_device
 from ovpass.verification.refusals import refusal
 
@@ -53,7 +53,7 @@ def _serve(channel: Connection) -> None:
         return channel.send(Failure(f"does not compile on {workload.device}: {words}"))
     versions = {"openvino": ov.get_version(), **runner.versions}
     channel.send(
-        Loaded(name, versions, runner.effective, runner.seconds, _peak_megabytes(), runner.sweeps, runner.requests)
+        Loaded(name, versions, runner.effective, runner.seconds, peak_megabytes(), runner.sweeps, runner.requests)
     )
     while True:
         sample = channel.recv()
@@ -68,7 +68,7 @@ def _serve(channel: Connection) -> None:
             )
             channel.send(Failure(f"does not run{length}: {refusal(str(error), workload.device)}{guessed}"))
         else:
-            channel.send(Measured(values, _peak_megabytes()))
+            channel.send(Measured(values, peak_megabytes()))
 
 
 def _load(subject: Subject, workload: Workload) -> _Runner:
@@ -94,13 +94,6 @@ def _device_name(device: str) -> str:
         return device
     require_device(device, core)
     return str(core.get_property(device, "FULL_DEVICE_NAME"))
-
-
-def _peak_megabytes() -> float:
-    """The most memory that was resident: of this program alone, where rusage counts its parent's as well."""
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(kilobytes) / 1024
 
 
 if __name__ == "__main__":

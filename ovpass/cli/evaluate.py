@@ -44,6 +44,7 @@ _INTERVALS = ("", "PPL %", "KL", "median", "Top-1")
     type=int,
     help="Feed windows in chunks; 1 is like generation.  [default: 32 with a compressed KV cache, else whole windows]",
 )
+@click.option("--blockwise", is_flag=True, help="Load one block at a time: for models larger than memory.")
 @click.option("--inputs", multiple=True, type=PATH, help="Model inputs (.npz; repeatable).")
 @click.option("--device", default="CPU", help="Device: CPU, GPU, or GPU.1 for one of several.  [default: CPU]")
 @click.option("--harness", metavar="TASKS", help="Tasks of lm-evaluation-harness, separated by commas.")
@@ -71,6 +72,7 @@ def command(reference: str, candidates: tuple[str, ...], as_json: bool, quiet: b
         harness=_harness(options),
         prompts=_prompts(options),
         chunk_tokens=options["chunk_tokens"],
+        blockwise=options["blockwise"],
     )
     with progress(quiet=quiet) as step:
         report = evaluate(reference, candidates, evaluation, step)
@@ -117,6 +119,8 @@ def _print(report: TextReport | ArraysReport) -> None:
     for place, judged in enumerate(candidates, start=1):
         for text in judged.notes:
             note(f"{place}: {text}")
+    if not isinstance(report, ArraysReport) and report.peak_megabytes is not None:
+        say(f"Peak memory: {report.peak_megabytes:.0f} MB.")
     verdict(f"Compared on {_extent(report)}.")
 
 

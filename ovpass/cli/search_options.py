@@ -19,6 +19,7 @@ by_option = click.option("--by", default="site", help=f"Unit to switch: {', '.jo
 _OPTIONS = (
     click.option("--state", type=PATH, help="Folder for measurements; a run resumes from it."),
     click.option("--workers", type=int, help="Measure in this many processes, which share the processors."),
+    click.option("--blockwise", is_flag=True, help="Load one block at a time: for models larger than memory."),
     click.option("--cluster", metavar="ADDRESS", help="Measure on a cluster of Dask: tcp://HOST:PORT, or local."),
     click.option("--mixed-hosts", is_flag=True, help="Allow workers with other CPUs or versions of OpenVINO."),
 )
@@ -41,5 +42,7 @@ def experiment_from(model: Path, options: dict[str, Any], progress: Progress) ->
     from ovpass.tuning.experiment import Experiment, experiment_settings  # noqa: PLC0415
 
     settings = experiment_settings(settings_from(options), options["profile"])
-    executor, workers = choose_executor(options["workers"], options["cluster"], mixed_hosts=options["mixed_hosts"])
+    executor, workers = choose_executor(
+        options["workers"], options["cluster"], mixed_hosts=options["mixed_hosts"], blockwise=options["blockwise"]
+    )
     return Experiment(model, settings, evaluation_from(options), options["state"], progress, executor, workers)

@@ -103,6 +103,8 @@ def _print(report: SensitivityReport, *, verbose: bool) -> None:
         note(f"{skipped} not measured: {next(iter(report.skipped.values()))}")
     if report.whole is not None:
         note(f"every measurement ran the whole model: {report.whole}")
+    if report.peak_megabytes is not None:
+        say(f"Peak memory: {report.peak_megabytes:.0f} MB.")
     cost = report.together
     verdict(
         f"All together: KL {number(cost.mean, 2)} nats per token "

@@ -6,12 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import openvino as ov
+
 from ovpass.errors import SettingsError
 from ovpass.evaluation.answering import Answering
 from ovpass.evaluation.candidates import Candidate, parse_candidate
 from ovpass.evaluation.corpus import read_text
 from ovpass.evaluation.feeding import TokenFeed, is_language_model
 from ovpass.evaluation.harness import Harness
+from ovpass.evaluation.kv_cache import cache_settings, cache_settings_of
 from ovpass.evaluation.language_model import TextEvaluation, TextReport
 from ovpass.evaluation.model_outputs import ArraysReport, evaluate_arrays, load_case
 from ovpass.evaluation.options import ENCODER, LANGUAGE_MODEL, Evaluation, WindowOptions
@@ -48,6 +51,8 @@ def evaluate(
         raise SettingsError(f"{first.label}: harness tasks and prompts need a language model that takes token ids")
     if how.chunk_tokens is not None and (how.inputs or "ReadValue" not in source.document().graph.types):
         raise SettingsError(f"{first.label}: chunk-tokens needs a language model with a KV cache state")
+    if how.blockwise:
+        _check_blockwise(first, others, how, model)
     if how.inputs:
         _check(first, others, how, None)
         cases = [load_case(path, model) for path in how.inputs]
@@ -76,7 +81,8 @@ def _evaluate_texts(
     harness = None if how.harness is None else Harness(how.harness, folder, how.device, progress)
     answering = None if how.prompts is None else Answering(how.prompts, folder, how.device, progress)
     with recordings() as kept:
-        report = TextEvaluation(windows, kept, how.device, how.chunk_tokens, progress).run(first, others)
+        evaluation = TextEvaluation(windows, kept, how.device, how.chunk_tokens, progress, how.blockwise)
+        report = evaluation.run(first, others)
     if harness is not None:
         tasks = harness.run(first, others)
         report = _noted(replace(report, harness=tasks), tasks.notes)
@@ -95,6 +101,19 @@ def _noted(report: TextReport, notes: Sequence[tuple[str, ...]]) -> TextReport:
 def _check(reference: Candidate, candidates: Sequence[Candidate], how: Evaluation, tokens: int | None) -> None:
     for candidate in (*([] if reference.plain else [reference]), *candidates):
         check_candidate(candidate, how.device, tokens, how.chunk_tokens)
+
+
+def _check_blockwise(first: Candidate, others: Sequence[Candidate], how: Evaluation, model: ov.Model) -> None:
+    """Refuse what needs the whole model in memory."""
+    if how.inputs or how.harness or how.prompts or how.chunk_tokens is not None or not is_language_model(model):
+        raise SettingsError(
+            f"{first.label}: --blockwise runs language models on windows of text; leave it out for tasks, prompts, "
+            "inputs, chunks and other models"
+        )
+    for candidate in others:
+        cached = cache_settings_of(sole_model(candidate).document().metadata) or cache_settings(candidate.properties)
+        if candidate.cache or cached:
+            raise SettingsError(f"{candidate.label}: a compressed KV cache is read in chunks; leave --blockwise out")
 
 
 def windows_for(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ovpass.errors import ModelError, SettingsError
 from ovpass.evaluation.answers import AnswersReport
+from ovpass.evaluation.blockwise import Blockwise, PlainParts
 from ovpass.evaluation.candidates import Candidate
 from ovpass.evaluation.comparison import TokenScores, compare_logits
 from ovpass.evaluation.harness import HarnessReport
+from ovpass.evaluation.hidden_states import HiddenStates
 from ovpass.evaluation.notes import candidate_notes
 from ovpass.evaluation.preparation import CLEAN, Prepared, prepare, prepare_clean, prepare_reference
 from ovpass.evaluation.recording import Array, Recording
@@ -22,6 +26,7 @@ from ovpass.evaluation.summary import TextSummary, perplexity, summarize
 from ovpass.evaluation.windows import Window
 from ovpass.planning.plan import QUANTIZE
 from ovpass.support.formatting import counted
+from ovpass.support.memory import peak_megabytes
 from ovpass.support.progress import Progress, in_parts
 from ovpass.support.shown import Shown
 
@@ -46,7 +51,10 @@ class CandidateResult:
 
 @dataclass(frozen=True)
 class TextReport(Shown):
-    """All candidates, and the reference that they were compared with."""
+    """All candidates, and the reference that they were compared with.
+
+    `peak_megabytes` is the peak memory of this process where one block was in memory at a time.
+    """
 
     reference: str
     how: str
@@ -54,6 +62,7 @@ class TextReport(Shown):
     candidates: tuple[CandidateResult, ...]
     harness: HarnessReport | None = None
     answers: AnswersReport | None = None
+    peak_megabytes: float | None = field(default=None, compare=False)
 
 
 class _Changes:
@@ -74,13 +83,17 @@ class _Changes:
 
 @dataclass
 class TextEvaluation:
-    """Runs models on `windows`; predictions of clean ones are kept in `folder`, by path, for all comparisons."""
+    """Runs models on `windows`; predictions of clean ones are kept in `folder`, by path, for all comparisons.
+
+    With `blockwise` one block of a model is in memory at a time.
+    """
 
     windows: Sequence[Window]
     folder: Path
     device: str = "CPU"
     chunk: int | None = None
     progress: Progress = lambda _: None
+    blockwise: bool = False
 
     def run(self, reference: Candidate, candidates: Sequence[Candidate]) -> TextReport:
         """Evaluate all candidates against the reference.
@@ -88,27 +101,28 @@ class TextEvaluation:
         Raises:
             OvpassError: for a model, setting or plan that cannot be used.
         """
-        prepared = prepare_reference(reference, self.device, self.chunk)
-        truth = self._record(prepared, reference.label)
+        make = partial(prepare_reference, reference, self.device, self.chunk)
+        prepared = make()
+        truth = self._record(prepared, make, reference.label)
         own: dict[Path, Recording | None] = {reference.path.resolve(): truth} if reference.plain else {}
         judged = [
             replace(self, progress=own_progress)._judge(candidate, truth, own)
             for own_progress, candidate in in_parts(self.progress, "candidate", candidates)
         ]
         scores = self._compared(truth, truth.load)
-        return TextReport(reference.label, prepared.how, perplexity(scores), tuple(judged))
+        peak = peak_megabytes() if self.blockwise else None
+        return TextReport(reference.label, prepared.how, perplexity(scores), tuple(judged), peak_megabytes=peak)
 
     def _judge(self, candidate: Candidate, truth: Recording, own: dict[Path, Recording | None]) -> CandidateResult:
         path = candidate.path.resolve()
         if path not in own:
-            clean = prepare_clean(candidate, self.chunk)
-            own[path] = None if clean is None else self._record(clean, f"{candidate.path} (clean)")
-        base = own[path]
-        prepared, started = prepare(candidate, self.device, self.chunk), time.perf_counter()
+            own[path] = self._record_clean(candidate)
+        base, make = own[path], partial(prepare, candidate, self.device, self.chunk)
+        prepared, started = make(), time.perf_counter()
         changes = _Changes(base)
         total: list[TokenScores] = []
         activations: list[TokenScores] = []
-        for number, logits in self._predictions(prepared, candidate.label):
+        for number, logits in self._predictions(prepared, make, candidate.label):
             changes.look(number, logits)
             total.append(self._scores(truth.load(number), logits, number, candidate.label))
             if base is not None and base is not truth:
@@ -168,20 +182,41 @@ class TextEvaluation:
             f"about {alone:.0f} s",
         )
 
-    def _record(self, prepared: Prepared, name: str) -> Recording:
+    def _record_clean(self, candidate: Candidate) -> Recording | None:
+        """The predictions of the candidate's own weights, if they can be had without quantization."""
+        make = partial(prepare_clean, candidate, self.chunk)
+        clean = make()
+        return None if clean is None else self._record(clean, lambda: make() or clean, f"{candidate.path} (clean)")
+
+    def _record(self, prepared: Prepared, make: Callable[[], Prepared], name: str) -> Recording:
         folder = self.folder / str(len(list(self.folder.iterdir())))
         folder.mkdir()
         recording = Recording(folder)
-        for number, logits in self._predictions(prepared, name):
+        for number, logits in self._predictions(prepared, make, name):
             recording.save(number, logits)
         return recording
 
-    def _predictions(self, prepared: Prepared, name: str) -> Iterator[tuple[int, Array]]:
+    def _predictions(self, prepared: Prepared, make: Callable[[], Prepared], name: str) -> Iterator[tuple[int, Array]]:
+        """By the number of the window; `make` prepares the same model again, for each block anew."""
+        if self.blockwise:
+            yield from self._block_by_block(prepared, make, name)
+            return
         self.progress(f"{name}: compiling")
         runner = Runner(prepared, name, self.device)
         for number, window in enumerate(self.windows):
             self.progress(f"{name}: window {number + 1} of {len(self.windows)}")
             yield number, runner.logits(window)
+
+    def _block_by_block(
+        self, prepared: Prepared, make: Callable[[], Prepared], name: str
+    ) -> Iterator[tuple[int, Array]]:
+        parts = PlainParts(name, prepared.properties, self.device)
+        with tempfile.TemporaryDirectory(prefix="ovpass-hidden-") as folder:
+            hidden = HiddenStates(Path(folder))
+            model: Blockwise[None] = Blockwise(
+                lambda: make().model, name, prepared.home, parts, hidden, lambda step: self.progress(f"{name}: {step}")
+            )
+            yield from enumerate(model.logits([(window, None) for window in self.windows]))
 
     def _compared(self, truth: Recording, load: Callable[[int], Array]) -> list[TokenScores]:
         return [compare_logits(truth.load(i), load(i), window) for i, window in enumerate(self.windows)]

@@ -92,6 +92,7 @@ class Evaluation:
     shipped text. `tokenizer` is a folder; None is the reference's folder. `inputs` are .npz files for models that take
     no token ids. `profile` is the device to emulate for candidates that name none. `harness` adds tasks, `prompts` adds
     answers. `chunk_tokens` feeds windows in chunks; None uses chunks of 32 for candidates with a compressed KV cache.
+    `blockwise` has one block of a model in memory at a time.
     """
 
     windows: int | None = None
@@ -106,6 +107,7 @@ class Evaluation:
     harness: HarnessOptions | None = None
     prompts: PromptOptions | None = None
     chunk_tokens: int | None = None
+    blockwise: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"CPU|GPU(\.\d+)?", self.device):

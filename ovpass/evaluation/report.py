@@ -21,6 +21,7 @@ def report_to_dict(report: TextReport | ArraysReport) -> dict[str, Any]:
         "reference_runs": report.how,
         "reference_perplexity": report.perplexity,
         "candidates": [_text(judged) for judged in report.candidates],
+        "peak_mb": report.peak_megabytes,
     }
     if report.harness is not None:
         plain["reference_harness"] = _tasks(report.harness.reference)

@@ -14,10 +14,14 @@ import numpy.typing as npt
 import openvino as ov
 from openvino import opset13 as op
 
+from ovpass.evaluation.blockwise import segments_of
+from ovpass.evaluation.compiled_segment import CompiledSegment
+from ovpass.evaluation.feeding import TokenFeed
 from ovpass.evaluation.preparation import CLEAN, Prepared, without_own_quantization
 from ovpass.evaluation.runner import Runner
 from ovpass.evaluation.windows import Window
 from ovpass.ir.files import IrFile
+from ovpass.ir.graph import Output
 from ovpass.passes.quantizers import Quantizer
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from ovpass.tuning.switches import switchable
@@ -41,33 +45,71 @@ class ActivationFacts:
     errors: dict[int, float]
 
 
-def activation_facts(
-    ir: IrFile, window: Window, groups: Sequence[int], *, symmetric: bool, half: bool
-) -> dict[str, ActivationFacts]:
-    """The facts of each site that can have a switch, by name, over the tokens of one window.
+@dataclass(frozen=True)
+class Question:
+    """What to tell of activations: errors for these group sizes. Those that do not divide a site's K are left out."""
 
-    `groups` are the sizes to tell errors of; those that do not divide a site's K are left out there.
-    """
+    groups: Sequence[int]
+    symmetric: bool
+    half: bool
+
+
+def activation_facts(ir: IrFile, window: Window, question: Question) -> dict[str, ActivationFacts]:
+    """The facts of each site that can have a switch, by name, over the tokens of one window."""
     model = without_own_quantization(ir.read())
-    sites = [site for site in find_compressed_matmuls(model) if switchable(site) is None]
-    by_activation = {site.group_id: site for site in sites}
-    before = len(model.outputs)
-    chosen = {key: sorted({min(group, site.k) for group in groups}) for key, site in by_activation.items()}
-    chosen = {key: [g for g in sizes if by_activation[key].k % g == 0] for key, sizes in chosen.items()}
-    outputs = [
-        op.result(node)
-        for key, site in by_activation.items()
-        for node in _statistics(site, chosen[key], symmetric=symmetric, half=half)
-    ]
-    model.add_results(outputs)
+    statistics = _Statistics(model, find_compressed_matmuls(model), question)
     runner = Runner(Prepared(model, CLEAN, None, "", ir.xml.parent), str(ir.xml))
-    values = iter(np.array(value) for value in runner.outputs(window)[before:])
-    found = {}
-    for key in by_activation:
-        largest, energy = next(values), next(values)
-        errors = {group: float(next(values) / max(energy.sum(), 1e-30)) for group in chosen[key]}
-        found[key] = _facts(largest, energy, errors)
-    return {site.name: found[site.group_id] for site in sites}
+    return statistics.read(runner.outputs(window))
+
+
+def activation_facts_by_blocks(ir: IrFile, window: Window, question: Question) -> dict[str, ActivationFacts]:
+    """The same with one block of the model in memory at a time.
+
+    Raises:
+        ModelError: if the model cannot be cut at its blocks.
+    """
+    name = str(ir.xml)
+    model = without_own_quantization(ir.read())
+    feed = TokenFeed(model, name, ir.xml.parent)(window.ids)
+    found, tensors = dict[str, ActivationFacts](), dict[Output, Array]()
+    for number in range(len(segments_of(model, name))):
+        segment = segments_of(without_own_quantization(ir.read()), name)[number]
+        statistics = _Statistics(segment.model, segment.sites, question)
+        outputs = CompiledSegment(segment, name, CLEAN).run(feed, tensors)
+        tensors.update((source, np.array(values)) for source, values in zip(segment.sent, outputs, strict=False))
+        found.update(statistics.read(outputs))
+    return found
+
+
+class _Statistics:
+    """Outputs of `model`, added in place, that tell the facts of its `sites`."""
+
+    def __init__(self, model: ov.Model, sites: Sequence[CompressedMatMul], question: Question) -> None:
+        self._sites = [site for site in sites if switchable(site) is None]
+        self._by_activation = {site.group_id: site for site in self._sites}
+        self._own = len(model.outputs)
+        self._groups = {key: _dividing(site, question.groups) for key, site in self._by_activation.items()}
+        nodes = [
+            op.result(node)
+            for key, site in self._by_activation.items()
+            for node in _statistics(site, self._groups[key], symmetric=question.symmetric, half=question.half)
+        ]
+        model.add_results(nodes)
+
+    def read(self, outputs: Sequence[Array]) -> dict[str, ActivationFacts]:
+        """The facts by site, from all outputs of the model."""
+        values = iter(np.array(value) for value in outputs[self._own :])
+        found = {}
+        for key in self._by_activation:
+            largest, energy = next(values), next(values)
+            errors = {group: float(next(values) / max(energy.sum(), 1e-30)) for group in self._groups[key]}
+            found[key] = _facts(largest, energy, errors)
+        return {site.name: found[site.group_id] for site in self._sites}
+
+
+def _dividing(site: CompressedMatMul, groups: Sequence[int]) -> list[int]:
+    sizes = sorted({min(group, site.k) for group in groups})
+    return [group for group in sizes if site.k % group == 0]
 
 
 def _statistics(site: CompressedMatMul, groups: Sequence[int], *, symmetric: bool, half: bool) -> list[ov.Node]:

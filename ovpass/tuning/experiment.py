@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from ovpass.errors import ModelError, SettingsError
 from ovpass.evaluation.candidates import Candidate, profile_target
 from ovpass.evaluation.comparison import TokenScores
+from ovpass.evaluation.cuts import why_whole
 from ovpass.evaluation.evaluate import windows_for
 from ovpass.evaluation.feeding import is_language_model
 from ovpass.evaluation.options import SEARCH, Evaluation
@@ -28,8 +30,7 @@ from ovpass.support.choices import check_choice
 from ovpass.support.progress import Progress
 from ovpass.targets.names import get_target
 from ovpass.transformation.loading import Loaded, no_sites
-from ovpass.tuning.cuts import why_whole
-from ovpass.tuning.executors import EXECUTORS, Executor, Task, Workers
+from ovpass.tuning.executors import EXECUTORS, BlockByBlock, Executor, Task, Workers
 from ovpass.tuning.store import Store, fingerprint
 from ovpass.tuning.switched_model import Choice, SwitchedModel
 from ovpass.tuning.switches import switchable
@@ -101,6 +102,11 @@ class Experiment:
     def whole(self) -> str | None:
         """Why each measurement runs the whole model; None if it starts at the first block that is switched."""
         return why_whole(self.sites)
+
+    @property
+    def by_blocks(self) -> bool:
+        """Whether one block of the model is in memory at a time."""
+        return EXECUTORS[self.executor] is BlockByBlock
 
     @property
     def symmetric(self) -> bool:
@@ -181,15 +187,25 @@ class Experiment:
         Raises:
             OvpassError: if the model cannot be run.
         """
-        return next(self.run([Task(choice, windows)]))
+        (found,) = self.run([Task(choice, windows)])
+        return found
 
     def store(self, purpose: str, choice: Choice) -> Store:
         """Open the store of this model, these windows and the group sizes of `choice`."""
+        return Store(self._kept(purpose, [dict(choice)], ".jsonl"))
+
+    @property
+    def hidden(self) -> Path:
+        """The folder for what blocks of this model hand on, if they run one at a time."""
+        return self._kept("hidden", [self.workers.threads], ".hidden")
+
+    def _kept(self, purpose: str, more: Sequence[Any], suffix: str) -> Path:
+        """Where something is kept that depends on this model, these windows and `more`."""
         import openvino as ov  # noqa: PLC0415
 
-        words = [purpose, __version__, ov.get_version(), self.half, self.settings.symmetric, dict(choice)]
+        words = [purpose, __version__, ov.get_version(), self.half, self.settings.symmetric, *more]
         parts = [json.dumps(words).encode(), *(w.ids.tobytes() + bytes([w.scored % 256]) for w in self.windows)]
-        return Store((self.state or cache_folder("measurements")) / f"{fingerprint(self.ir, parts)}.jsonl")
+        return (self.state or cache_folder("measurements")) / f"{fingerprint(self.ir, parts)}{suffix}"
 
     def nothing_quantized(self, reasons: Iterable[str]) -> SettingsError:
         """Make the error for settings that quantize nothing, with the first of the reasons."""

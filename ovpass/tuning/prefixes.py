@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass
 from operator import ne
 from pathlib import Path
@@ -14,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ovpass.errors import OutputError
+from ovpass.evaluation.compiled_segment import Tensors
 from ovpass.ir.graph import Output
 
 Array = npt.NDArray[Any]
-Tensors = Mapping[Output, Array]
-"""Tensors by the output of the whole model that they are."""
 Key = tuple[Hashable, ...]
 
 BUDGET = 2**30

@@ -17,6 +17,7 @@ def sensitivity_to_dict(report: SensitivityReport) -> dict[str, Any]:
         "by": report.by,
         "tokens": report.tokens,
         "whole_model": report.whole,
+        "peak_mb": report.peak_megabytes,
         "together": asdict(report.together),
         "ranking": [_unit(entry) for entry in report.ranking],
         "skipped": report.skipped,

@@ -9,23 +9,21 @@ import numpy as np
 import numpy.typing as npt
 import openvino as ov
 
-from ovpass.errors import ModelError
+from ovpass.evaluation.compiled_segment import CompiledSegment, Tensors
+from ovpass.evaluation.cuts import Cut
 from ovpass.evaluation.feeding import TokenFeed
-from ovpass.evaluation.preparation import Prepared
-from ovpass.evaluation.runner import compiled, scored_rows
+from ovpass.evaluation.runner import scored_rows
+from ovpass.evaluation.segments import Segment, cut_model
 from ovpass.evaluation.windows import Window
 from ovpass.ir.files import IrFile
 from ovpass.sites import CompressedMatMul
-from ovpass.support.formatting import last_line
-from ovpass.tuning.cuts import Cut
-from ovpass.tuning.prefixes import BUDGET, Prefixes, Tensors
-from ovpass.tuning.segments import Segment, cut_model
+from ovpass.tuning.prefixes import BUDGET, Prefixes
 from ovpass.tuning.switches import Switches, add_switches, group_sizes, switchable
 
 Array = npt.NDArray[Any]
 
 
-class CompiledSegment:
+class SwitchedSegment:
     """One segment on the CPU, a switch before each of its sites.
 
     Raises:
@@ -33,13 +31,10 @@ class CompiledSegment:
     """
 
     def __init__(self, segment: Segment, name: str, switches: Switches) -> None:
-        self._name, self._fed, self._received = name, segment.fed, segment.received
-        self.sent, self.logits = segment.sent, segment.logits
-        self.sites = [site for site in segment.sites if switchable(site) is None]
+        self.sent, self.logits, self.sites = segment.sent, segment.logits, switched_sites(segment)
         if self.sites:
             add_switches(segment.model, self.sites, symmetric=switches.symmetric, half=switches.half)
-        prepared = Prepared(segment.model, switches.properties, None, "")
-        self._request = compiled(prepared, name, "CPU").create_infer_request()
+        self._compiled = CompiledSegment(segment, name, switches.properties)
 
     def sizes(self, choice: Mapping[str, int]) -> Array:
         """The group sizes that the switches get."""
@@ -51,15 +46,12 @@ class CompiledSegment:
         Raises:
             ModelError: if it fails.
         """
-        inputs = [*(feed[name] for name in self._fed), *(tensors[source] for source in self._received)]
-        if self.sites:
-            inputs.append(self.sizes(choice))
-        self._request.reset_state()
-        try:
-            self._request.infer(dict(enumerate(inputs)), share_inputs=True)
-        except RuntimeError as error:
-            raise ModelError(f"{self._name}: fails on a window: {last_line(error)}") from error
-        return [tensor.data for tensor in self._request.output_tensors]
+        return self._compiled.run(feed, tensors, *([self.sizes(choice)] if self.sites else []))
+
+
+def switched_sites(segment: Segment) -> list[CompressedMatMul]:
+    """The sites of a segment that get a switch."""
+    return [site for site in segment.sites if switchable(site) is None]
 
 
 class SegmentRunner:
@@ -78,10 +70,10 @@ class SegmentRunner:
         switches: Switches,
         budget: int = BUDGET,
     ) -> None:
-        self._name, self._whole = str(ir.xml), model
+        self._name = str(ir.xml)
         self._feed = TokenFeed(model, self._name, ir.xml.parent)
         segments = cut_model(model, cut, sites)
-        self._chain = [CompiledSegment(segment, self._name, switches) for segment in segments]
+        self._chain = [SwitchedSegment(segment, self._name, switches) for segment in segments]
         self._prefixes = Prefixes(budget)
 
     def logits(self, window: Window, choice: Mapping[str, int], *, reuse: bool = True) -> Array:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ovpass.errors import SettingsError
 from ovpass.evaluation.windows import Window
 from ovpass.support.choices import check_choice
+from ovpass.support.memory import peak_megabytes
 from ovpass.targets.group_sizes import PER_TOKEN
-from ovpass.tuning.activation_statistics import ActivationFacts, activation_facts
+from ovpass.tuning.activation_statistics import ActivationFacts, Question, activation_facts, activation_facts_by_blocks
 from ovpass.tuning.executors import Task
 from ovpass.tuning.experiment import Experiment, as_experiment
 from ovpass.tuning.store import Store
@@ -43,7 +44,8 @@ class SensitivityReport:
     """All units, the costliest first, and what all of them cost together.
 
     `skipped` names sites without a measurement and why; `tokens` were scored for each cost. `whole` is why each
-    measurement ran the whole model, None if it started at the block that was switched.
+    measurement ran the whole model, None if it started at the block that was switched. `peak_megabytes` is the peak
+    memory of this process where one block was in memory at a time.
     """
 
     model: str
@@ -53,6 +55,7 @@ class SensitivityReport:
     skipped: dict[str, str]
     tokens: int
     whole: str | None = None
+    peak_megabytes: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ class _Sweep:
             refined = dict(zip(sorted(exact), self._alone(sorted(exact), windows), strict=True))
             costs = [refined.get(i, cost) for i, cost in enumerate(costs)]
         saves = None if self._measure.fast else self._savings(windows[: (len(windows) + 1) // 2])
-        facts = self._facts(windows[0])
+        facts = self._facts(windows[0]) if self._measure.by == "site" else {}
         found = [
             self._result(unit, costs[i], None if saves is None else saves[i], facts, screened=i not in exact)
             for i, unit in enumerate(self._units)
@@ -128,6 +131,7 @@ class _Sweep:
             skipped=self._skipped(),
             tokens=sum(window.scored for window in screen),
             whole=self._experiment.whole,
+            peak_megabytes=peak_megabytes() if self._experiment.by_blocks else None,
         )
 
     def _choice(self) -> dict[str, int]:
@@ -188,9 +192,9 @@ class _Sweep:
         if known is None:
             self._experiment.progress("looking at activations")
             settings = self._experiment.settings
-            known = activation_facts(
-                self._experiment.ir, window, groups, symmetric=settings.symmetric, half=self._experiment.half
-            )
+            question = Question(groups, settings.symmetric, self._experiment.half)
+            facts_of = activation_facts_by_blocks if self._experiment.by_blocks else activation_facts
+            known = facts_of(self._experiment.ir, window, question)
             self._store.put(key, known)
         return known
 

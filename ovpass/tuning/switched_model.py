@@ -10,6 +10,7 @@ import openvino as ov
 
 from ovpass.errors import ModelError
 from ovpass.evaluation.comparison import TokenScores, compare_logits
+from ovpass.evaluation.cuts import Cut, UncuttableError, find_cut
 from ovpass.evaluation.preparation import CLEAN, without_own_quantization
 from ovpass.evaluation.recording import Array
 from ovpass.evaluation.summary import trimmed_mean
@@ -17,7 +18,6 @@ from ovpass.evaluation.windows import Window
 from ovpass.ir.files import IrFile
 from ovpass.ir.model_graph import ModelGraph
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
-from ovpass.tuning.cuts import Cut, UncuttableError, find_cut
 from ovpass.tuning.prefixes import BUDGET
 from ovpass.tuning.segment_runner import SegmentRunner
 from ovpass.tuning.switches import Switches, switchable
@@ -87,8 +87,7 @@ class SwitchedModel:
         model = without_own_quantization(ir.read())
         sites = find_compressed_matmuls(model)
         self.sites = [site for site in sites if switchable(site) is None]
-        limit = {} if threads is None else {"INFERENCE_NUM_THREADS": str(threads)}
-        switches = Switches(symmetric, half, {**CLEAN, **limit})
+        switches = switches_on(threads, symmetric=symmetric, half=half)
         cut = _cut(model, sites) if reuse else "reuse is off"
         self.whole = cut if isinstance(cut, str) else None
         self._runner = (
@@ -126,6 +125,12 @@ class SwitchedModel:
             before = self._runner.logits(window, choice, reuse=False).copy()
         if not np.array_equal(before, self._runner.logits(window, {}, reuse=False)):
             raise ModelError(f"{ir.xml}: two runs of the same tokens differ; sites cannot be switched one by one")
+
+
+def switches_on(threads: int | None, *, symmetric: bool, half: bool) -> Switches:
+    """Switches in a model that runs on so many threads, None: on all."""
+    limit = {} if threads is None else {"INFERENCE_NUM_THREADS": str(threads)}
+    return Switches(symmetric, half, {**CLEAN, **limit})
 
 
 def _cut(model: ov.Model, sites: Sequence[CompressedMatMul]) -> Cut | str:

@@ -15,7 +15,7 @@ from ovpass.ir.files import IrFile, open_source
 from ovpass.sites import find_compressed_matmuls
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.targets.reference_arithmetic import Array, dequantized
-from ovpass.tuning.activation_statistics import activation_facts
+from ovpass.tuning.activation_statistics import Question, activation_facts
 from tests.cli.command import LLAMA
 
 TOKENS = Window(np.random.default_rng(0).integers(0, 320, 48), 47)
@@ -41,7 +41,7 @@ def activations_by_site() -> dict[str, Array]:
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("half", [True, False])
 def test_errors_are_those_of_the_reference_arithmetic(half: bool, symmetric: bool) -> None:
-    found = activation_facts(ir(), TOKENS, [32, PER_TOKEN], symmetric=symmetric, half=half)
+    found = activation_facts(ir(), TOKENS, Question([32, PER_TOKEN], symmetric, half))
     for name, x in activations_by_site().items():
         assert set(found[name].errors) == {32, x.shape[-1]}
         for group, error in found[name].errors.items():
@@ -51,7 +51,7 @@ def test_errors_are_those_of_the_reference_arithmetic(half: bool, symmetric: boo
 
 
 def test_outliers_are_counted_by_channel() -> None:
-    found = activation_facts(ir(), TOKENS, [], symmetric=True, half=True)
+    found = activation_facts(ir(), TOKENS, Question([], symmetric=True, half=True))
     assert set(found) == set(activations_by_site())
     for name, x in activations_by_site().items():
         largest, energy = np.abs(x).max(0), np.sort((x.astype(np.float64) ** 2).sum(0))
@@ -62,6 +62,6 @@ def test_outliers_are_counted_by_channel() -> None:
 
 
 def test_groups_that_do_not_divide_k_are_left_out() -> None:
-    found = activation_facts(ir(), TOKENS, [64, 96, 200], symmetric=True, half=True)
+    found = activation_facts(ir(), TOKENS, Question([64, 96, 200], symmetric=True, half=True))
     by_k = {x.shape[-1]: set(found[name].errors) for name, x in activations_by_site().items()}
     assert by_k == {128: {64, 128}, 256: {64}}

@@ -18,7 +18,7 @@ from ovpass.sites import find_compressed_matmuls
 from ovpass.targets.reference_arithmetic import Array
 from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.prefixes import Prefixes
-from ovpass.tuning.segment_runner import CompiledSegment
+from ovpass.tuning.segment_runner import SwitchedSegment
 from ovpass.tuning.sensitivity import Measure, sensitivity
 from ovpass.tuning.switched_model import SwitchedModel
 from ovpass.tuning.switches import Switches
@@ -39,13 +39,13 @@ def reusing() -> SwitchedModel:
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Counts the segments that run."""
-    counted, run = [0], CompiledSegment.run
+    counted, run = [0], SwitchedSegment.run
 
-    def counting(segment: CompiledSegment, *arguments: Mapping[str, Array]) -> list[Array]:
+    def counting(segment: SwitchedSegment, *arguments: Mapping[str, Array]) -> list[Array]:
         counted[0] += 1
         return run(segment, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(CompiledSegment, "run", counting)
+    monkeypatch.setattr(SwitchedSegment, "run", counting)
     yield counted
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from ovpass.errors import SettingsError
 from ovpass.evaluation.comparison import TokenScores
 from ovpass.evaluation.windows import Window
 from ovpass.ir.files import IrFile
+from ovpass.support.progress import Progress
 from ovpass.tuning.switched_model import Choice, SwitchedModel
 
 
@@ -73,6 +75,14 @@ class Subject(Protocol):
     @property
     def half(self) -> bool:
         """Whether activations are quantized in half precision."""
+
+    @property
+    def hidden(self) -> Path:
+        """The folder for what blocks hand on, if they run one at a time."""
+
+    @property
+    def progress(self) -> Progress:
+        """What is told of the parts of a measurement."""
 
     @property
     def workers(self) -> Workers:

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
+from ovpass.evaluation.cuts import Cut, UncuttableError, find_cut, why_whole
 from ovpass.ir.model_graph import ModelGraph
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
-from ovpass.tuning.cuts import Cut, UncuttableError, find_cut, why_whole
 from tests.builders import llama_model, loop_model
 
 HIDDEN = 128

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import openvino as ov
 from openvino import opset13 as op
 
+from ovpass.evaluation.cuts import Cut
 from ovpass.evaluation.feeding import LOGITS
 from ovpass.ir.graph import Output
 from ovpass.sites import CompressedMatMul
-from ovpass.tuning.cuts import Cut
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Segment:
 
     Its inputs in order: `fed` are names of the whole model's own inputs, `received` outputs of segments before. Its
     outputs in order: `sent`, then the whole model's own, of which number `logits` are the predictions; None if they
-    are none of this segment's.
+    are none of this segment's. `whole` is what was cut: OpenVINO maps its weights as long as it is there.
     """
 
     model: ov.Model
@@ -30,6 +30,7 @@ class Segment:
     received: tuple[Output, ...]
     sent: tuple[Output, ...]
     logits: int | None
+    whole: ov.Model
 
 
 @dataclass
@@ -44,8 +45,7 @@ class _Ends:
 def cut_model(model: ov.Model, cut: Cut, sites: Sequence[CompressedMatMul]) -> list[Segment]:
     """Cut a model in place: its ops become those of the segments, and it is no longer of use itself.
 
-    `sites` are of `model`; each segment names its own. The model has to be kept as long as its segments: OpenVINO
-    maps its weights.
+    `sites` are of `model`; each segment names its own.
     """
     ends = [_Ends() for _ in range(cut.count)]
     for index in range(len(cut.graph.types)):
@@ -57,7 +57,7 @@ def cut_model(model: ov.Model, cut: Cut, sites: Sequence[CompressedMatMul]) -> l
         sent[cut.segment[source[0]] or 0].append(source)
     logits = next((port.get_node() for port in model.outputs if LOGITS in port.get_names()), None)
     name = None if logits is None else logits.get_name()
-    return [_segment(cut, number, ends[number], sent[number], sites, name) for number in range(cut.count)]
+    return [_segment(model, cut, number, ends[number], sent[number], sites, name) for number in range(cut.count)]
 
 
 def _detach(cut: Cut, index: int, ends: _Ends) -> None:
@@ -76,7 +76,13 @@ def _detach(cut: Cut, index: int, ends: _Ends) -> None:
 
 
 def _segment(
-    cut: Cut, number: int, ends: _Ends, sent: Sequence[Output], sites: Sequence[CompressedMatMul], logits: str | None
+    whole: ov.Model,
+    cut: Cut,
+    number: int,
+    ends: _Ends,
+    sent: Sequence[Output],
+    sites: Sequence[CompressedMatMul],
+    logits: str | None,
 ) -> Segment:
     graph = cut.graph
     fed = [graph.node(index) for index in cut.inputs(number)]
@@ -89,4 +95,5 @@ def _segment(
         tuple(ends.received),
         tuple(sent),
         len(sent) + names.index(logits) if logits in names else None,
+        whole,
     )
