@@ -156,6 +156,7 @@ REFUSED: dict[str, Callable[[ov.Model], object]] = {
     "tune chooses it": lambda model: ovpass.tune(model, max_kl=1, group_size=32),
     "an Experiment has its settings": lambda _: ovpass.tune(ovpass.Experiment(LLAMA), max_kl=1, windows=2),
     "there is one host": lambda model: ovpass.tune(model, max_kl=1, mixed_hosts=True),
+    "both name a device": lambda model: ovpass.tune(model, max_kl=1, target="cpu", profile="gpu-xmx"),
     "int is no ov.Model": lambda _: ovpass.verify(3),
     "the plan is for the models": lambda model: ovpass.apply(model, {"other": ovpass.plan(model)}),
 }
