@@ -109,6 +109,8 @@ def _experiment(
 ) -> Experiment:
     where, others = split(keywords, [*PlaceKeywords.__annotations__])
     measured, chosen = split(others, [*WindowKeywords.__annotations__])
+    if "target" in chosen and "profile" in measured:
+        raise SettingsError("target and profile both name a device; use one of them")
     state = where.pop("state", None)
     executor, workers = choose_executor(**where)
     asked = experiment_settings(settings_of(settings, chosen), measured.get("profile"))

@@ -47,6 +47,7 @@ class QuestionKeywords(TypedDict, total=False):
     properties: Mapping[str, str] | None
     tokens: Sequence[int]
     find_threshold: bool
+    kernels: bool
     timeout: float
     target: str | None
 
@@ -71,6 +72,7 @@ class EvaluationKeywords(WindowKeywords, total=False):
     harness: HarnessOptions | None
     prompts: PromptOptions | None
     chunk_tokens: int | None
+    blockwise: bool
 
 
 class PlaceKeywords(TypedDict, total=False):

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ovpass.cli.json_text import json_text
+from ovpass.cli.notebook_progress import NotebookBar, in_notebook
 from ovpass.cli.run_header import run_header
 from ovpass.cli.streams import sizes_of_terminal
 from ovpass.cli.table import make_table
@@ -101,7 +102,14 @@ def _room(console: Console) -> int | None:
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Progress]:
-    """The current step on stderr, where that is a terminal: a bar where steps are counted, else a spinner."""
+    """The current step on stderr, where that is a terminal, or in a notebook: a bar where steps are counted."""
+    if not quiet and in_notebook():
+        shown = NotebookBar()
+        try:
+            yield shown.show
+        finally:
+            shown.close()
+        return
     if quiet or not sys.stderr.isatty():
         yield lambda _: None
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 
 from rich.console import Console, RenderableType
@@ -20,10 +19,10 @@ from rich.table import Column
 from rich.text import Text
 
 from ovpass.support.printable import in_one_line
+from ovpass.support.progress import count_in
 
 _LEAST, _BESIDE = 12, 44
 """The least characters for a step in words, and what a bar and its numbers take."""
-_COUNT = re.compile(r"(\d+) of (\d+)\b(.*\bleft\b)?")
 
 
 class StepBar:
@@ -52,7 +51,7 @@ class StepBar:
 
     def show(self, step: str) -> None:
         """Go on to this step."""
-        done, total = _count_in(step)
+        done, total = count_in(step)
         step = _shortened(in_one_line(step), self._room)
         if total == self._total and total is not None and done >= self._done:
             self.progress.update(self._task, completed=done, description=step)
@@ -87,12 +86,3 @@ def _shortened(step: str, room: int) -> str:
     """Without its middle where it is too long: what is done stands at its begin, how far it is at its end."""
     head, tail = (room - 1) // 2, room // 2
     return step if len(step) <= room else f"{step[:head]}…{step[-tail:]}"
-
-
-def _count_in(step: str) -> tuple[int, int | None]:
-    """How many steps are done, and of how many, by its words."""
-    found = list(_COUNT.finditer(step))
-    if not found:
-        return 0, None
-    number, total = int(found[-1][1]), int(found[-1][2])
-    return (total - number if found[-1][3] else number - 1), total

@@ -9,6 +9,8 @@ from ovpass.notebooks.panel import Cell, Panel, Table, render
 from ovpass.reporting.formatting import interval, model_name, signed_percent
 from ovpass.support.formatting import counted, number
 
+_INTERVALS = " In small print are 95 % intervals, by bootstrap over windows."
+
 
 def html(report: TextReport | ArraysReport) -> str:
     """A row for each candidate, with intervals."""
@@ -23,7 +25,7 @@ def _texts(report: TextReport) -> Panel:
         f"Reference: {model_name(report.reference)}, perplexity {number(report.perplexity, 5)}",
         tables=(Table(labels, [_row(candidate) for candidate in report.candidates], numeric=labels[1:]),),
         sentences=(
-            "KL divergence in nats per token. In small print are 95 % intervals, by bootstrap over windows.",
+            f"KL divergence in nats per token.{_INTERVALS if sizes.windows > 1 else ''}",
             *(f"Note: {model_name(c.model)}: {text}." for c in report.candidates for text in c.notes),
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +12,7 @@ from typing import Any
 from ovpass.reporting.rendering import colours, environment, markup, tables
 
 _TEMPLATES = Path(__file__).with_name("templates")
+_REM = re.compile(r"([\d.]+)rem")
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def _template() -> Any:
 def _style() -> str:
     """The report's style for this element alone: a notebook is one page with all its outputs."""
     own = (_TEMPLATES / "panel.css").read_text(encoding="utf-8")
-    return f".ovpass {{\n{colours()}{tables()}}}\n{own}"
+    sized = _REM.sub(r"calc(\1 * 15px)", tables())  # how large a rem is, the page around it says
+    return f".ovpass {{\n{colours()}{sized}}}\n{own}"
 
 
 def _cell(value: object) -> Cell:

@@ -112,19 +112,16 @@ def test_verify_asks_the_plugin_about_a_model_in_memory(model: ov.Model) -> None
 @pytest.mark.slow
 def test_evaluate_names_models_in_memory(model: ov.Model) -> None:
     coarse = ovpass.apply(model, lowering="emulate", threshold=0)
-    report = ovpass.evaluate(model, [coarse, f"{LLAMA}@per-token,threshold=0"], **SHORT)
+    report = ovpass.evaluate(model, coarse, **SHORT)
     assert isinstance(report, ovpass.TextReport)
     assert report.candidates[0].model == model.get_friendly_name()
     assert all(candidate.total.kl.mean.value > 0 for candidate in report.candidates)
-    assert len(ovpass.evaluate(LLAMA, LLAMA, **SHORT).candidates) == 1
 
 
-@pytest.mark.slow
-def test_tune_takes_a_model_and_a_budget(model: ov.Model, tmp_path: Path) -> None:
-    tuned = ovpass.tune(model, max_kl=0.01, exempt=["kind:lm_head", "layer:0", "kind:attn"], state=tmp_path, **SHORT)
-    assert {d.kind for d in tuned.plan.chosen("exempt")} >= {"lm_head", "attn.q"}
-    assert tuned.holds
-    ovpass.apply(model, tuned.plan)
+def test_tune_makes_the_experiment_of_the_command(model: ov.Model, tmp_path: Path) -> None:
+    """It ends before it measures: nothing is left to quantize."""
+    with pytest.raises(ovpass.OvpassError, match=r"kind:\*|exempt by rule"):
+        ovpass.tune(model, max_kl=0.01, exempt="re:.*", state=tmp_path, workers=2, **SHORT)
 
 
 @pytest.mark.slow
@@ -159,6 +156,7 @@ REFUSED: dict[str, Callable[[ov.Model], object]] = {
     "tune chooses it": lambda model: ovpass.tune(model, max_kl=1, group_size=32),
     "an Experiment has its settings": lambda _: ovpass.tune(ovpass.Experiment(LLAMA), max_kl=1, windows=2),
     "there is one host": lambda model: ovpass.tune(model, max_kl=1, mixed_hosts=True),
+    "both name a device": lambda model: ovpass.tune(model, max_kl=1, target="cpu", profile="gpu-xmx"),
     "int is no ov.Model": lambda _: ovpass.verify(3),
     "the plan is for the models": lambda model: ovpass.apply(model, {"other": ovpass.plan(model)}),
 }

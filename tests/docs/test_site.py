@@ -15,6 +15,7 @@ import pytest
 
 import ovpass
 from ovpass.cli.main import cli
+from scripts.notebooks import NOTEBOOKS
 from tests.documents import ROOT, commands_of, documents, read
 from tests.reporting.browser import Browser, started
 
@@ -42,6 +43,15 @@ def test_every_document_is_a_page_that_the_menu_leads_to(site: Path) -> None:
     menu = re.findall(r'<a href="([^"#:]+)" class="md-nav__link', (site / "404.html").read_text(encoding="utf-8"))
     pages = {Path(document.name).relative_to("docs").with_suffix(".html").as_posix() for document in documents()}
     assert {link.lstrip("/") for link in menu} >= pages
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_a_page_with_what_it_has_shown(site: Path, notebook: Path) -> None:
+    page = (site / "notebooks" / f"{notebook.stem}.html").read_text(encoding="utf-8")
+    assert f'href="notebooks/{notebook.stem}.html"' in (site / "index.html").read_text(encoding="utf-8")
+    stored = notebook.read_text(encoding="utf-8")
+    for part in ('class=\\"ovpass\\"', "<iframe", 'class=\\"answer\\"'):
+        assert page.count(part.replace("\\", "")) == stored.count(part)
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
