@@ -8,7 +8,6 @@ import click
 
 from ovpass.cli.options import json_option, model_argument, output_option, overwrite_option, quiet_option
 from ovpass.cli.output import print_json, progress, say, verdict
-from ovpass.serving.layout import lay_out
 
 
 @click.command("layout")
@@ -36,6 +35,8 @@ def command(
 
     OUT has config.json, a folder with a graph for each language model, and NAME/1/model.xml for every other model.
     """
+    from ovpass.serving.layout import lay_out  # noqa: PLC0415 - not needed to print help
+
     with progress(quiet=quiet or as_json) as step:
         step("laying out")
         done = lay_out(model, output, name=name, device=device, cache_size=cache_size, overwrite=overwrite)

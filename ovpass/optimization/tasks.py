@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ovpass.errors import CheckFailedError, SettingsError
-from ovpass.evaluation.generation import require_generation
 from ovpass.optimization.request import Request
 from ovpass.support.extras import extra_module
 from ovpass.support.formatting import number
@@ -38,6 +37,8 @@ def check_generates(model: Path, *, predicts_tokens: bool) -> None:
     """
     if not predicts_tokens:
         raise SettingsError(f"{model}: --max-task-drop needs a single language model; leave it out")
+    from ovpass.evaluation.generation import require_generation  # noqa: PLC0415 - not needed to print help
+
     require_generation(model if model.is_dir() else model.parent)
 
 

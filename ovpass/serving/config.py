@@ -9,8 +9,6 @@ from typing import Any
 from ovpass.serving.servables import Servable
 from ovpass.serving.serving import Serving
 
-FILE_NAME = "config.json"
-
 
 def config_text(servables: Sequence[Servable], serving: Serving) -> str:
     """The configuration; paths are relative to its folder."""

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ovpass.ir.files import ModelSource, open_source
-from ovpass.serving.config import FILE_NAME as CONFIG
 from ovpass.serving.config import config_text
 from ovpass.serving.graph import FILE_NAME as GRAPH
 from ovpass.serving.graph import graph_text
 from ovpass.serving.servables import Servable, default_name, find_servables
+from ovpass.serving.server import CONFIG, server_command
 from ovpass.serving.serving import Serving, serving_of
 from ovpass.support.atomic_output import place, publish, staging
-from ovpass.support.printable import shell_word
 from ovpass.transformation.carrying import carry_along, check_carried
 from ovpass.transformation.destination import check_folder, refuse_foreign
 from ovpass.transformation.run_notes import FILE_NAME as RUN_NOTES
 
 _VERSION = "1"
 _MODEL = "model.xml"
-PORT = 8000
 
 
 @dataclass(frozen=True)
@@ -45,12 +43,6 @@ class LaidOut:
             "environment": dict(self.serving.run.environment),
             "command": server_command(self.output, self.serving.run.environment),
         }
-
-
-def server_command(output: Path, environment: Mapping[str, str]) -> str:
-    """What starts the server on a repository, with HTTP on `PORT`."""
-    variables = [f"{name}={shell_word(value)}" for name, value in environment.items()]
-    return " ".join([*variables, "ovms", "--config_path", shell_word(output / CONFIG), "--rest_port", str(PORT)])
 
 
 def lay_out(
