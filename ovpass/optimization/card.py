@@ -10,7 +10,7 @@ from typing import Any
 from ovpass.optimization.request import Request
 from ovpass.optimization.stages import Stage
 from ovpass.optimization.tasks import scores_of
-from ovpass.serving.server_command import server_command
+from ovpass.serving.server import server_command
 from ovpass.support.formatting import counted, number
 from ovpass.support.printable import in_one_line
 from ovpass.version import __version__

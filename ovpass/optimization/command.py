@@ -17,7 +17,7 @@ from ovpass.optimization.generate_script import FILE_NAME as SCRIPT
 from ovpass.optimization.request import DEFAULT_MAX_KL, DEFAULT_WEIGHTS, FOLDER, LAYOUTS, Request
 from ovpass.optimization.stages import Stage
 from ovpass.optimization.tasks import scores_of
-from ovpass.serving.server_command import server_command
+from ovpass.serving.server import server_command
 from ovpass.support.formatting import counted, number
 from ovpass.support.printable import shell_word
 from ovpass.support.sizes import format_size

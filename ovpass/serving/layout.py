@@ -12,7 +12,7 @@ from ovpass.serving.config import config_text
 from ovpass.serving.graph import FILE_NAME as GRAPH
 from ovpass.serving.graph import graph_text
 from ovpass.serving.servables import Servable, default_name, find_servables
-from ovpass.serving.server_command import CONFIG, server_command
+from ovpass.serving.server import CONFIG, server_command
 from ovpass.serving.serving import Serving, serving_of
 from ovpass.support.atomic_output import place, publish, staging
 from ovpass.transformation.carrying import carry_along, check_carried

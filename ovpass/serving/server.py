@@ -1,4 +1,4 @@
-"""The command line that starts OpenVINO Model Server."""
+"""The command that starts OpenVINO Model Server."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from ovpass.support.printable import shell_word
 
 CONFIG = "config.json"
+"""What the server reads first: the models of a repository."""
 PORT = 8000
 
 
