@@ -19,7 +19,7 @@ import pickle
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,8 +30,8 @@ from ovpass.tuning.experiment import Experiment
 
 SEED = 0
 ROUNDS = 5
-SEARCHES = {"sensitivity --fast": 12.5, "sensitivity": 1.53}
-"""Evaluations: of all sites together, and of each site (scripts/bench_sensitivity.py)."""
+SEARCH, EVALUATIONS = "sensitivity", 1.53
+"""Evaluations of each site (scripts/bench_sensitivity.py). The fast ranking runs in one process."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,7 @@ def main() -> None:
         storage=arguments.storage, network=arguments.network, hours_until_lost=arguments.hours_until_lost
     )
     lines = [
-        simulate(search, machines, arguments.cores, constants)
-        for search in _searches(arguments)
+        simulate(_search(arguments), machines, arguments.cores, constants)
         for machines in map(int, arguments.machines.split(","))
     ]
     if arguments.json:
@@ -111,14 +110,10 @@ def main() -> None:
         )
 
 
-def _searches(arguments: argparse.Namespace) -> Iterator[Search]:
+def _search(arguments: argparse.Namespace) -> Search:
     size = arguments.billion * arguments.bits / 8
-    for name, evaluations in SEARCHES.items():
-        # The fast ranking takes as many measurements as there are sites, each on few tokens.
-        fast = name.endswith("--fast")
-        count = arguments.sites if fast else round(evaluations * arguments.sites)
-        tokens = evaluations * arguments.tokens / arguments.sites if fast else arguments.tokens
-        yield Search(name, arguments.billion, size, count, tokens)
+    count = round(EVALUATIONS * arguments.sites)
+    return Search(SEARCH, arguments.billion, size, count, arguments.tokens)
 
 
 def simulate(search: Search, machines: int, cores: int, constants: Constants) -> Line:

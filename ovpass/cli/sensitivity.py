@@ -35,7 +35,7 @@ _SHOWN = 20
 @settings_options
 @search_options
 @by_option
-@click.option("--fast", is_flag=True, help="Rank on a short window; takes about ten evaluations.")
+@click.option("--fast", is_flag=True, help="Rank on a short window; takes about six evaluations.")
 @click.option("--refine", type=int, default=0, help="Measure this many of the costliest exactly.  [with --fast]")
 @click.option("-o", "--output", type=PATH, help="Write the ranking to this JSON file.")
 @click.option("--plot", type=PATH, help="Plot a heat map: blocks by kinds.")
@@ -97,7 +97,7 @@ def _print(report: SensitivityReport, *, verbose: bool) -> None:
         say(f"Shades: costs from {low} to {high} nats, logarithmic.")
     say("Costs, saves: KL in nats per token, trimmed; Top-1: lost, in percent of tokens.")
     if any(entry.screened for entry in report.ranking):
-        note("costs marked ? come from the short window of --fast")
+        note("costs marked ? are those of --fast: on a short window, or estimated")
     if report.skipped:
         skipped = counted(len(report.skipped), "site was", "sites were")
         note(f"{skipped} not measured: {next(iter(report.skipped.values()))}")
@@ -122,6 +122,6 @@ def _row(entry: Sensitivity) -> tuple[object, ...]:
         format_group_size(PER_TOKEN if entry.per_token else entry.group_size),
         number(entry.costs.trimmed, 2) + ("?" if entry.screened else ""),
         None if entry.saves is None else number(entry.saves.trimmed, 2),
-        f"{entry.costs.top1_lost:.1f}",
+        None if entry.costs.top1_lost is None else f"{entry.costs.top1_lost:.1f}",
         None if facts is None else f"{facts.max_over_median:.0f}x",
     )

@@ -25,7 +25,6 @@ from ovpass.planning.plan import save_plans
 from ovpass.support.formatting import counted, number
 from ovpass.support.plotting import check_picture
 from ovpass.support.printable import shell_word
-from ovpass.targets.group_sizes import format_group_size
 from ovpass.transformation.destination import check_files, check_plan_file
 
 if TYPE_CHECKING:
@@ -88,11 +87,13 @@ def command(
 
 
 def _print(tuned: Tuned, budget: Budget, output: Path | None) -> None:
+    from ovpass.tuning.tune import size_name  # noqa: PLC0415
+
     columns = ("", "Group", "Left out", "Work %", "KL nats", "Perplexity %")
     rows = [
         (
             "chosen" if point == tuned.point else "",
-            format_group_size(point.group_size),
+            size_name(point.group_size),
             point.left_out,
             f"{100 * point.share:.1f}",
             _kl(point.spent, bounded=budget.max_kl is not None),

@@ -53,7 +53,7 @@ def change(value: float | None) -> str:
 
 def group_words(group: str) -> str:
     """A group size in a sentence."""
-    return "per token" if group == PER_TOKEN else f"in groups of {group}"
+    return {PER_TOKEN: "per token", "mixed": "in groups of several sizes"}.get(group, f"in groups of {group}")
 
 
 def listed(parts: Sequence[str]) -> str:

@@ -102,11 +102,11 @@ class EvaluateRun:
 
 @dataclass(frozen=True)
 class Cost:
-    """What quantizing costs: KL in nats per token, top-1 in percent."""
+    """What quantizing costs: KL in nats per token, top-1 in percent; None where the divergence is an estimate."""
 
     mean: float
     trimmed: float
-    top1_lost: float
+    top1_lost: float | None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -189,6 +189,14 @@ class Experiment:
         """
         (found,) = self.run([Task(choice, windows)])
         return found
+
+    def local_errors(self, choices: Mapping[str, Choice], window: Window) -> dict[str, float]:
+        """What each choice does to the blocks that it is in; always computed in this process.
+
+        Raises:
+            OvpassError: if the model cannot be cut at its blocks, or run.
+        """
+        return (BlockByBlock(self) if self.by_blocks else self.switched).local_errors(choices, window)
 
     def store(self, purpose: str, choice: Choice) -> Store:
         """Open the store of this model, these windows and the group sizes of `choice`."""

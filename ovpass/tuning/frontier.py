@@ -10,9 +10,8 @@ from typing import Any
 
 from ovpass.evaluation.summary import Interval
 from ovpass.support.plotting import new_figure, save_figure
-from ovpass.targets.group_sizes import format_group_size
 from ovpass.tuning.budget import Budget, Spent
-from ovpass.tuning.tune import Point, Tuned
+from ovpass.tuning.tune import Point, Tuned, size_name
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def _draw(axes: Any, quantity: _Quantity, tuned: Tuned) -> None:
             by_size[point.group_size].append(point)
     for size, points in by_size.items():
         ordered = sorted(points, key=lambda point: point.share)
-        _errorbar(axes, quantity, ordered, marker="o", capsize=2, label=f"group size {format_group_size(size)}")
+        _errorbar(axes, quantity, ordered, marker="o", capsize=2, label=f"group size {size_name(size)}")
     _errorbar(axes, quantity, [tuned.point], marker="*", markersize=16, label="chosen", ls="")
     axes.axhline(quantity.limit, linestyle="--", color="gray", label="budget")
     axes.set_yscale(quantity.scale)

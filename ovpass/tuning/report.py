@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from ovpass.targets.group_sizes import format_group_size
 from ovpass.tuning.sensitivity import Sensitivity, SensitivityReport
-from ovpass.tuning.tune import Point, Tuned
+from ovpass.tuning.tune import Point, Tuned, size_name
 
 
 def sensitivity_to_dict(report: SensitivityReport) -> dict[str, Any]:
@@ -59,7 +58,7 @@ def tuned_to_dict(tuned: Tuned) -> dict[str, Any]:
 
 def _point(point: Point) -> dict[str, Any]:
     return {
-        "group_size": format_group_size(point.group_size),
+        "group_size": size_name(point.group_size),
         "left_out": point.left_out,
         "share": point.share,
         "worth": point.worth,

@@ -17,6 +17,7 @@ from ovpass.evaluation.segments import Segment, cut_model
 from ovpass.evaluation.windows import Window
 from ovpass.ir.files import IrFile
 from ovpass.sites import CompressedMatMul
+from ovpass.tuning.local_errors import local_errors
 from ovpass.tuning.prefixes import BUDGET, Prefixes
 from ovpass.tuning.switches import Switches, add_switches, group_sizes, switchable
 
@@ -90,6 +91,10 @@ class SegmentRunner:
         if start == 0 and reuse:
             self._prefixes.keep(window.ids.tobytes(), key, sent)
         return scored_rows(logits, window, self._name)
+
+    def local_errors(self, window: Window, choices: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
+        """As `local_errors.local_errors`, over one window."""
+        return local_errors(self._chain, self._feed(window.ids), choices)
 
     def _run(self, window: Window, start: int, before: Tensors, choice: Mapping[str, int]) -> tuple[Array, Tensors]:
         """The logits, and what all segments sent; valid until the next run."""

@@ -18,8 +18,12 @@ from ovpass.tuning.store import Store
 from ovpass.tuning.switched_model import Choice, Cost
 from ovpass.tuning.units import BY, Unit, make_units
 
-_FEWEST_TOKENS = 16
 _EVALUATIONS = 6
+_ENOUGH_TOKENS = 64
+"""Costs on fewer tokens rank worse than local errors do."""
+_FEWEST_TOKENS = 16
+_LOCAL_TOKENS = 128
+_LEAST = 1e-30
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Sensitivity:
     """One unit: `costs` with only it quantized, `saves` with all but it against all; None where not measured.
 
     `group_size` elements share a scale, None where that differs; `per_token` tells that it is all of K everywhere, as
-    planned. `screened` tells that `costs` were measured on the short window of the fast ranking only.
+    planned. `screened` tells that `costs` come from the fast ranking: measured on its short window, or estimated.
     """
 
     unit: Unit
@@ -60,7 +64,7 @@ class SensitivityReport:
 
 @dataclass(frozen=True)
 class Measure:
-    """The amount of measurement. `fast` ranks on one short window; `refine` sites are then measured exactly.
+    """The amount of measurement. `fast` ranks on a short window; `refine` sites are then measured exactly.
 
     `groups` are additional group sizes for the rounding errors of activations. Without `fast`, costs use all windows
     and savings use the first half of them.
@@ -99,6 +103,19 @@ class _Wanted:
     step: str
 
 
+@dataclass(frozen=True)
+class _Screen:
+    """Costs of the fast ranking by the number of the unit, and the windows that they come from."""
+
+    costs: dict[int, Cost]
+    windows: Sequence[Window]
+
+
+def _start_of(window: Window, tokens: int) -> Window:
+    ids = window.ids[:tokens]
+    return Window(ids, min(window.scored, len(ids) - 1))
+
+
 class _Sweep:
     def __init__(self, experiment: Experiment, measure: Measure) -> None:
         self._experiment, self._measure = experiment, measure
@@ -109,18 +126,16 @@ class _Sweep:
 
     def run(self) -> SensitivityReport:
         windows = self._experiment.windows
-        screen = self._short(windows) if self._measure.fast else windows
         together = self._together(windows)
-        costs = self._alone(range(len(self._units)), screen)
-        order = sorted(range(len(costs)), key=lambda i: -costs[i].trimmed)
-        exact = set(order[: self._measure.refine]) if self._measure.fast else set(order)
-        if self._measure.fast:
-            refined = dict(zip(sorted(exact), self._alone(sorted(exact), windows), strict=True))
-            costs = [refined.get(i, cost) for i, cost in enumerate(costs)]
+        screen = self._screen(together, windows) if self._measure.fast else _Screen({}, windows)
+        order = sorted(screen.costs, key=lambda i: -screen.costs[i].trimmed)
+        screened = set(order[self._measure.refine :])
+        exact = [number for number in range(len(self._units)) if number not in screened]
+        costs = screen.costs | dict(zip(exact, self._alone(exact, windows), strict=True))
         saves = None if self._measure.fast else self._savings(windows[: (len(windows) + 1) // 2])
         facts = self._facts(windows[0]) if self._measure.by == "site" else {}
         found = [
-            self._result(unit, costs[i], None if saves is None else saves[i], facts, screened=i not in exact)
+            self._result(unit, costs[i], None if saves is None else saves[i], facts, screened=i in screened)
             for i, unit in enumerate(self._units)
         ]
         return SensitivityReport(
@@ -129,7 +144,7 @@ class _Sweep:
             together=together,
             ranking=tuple(sorted(found, key=lambda s: (s.screened, -s.costs.trimmed))),
             skipped=self._skipped(),
-            tokens=sum(window.scored for window in screen),
+            tokens=sum(window.scored for window in screen.windows),
             whole=self._experiment.whole,
             peak_megabytes=peak_megabytes() if self._experiment.by_blocks else None,
         )
@@ -141,11 +156,38 @@ class _Sweep:
             raise self._experiment.nothing_quantized(decision.reason for decision in plan.decisions)
         return chosen
 
-    def _short(self, windows: Sequence[Window]) -> list[Window]:
-        """As many tokens for each unit that all of them take less than ten evaluations: few tokens take longer each."""
+    def _screen(self, together: Cost, windows: Sequence[Window]) -> _Screen:
+        """Costs on a short window for a few units, from local errors for many."""
         budget = _EVALUATIONS * sum(len(window.ids) for window in windows) // len(self._units)
-        tokens = min(max(budget, _FEWEST_TOKENS), len(windows[0].ids))
-        return [Window(windows[0].ids[:tokens], min(windows[0].scored, tokens - 1))]
+        few = budget >= min(_ENOUGH_TOKENS, len(windows[0].ids))
+        if few or self._experiment.whole is not None:
+            short = [_start_of(windows[0], max(budget, _FEWEST_TOKENS))]
+            return _Screen(dict(enumerate(self._alone(range(len(self._units)), short))), short)
+        return self._estimated(together, windows)
+
+    def _estimated(self, together: Cost, windows: Sequence[Window]) -> _Screen:
+        """Local errors, scaled so that all costs add up to those of all sites together: they nearly do (measured).
+
+        The units that have none are those of the head. They take only the head to measure, and are left out.
+        """
+        window = _start_of(windows[0], _LOCAL_TOKENS)
+        errors = self._local_errors(window)
+        numbers = [number for number, unit in enumerate(self._units) if unit.name in errors]
+        head = [number for number in range(len(self._units)) if number not in numbers]
+        rest = together.trimmed - sum(cost.trimmed for cost in self._alone(head, windows))
+        scale = (rest if rest > 0 else together.trimmed) / max(sum(errors.values()), _LEAST)
+        found = {number: Cost.estimated(scale * errors[self._units[number].name]) for number in numbers}
+        return _Screen(found, [window])
+
+    def _local_errors(self, window: Window) -> dict[str, float]:
+        key = f"local by {self._measure.by} on {len(window.ids)}"
+        known = self._store.get(key, dict[str, float])
+        if known is None:
+            self._experiment.progress("comparing what blocks hand on")
+            choices = {unit.name: {name: self._all[name] for name in unit.members} for unit in self._units}
+            known = self._experiment.local_errors(choices, window)
+            self._store.put(key, known)
+        return known
 
     def _together(self, windows: Sequence[Window]) -> Cost:
         return self._costs([_Wanted("together", self._all, "all together")], windows)[0]

@@ -34,12 +34,18 @@ class Cost:
     """KL divergence from the exact model in nats per token, and the share of tokens in percent whose top-1 differs.
 
     `trimmed` is the mean without the largest 1 %: it is what sites are ranked by, for single tokens can rule the mean.
+    `median` and `top1_lost` are None where the mean is an estimate.
     """
 
     mean: float
     trimmed: float
-    median: float
-    top1_lost: float
+    median: float | None
+    top1_lost: float | None
+
+    @classmethod
+    def estimated(cls, kl: float) -> Cost:
+        """A cost of which the divergence alone is known, and not from predictions."""
+        return cls(kl, kl, None, None)
 
     @classmethod
     def of(cls, scores: Sequence[TokenScores]) -> Cost:
@@ -54,9 +60,13 @@ class Cost:
         return Cost(
             self.mean - other.mean,
             self.trimmed - other.trimmed,
-            self.median - other.median,
-            self.top1_lost - other.top1_lost,
+            _difference(self.median, other.median),
+            _difference(self.top1_lost, other.top1_lost),
         )
+
+
+def _difference(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one - other
 
 
 class SwitchedModel:
@@ -104,6 +114,16 @@ class SwitchedModel:
             exact = self._reference(window)
             found.append(compare_logits(exact, self._runner.logits(window, choice), window, self._threads))
         return found
+
+    def local_errors(self, choices: Mapping[str, Choice], window: Window) -> dict[str, float]:
+        """What each choice does to the blocks that it is in, by its name, as a share of what they hand on.
+
+        Raises:
+            ModelError: if the model is not cut.
+        """
+        if not isinstance(self._runner, SegmentRunner):
+            raise ModelError(f"it is not cut at its blocks: {self.whole}")
+        return self._runner.local_errors(window, choices)
 
     def _reference(self, window: Window) -> Array:
         key = window.ids.tobytes(), window.scored

@@ -1,7 +1,8 @@
-"""Find the fastest plan within an accuracy budget: one group size, and the sites to leave out.
+"""Find the fastest plan within an accuracy budget: group sizes, and the sites to leave out.
 
 For each group size that the target supports, a bisection leaves out sites in the order of cost per work until the rest
-is within the budget. Costs nearly add up (measured). Each decision is measured on more text until an interval makes it.
+is within the budget. Costs nearly add up (measured). Where the target can, another bisection gives sites group sizes of
+their own. Each decision is measured on more text until an interval makes it.
 The plan with the most work is then checked on held-out text, and leaves out more sites until it is within the budget
 there too.
 """
@@ -31,6 +32,7 @@ from ovpass.tuning.executors import Task
 from ovpass.tuning.experiment import Experiment, as_experiment
 from ovpass.tuning.sensitivity import Measure, Sensitivity, sensitivity
 from ovpass.tuning.sequential import LOOKS, Sums, looks
+from ovpass.tuning.site_sizes import MIXED, Option, SiteSizes
 from ovpass.tuning.store import Store
 
 CANDIDATES = (PER_TOKEN, 32, 64, 128, 256)
@@ -43,7 +45,7 @@ _SEARCH_SHARE = 0.75
 
 @dataclass(frozen=True)
 class Point:
-    """A plan that was measured: the model's group size, the number of sites left out, and what it spends."""
+    """A plan that was measured: its group size, or MIXED, the number of sites left out, and what it spends."""
 
     group_size: int
     left_out: int
@@ -106,8 +108,12 @@ class _Search:
     budget: Budget
     exact: bool
     deadline: Deadline
-    _best: Point | None = None
+    _best: tuple[int, int] | None = None
     _points: dict[tuple[int, int], Point] = field(default_factory=dict)
+    """By the group size, and how much less bold than the boldest plan.
+
+    A negative number stands for plans in which sites may have smaller groups than the model, which has its opposite.
+    """
 
     def run(self) -> Tuned:
         finished = True
@@ -121,7 +127,7 @@ class _Search:
                 "so the same command goes on from here"
             )
         self.deadline.share = 1.0
-        return self._checked(self._best, finished=finished)
+        return self._checked(*self._best, finished=finished)
 
     def _find(self) -> None:
         """Decide for each group size how many sites to leave out. What needs no ranking comes first."""
@@ -129,34 +135,44 @@ class _Search:
             self._allowed(size, 0)
         for size in sorted(self._choices, key=lambda size: -self._worth(size, 0)):
             self._fewest(size)
+        for size in self._own:
+            self._fewest(-size)
         for size in self._choices:
             for count in self._grid(size):
                 self._point(size, count, 1)
 
-    def _checked(self, best: Point, *, finished: bool) -> Tuned:
-        """Leave out more sites until the plan holds on windows that it was not chosen by."""
-        size, count = best.group_size, best.left_out
-        total = len(self._choices[size])
+    def _checked(self, size: int, best: int, *, finished: bool) -> Tuned:
+        """Take bolder steps back until the plan holds on windows that it was not chosen by."""
+        count, total = best, self._length(size)
         try:
             while not self.budget.allows(spent := self._decided(size, count, "held out")):
-                count = min(total, count + max(1, round(_STEP * total)))
+                count = self._less_bold(size, count, max(1, round(_STEP * total)))
             self.deadline.share = math.inf
         except TimeIsUp:
             finished, self.deadline.share = False, math.inf
             spent = self._decided(size, count, "held out", 1)
         point, held = self._point(size, count, 1), self.budget.allows(spent)
-        plan, names = self._with_evidence(point, spent), self._names(size, count)
-        more = count - best.left_out
+        plan, names = self._with_evidence(size, count, spent), self._names(size, count)
+        more = len(names) - len(self._names(size, best))
         points = tuple(self._points.values())
         return Tuned(plan, point, spent, names, points, more, finished, held, self._leaving(points))
 
     def _leaving(self, points: Sequence[Point]) -> dict[int, tuple[str, ...]]:
         """The order of each size; a search that left out none or all has not ranked them."""
-        if all(point.left_out in (0, len(self._choices[point.group_size])) for point in points):
+        of_one_size = [point for point in points if point.group_size != MIXED]
+        if all(point.left_out in (0, len(self._choices[point.group_size])) for point in of_one_size):
             return {}
         return {size: tuple(names) for size, names in self._order.items()}
 
-    def _with_evidence(self, point: Point, held_out: Spent) -> Plan:
+    def _less_bold(self, size: int, count: int, step: int) -> int:
+        """So many steps back, and more if the target does not do that."""
+        count = min(self._length(size), count + step)
+        while size < 0 and not self._own[-size].possible(count):
+            count += 1
+        return count
+
+    def _with_evidence(self, size: int, count: int, held_out: Spent) -> Plan:
+        point = self._point(size, count, 1)
         evidence = {
             "budget": {key: value for key, value in asdict(self.budget).items() if value is not None},
             "search": point.spent.to_dict(),
@@ -164,7 +180,9 @@ class _Search:
             "share_of_work": point.share,
             "tokens": {"search": point.spent.tokens, "held_out": held_out.tokens},
         }
-        return replace(self._plan(point.group_size, self._names(point.group_size, point.left_out)), evidence=evidence)
+        settings = self._settings_of(size, count)
+        plan = plan_sites(self.experiment.sites, settings, self.experiment.document.metadata)
+        return replace(plan, evidence=evidence)
 
     @cached_property
     def _looks(self) -> dict[str, list[list[Window]]]:
@@ -206,16 +224,16 @@ class _Search:
     def _prices(self, choice: Mapping[str, int]) -> dict[str, float]:
         """KL divergence for the work of each site in groups of these sizes."""
         sites = {site.name: site for site in self.experiment.sites}
-        widest = self._choices[self._widest]
+        return {
+            name: self._cost(name, group) / gain(sites[name], group, self._ratios.get(name))
+            for name, group in choice.items()
+        }
 
-        def price(name: str, group: int) -> float:
-            entry = self._ranking.get(name)
-            if entry is None:
-                return 0.0
-            scaled = entry.costs.trimmed * _ratio(entry.facts, group, widest[name])
-            return scaled / gain(sites[name], group, self._ratios.get(name))
-
-        return {name: price(name, group) for name, group in choice.items()}
+    def _cost(self, name: str, group: int) -> float:
+        """KL divergence of a site alone in groups of that size."""
+        entry = self._ranking.get(name)
+        measured = self._choices[self._widest].get(name, group)
+        return 0.0 if entry is None else entry.costs.trimmed * _ratio(entry.facts, group, measured)
 
     @cached_property
     def _widest(self) -> int:
@@ -231,7 +249,7 @@ class _Search:
 
     def _fewest(self, size: int) -> None:
         """Find how few sites have to be left out at that group size, unless that gains less than the best plan."""
-        gaining = [count for count in range(1, len(self._choices[size]) + 1) if self._gains(size, count)]
+        gaining = [count for count in range(1, self._length(size) + 1) if self._gains(size, count)]
         if not gaining or not self._allowed(size, gaining[-1]):
             return
         low, high = 1, gaining[-1]
@@ -243,14 +261,16 @@ class _Search:
                 low = middle + 1
 
     def _gains(self, size: int, count: int) -> bool:
-        return self._best is None or self._worth(size, count) > self._best.worth
+        return self._best is None or self._worth(size, count) > self._points[self._best].worth
 
     def _allowed(self, size: int, count: int) -> bool:
-        """Whether a plan is within the budget; the best of those that are is kept."""
+        """Whether a plan is possible and within the budget; the best of those that are is kept."""
+        if size < 0 and not self._own[-size].possible(count):
+            return False
         point = self._point(size, count, LOOKS)
         allowed = self.budget.allows(point.spent)
-        if allowed and (self._best is None or point.worth > self._best.worth):
-            self._best = point
+        if allowed and (self._best is None or point.worth > self._points[self._best].worth):
+            self._best = size, count
         return allowed
 
     def _grid(self, size: int) -> list[int]:
@@ -262,7 +282,8 @@ class _Search:
         if key not in self._points or most > 1:
             spent = self._decided(size, count, "search", most)
             share = share_of_work(self.experiment.sites, self._left(size, count))
-            self._points[key] = Point(size, count, share, self._worth(size, count), spent)
+            left_out = len(self._names(size, count))
+            self._points[key] = Point(max(size, MIXED), left_out, share, self._worth(size, count), spent)
         return self._points[key]
 
     def _worth(self, size: int, count: int) -> float:
@@ -275,20 +296,47 @@ class _Search:
         return self._order[size][:count]
 
     def _left(self, size: int, count: int) -> dict[str, int]:
-        """What stays quantized."""
+        """What stays quantized: with sizes of their own, what so many changes less than all of them leave."""
+        if size < 0:
+            return self._own[-size].left(count)
         gone = set(self._gone(size, count))
         return {name: group for name, group in self._choices[size].items() if name not in gone}
 
+    def _length(self, size: int) -> int:
+        """How often a plan of that size can be made less bold before nothing is left."""
+        return len(self._own[-size].changes if size < 0 else self._choices[size])
+
     def _names(self, size: int, count: int) -> tuple[str, ...]:
-        gone = set(self._gone(size, count))
-        return tuple(site.name for site in self.experiment.sites if site.name in gone)
+        """The sites left out, in the order of the model."""
+        left = self._left(size, count)
+        possible = set().union(*self._choices.values()) if size < 0 else self._choices[size]
+        return tuple(s.name for s in self.experiment.sites if s.name in possible and s.name not in left)
+
+    @cached_property
+    def _own(self) -> dict[int, SiteSizes]:
+        """Plans in which sites have sizes of their own, by the group size of the model, where the target can."""
+        found = {}
+        for size in sorted(self._choices, reverse=True):
+            under = self.experiment.under(self._settings(size, ()))
+            own = SiteSizes(under, size, self._choices, self._option)
+            if own.several:
+                found[size] = own
+        return found
+
+    def _option(self, setting: int, groups: Mapping[str, int]) -> Option:
+        """What sites that share a setting gain and cost in groups of these sizes."""
+        sites = {site.name: site for site in self.experiment.sites}
+        gains = sum(gain(sites[name], group, self._ratios.get(name)) for name, group in groups.items())
+        return Option(setting, gains, sum(self._cost(name, group) for name, group in groups.items()))
 
     def _decided(self, size: int, count: int, text: str, most: int = LOOKS) -> Spent:
         """What a plan costs, on more text until it is within the budget or beyond it, or there is no more."""
         choice = self._left(size, count)
         if not choice:
             return NOTHING
-        what = f"{text}: group size {format_group_size(size)} without {counted(count, 'site')}"
+        what = (
+            f"{text}: group size {size_name(max(size, MIXED))} without {counted(len(self._names(size, count)), 'site')}"
+        )
         sums = Sums()
         for windows in self._looks[text][:most]:
             sums += self._sums(choice, windows, f"{what}, after {sum(sums.tokens)} tokens")
@@ -315,9 +363,16 @@ class _Search:
         rules = tuple(Rule(match=name, exempt=True) for name in left_out)
         return replace(self.experiment.settings, group_size=size, rules=(*rules, *self.experiment.settings.rules))
 
-    def _plan(self, size: int, left_out: Sequence[str]) -> Plan:
-        settings = self._settings(size, left_out)
-        return plan_sites(self.experiment.sites, settings, self.experiment.document.metadata)
+    def _settings_of(self, size: int, count: int) -> Settings:
+        names = self._names(size, count)
+        if size > 0:
+            return self._settings(size, names)
+        return self._own[-size].settings(count, names)
+
+
+def size_name(group_size: int) -> int | str:
+    """The group size of a point as people read it."""
+    return "mixed" if group_size == MIXED else format_group_size(group_size)
 
 
 def _digest(choice: Mapping[str, int], windows: Sequence[Window]) -> str:

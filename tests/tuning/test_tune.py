@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import openvino as ov
 import pytest
 
+from ovpass import api
 from ovpass.errors import SettingsError
 from ovpass.evaluation.corpus import read_text
 from ovpass.evaluation.evaluate import evaluate
@@ -117,7 +118,8 @@ def test_an_arc_b580_does_what_a_plan_for_it_says(simulated: Simulated, tmp_path
     assert len(experiment.choice(experiment.plan)) == 1
     plan = tune(experiment, Budget(max_kl=100.0)).plan
     assert len(plan.chosen(QUANTIZE)) > 1
-    (seen,) = simulated("arc-b580")([Job(model, {"DYNAMIC_QUANTIZATION_GROUP_SIZE": plan.model_group_size})])
+    applied = api.apply(model, plan)
+    (seen,) = simulated("arc-b580")([Job(applied, {"DYNAMIC_QUANTIZATION_GROUP_SIZE": plan.model_group_size})])
     assert [check for check in compare(plan, seen.groups) if not check.agrees] == []
 
 

@@ -9,14 +9,16 @@ import numpy as np
 import openvino as ov
 
 from ovpass.errors import ModelError
-from ovpass.evaluation.blockwise import Array, Blockwise, Part
+from ovpass.evaluation.blockwise import Array, Blockwise, segments_of
 from ovpass.evaluation.comparison import TokenScores, compare_logits
 from ovpass.evaluation.compiled_segment import Tensors
+from ovpass.evaluation.feeding import TokenFeed
 from ovpass.evaluation.hidden_states import HiddenStates
 from ovpass.evaluation.preparation import without_own_quantization
 from ovpass.evaluation.segments import Segment
 from ovpass.evaluation.windows import Window
 from ovpass.tuning.executors.base import Subject, Task
+from ovpass.tuning.local_errors import local_errors
 from ovpass.tuning.segment_runner import SwitchedSegment, switched_sites
 from ovpass.tuning.switched_model import Choice, switches_on
 from ovpass.tuning.switches import Switches, group_sizes
@@ -44,13 +46,22 @@ class BlockByBlock:
         yield from ([found[number, place] for place in range(len(task.windows))] for number, task in enumerate(asked))
         hidden.clear()
 
+    def local_errors(self, choices: Mapping[str, Choice], window: Window) -> dict[str, float]:
+        """As `SwitchedModel.local_errors`.
+
+        Raises:
+            ModelError: if the model cannot be cut at its blocks, or fails.
+        """
+        model = self._read()
+        feed = TokenFeed(model, self._name, self.subject.ir.xml.parent)(window.ids)
+        numbers = range(len(segments_of(model, self._name)))
+        segments = (self._parts.load(segments_of(self._read(), self._name)[number]) for number in numbers)
+        return local_errors(segments, feed, choices)
+
     def _scores(self, tasks: list[Task], hidden: HiddenStates) -> dict[tuple[int, int], TokenScores]:
         """By the number of the task and that of its window."""
-        name, threads = str(self.subject.ir.xml), self.subject.workers.threads
-        parts = _SwitchedParts(name, switches_on(threads, symmetric=self.subject.symmetric, half=self.subject.half))
-        model: Blockwise[Choice] = Blockwise(
-            self._read, name, self.subject.ir.xml.parent, parts, hidden, self.subject.progress
-        )
+        threads, home = self.subject.workers.threads, self.subject.ir.xml.parent
+        model: Blockwise[Choice] = Blockwise(self._read, self._name, home, self._parts, hidden, self.subject.progress)
         uses = _by_window(tasks)
         pairs = [(window, choice) for window, used in uses for choice in ({}, *(tasks[n].choice for n, _ in used))]
         logits, found = model.logits(pairs), dict[tuple[int, int], TokenScores]()
@@ -59,6 +70,16 @@ class BlockByBlock:
             for use in used:
                 found[use] = compare_logits(exact, next(logits), window, threads)
         return found
+
+    @property
+    def _name(self) -> str:
+        return str(self.subject.ir.xml)
+
+    @property
+    def _parts(self) -> _SwitchedParts:
+        subject = self.subject
+        switches = switches_on(subject.workers.threads, symmetric=subject.symmetric, half=subject.half)
+        return _SwitchedParts(self._name, switches)
 
     def _read(self) -> ov.Model:
         return without_own_quantization(self.subject.ir.read())
@@ -78,7 +99,7 @@ class _SwitchedParts:
     name: str
     switches: Switches
 
-    def load(self, segment: Segment) -> Part[Choice]:
+    def load(self, segment: Segment) -> _WarmedUp:
         return _WarmedUp(SwitchedSegment(segment, self.name, self.switches), self.name)
 
     def key(self, segment: Segment, variant: Choice) -> Hashable:
@@ -90,6 +111,7 @@ class _WarmedUp:
 
     def __init__(self, segment: SwitchedSegment, name: str) -> None:
         self._segment, self._name, self._warm = segment, name, not segment.sites
+        self.sent, self.sites = segment.sent, segment.sites
 
     def run(self, feed: Mapping[str, Array], tensors: Tensors, variant: Choice) -> list[Array]:
         if not self._warm:
