@@ -52,7 +52,7 @@ def tuned_to_dict(tuned: Tuned) -> dict[str, Any]:
         "left_out": list(tuned.left_out),
         "frontier": [_point(point) for point in tuned.frontier],
         "measured": [_point(point) for point in tuned.points],
-        "leaving": {str(format_group_size(size)): list(names) for size, names in tuned.leaving.items()},
+        "leaving": {str(size_name(size)): list(names) for size, names in tuned.leaving.items()},
     }
 
 
