@@ -45,6 +45,7 @@ _INTERVALS = ("", "PPL %", "KL", "median", "Top-1")
     help="Feed windows in chunks; 1 is like generation.  [default: 32 with a compressed KV cache, else whole windows]",
 )
 @click.option("--blockwise", is_flag=True, help="Load one block at a time: for models larger than memory.")
+@click.option("--workers", type=int, help="Predict in this many processes, which share the processors.")
 @click.option("--inputs", multiple=True, type=PATH, help="Model inputs (.npz; repeatable).")
 @click.option("--device", default="CPU", help="Device: CPU, GPU, or GPU.1 for one of several.  [default: CPU]")
 @click.option("--harness", metavar="TASKS", help="Tasks of lm-evaluation-harness, separated by commas.")
@@ -73,6 +74,7 @@ def command(reference: str, candidates: tuple[str, ...], as_json: bool, quiet: b
         prompts=_prompts(options),
         chunk_tokens=options["chunk_tokens"],
         blockwise=options["blockwise"],
+        workers=options["workers"],
     )
     with progress(quiet=quiet) as step:
         report = evaluate(reference, candidates, evaluation, step)

@@ -35,7 +35,7 @@ _SHOWN = 20
 @settings_options
 @search_options
 @by_option
-@click.option("--fast", is_flag=True, help="Rank on a short window; takes about six evaluations.")
+@click.option("--fast", is_flag=True, help="Rank on a short window; takes about four evaluations.")
 @click.option("--refine", type=int, default=0, help="Measure this many of the costliest exactly.  [with --fast]")
 @click.option("-o", "--output", type=PATH, help="Write the ranking to this JSON file.")
 @click.option("--plot", type=PATH, help="Plot a heat map: blocks by kinds.")

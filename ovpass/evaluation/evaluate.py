@@ -53,6 +53,11 @@ def evaluate(
         raise SettingsError(f"{first.label}: chunk-tokens needs a language model with a KV cache state")
     if how.blockwise:
         _check_blockwise(first, others, how, model)
+    if how.workers is not None and (how.blockwise or how.device != "CPU" or not is_language_model(model)):
+        raise SettingsError(
+            f"{first.label}: --workers runs language models on windows of text, on CPU; leave it out for --blockwise, "
+            "other devices and other models"
+        )
     if how.inputs:
         _check(first, others, how, None)
         cases = [load_case(path, model) for path in how.inputs]
@@ -81,7 +86,7 @@ def _evaluate_texts(
     harness = None if how.harness is None else Harness(how.harness, folder, how.device, progress)
     answering = None if how.prompts is None else Answering(how.prompts, folder, how.device, progress)
     with recordings() as kept:
-        evaluation = TextEvaluation(windows, kept, how.device, how.chunk_tokens, progress, how.blockwise)
+        evaluation = TextEvaluation(windows, kept, how.device, how.chunk_tokens, progress, how.blockwise, how.workers)
         report = evaluation.run(first, others)
     if harness is not None:
         tasks = harness.run(first, others)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ovpass.errors import ModelError, SettingsError
+from ovpass.evaluation.ahead import Ahead, Job
 from ovpass.evaluation.answers import AnswersReport
 from ovpass.evaluation.blockwise import Blockwise, PlainParts
 from ovpass.evaluation.candidates import Candidate
@@ -85,7 +86,8 @@ class _Changes:
 class TextEvaluation:
     """Runs models on `windows`; predictions of clean ones are kept in `folder`, by path, for all comparisons.
 
-    With `blockwise` one block of a model is in memory at a time.
+    With `blockwise` one block of a model is in memory at a time; with `workers` predictions are made in that many
+    processes.
     """
 
     windows: Sequence[Window]
@@ -94,6 +96,8 @@ class TextEvaluation:
     chunk: int | None = None
     progress: Progress = lambda _: None
     blockwise: bool = False
+    workers: int | None = None
+    _ahead: Ahead | None = None
 
     def run(self, reference: Candidate, candidates: Sequence[Candidate]) -> TextReport:
         """Evaluate all candidates against the reference.
@@ -101,6 +105,27 @@ class TextEvaluation:
         Raises:
             OvpassError: for a model, setting or plan that cannot be used.
         """
+        if self.workers is None:
+            return self._run(reference, candidates)
+        jobs = list(self._jobs(reference, candidates))
+        ahead = Ahead(jobs, self.windows, self.folder, self.device, self.workers)
+        try:
+            return replace(self, _ahead=ahead)._run(reference, candidates)
+        finally:
+            ahead.close()
+
+    def _jobs(self, reference: Candidate, candidates: Sequence[Candidate]) -> Iterator[Job]:
+        """All predictions in the order in which they are asked for."""
+        yield Job(partial(prepare_reference, reference, self.device, self.chunk), reference.label)
+        known = {reference.path.resolve()} if reference.plain else set()
+        for candidate in candidates:
+            clean = partial(prepare_clean, candidate, self.chunk)
+            if candidate.path.resolve() not in known and clean() is not None:
+                yield Job(clean, f"{candidate.path} (clean)")
+            known.add(candidate.path.resolve())
+            yield Job(partial(prepare, candidate, self.device, self.chunk), candidate.label)
+
+    def _run(self, reference: Candidate, candidates: Sequence[Candidate]) -> TextReport:
         make = partial(prepare_reference, reference, self.device, self.chunk)
         prepared = make()
         truth = self._record(prepared, make, reference.label)
@@ -172,7 +197,7 @@ class TextEvaluation:
     def _notes(self, prepared: Prepared, seconds: float) -> tuple[str, ...]:
         longest = max(len(window.ids) for window in self.windows)
         notes = candidate_notes(prepared.plan, longest)
-        if prepared.chunk is None or prepared.chunk == 1:
+        if prepared.chunk is None or prepared.chunk == 1 or self.workers is not None:
             return notes
         pieces = sum(-(-len(window.ids) // prepared.chunk) for window in self.windows)
         alone = seconds / pieces * sum(len(window.ids) for window in self.windows)
@@ -200,6 +225,10 @@ class TextEvaluation:
         """By the number of the window; `make` prepares the same model again, for each block anew."""
         if self.blockwise:
             yield from self._block_by_block(prepared, make, name)
+            return
+        if self._ahead is not None:
+            self.progress(f"{name}: in {counted(self.workers or 1, 'process', 'processes')}")
+            yield from self._ahead.predictions()
             return
         self.progress(f"{name}: compiling")
         runner = Runner(prepared, name, self.device)

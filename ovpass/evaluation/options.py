@@ -92,7 +92,8 @@ class Evaluation:
     shipped text. `tokenizer` is a folder; None is the reference's folder. `inputs` are .npz files for models that take
     no token ids. `profile` is the device to emulate for candidates that name none. `harness` adds tasks, `prompts` adds
     answers. `chunk_tokens` feeds windows in chunks; None uses chunks of 32 for candidates with a compressed KV cache.
-    `blockwise` has one block of a model in memory at a time.
+    `blockwise` has one block of a model in memory at a time. `workers` processes make predictions on text, None: this
+    one does.
     """
 
     windows: int | None = None
@@ -108,10 +109,13 @@ class Evaluation:
     prompts: PromptOptions | None = None
     chunk_tokens: int | None = None
     blockwise: bool = False
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"CPU|GPU(\.\d+)?", self.device):
             raise SettingsError(f"device {self.device!r} is unknown; use CPU, GPU, or GPU.1 for one of several")
+        if self.workers is not None and self.workers < 1:
+            raise SettingsError(f"workers {self.workers}: use 1 or more")
         if self.chunk_tokens is not None and self.chunk_tokens < 1:
             raise SettingsError(f"chunk-tokens {self.chunk_tokens}: use one or more")
 

@@ -38,6 +38,10 @@ class Recording:
         """A window's values, mapped into memory."""
         return np.asarray(np.load(self._path(number), mmap_mode="r"))
 
+    def drop(self, number: int) -> None:
+        """Forget a window's values; they stay readable where they are still in use."""
+        self._path(number).unlink(missing_ok=True)
+
     def _path(self, number: int) -> Path:
         return self.folder / f"{number}.npy"
 

@@ -72,7 +72,7 @@ def test_processes_lose_nothing_with_a_worker(alone: SensitivityReport, tmp_path
 
     def progress(step: str) -> None:
         if "(3 of" in step:
-            kill.processes = list(pool._pool._processes)[:1]  # type: ignore[attr-defined]
+            kill.processes = list(pool._pool._pool._processes)[:1]  # type: ignore[attr-defined]
         kill(step)
 
     watched = replace(subject, progress=progress)

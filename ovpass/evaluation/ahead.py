@@ -1,0 +1,78 @@
+"""Predictions of several models in processes: those of the next models are made while the first are compared."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from ovpass.evaluation.preparation import Prepared
+from ovpass.evaluation.recording import Array, Recording
+from ovpass.evaluation.runner import Runner
+from ovpass.evaluation.windows import Window
+from ovpass.support.process_pool import ProcessPool
+
+_ADVICE = "use fewer workers"
+
+
+@dataclass(frozen=True)
+class Job:
+    """The predictions of one model, which `make` prepares; it can be pickled."""
+
+    make: Callable[[], Prepared | None]
+    name: str
+
+
+class Ahead:
+    """Runs jobs in `workers` processes, which share the processors, and hands out their predictions in order.
+
+    Each job is divided into windows. Predictions lie in `folder` until they are handed out.
+
+    Raises:
+        SettingsError: for fewer workers than one.
+    """
+
+    def __init__(self, jobs: Sequence[Job], windows: Sequence[Window], folder: Path, device: str, workers: int) -> None:
+        self._windows, self._parts = windows, min(workers, len(windows))
+        self._folders = iter([folder / f"ahead-{number}" for number in range(len(jobs))])
+        self._pool: ProcessPool[None] = ProcessPool(workers, _ADVICE)
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        numbered = list(enumerate(windows))
+        calls = (
+            partial(_predict, job, dict(numbered[part :: self._parts]), folder / f"ahead-{number}", device, threads)
+            for number, job in enumerate(jobs)
+            for part in range(self._parts)
+        )
+        self._done = self._pool.run(calls)
+
+    def predictions(self) -> Iterator[tuple[int, Array]]:
+        """Those of the next job, by the number of the window.
+
+        Raises:
+            OvpassError: if its model cannot be prepared or run.
+            ExecutorError: if processes are lost again and again.
+        """
+        list(islice(self._done, self._parts))
+        recording = Recording(next(self._folders))
+        for number in range(len(self._windows)):
+            yield number, recording.load(number)
+            recording.drop(number)
+
+    def close(self) -> None:
+        """End the processes."""
+        self._pool.close()
+
+
+def _predict(job: Job, windows: Mapping[int, Window], folder: Path, device: str, threads: int) -> None:
+    prepared = job.make()
+    assert prepared is not None  # such a job is not handed out
+    folder.mkdir(exist_ok=True)
+    recording, properties = Recording(folder), {**prepared.properties}
+    if device == "CPU":
+        properties["INFERENCE_NUM_THREADS"] = str(threads)
+    runner = Runner(replace(prepared, properties=properties), job.name, device)
+    for number, window in windows.items():
+        recording.save(number, runner.logits(window))
