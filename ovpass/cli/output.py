@@ -5,6 +5,7 @@ Terminals that want colours get them. Piped output is plain.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections import Counter
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ovpass.cli.json_text import json_text
+from ovpass.cli.logs import logs_to_standard_error
 from ovpass.cli.run_header import run_header
 from ovpass.cli.streams import sizes_of_terminal
 from ovpass.cli.table import make_table
@@ -27,6 +29,8 @@ from ovpass.support.atomic_output import write_text
 from ovpass.support.printable import brief, in_one_line, printable
 from ovpass.support.progress import Progress
 from ovpass.targets.group_sizes import format_group_size
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def print_json(data: Mapping[str, Any]) -> None:
@@ -101,15 +105,23 @@ def _room(console: Console) -> int | None:
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Progress]:
-    """The current step on stderr, where that is a terminal: a bar where steps are counted, else a spinner."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _: None
+    """The current step on stderr, where that is a terminal: a bar where steps are counted, else a spinner.
+
+    Each step is a log message, too.
+    """
+    if quiet or not sys.stderr.isatty() or logs_to_standard_error():
+        yield _LOGGER.info
         return
     from ovpass.cli.progress import StepBar  # noqa: PLC0415 - not needed to print help
 
     bar = StepBar(_console(err=True))
+
+    def show(step: str) -> None:
+        _LOGGER.info(step)
+        bar.show(step)
+
     with bar.progress:
-        yield bar.show
+        yield show
 
 
 def print_decisions(decisions: Sequence[Decision], *, verbose: bool) -> None:
