@@ -15,7 +15,7 @@ from ovpass.benchmark.messages import Failure, Loaded, Measured, Sample
 from ovpass.benchmark.subjects import Subject
 from ovpass.benchmark.workload import Workload
 from ovpass.errors import NoDeviceError, VerifyError
-from ovpass.support.processes import end, how_it_ended, own_modules, python_module
+from ovpass.support.processes import end, how_it_ended, log_start, own_modules, python_module
 
 
 class ModelProcess:
@@ -67,8 +67,10 @@ def running(subject: Subject, workload: Workload) -> Iterator[ModelProcess]:
     ours, theirs = Pipe()
     with ours, tempfile.TemporaryFile() as log:
         with theirs:
+            command = python_module("ovpass.benchmark.child", str(theirs.fileno()))
+            log_start(command, subject.environment)
             child = subprocess.Popen(
-                python_module("ovpass.benchmark.child", str(theirs.fileno())),
+                command,
                 env={**os.environ, **subject.environment, **own_modules()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -23,6 +23,7 @@ COMMANDS = {
     "verify": Command("ovpass.cli.verify", "Check on a real or simulated device that the plugin follows the plan."),
     "devices": Command("ovpass.cli.devices", "List targets and simulated devices; install the driver for simulation."),
     "doctor": Command("ovpass.cli.doctor", "Show versions, extras and devices, and what to install."),
+    "schema": Command("ovpass.cli.schema", "Print the JSON Schema of a command's --json output."),
     "explain": Command("ovpass.cli.explain", "Show the effective group size of each device, and where it comes from."),
     "evaluate": Command("ovpass.cli.evaluate", "Measure the accuracy cost of a setting."),
     "sensitivity": Command("ovpass.cli.sensitivity", "Rank sites by accuracy cost."),

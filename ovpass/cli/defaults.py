@@ -105,7 +105,7 @@ def _words(path: Path, known: Mapping[str, click.Parameter], key: str, value: An
         hint = f"; did you mean {near!r}?" if near else ""
         raise SettingsError(f"{path}: {key!r} is no option of this command that can have a default{hint}")
     option = known[key]
-    if isinstance(option, click.Option) and option.is_flag:
+    if isinstance(option, click.Option) and (option.is_flag or option.count):
         if not isinstance(value, bool):
             raise SettingsError(f"{path}: {key} must be true or false, not {value!r:.60}")
         if value:

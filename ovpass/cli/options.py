@@ -37,7 +37,6 @@ MODEL_TEXT = _Named(path_type=str, readable=False)
 TARGET_HELP = f"Target device: {', '.join(known_names())}."
 model_argument = click.argument("model", type=PATH)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON on stdout.")
-quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print only errors.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 copy_option = click.option("--copy-weights", is_flag=True, help="Copy weights instead of hard-linking them.")
 output_option = click.option("-o", "--output", required=True, type=PATH, metavar="OUT", help="Output path.")
@@ -114,8 +113,38 @@ def evaluation_from(options: dict[str, Any]) -> Evaluation:
 
 
 def verbosity(command: _Command, verbose: str = "List every site.") -> _Command:
-    """Add --quiet and --verbose. `verbose` is the help text of the latter."""
-    return quiet_option(click.option("-v", "--verbose", is_flag=True, help=verbose)(command))
+    """Add --quiet, --verbose and --log-file. `verbose` says what -v shows."""
+    help_text = f"{verbose} -vv also prints log messages."
+    return _quiet(click.option("-v", "--verbose", count=True, callback=_verbose, help=help_text)(_log_file(command)))
+
+
+def quiet_option(command: _Command) -> _Command:
+    """The same for a command that lists nothing."""
+    verbose = click.option(
+        "-v", "--verbose", count=True, callback=_verbose, expose_value=False, help="-vv prints log messages."
+    )
+    return _quiet(verbose(_log_file(command)))
+
+
+def _verbose(context: click.Context, _: click.Parameter, times: int) -> bool:
+    if times > 1 and not context.resilient_parsing:
+        from ovpass.cli.logs import log_to_standard_error  # noqa: PLC0415 - not needed to print help
+
+        log_to_standard_error(context)
+    return times > 0
+
+
+def _keep_log(context: click.Context, _: click.Parameter, path: Path | None) -> None:
+    if path is not None and not context.resilient_parsing:
+        from ovpass.cli.logs import log_to_file  # noqa: PLC0415 - not needed to print help
+
+        log_to_file(context, path)
+
+
+_quiet = click.option("-q", "--quiet", is_flag=True, help="Print only errors.")
+_log_file = click.option(
+    "--log-file", type=PATH, callback=_keep_log, expose_value=False, help="Write log messages to this new file."
+)
 
 
 def settings_options(

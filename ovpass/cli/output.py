@@ -5,6 +5,7 @@ Terminals that want colours get them. Piped output is plain.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ovpass.cli.json_text import json_text
+from ovpass.cli.logs import logs_to_standard_error
 from ovpass.cli.notebook_progress import NotebookBar, in_notebook
 from ovpass.cli.run_header import run_header
 from ovpass.cli.streams import sizes_of_terminal
@@ -28,6 +30,8 @@ from ovpass.support.atomic_output import write_text
 from ovpass.support.printable import brief, in_one_line, printable
 from ovpass.support.progress import Progress
 from ovpass.targets.group_sizes import format_group_size
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def print_json(data: Mapping[str, Any]) -> None:
@@ -102,22 +106,33 @@ def _room(console: Console) -> int | None:
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Progress]:
-    """The current step on stderr, where that is a terminal, or in a notebook: a bar where steps are counted."""
+    """The current step on stderr, where that is a terminal, or in a notebook: a bar where steps are counted.
+
+    Each step is a log message, too.
+    """
     if not quiet and in_notebook():
         shown = NotebookBar()
         try:
-            yield shown.show
+            yield _logged(shown.show)
         finally:
             shown.close()
         return
-    if quiet or not sys.stderr.isatty():
-        yield lambda _: None
+    if quiet or not sys.stderr.isatty() or logs_to_standard_error():
+        yield _LOGGER.info
         return
     from ovpass.cli.progress import StepBar  # noqa: PLC0415 - not needed to print help
 
     bar = StepBar(_console(err=True))
     with bar.progress:
-        yield bar.show
+        yield _logged(bar.show)
+
+
+def _logged(show: Progress) -> Progress:
+    def step(text: str) -> None:
+        _LOGGER.info(text)
+        show(text)
+
+    return step
 
 
 def print_decisions(decisions: Sequence[Decision], *, verbose: bool) -> None:

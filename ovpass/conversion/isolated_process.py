@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ovpass.errors import ModelError
-from ovpass.support.processes import end, how_it_ended, own_modules
+from ovpass.support.processes import end, how_it_ended, log_start, own_modules
 
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "CI": "true"}
 """OpenVINO's converter and NNCF send usage statistics by network, other than in CI."""
@@ -37,6 +37,7 @@ def run_python(command: Sequence[str], failure: str) -> None:
     Raises:
         ModelError: `failure` and the last that it printed, where it does not end well.
     """
+    log_start(command, {})
     child = subprocess.Popen(
         command,
         env={**os.environ, **own_modules()},

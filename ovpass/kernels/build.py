@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,10 @@ from ovpass.kernels.toolchain import Toolchain, find_toolchain
 from ovpass.kernels.tuned import kept_choices
 from ovpass.support.atomic_output import publish, staging
 from ovpass.support.cache import cache_folder
+from ovpass.support.processes import log_start
 from ovpass.support.structured_text import MalformedError, parse_json, read_text
+
+_LOGGER = logging.getLogger(__name__)
 
 LIBRARY, MANIFEST = "libovpass_kernels.so", "manifest.json"
 _SECONDS = 600
@@ -49,7 +53,9 @@ def library(tuned: Sequence[tuple[KernelShape, Choice]] | None = None) -> Path:
 def _built(toolchain: Toolchain, files: Mapping[str, str]) -> Path:
     wanted = {**toolchain.identity, "source": _digest("".join(f"{name}\0{files[name]}\0" for name in sorted(files)))}
     folder = library_cache() / _digest(json.dumps(wanted, sort_keys=True))[:24]
-    if not folder.exists():
+    if folder.exists():
+        _LOGGER.info("%s: kernels from the cache", folder)
+    else:
         _build(toolchain, files, wanted, folder)
     check(folder, wanted)
     return folder / LIBRARY
@@ -63,6 +69,7 @@ def _build(toolchain: Toolchain, files: Mapping[str, str], wanted: Mapping[str, 
         for name, text in files.items():
             (staged / name).write_text(text, encoding="utf-8")
         command = toolchain.command(staged / MAIN, output / LIBRARY)
+        log_start(command, {})
         try:
             subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=True)
         except subprocess.CalledProcessError as error:

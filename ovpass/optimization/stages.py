@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from ovpass.support.atomic_output import write_text
 from ovpass.support.printable import shell_word
 from ovpass.support.structured_text import MalformedError, parse_json, read_text
 from ovpass.version import __version__
+
+_LOGGER = logging.getLogger(__name__)
 
 INPUTS = "ovpass-optimize.json"
 _OF_OUTPUT = ("--json", "--quiet")
@@ -79,7 +82,12 @@ class Stages:
         """
         self.done.append(stage)
         found = None if stage.left_out is not None else self._before(stage)
-        if stage.left_out is None and found is None:
+        if stage.left_out is not None:
+            _LOGGER.info("left out %s: %s", stage.command, stage.left_out)
+        elif found is not None:
+            _LOGGER.info("done before: %s", stage.line)
+        else:
+            _LOGGER.info("runs %s", stage.line)
             self._anew = True
             found = self.run(stage.command, stage.arguments)
             write_text(self.folder / stage.file_name, json.dumps(found))

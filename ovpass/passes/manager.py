@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from ovpass.passes.base import MetadataPass, Pass, PassResult
 
 if TYPE_CHECKING:
     import openvino as ov
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def run_on_metadata(passes: Sequence[MetadataPass], metadata: Metadata) -> tuple
     for step in passes:
         started = time.perf_counter()
         counts = step.edit(metadata)
-        results.append(PassResult(step.name, dict(counts), time.perf_counter() - started))
+        results.append(_result(step, counts, started))
     return tuple(results)
 
 
@@ -67,7 +70,13 @@ def _run_one(step: Pass, model: ov.Model) -> PassResult:
         raise PassError(f"pass {step.name} failed: {error}") from error
     if _interface(model) != interface:
         raise PassError(f"pass {step.name} changed the model's inputs or outputs; please report this")
-    return PassResult(step.name, dict(counts), time.perf_counter() - started)
+    return _result(step, counts, started)
+
+
+def _result(step: Pass | MetadataPass, counts: Mapping[str, int], started: float) -> PassResult:
+    result = PassResult(step.name, dict(counts), time.perf_counter() - started)
+    _LOGGER.info("pass %s: %s in %.3f s", result.name, result.counts, result.seconds)
+    return result
 
 
 def _interface(model: ov.Model) -> list[tuple[str, str, frozenset[str]]]:

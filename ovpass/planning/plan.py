@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from ovpass.support.garbage import collection_paused
 from ovpass.support.shown import Shown
 from ovpass.support.structured_text import MalformedError, parse_yaml, read_text
 from ovpass.targets.group_sizes import OFF, format_group_size, parse_group_size, parse_model_group_size
+
+_LOGGER = logging.getLogger(__name__)
 
 QUANTIZE, EXEMPT, SKIP = "quantize", "exempt", "skip"
 REPLACE = "replace"
@@ -201,9 +204,11 @@ def load_plans(path: Path | str) -> dict[str, Plan]:
     except MalformedError as error:
         raise PlanError(f"{path}: cannot be read as a plan: {error}") from error
     try:
-        return plans_from_text(text)
+        plans = plans_from_text(text)
     except PlanError as error:
         raise PlanError(f"{path}: {error}") from error
+    _LOGGER.info("%s: read %s", path, counted(len(plans), "plan"))
+    return plans
 
 
 @collection_paused()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,6 +19,8 @@ from ovpass.support.structured_text import MalformedError, parse_yaml, read_text
 from ovpass.targets.group_sizes import format_group_size, parse_group_size, parse_model_group_size
 from ovpass.targets.names import find_name
 from ovpass.targets.runtime_options import check_runtime_options
+
+_LOGGER = logging.getLogger(__name__)
 
 EXEMPTIONS = ("auto", "rank-4", "precise", "f16-zero-point", "f16-weights")
 AT_TOKENS = 512
@@ -107,6 +110,7 @@ def load_settings(path: Path | str) -> Settings:
         data = parse_yaml(read_text(path))
     except MalformedError as error:
         raise SettingsError(f"{path}: cannot be read as settings: {error}") from error
+    _LOGGER.info("%s: read settings", path)
     if isinstance(data, dict) and _OF_PLANS & set(data):
         raise SettingsError(f"{path}: is a plan, which has its settings in it; give it with --plan")
     try:

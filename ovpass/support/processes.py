@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from ovpass.errors import SettingsError
+
+_LOGGER = logging.getLogger(__name__)
 
 _SHOWN = 300
 """Characters of a child's last line."""
@@ -40,6 +45,11 @@ def own_modules() -> dict[str, str]:
     paths = [os.path.abspath(path) for path in sys.path if path]  # noqa: PTH100 - nothing is to be resolved
     here = os.getcwd()  # noqa: PTH109
     return {"PYTHONPATH": os.pathsep.join(sorted(paths, key=lambda path: path == here != _HOME))}
+
+
+def log_start(command: Sequence[str], variables: Mapping[str, str]) -> None:
+    """Log that a child starts, with the environment variables that it has besides those of this process."""
+    _LOGGER.debug("starts %s with %s", shlex.join(command), dict(variables))
 
 
 def check_timeout(seconds: float) -> None:

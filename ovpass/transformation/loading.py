@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from ovpass.sites.files import find_sites_in_file
 from ovpass.support.formatting import counted
 from ovpass.support.garbage import collection_paused
 from ovpass.support.printable import shell_word
+
+_LOGGER = logging.getLogger(__name__)
 
 _CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData")
 
@@ -55,6 +58,8 @@ def load(source: ModelSource) -> list[Loaded]:
     """
     documents = [(ir, ir.document()) for ir in source.models]
     found = [(ir, document, find_sites_in_file(ir, document)) for ir, document in documents]
+    for ir, _, sites in found:
+        _LOGGER.info("%s: %s", ir.xml, counted(len(sites), "site"))
     with_sites = [entry for entry in found if entry[2]]
     if not with_sites:
         if any(runs_kernels(document) for _, document in documents):

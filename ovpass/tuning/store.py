@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterable
 from functools import cache
@@ -14,6 +15,8 @@ from ovpass.errors import OutputError
 from ovpass.ir.files import IrFile
 from ovpass.ir.weight_samples import sample_weights
 from ovpass.support.structured_text import decode, parse_json
+
+_LOGGER = logging.getLogger(__name__)
 
 _Shape = TypeVar("_Shape")
 _OPENING = b'["'
@@ -29,6 +32,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._found = _read(path)
+        _LOGGER.info("%s: %d measurements from earlier runs", path, len(self._found))
 
     def get(self, key: str, shape: type[_Shape]) -> _Shape | None:
         """The measurement as an instance of a dataclass, or a dict of such; None where it has not been made."""
@@ -38,12 +42,14 @@ class Store:
 
         try:
             measurement: _Shape = _converter().structure(self._found[key], shape)
+            _LOGGER.debug("measured before: %s", key)
             return measurement
         except (cattrs.BaseValidationError, ValueError, TypeError, AttributeError) as error:
             raise _not_ours(self._path, f"what it has for {key!r} is no {getattr(shape, '__name__', shape)}") from error
 
     def put(self, key: str, value: Any) -> None:
         """Keep a measurement: it is on disk when this returns."""
+        _LOGGER.debug("measured: %s", key)
         self._found[key] = plain = _converter().unstructure(value)
         try:
             with self._path.open("a", encoding="utf-8") as stream:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ovpass.errors import NoDeviceError
 from ovpass.support.cache import cache_folder
-from ovpass.support.processes import end, own_modules, python_module
+from ovpass.support.processes import end, log_start, own_modules, python_module
 
 VARIABLE = "OVPASS_DRIVER"
 """The environment variable that names the driver's folder, or SYSTEM for the one that is installed."""
@@ -82,9 +82,11 @@ def driver_version(driver: Driver, environment: Mapping[str, str]) -> tuple[int,
 
     `environment` makes it simulate a device that every version knows.
     """
+    command, variables = driver.command(python_module("ovpass.verification.opencl")), driver.variables()
+    log_start(command, {**variables, **environment})
     child = subprocess.Popen(
-        driver.command(python_module("ovpass.verification.opencl")),
-        env={**os.environ, **driver.variables(), **environment, **own_modules()},
+        command,
+        env={**os.environ, **variables, **environment, **own_modules()},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

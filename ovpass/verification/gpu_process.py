@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ovpass.errors import VerifyError
-from ovpass.support.processes import end, how_it_ended, own_modules, python_module
+from ovpass.support.processes import end, how_it_ended, log_start, own_modules, python_module
 from ovpass.verification.driver import SYSTEM_DRIVER, Driver
 from ovpass.verification.observation import Observation, Order, observation_from_dict
 
@@ -29,19 +29,20 @@ def run_in_child(
     with tempfile.TemporaryDirectory(prefix="ovpass-gpu-") as name:
         folder = Path(name)
         (folder / "orders.json").write_text(json.dumps([asdict(order) for order in orders]), encoding="utf-8")
-        _run(folder, {**os.environ, **driver.variables(), **environment}, timeout, driver)
+        _run(folder, {**driver.variables(), **environment}, timeout, driver)
         answers = json.loads((folder / "answers.json").read_text(encoding="utf-8"))
     return None if answers is None else [observation_from_dict(answer) for answer in answers]
 
 
 def _run(folder: Path, variables: Mapping[str, str], timeout: float, driver: Driver) -> None:
     command = driver.command(python_module("ovpass.verification.child", "orders.json", "answers.json"))
+    log_start(command, variables)
     log = folder / "log.txt"
     with log.open("wb") as stream:
         child = subprocess.Popen(
             command,
             cwd=folder,
-            env={**variables, **own_modules()},
+            env={**os.environ, **variables, **own_modules()},
             stdout=stream,
             stderr=stream,
             start_new_session=True,

@@ -10,7 +10,7 @@ from tests.architecture.imports import PACKAGE, cycles, imports, room
 
 ROOMS = """
     version errors support ir formats kernels sites targets settings planning passes lowerings transformation
-    verification evaluation tuning benchmark conversion compression serving reporting integrations cli
+    verification evaluation tuning benchmark conversion compression serving reporting integrations schemas cli
     optimization api notebooks __main__
 """.split()
 MOST_FILES_AT_THE_TOP = 8

@@ -15,6 +15,8 @@ from unittest.mock import patch
 import pytest
 
 from ovpass.cli.main import main
+from ovpass.schemas import described_commands
+from tests.cli.schemas import check_schema
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 LLAMA = MODELS / "tiny-llama-int4"
@@ -45,7 +47,7 @@ class Ran:
 
 @dataclass(frozen=True)
 class CommandLine:
-    """Call it with arguments as on a shell."""
+    """Call it with arguments as on a shell. JSON that it prints must be as its schema says."""
 
     capture: pytest.CaptureFixture[str]
 
@@ -54,7 +56,10 @@ class CommandLine:
         with patch.object(sys, "argv", ["ovpass", *map(str, args)]), pytest.raises(SystemExit) as left:
             main()
         captured = self.capture.readouterr()
-        return Ran(int(left.value.code or 0), captured.out, captured.err)
+        ran = Ran(int(left.value.code or 0), captured.out, captured.err)
+        if "--json" in args and ran.out and str(args[0]) in described_commands():
+            check_schema(str(args[0]), ran.json)
+        return ran
 
     def succeed(self, *args: object) -> Ran:
         """Run what must work, in silence on standard error."""

@@ -12,18 +12,13 @@ import pytest
 from ovpass.cli.main import cli
 from tests.cli.command import ENCODER, LLAMA, MODELS, CommandLine
 from tests.compression.conftest import float_llama
-from tests.docs.tables import Section, codes, sections
-from tests.documents import ROOT, read
+from tests.docs.json_keys import EVERY, REFERENCE, Key, documented, stands_for
+from tests.documents import ROOT
 
-REFERENCE = sections(read("docs/reference/json.md").text)
-EVERY = "Every command"
-SOMETIMES = "only "
-"""How the meaning of a key begins that need not be there."""
 GRAPH = ROOT / "tests/verification/execution_graphs/arc-b580-encoder.xml"
 LOG = Path(__file__).resolve().parents[1] / "verification" / "intercept_logs" / "device_timing_200_tokens.txt"
 WINDOWS = ("--windows", "2", "--window-tokens", "48")
 
-Key = tuple[str, ...]
 Calls = Callable[[Path], list[tuple[object, ...]]]
 
 CALLS: dict[str, Calls] = {
@@ -100,25 +95,6 @@ def test_every_command_has_a_section() -> None:
     assert printing - CALLS.keys() == {"compress", "optimize", "strip", "verify"}
 
 
-def documented(command: str) -> dict[Key, bool]:
-    """Keys of a command, those of the sections that it takes them from too, and whether they must be there."""
-    keys: dict[Key, bool] = {}
-    for section in _sections(command):
-        for names, meaning in section.rows():
-            keys.update({parsed(name): not meaning.startswith(SOMETIMES) for name in codes(names)})
-    return keys
-
-
-def _sections(command: str) -> list[Section]:
-    own = REFERENCE[command]
-    taken = [title for title in REFERENCE if f"All of [{title}](#{title}), and:" in own.text]
-    return [REFERENCE[EVERY], own, *(REFERENCE[title] for title in taken)]
-
-
-def parsed(name: str) -> Key:
-    return tuple(name.replace("[]", ".[]").split("."))
-
-
 def filled(data: Any, above: Key = ()) -> Iterator[tuple[Key, bool]]:
     """The path of each value, and whether there is one, not null or nothing; a list of no objects is a value."""
     if isinstance(data, dict) and data:
@@ -136,9 +112,3 @@ def compare(found: set[tuple[Key, bool]], keys: dict[Key, bool]) -> None:
     assert not unknown, "not documented"
     missing = [name for name, must in keys.items() if must and not any(stands_for(name, key) for key, _ in found)]
     assert not missing, "documented, and not there"
-
-
-def stands_for(name: Key, key: Key, *, whole: bool = True) -> bool:
-    """Whether `name` is the key, or, if not as a whole, a key of what could be in it."""
-    fits = len(name) == len(key) if whole else len(name) >= len(key)
-    return fits and all(part == other or part.startswith("{") for part, other in zip(name, key, strict=False))
