@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import PurePath
@@ -11,6 +12,8 @@ from ovpass.support.formatting import number
 
 PER_TOKEN = "per-token"
 _NOTHING = 0.5
+_SETTINGS = re.compile(r"@(?![^=,]*/)")
+"""The @ before settings. Folders can have one in their names, too, and a / follows; no name of a setting has that."""
 
 
 def percent(share: float | None) -> str:
@@ -63,9 +66,11 @@ def listed(parts: Sequence[str]) -> str:
 
 def model_name(text: str) -> str:
     """A model as it was typed, with absolute paths cut to names: a page is sent to others."""
-    path, at, settings = text.partition("@")
-    parts = [_cut(part, "=") for part in settings.split(",")] if at else []
-    return _last(path) + at + ",".join(parts)
+    at = _SETTINGS.search(text)
+    if at is None:
+        return _last(text)
+    parts = [_cut(part, "=") for part in text[at.end() :].split(",")]
+    return f"{_last(text[: at.start()])}@{','.join(parts)}"
 
 
 def _cut(part: str, sign: str) -> str:
