@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -82,6 +83,17 @@ def _last(path: str) -> str:
     return PurePath(path).name if path.startswith(("/", "~")) else path
 
 
+def from_home(path: str) -> str:
+    """A path with ~ for the home folder: a page is sent to others."""
+    home = f"{os.path.expanduser('~')}/"  # noqa: PTH111 - pathlib raises where a user has no home
+    return f"~/{path[len(home) :]}" if path.startswith(home) else path
+
+
 def command_line(words: Sequence[str]) -> str:
-    """A command as a shell takes it."""
-    return shlex.join(words)
+    """A command as a shell takes it, with paths from home."""
+    return " ".join(_quoted(word) for word in words)
+
+
+def _quoted(word: str) -> str:
+    short = from_home(word)
+    return shlex.quote(word) if short == word else f"~/{shlex.quote(short[2:])}"  # no shell expands a quoted ~

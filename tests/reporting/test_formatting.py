@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ovpass.reporting.formatting import model_name
+from ovpass.reporting.formatting import command_line, from_home, model_name
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,10 @@ from ovpass.reporting.formatting import model_name
 )
 def test_a_folder_can_have_an_at_in_its_name(typed: str, shown: str) -> None:
     assert model_name(typed) == shown
+
+
+def test_paths_begin_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    typed = ["ovpass", "/home/me/a model@64", "/home/mere/b", "c d"]
+    assert command_line(typed) == "ovpass ~/'a model@64' /home/mere/b 'c d'"
+    assert from_home("/home/me/plan.yaml") == "~/plan.yaml"
