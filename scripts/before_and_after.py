@@ -10,15 +10,12 @@ it where it is not there). What is finished is kept in the work folder, and only
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import get_smollm2 as base
-from compression_table import VARIANTS, WINDOW_TOKENS, Bench, megabytes, summary
-from get_smollm2_float import get_float
+from compressed_variants import WINDOW_TOKENS, Bench, megabytes, options, summary
 
 from ovpass.cli.output import print_table
 from ovpass.errors import SettingsError
@@ -29,7 +26,7 @@ from ovpass.evaluation.options import Evaluation, HarnessOptions
 from ovpass.evaluation.report import report_to_dict
 
 SHOWN = ("int8", "int4 rounded", "int4 AWQ", "int4 GPTQ", "nf4")
-"""Of the variants of compression_table.py."""
+"""Of the variants of compressed_variants.py."""
 DEVICE = "per-token,profile=arc-b580"
 TASKS = {"ovpass_arithmetic": "exact_match (strict-match)", "ovpass_conversation": "f1"}
 """With the metric that is shown."""
@@ -67,17 +64,9 @@ class Judged(Bench):
 
 def main() -> None:
     """Make and judge what is missing, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, help="a folder in floating point  [default: SmolLM2-135M]")
-    parser.add_argument("--work", type=Path, default=Path("before-and-after"), help="folder for what is made")
-    parser.add_argument("--windows", type=int, default=4, help=f"windows of {WINDOW_TOKENS} tokens")
-    parser.add_argument("--items", type=int, default=50, help="items of each task, at most")
-    parser.add_argument("--variants", default=",".join(SHOWN), help=f"of {', '.join(VARIANTS)}, by comma")
-    arguments = parser.parse_args()
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    model = arguments.model or get_float(base.cache_folder())
-    bench = Judged(model.resolve(), arguments.work.resolve(), arguments.windows, arguments.items)
-    print_table(COLUMNS, list(rows(bench, arguments.variants.split(","))), numeric=COLUMNS[1:])
+    given = options(__doc__, "before-and-after", items=50, variants=SHOWN)
+    bench = Judged(given.model, given.work, given.windows, given.items)
+    print_table(COLUMNS, list(rows(bench, given.variants)), numeric=COLUMNS[1:])
     print(f"{bench.windows} windows of {WINDOW_TOKENS} tokens, {bench.items} items of each task. %: change of the")
     print("perplexity; KL in nats per token. Arithmetic: right answers; Conversation: F1 of words, both in percent")
     print("with the standard error. Indented: activations as on an Arc B580, emulated.")

@@ -112,7 +112,7 @@ def _rows(left: Side, right: Side) -> list[Row]:
 
 def _with_deltas(rows: list[Row], measures: Sequence[Measure]) -> list[Row]:
     """Rows of numbers that both sides measured say which is better."""
-    found = {measure.label.rpartition(", ")[0].removesuffix(", nats per token"): measure.delta for measure in measures}
+    found = {measure.name: measure.delta for measure in measures}
     return [replace(row, delta=found.get(row.label)) for row in rows]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import PurePath
@@ -11,6 +13,8 @@ from ovpass.support.formatting import number
 
 PER_TOKEN = "per-token"
 _NOTHING = 0.5
+_SETTINGS = re.compile(r"@(?![^=,]*/)")
+"""The @ before settings. Folders can have one in their names, too, and a / follows; no name of a setting has that."""
 
 
 def percent(share: float | None) -> str:
@@ -63,9 +67,11 @@ def listed(parts: Sequence[str]) -> str:
 
 def model_name(text: str) -> str:
     """A model as it was typed, with absolute paths cut to names: a page is sent to others."""
-    path, at, settings = text.partition("@")
-    parts = [_cut(part, "=") for part in settings.split(",")] if at else []
-    return _last(path) + at + ",".join(parts)
+    at = _SETTINGS.search(text)
+    if at is None:
+        return _last(text)
+    parts = [_cut(part, "=") for part in text[at.end() :].split(",")]
+    return f"{_last(text[: at.start()])}@{','.join(parts)}"
 
 
 def _cut(part: str, sign: str) -> str:
@@ -77,6 +83,17 @@ def _last(path: str) -> str:
     return PurePath(path).name if path.startswith(("/", "~")) else path
 
 
+def from_home(path: str) -> str:
+    """A path with ~ for the home folder: a page is sent to others."""
+    home = f"{os.path.expanduser('~')}/"  # noqa: PTH111 - pathlib raises where a user has no home
+    return f"~/{path[len(home) :]}" if path.startswith(home) else path
+
+
 def command_line(words: Sequence[str]) -> str:
-    """A command as a shell takes it."""
-    return shlex.join(words)
+    """A command as a shell takes it, with paths from home."""
+    return " ".join(_quoted(word) for word in words)
+
+
+def _quoted(word: str) -> str:
+    short = from_home(word)
+    return shlex.quote(word) if short == word else f"~/{shlex.quote(short[2:])}"  # no shell expands a quoted ~

@@ -36,11 +36,17 @@ class Bar:
 
 @dataclass(frozen=True)
 class Measure:
-    """A number that both sides have; `label` says which end is good."""
+    """A number that both sides have. `name` is that of its row; `scale` is the unit, and which end is good."""
 
-    label: str
+    name: str
+    scale: str
     bars: tuple[Bar, Bar]
     delta: Delta
+
+    @property
+    def label(self) -> str:
+        """The name with the scale."""
+        return f"{self.name}, {self.scale}"
 
 
 @dataclass(frozen=True)
@@ -71,30 +77,34 @@ def _sentence(measures: tuple[Measure, ...]) -> str:
 
 
 def _lower(measure: Measure) -> str:
-    name = measure.label.partition(",")[0]
+    name = measure.name.partition(",")[0]
     return name if name[:2].isupper() else name[0].lower() + name[1:]
 
 
 def _measures(left: Side, right: Side) -> Iterator[Measure]:
-    costs, shares = (_kl(left), _kl(right)), (_share(left), _share(right))
-    if costs[0] is not None and costs[1] is not None:
-        yield _measure("KL divergence, nats per token, less is better", costs[0], costs[1], -1, lambda x: number(x, 2))
-    if shares[0] is not None and shares[1] is not None:
-        yield _measure("Work quantized, more is better", shares[0], shares[1], 1, percent)
+    costs, shares = _both(_kl(left), _kl(right)), _both(_share(left), _share(right))
+    if costs is not None:
+        yield _measure("KL divergence", "nats per token, less is better", costs, -1, lambda x: number(x, 2))
+    if shares is not None:
+        yield _measure("Work quantized", "more is better", shares, 1, percent)
     before, after = _times(left), _times(right)
     common = before.keys() & after.keys()
     for what in dict.fromkeys(key[:2] for key in before):
         lengths = [key[2] for key in common if key[:2] == what]
         if lengths:
             key = (*what, max(lengths))
-            label = f"{what[0]}, {f'{key[2]} tokens, ' if key[2] else ''}{what[1]}, less is better"
-            yield _measure(label, before[key], after[key], -1, lambda x: f"{number(x)} ms")
+            name = f"{what[0]}, {f'{key[2]} tokens, ' if key[2] else ''}{what[1]}"
+            yield _measure(name, "less is better", (before[key], after[key]), -1, lambda x: f"{number(x)} ms")
 
 
-def _measure(label: str, left: float, right: float, sign: int, form: Callable[[float], str]) -> Measure:
-    top = max(abs(left), abs(right)) or 1.0
-    bars = tuple(Bar(form(value), round(_FULL * abs(value) / top, 1)) for value in (left, right))
-    return Measure(label, (bars[0], bars[1]), delta(left, right, sign))
+def _both(left: float | None, right: float | None) -> tuple[float, float] | None:
+    return None if left is None or right is None else (left, right)
+
+
+def _measure(name: str, scale: str, values: tuple[float, float], sign: int, form: Callable[[float], str]) -> Measure:
+    top = max(map(abs, values)) or 1.0
+    left, right = (Bar(form(value), round(_FULL * abs(value) / top, 1)) for value in values)
+    return Measure(name, scale, (left, right), delta(*values, sign))
 
 
 def delta(left: float, right: float, sign: int) -> Delta:

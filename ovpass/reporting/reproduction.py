@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ovpass.reporting.formatting import command_line
+from ovpass.reporting.formatting import command_line, from_home
 from ovpass.reporting.runs import Run
 from ovpass.support.formatting import counted
 from ovpass.verification.simulated_gpu import INSTALL_COMMAND
@@ -48,9 +48,9 @@ def _needed(run: Run) -> dict[str, str]:
     """A comment on each file that a command reads. JSON keeps a name on its line, whatever is in it."""
     found = {}
     for path, text in run.header.files.items():
-        found[path] = f"# First save, from below: {json.dumps(path, ensure_ascii=False)}, {mark(text)}"
+        found[path] = f"# First save, from below: {json.dumps(from_home(path), ensure_ascii=False)}, {mark(text)}"
     for entry in run.header.inputs:
-        shown, digest = (json.dumps(part, ensure_ascii=False) for part in (entry.path, entry.sha256))
+        shown, digest = (json.dumps(part, ensure_ascii=False) for part in (from_home(entry.path), entry.sha256))
         found[entry.path] = f"# Reads {shown}, {counted(entry.bytes, 'byte')}, SHA-256 {digest}"
     return found
 
@@ -69,7 +69,7 @@ def _file_names(runs: Sequence[Run]) -> list[str]:
 def files(runs: Sequence[Run]) -> list[tuple[str, str]]:
     """Settings and plans that the commands read, by the name that they were given; two of one name are two."""
     found = dict.fromkeys(pair for run in runs for pair in run.header.files.items())
-    return [(f"{name}, {mark(text)}", text) for name, text in found]
+    return [(f"{from_home(name)}, {mark(text)}", text) for name, text in found]
 
 
 def mark(text: str) -> str:
