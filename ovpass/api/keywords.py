@@ -73,6 +73,7 @@ class EvaluationKeywords(WindowKeywords, total=False):
     prompts: PromptOptions | None
     chunk_tokens: int | None
     blockwise: bool
+    workers: int | None
 
 
 class PlaceKeywords(TypedDict, total=False):
