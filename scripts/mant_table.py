@@ -21,7 +21,7 @@ import get_smollm2 as base
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
-from compression_table import GROUP, VARIANTS, WINDOW_TOKENS, Bench
+from compressed_variants import GROUP, VARIANTS, WINDOW_TOKENS, Bench
 from get_smollm2_float import get_float
 
 from ovpass.cli.output import print_table
@@ -115,7 +115,7 @@ def olive(weights: Array) -> EncodedWeights:
         better = error < best
         best = np.where(better, error, best)
         chosen = (np.where(better, codes, chosen[0]), np.where(better, step, chosen[1]))
-    scale = chosen[1].reshape(len(weights), -1, 1).astype(np.float32)
+    scale = chosen[1].reshape(len(weights), -1).astype(np.float32)
     return EncodedWeights(
         Encoding("integer", "i8", GROUP, scale_type="f32"), chosen[0].reshape(weights.shape).astype(np.int8), scale
     )
