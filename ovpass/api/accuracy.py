@@ -29,6 +29,7 @@ from ovpass.settings.settings import Settings
 from ovpass.tuning.budget import Budget
 from ovpass.tuning.executors.choice import choose_executor
 from ovpass.tuning.experiment import Experiment, experiment_settings
+from ovpass.tuning.presets import limits_of
 from ovpass.tuning.tune import Tuned
 from ovpass.tuning.tune import tune as tune_experiment
 
@@ -70,7 +71,7 @@ def _candidate(model: Source, how: Evaluation, stack: ExitStack) -> str | Path |
 
 def tune(
     experiment: Experiment | Source,
-    budget: Budget | None = None,
+    budget: Budget | str | None = None,
     *,
     max_kl: float | None = None,
     max_ppl_increase: float | None = None,
@@ -83,7 +84,8 @@ def tune(
 ) -> Tuned:
     """Find the plan that quantizes the most work within an accuracy budget. An interrupted run resumes.
 
-    The budget is a Budget, or `max_kl` (nats per token) and `max_ppl_increase` (percent). `exact` ranks sites on all
+    The budget is a Budget, one of the presets "safe", "balanced" and "fast", or `max_kl` (nats per token) and
+    `max_ppl_increase` (percent). `exact` ranks sites on all
     windows. After `minutes` the search ends with the best plan so far. `experiment` is a model, or an Experiment, which
     has all that follows in it. The keywords are fields of Settings and Evaluation, which they override; `exempt`:
     patterns; `state`: a folder for measurements; and `workers`, `cluster` and `mixed_hosts` as for `ovpass tune`.
@@ -118,9 +120,9 @@ def _experiment(
     return Experiment(model, asked, how, None if state is None else Path(state), executor=executor, workers=workers)
 
 
-def _budget(budget: Budget | None, max_kl: float | None, max_ppl_increase: float | None) -> Budget:
-    if budget is None:
-        return Budget(max_kl, max_ppl_increase)
+def _budget(budget: Budget | str | None, max_kl: float | None, max_ppl_increase: float | None) -> Budget:
+    if not isinstance(budget, Budget):
+        return Budget(*limits_of(budget, max_kl, max_ppl_increase))
     if max_kl is not None or max_ppl_increase is not None:
         raise SettingsError("budget: has its limits in it; leave max_kl and max_ppl_increase out")
     return budget

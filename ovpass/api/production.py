@@ -86,8 +86,8 @@ def compress(
 def optimize(source: Source, output: Path | str, *, quiet: bool = False, **options: Any) -> Optimized:
     """Convert, compress, tune, apply, verify and evaluate a source, and write a model that is ready to run.
 
-    The keywords are target, max_kl (nats per token), max_ppl_increase (percent), weights, text, windows, window_tokens,
-    work and overwrite, as the options of `ovpass optimize`.
+    The keywords are the options of `ovpass optimize`: target, max_kl (nats per token), max_ppl_increase (percent),
+    preset, max_task_drop, weights, memory, text, windows, window_tokens, work, layout and overwrite.
 
     Raises:
         OvpassError: a subclass, for an invalid source, setting or path. Then `output` is not written.

@@ -26,6 +26,8 @@ from ovpass.support.formatting import counted, number
 from ovpass.support.plotting import check_picture
 from ovpass.support.printable import shell_word
 from ovpass.transformation.destination import check_files, check_plan_file
+from ovpass.tuning.presets import HELP as PRESET_HELP
+from ovpass.tuning.presets import limits_of
 
 if TYPE_CHECKING:
     from ovpass.evaluation.summary import Interval
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 @model_argument
 @click.option("--max-kl", type=float, help="Largest mean KL divergence, in nats per token.")
 @click.option("--max-ppl-increase", type=float, help="Largest increase of perplexity, in percent.")
+@click.option("--preset", help=PRESET_HELP)
 @settings_options
 @search_options
 @click.option("--exact", is_flag=True, help="Rank sites on all windows instead of a short one.")
@@ -68,7 +71,7 @@ def command(
     check_plan_file(output, overwrite=overwrite)
     if plot is not None:
         check_picture(plot)
-    budget = Budget(options["max_kl"], options["max_ppl_increase"])
+    budget = Budget(*limits_of(options["preset"], options["max_kl"], options["max_ppl_increase"]))
     if options["group_size"] is not None:
         raise SettingsError("--group-size: tune chooses it; 'ovpass sensitivity' takes one")
     with resumable(), progress(quiet=quiet) as step:

@@ -14,13 +14,15 @@ from ovpass.cli.options import PATH, TARGET_HELP, json_option, output_option, ov
 from ovpass.cli.output import note, print_json, say, verdict
 from ovpass.optimization.card import FILE_NAME as CARD
 from ovpass.optimization.generate_script import FILE_NAME as SCRIPT
-from ovpass.optimization.request import DEFAULT_MAX_KL, DEFAULT_WEIGHTS, FOLDER, LAYOUTS, Request
+from ovpass.optimization.request import DEFAULT_WEIGHTS, FOLDER, LAYOUTS, Request
 from ovpass.optimization.stages import Stage
 from ovpass.optimization.tasks import scores_of
 from ovpass.serving.server import server_command
 from ovpass.support.formatting import counted, number
 from ovpass.support.printable import shell_word
 from ovpass.support.sizes import format_size
+from ovpass.tuning.presets import DEFAULT as DEFAULT_PRESET
+from ovpass.tuning.presets import HELP as PRESET_HELP
 
 if TYPE_CHECKING:
     from ovpass.optimization.outline import Outline
@@ -30,10 +32,9 @@ if TYPE_CHECKING:
 @click.argument("source", type=PATH)
 @output_option
 @click.option("--target", default="gpu-xmx", show_default=True, help=TARGET_HELP)
-@click.option(
-    "--max-kl", type=float, help=f"Largest mean KL divergence, in nats per token.  [default: {DEFAULT_MAX_KL}]"
-)
+@click.option("--max-kl", type=float, help="Largest mean KL divergence, in nats per token.")
 @click.option("--max-ppl-increase", type=float, help="Largest increase of perplexity, in percent.")
+@click.option("--preset", help=f"{PRESET_HELP}  [default: {DEFAULT_PRESET}]")
 @click.option(
     "--max-task-drop",
     type=float,

@@ -11,9 +11,8 @@ from ovpass.errors import OutputError, SettingsError
 from ovpass.support.choices import check_choice
 from ovpass.support.sizes import parse_size
 from ovpass.targets.names import find_name
+from ovpass.tuning.presets import DEFAULT, limits_of
 
-DEFAULT_MAX_KL = 0.02
-"""Nats per token, if no budget is given."""
 DEFAULT_WEIGHTS = "int8_sym"
 FOLDER, OVMS = "folder", "ovms"
 """Layouts of the output: a model folder, or a repository of OpenVINO Model Server."""
@@ -24,11 +23,11 @@ LAYOUTS = (FOLDER, OVMS)
 class Request:
     """What `ovpass optimize` makes of `source` in the folder `output`.
 
-    `target` is a target or a device. `max_kl` (nats per token) and `max_ppl_increase` (percent) bound the cost of
-    quantizing activations; `max_task_drop` is what the score on ovpass's tasks may lose, in points of 100, to all that
-    is done. `weights` is the compression mode for floating-point weights; `memory` chooses it instead, by what the
-    model may take when it runs, such as "8GB". `text`, `windows` and `window_tokens` are those of tune, None for its
-    defaults. `work` is the folder of the stages. `layout` is one of `LAYOUTS`.
+    `target` is a target or a device. `max_kl` (nats per token) and `max_ppl_increase` (percent), or one of `PRESETS`,
+    bound the cost of quantizing activations; `max_task_drop` is what the score on ovpass's tasks may lose, in points of
+    100, to all that is done. `weights` is the compression mode for floating-point weights; `memory` chooses it instead,
+    by what the model may take when it runs, such as "8GB". `text`, `windows` and `window_tokens` are those of tune,
+    None for its defaults. `work` is the folder of the stages. `layout` is one of `LAYOUTS`.
 
     Raises:
         SettingsError: for a target, mode, layout or number that is not possible.
@@ -40,6 +39,7 @@ class Request:
     target: str = "gpu-xmx"
     max_kl: float | None = None
     max_ppl_increase: float | None = None
+    preset: str | None = None
     max_task_drop: float | None = None
     weights: str | None = None
     memory: str | None = None
@@ -82,9 +82,8 @@ class Request:
 
     @property
     def _limits(self) -> tuple[float | None, float | None]:
-        if self.max_kl is None and self.max_ppl_increase is None:
-            return DEFAULT_MAX_KL, None
-        return self.max_kl, self.max_ppl_increase
+        given = (self.preset, self.max_kl, self.max_ppl_increase)
+        return limits_of(*(given if any(limit is not None for limit in given) else (DEFAULT, None, None)))
 
     @property
     def stages(self) -> Path:

@@ -20,6 +20,7 @@ from ovpass.optimization.estimates import count_weights
 from ovpass.planning.plan import load_plans
 from ovpass.planning.recorded_plan import recorded_plan
 from ovpass.support.cpu_features import has_vnni
+from ovpass.tuning.presets import PRESETS
 from tests.builders import llama_model
 from tests.cli.command import ENCODER, LLAMA, CommandLine, contents
 from tests.documents import ROOT
@@ -168,6 +169,15 @@ def test_a_dry_run_tells_what_the_stages_take(ovpass: CommandLine, tmp_path: Pat
     assert "MB on disk" in out[-1]
 
 
+def test_a_preset_is_a_budget(ovpass: CommandLine, tmp_path: Path) -> None:
+    def budget(*options: object) -> str:
+        out = ovpass.succeed("optimize", LLAMA, "-o", tmp_path / "out", "--dry-run", *options).out
+        return out.partition("--max-kl ")[2].split()[0]
+
+    assert budget() == budget("--preset", "balanced") == f"{PRESETS['balanced']:g}"
+    assert float(budget("--preset", "safe")) < float(budget()) < float(budget("--preset", "fast"))
+
+
 def test_memory_chooses_the_compression(ovpass: CommandLine, tmp_path: Path) -> None:
     def mode(memory: str) -> str:
         ran = ovpass.succeed("optimize", GGUF, "-o", tmp_path / "out", "--memory", memory, "--dry-run")
@@ -196,6 +206,8 @@ def test_too_small_a_disk_is_told_before_it_starts(
         (("--memory", "8GB", "--weights", "int4_sym"), "leave out --weights"),
         (("--weights", "int5"), "int4_sym"),
         (("--max-kl", -1, *SMALL), "--max-kl"),
+        (("--preset", "brave", *SMALL), "balanced"),
+        (("--preset", "fast", "--max-kl", 1, *SMALL), "leave it out"),
         (("--windows", 0), "window"),
         (("--target", "arc-b580", "--window-tokens", 64), "above 64 tokens"),
         (("--layout", "triton"), "ovms"),

@@ -286,6 +286,8 @@ def test_the_command_writes_a_plan_that_apply_takes(
         (),
         ("--max-kl", 0),
         ("--max-kl", "nan"),
+        ("--preset", "brave"),
+        ("--preset", "safe", "--max-kl", 1),
         ("--max-kl", "inf"),
         ("--max-ppl-increase", "inf"),
         ("--max-kl", 1, "--group-size", 32),
