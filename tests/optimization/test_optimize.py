@@ -24,6 +24,7 @@ from ovpass.tuning.presets import PRESETS
 from tests.builders import llama_model
 from tests.cli.command import ENCODER, LLAMA, CommandLine, contents
 from tests.documents import ROOT
+from tests.support.processes import wait_until
 
 GGUF = ROOT / "tests/conversion/tiny-q4_1.gguf"
 NOT_VERIFIED = () if has_vnni() else ("verify",)
@@ -97,6 +98,24 @@ def test_a_run_goes_on_where_it_was(ovpass: CommandLine, llama: Path, tmp_path: 
     bin_file = llama / "openvino_model.bin"
     bin_file.write_bytes(bin_file.read_bytes())  # the same, but written anew
     assert ovpass.succeed("optimize", *options).json["tune"]["run"] != first["tune"]["run"]
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_ends_with_the_same_plan(ovpass: CommandLine, llama: Path, tmp_path: Path) -> None:
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    options = ["optimize", str(llama), "-o", str(out), *map(str, ON_CPU)]
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "ovpass", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    measurements = tmp_path / "out.stages" / "measurements"
+    wait_until(lambda: killed.poll() is not None or any(path.stat().st_size for path in measurements.glob("*.jsonl")))
+    killed.kill()
+    killed.communicate()
+    assert not out.exists()
+    ovpass.succeed(*options, "--quiet")
+    ovpass.succeed("optimize", llama, "-o", whole, *ON_CPU, "--quiet")
+    assert load_plans(out / "plan.yaml") == load_plans(whole / "plan.yaml")
+    assert not (tmp_path / "out.stages").exists()
 
 
 @pytest.mark.slow
