@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from ovpass.ir.runtime_options import GROUP_SIZE
+
 FILE_NAME = "generate.py"
 _TOKENIZER = "openvino_tokenizer.xml"
 
@@ -18,7 +20,8 @@ os.environ.update({environment})  # before OpenVINO reads them
 import openvino_genai
 
 device = sys.argv[2] if len(sys.argv) > 2 else "CPU"
-pipeline = openvino_genai.LLMPipeline(Path(__file__).resolve().parent, device, **{properties})
+properties = {properties} if device.startswith("{planned}") else {elsewhere}  # the plan is for {planned}
+pipeline = openvino_genai.LLMPipeline(Path(__file__).resolve().parent, device, **properties)
 print(pipeline.generate(sys.argv[1], max_new_tokens=200, do_sample=False))
 '''
 
@@ -28,6 +31,15 @@ def can_generate(folder: Path) -> bool:
     return (folder / "openvino_model.xml").is_file() and (folder / _TOKENIZER).is_file()
 
 
-def script(environment: Mapping[str, str], properties: Mapping[str, str]) -> str:
-    """The script, with what the plan asks to be set."""
-    return _SCRIPT.format(name=FILE_NAME, environment=dict(environment), properties=dict(properties))
+def script(environment: Mapping[str, str], properties: Mapping[str, str], planned: str) -> str:
+    """The script, with what the plan asks to be set. On devices other than `planned`, CPU or GPU, nothing is quantized.
+
+    Their plugins would take the plan's group size in their own way.
+    """
+    return _SCRIPT.format(
+        name=FILE_NAME,
+        environment=dict(environment),
+        properties=dict(properties),
+        planned=planned,
+        elsewhere={GROUP_SIZE: "0"},
+    )

@@ -21,6 +21,7 @@ from ovpass.reporting.page import check_extra, write_report
 from ovpass.reporting.runs import load_run
 from ovpass.reporting.side import Side
 from ovpass.support.atomic_output import place, publish, staging
+from ovpass.targets.names import find_name
 from ovpass.transformation.destination import check_folder, refuse_foreign
 
 PLAN, REPORT = "plan.yaml", "report.html"
@@ -70,7 +71,9 @@ def _write_extras(request: Request, made: Made, stages: Stages, out: Path) -> No
     write_report(Side.of(runs), out / REPORT)
     applied: Mapping[str, Any] = made.found["apply"]
     if can_generate(out) and made.found.get("tune"):
-        (out / SCRIPT).write_text(script(applied["run_environment"], applied["run_properties"]), encoding="utf-8")
+        device = find_name(request.target).target.device
+        text = script(applied["run_environment"], applied["run_properties"], device)
+        (out / SCRIPT).write_text(text, encoding="utf-8")
     if not (out / CARD).exists():
         size = sum(ir.bin.stat().st_size for ir in open_source(made.model).models)
         (out / CARD).write_text(card(request, list(stages.last.values()), made.found, size), encoding="utf-8")

@@ -42,7 +42,9 @@ def _traced_graph(prefix: str, graph: Element, readers: Readers) -> Iterator[tup
             output = before.find("output/port")
             activation = "" if output is None else output.get("precision", "").lower()
             # Quantizers of one activation in one group size are one in the compiled model.
-            quantizer = None if group is None else f"{prefix}{source[before.get('id', ''), '0']}/{group}"
+            quantizer = (
+                None if group is None else f"{prefix}{layers[source[before.get('id', ''), '0']].get('name')}/{group}"
+            )
             yield name, ObservedMatMul("FullyConnected", tuple(originals(name, readers)), activation, group, quantizer)
 
 

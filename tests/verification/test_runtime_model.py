@@ -111,8 +111,9 @@ def test_the_last_graph_written_counts(tmp_path: Path) -> None:
         net = ElementTree.fromstring(
             '<net><layers><layer id="0" name="dq" type="DynamicQuantize"><data group_sizes="1,1,128"/>'
             '<output><port id="0" precision="I8"/></output></layer>'
-            '<layer id="1" name="linear" type="FullyConnectedCompressed"/></layers>'
-            '<edges><edge from-layer="0" from-port="0" to-layer="1" to-port="0"/></edges></net>'
+            '<layer id="1" name="linear" type="FullyConnectedCompressed"/><layer id="2" name="x" type="Parameter"/>'
+            '</layers><edges><edge from-layer="2" from-port="0" to-layer="0" to-port="0"/>'
+            '<edge from-layer="0" from-port="0" to-layer="1" to-port="0"/></edges></net>'
         )
         next(net.iter("data")).set("group_sizes", f"1, 1, {group}")
         ElementTree.ElementTree(net).write(tmp_path / name)
@@ -120,7 +121,7 @@ def test_the_last_graph_written_counts(tmp_path: Path) -> None:
     write(f"Model1_000_{TRACED_PASS}.xml", 64)
     write(f"Model1_001_{TRACED_PASS}.xml", 32)
     (found,) = traced_matmuls(tmp_path, readers_of(linear_model(I8)))
-    assert (found.names, found.group_size, found.activation_type, found.quantizer) == (("linear",), 32, "i8", "dq")
+    assert (found.names, found.group_size, found.activation_type, found.quantizer) == (("linear",), 32, "i8", "x/32")
 
 
 CASES: dict[str, tuple[Callable[[], ov.Model], dict[str, int | None], int]] = {
