@@ -10,9 +10,12 @@ from xml.etree.ElementTree import Element
 from ovpass.verification.observation import TRACED_PASS, ObservedMatMul
 from ovpass.verification.original_names import Readers, last_group, originals
 
+_OTHERS = ("Gemm", "MatMul")
+"""Products that the plugin does not quantize the activations of."""
+
 
 def traced_matmuls(folder: Path, readers: Readers) -> list[ObservedMatMul]:
-    """The FullyConnected nodes of the graph and its bodies, as last written to `folder`."""
+    """The products of the graph and its bodies, as last written to `folder`: FullyConnected, and what became none."""
     found: dict[str, ObservedMatMul] = {}
     for path in sorted(folder.glob(f"*{TRACED_PASS}.xml")):
         for prefix, graph in _graphs("", ElementTree.parse(path).getroot()):
@@ -36,8 +39,11 @@ def _traced_graph(prefix: str, graph: Element, readers: Readers) -> Iterator[tup
         for edge in graph.iterfind("edges/edge")
     }
     for key, layer in layers.items():
-        if layer.get("type", "").startswith("FullyConnected"):
-            name, before = f"{prefix}{layer.get('name')}", layers[source[key, "0"]]
+        kind, name = layer.get("type", ""), f"{prefix}{layer.get('name')}"
+        if kind in _OTHERS:
+            yield name, ObservedMatMul("Gemm", tuple(originals(name, readers)), "", None, None)
+        elif kind.startswith("FullyConnected"):
+            before = layers[source[key, "0"]]
             group = _group(before)
             output = before.find("output/port")
             activation = "" if output is None else output.get("precision", "").lower()

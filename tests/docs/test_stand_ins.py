@@ -36,7 +36,7 @@ RUNS = [
     pytest.param(commands, id=document.name, marks=[pytest.mark.gpu] if any(map(asks_a_gpu, commands)) else [])
     for document in (read("README.md"), *documents())
     for commands in [list(shown(document))]
-    if commands
+    if any(command.shown.strip() for command in commands)
 ]
 
 

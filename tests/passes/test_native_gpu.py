@@ -72,14 +72,17 @@ def per_token(group: int | None, decision: Decision) -> int | None:
 def compared(
     simulated_gpu: Compile, zoos: Mapping[Any, Mapping[str, Planned]]
 ) -> dict[tuple[Any, str], tuple[Groups, Groups]]:
-    """The groups that each plan says, and those of the plugin; models of one group size are compiled as one."""
-    batches: dict[tuple[Any, int], dict[str, Planned]] = {}
+    """The groups that each plan says, and those of the plugin; models of one group size are one.
+
+    The first zoo is compiled. The plugin is asked for its graph of the others, which takes no kernels.
+    """
+    first, batches = next(iter(zoos)), dict[tuple[Any, int], dict[str, Planned]]()
     for name, zoo in zoos.items():
         for case, (model, plan) in zoo.items():
             batches.setdefault((name, plan.model_group_size), {})[case] = model, plan
     jobs = [
-        Job(merged({case: model for case, (model, _) in batch.items()}), {GROUP_SIZE: group})
-        for (_, group), batch in batches.items()
+        Job(merged({case: model for case, (model, _) in batch.items()}), {GROUP_SIZE: group}, queried=name != first)
+        for (name, group), batch in batches.items()
     ]
     return {
         (name, case): (promised(plan), in_force(done, f"{case}/", plan))
