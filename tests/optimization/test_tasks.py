@@ -103,7 +103,6 @@ def test_what_has_no_score(ovpass: CommandLine, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.vnni
 def test_the_scores_are_told(ovpass: CommandLine, tmp_path: Path) -> None:
     small = ("--target", "cpu", "--max-kl", 0.5, "--windows", 1, "--window-tokens", 48)
     ran = ovpass("optimize", LLAMA, "-o", tmp_path / "out", *small, DROP, 0)  # lm-eval's progress bars may be shown
