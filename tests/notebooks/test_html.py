@@ -169,3 +169,16 @@ def test_the_notebook_keeps_its_own_style_and_tells_its_scheme(browser: Browser,
         assert browser.style(".ovpass table", "border-collapse") == "collapse"
     assert inks == ["rgb(27, 29, 34)", "rgb(236, 234, 228)"]
     assert browser.messages() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("light", ["true", "false"])
+def test_everyone_can_read_it(browser: Browser, tmp_path: Path, light: str) -> None:
+    results = "".join(map(shown, RESULTS.values()))
+    page = tmp_path / "notebook.html"
+    head = "<!doctype html><html lang='en'><meta charset='utf-8'><title>Results</title>"
+    style = "background: white" if light == "true" else "background: #111111; color: white"
+    frame = f"{head}<body data-jp-theme-light='{light}' style='{style}'><main><h1>Results</h1>{results}</main>"
+    page.write_text(frame, encoding="utf-8")
+    browser.open(page)
+    assert browser.violations() == []
