@@ -22,7 +22,7 @@ _OTHER_BITS = 5.0
 _FLOAT_BITS = 16.0
 _ROOM = 1.25
 """Memory that a model takes when it runs, by that of its weights: KV cache and activations come on top."""
-_SECONDS = {"convert": 1.1e-7, "compress": 9e-8, "tune": 8.6e-10, "verify": 4.5e-8, "evaluate": 2.5e-10}
+_SECONDS = {"convert": 6e-8, "compress": 5e-8, "tune": 3.4e-10, "verify": 1e-7, "evaluate": 1e-10}
 """A weight; of commands that run text, a weight and token."""
 _MEMORY = {"convert": 5.4, "compress": 4.4, "tune": 22.0, "verify": 4.4, "evaluate": 11.0}
 """Bytes a weight."""
