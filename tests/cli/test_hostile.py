@@ -163,6 +163,7 @@ def test_a_check_names_the_model_outside_of_quotes(place: Path, ovpass: CommandL
     assert not pwned(place)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "check",
     [

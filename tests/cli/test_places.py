@@ -53,6 +53,7 @@ def unprivileged(*args: object) -> str:
     return ran.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
 @pytest.mark.parametrize("limit", [1_000, 200_000])
 def test_a_full_disk_leaves_nothing(llama: Path, tmp_path: Path, way: list[str], limit: int) -> None:

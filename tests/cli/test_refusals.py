@@ -92,6 +92,7 @@ OF_PARTS = ['{"plan": {}}', '{"plan": {"decisions": [3]}}', '{"weights": 3}']
 NOTES = ["{broken", "[1,2]", "null", "3", *OF_PARTS, "[" * 100_000, "9" * 5_000]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("note", NOTES, ids=lambda note: note[:20])
 def test_damaged_notes(ovpass: CommandLine, llama: Path, tmp_path: Path, note: str) -> None:
     ovpass.succeed("apply", llama, "-o", tmp_path / "applied")

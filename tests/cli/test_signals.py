@@ -123,6 +123,7 @@ def ended_by(number: signal.Signals, ran: subprocess.CompletedProcess[str]) -> b
     return quiet and ran.stderr.count("\n") <= 1 and ran.returncode in (128 + number, -number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", ENDING)
 @pytest.mark.parametrize("module", ["ovpass.cli.main", "click", "ovpass.cli.apply", "numpy", "openvino"])
 def test_during_imports(llama: Path, tmp_path: Path, module: str, number: signal.Signals) -> None:
@@ -132,6 +133,7 @@ def test_during_imports(llama: Path, tmp_path: Path, module: str, number: signal
     assert contents(tmp_path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", ENDING)
 @pytest.mark.parametrize("how", ["callback", "except"])
 def test_a_library_cannot_swallow_it(llama: Path, tmp_path: Path, how: str, number: signal.Signals) -> None:
@@ -141,6 +143,7 @@ def test_a_library_cannot_swallow_it(llama: Path, tmp_path: Path, how: str, numb
     assert contents(tmp_path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", ENDING)
 @pytest.mark.parametrize("name", ["out", "one.xml"])
 def test_while_cleaning_up(llama: Path, tmp_path: Path, name: str, number: signal.Signals) -> None:
@@ -152,6 +155,7 @@ def test_while_cleaning_up(llama: Path, tmp_path: Path, name: str, number: signa
     assert contents(tmp_path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "moves"), [("out", 0), ("out", 1), *(("one.xml", moves) for moves in range(5))])
 def test_while_outputs_are_moved(llama: Path, tmp_path: Path, name: str, moves: int) -> None:
     """The earlier output is there, or the new one, and nothing beside it."""

@@ -76,6 +76,7 @@ def test_a_name_in_an_error_sends_nothing_either(ovpass: CommandLine) -> None:
     assert not CONTROL.search(error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_streams(tmp_path: Path, closed: str) -> None:
     """Files take the numbers of closed streams: what is printed must not go into them."""
@@ -93,6 +94,7 @@ def test_closed_streams(tmp_path: Path, closed: str) -> None:
 FEW = [*({"PYTHONIOENCODING": name} for name in ("ascii", "latin-1", "cp1252")), {"LC_ALL": "C", "PYTHONUTF8": "0"}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", FEW, ids=str)
 def test_encodings_of_few_characters(tmp_path: Path, encoding: dict[str, str]) -> None:
     strange = tmp_path / "\N{GREEK SMALL LETTER ALPHA}\N{LATIN SMALL LETTER E WITH ACUTE}"
@@ -106,6 +108,7 @@ def test_encodings_of_few_characters(tmp_path: Path, encoding: dict[str, str]) -
     assert ran.stderr.count(b"\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", ["0", "00", "-1", "1", "x", "\N{SUPERSCRIPT TWO}", "9" * 5000, ""])
 def test_odd_widths(columns: str) -> None:
     ran = shell("$ovpass inspect $model", COLUMNS=columns, LINES=columns)
@@ -114,6 +117,7 @@ def test_odd_widths(columns: str) -> None:
     assert shell("$ovpass inspect nowhere", COLUMNS=columns).stderr.startswith(b"Error: nowhere: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["inspect $model --verbose", "inspect $model --json", "--help", "plan --help"])
 @pytest.mark.parametrize("streams", ["", "2>&1"])
 def test_a_reader_that_has_gone(command: str, streams: str) -> None:

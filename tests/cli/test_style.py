@@ -179,6 +179,7 @@ def test_colours_are_for_terminals_that_want_them(ovpass: CommandLine, monkeypat
     assert bare.split() == piped
 
 
+@pytest.mark.slow
 @pytest.mark.vnni
 def test_a_bad_verdict_does_not_look_like_a_good_one(ovpass: CommandLine, tmp_path: Path) -> None:
     ovpass.succeed("plan", LLAMA, "--target", "cpu", "-o", tmp_path / "plan.yaml", "--quiet")
@@ -193,6 +194,7 @@ def test_a_bad_verdict_does_not_look_like_a_good_one(ovpass: CommandLine, tmp_pa
     assert good != bad
 
 
+@pytest.mark.slow
 def test_progress_is_for_terminals() -> None:
     candidates = (f"{LLAMA}@32,profile=cpu", f"{LLAMA}@64,profile=cpu")
     shown = on_a_terminal("evaluate", LLAMA, *candidates, *QUICK, "--json", errors=True)

@@ -54,6 +54,7 @@ def weight_types(done: Compressed) -> dict[str, int]:
     return counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", STORED)
 def test_every_mode(compressed: Compress, tmp_path: Path, mode: str) -> None:
     table = tmp_path / "table.npy"

@@ -42,6 +42,7 @@ def form(site: CompressedMatMul) -> dict[str, Any]:
     return {**own, "chain": chain.pattern, "operands": operands, "k_axes": chain.k_axes}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "entries"), [*((mode, 16) for mode in OF_NNCF), ("codebook", 100)])
 def test_a_specimen_has_the_form_that_nncf_makes(mode: str, entries: int, tmp_path: Path) -> None:
     table = tmp_path / "table.npy"

@@ -214,6 +214,7 @@ def test_pipelines_do_not_tell_their_task() -> None:
         infer_task({"_class_name": "StableDiffusion3Pipeline"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("missing", "extra"),
     [("torch", "export"), ("optimum", "export"), ("openvino_genai", "genai"), ("gguf", "gguf")],

@@ -39,6 +39,7 @@ def text(page: Path) -> str:
     return html.unescape(re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8")))
 
 
+@pytest.mark.slow
 def test_every_document_is_a_page_that_the_menu_leads_to(site: Path) -> None:
     menu = re.findall(r'<a href="([^"#:]+)" class="md-nav__link', (site / "404.html").read_text(encoding="utf-8"))
     pages = {Path(document.name).relative_to("docs").with_suffix(".html").as_posix() for document in documents()}

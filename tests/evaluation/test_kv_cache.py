@@ -45,6 +45,7 @@ def test_pieces_give_the_predictions_of_the_whole(four: Path, tokens: int) -> No
     np.testing.assert_allclose(pieces, whole, rtol=0, atol=1e-4 * np.abs(whole).max())
 
 
+@pytest.mark.slow
 def test_fewer_bits_cost_more(four: Path) -> None:
     exact, half, byte, nibble = candidates(four, *(f"{four}@{CACHE}={kind}" for kind in ("f32", "f16", "u8", "u4")))
     costs = [entry.total.kl.mean.value for entry in (exact, half, byte, nibble)]
@@ -90,6 +91,7 @@ def test_a_setting_that_changes_nothing_is_no_measurement(four: Path, monkeypatc
         evaluate(four, [f"{four}@DYNAMIC_QUANTIZATION_GROUP_SIZE=64"], SMALL)
 
 
+@pytest.mark.slow
 def test_a_plan_for_another_device_is_emulated(four: Path, tmp_path: Path) -> None:
     """A plan for an Arc is evaluated as the Arc would run it, whatever this CPU makes of it."""
     transform(four, tmp_path / "out", Settings(group_size=64, target="gpu-xmx"))
@@ -99,6 +101,7 @@ def test_a_plan_for_another_device_is_emulated(four: Path, tmp_path: Path) -> No
     assert "gpu-xmx emulated" in applied.how
 
 
+@pytest.mark.slow
 def test_such_a_model_under_another_profile(four: Path, tmp_path: Path) -> None:
     transform(four, tmp_path / "out", Settings(group_size=32, target="gpu-xmx"))
     applied, asked = candidates(four, f"{tmp_path}/out@profile=cpu", f"{four}@32,profile=cpu")
@@ -113,6 +116,7 @@ def test_a_plan_for_this_device_runs_as_it_is(four: Path, tmp_path: Path) -> Non
     assert found.total.kl.mean.value > 0
 
 
+@pytest.mark.slow
 def test_a_plan_that_this_cpu_cannot_run_is_emulated(
     four: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +151,7 @@ def test_keys_that_crash_the_plugin_are_refused(four: Path) -> None:
         candidates(four, f"{four}@{CACHE}=u4,KEY_CACHE_QUANT_MODE=BY_CHANNEL")
 
 
+@pytest.mark.slow
 def test_an_emulated_cache_costs_what_that_of_the_plugin_does(four: Path) -> None:
     """The same codes: sums in another order turn few of them."""
     asked = [f"{four}@{CACHE}=u4", f"{four}@kv_key=u4,kv_value=u4", f"{four}@kv_value=mant4:window-32"]

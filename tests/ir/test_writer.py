@@ -58,6 +58,7 @@ def model_of(name: str) -> ov.Model:
     return number_nodes(MODELS[name]())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("plan", ["native", "rank-4", "f16-zero-point", "emulate", "int8"])
 def test_the_file_is_the_model_in_memory(tmp_path: Path, model: str, plan: str) -> None:

@@ -35,6 +35,7 @@ def outputs(path: Path, tokens: int) -> list[Array]:
     return [np.array(value) for value in compiled([x]).values()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_the_cpu_plugin_computes_with_the_kernel(name: str, tmp_path: Path) -> None:
     source = saved(vector_model(ENCODINGS[name]), tmp_path)

@@ -22,6 +22,7 @@ def lowered(folder: Path, target: str) -> Path:
     return ovpass.transform(source, folder / "kernel.xml", ovpass.Settings(lowering="kernel", target=target)).output
 
 
+@pytest.mark.slow
 def test_the_cpu_runs_what_was_planned(tmp_path: Path) -> None:
     [report] = ovpass.verify(lowered(tmp_path, "cpu"), ovpass.Question(device="CPU")).values()
     assert report.ok

@@ -179,6 +179,7 @@ def test_skipped_sites_keep_what_the_file_has(ir: Convert) -> None:
 # Plugins --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUANTIZED)
 def test_products_run_in_int8_on_the_cpu(name: str, ir: Convert) -> None:
     model = read(ir(name))

@@ -54,6 +54,7 @@ def static(request: pytest.FixtureRequest, float_file: Path, tmp_path_factory: p
     return xml
 
 
+@pytest.mark.slow
 def test_the_cpu_does_not_quantize_them_again(static: Path) -> None:
     model = ov.Core().read_model(static)
     assert len(find_compressed_matmuls(model)) == 12
@@ -69,6 +70,7 @@ def test_the_gpu_does_what_was_expected(static: Path) -> None:
     assert sum(check.found is None for check in report.sites) >= 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"lowering": "int8"}, {"lowering": "emulate", "group_size": 32}])
 def test_lowerings_leave_them_alone(static: Path, settings: dict[str, object]) -> None:
     model = ov.Core().read_model(static)

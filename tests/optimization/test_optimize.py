@@ -79,6 +79,7 @@ def test_an_ir_becomes_a_model_that_is_ready_to_run(ovpass: CommandLine, llama: 
     ]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_was(ovpass: CommandLine, llama: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     options = (llama, "-o", tmp_path / "out", "--work", work, *ON_CPU, "--overwrite", "--json")
@@ -157,6 +158,7 @@ def test_a_model_is_laid_out_for_the_server(ovpass: CommandLine, tmp_path: Path)
     ovpass.succeed("optimize", ENCODER, "-o", out, "--target", "cpu", "--layout", "ovms", "--overwrite", "--quiet")
 
 
+@pytest.mark.slow
 def test_a_budget_that_nothing_meets(ovpass: CommandLine, llama: Path, tmp_path: Path) -> None:
     ran = ovpass("optimize", llama, "-o", tmp_path / "out", "--target", "cpu", "--max-kl", 1e-9, *SMALL)
     assert ran.code == 1

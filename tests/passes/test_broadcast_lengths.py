@@ -53,6 +53,7 @@ def test_an_empty_axis_of_a_plain_broadcast_stays_empty() -> None:
         assert list(model.output(0).shape) == [2, 0]
 
 
+@pytest.mark.slow
 def test_gptq_takes_the_graph_that_genai_makes_of_a_gguf_file(tmp_path: Path) -> None:
     convert_source(GGUF, tmp_path / "float", exact=True)
     recipe, calibration = Recipe("int4_sym", group_size=64, gptq=True), Calibration(samples=2, tokens=32)

@@ -234,6 +234,7 @@ def test_every_format_is_emulated() -> None:
 # Thresholds -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threshold", [1, 12, 64])
 @pytest.mark.parametrize("rank", [2, 3, 4])
 def test_the_threshold_is_decided_at_run_time(threshold: int, rank: int) -> None:

@@ -60,6 +60,7 @@ def emulated(model: ov.Model, key: str | None, value: str | None) -> ov.Model:
     return PassManager([EmulateKvCache(*formats)]).run(model).model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [1, 16])
 @pytest.mark.parametrize(("key", "value"), [("u8", "u8"), ("u8", "u4"), ("u4", "u4")])
 def test_it_is_the_cache_of_the_cpu_plugin(llama: ov.Model, exact: Array, chunk: int, key: str, value: str) -> None:

@@ -72,6 +72,7 @@ def alone() -> dict[tuple[str, int], dict[str, list[Array]]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.vnni
 @pytest.mark.parametrize("tokens", [1, 40])
 @pytest.mark.parametrize("fmt", QUANTIZED)
@@ -130,6 +131,7 @@ def trios() -> dict[Any, dict[str, list[Array]]]:
     return answers
 
 
+@pytest.mark.slow
 @pytest.mark.vnni
 @pytest.mark.parametrize("exempt", MEMBERS)
 @pytest.mark.parametrize("fmt", QUANTIZED)

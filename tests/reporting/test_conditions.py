@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from html import unescape
 
+import pytest
+
 from ovpass.reporting.conditions import conditions
 from ovpass.reporting.page import render
 from ovpass.reporting.verdict import verdict
@@ -45,6 +47,7 @@ def test_the_verdict_names_the_target_and_what_it_hangs_on() -> None:
     assert "cpu" in verdict(side([inspected]))[0].answer
 
 
+@pytest.mark.slow
 def test_every_page_says_what_it_was_made_under() -> None:
     for run in (*everything(NAMES), tune(plan(NAMES)), evaluate(), bench(), verify(plan(NAMES))):
         page = render(side([run]))

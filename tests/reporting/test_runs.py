@@ -216,6 +216,7 @@ def test_damage_is_refused_or_shown_but_never_crashes(data: st.DataObject) -> No
     assert page.endswith("</html>")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), 0.0, -1.0])
 def test_charts_bear_numbers_that_cannot_be_drawn(number: float) -> None:
     runs = json.loads(json.dumps(_RUNS[5:]))

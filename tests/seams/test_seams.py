@@ -112,6 +112,7 @@ def test_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Comm
     assert "is for GGUF" in command.refuse("convert", pointer, "-o", tmp_path / "no", "--exact")
 
 
+@pytest.mark.slow
 def test_an_executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(EXECUTORS, "threaded", toy_module("add-an-executor", tmp_path, monkeypatch).EXECUTOR)
     evaluation = ovpass.Evaluation(windows=2, window_tokens=16)

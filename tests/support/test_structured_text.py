@@ -143,6 +143,7 @@ def chain(entry: str) -> str:
     return "b0: &b0 {x: 1}\n" + "".join(links)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

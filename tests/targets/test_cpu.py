@@ -32,6 +32,7 @@ def zoos() -> dict[tuple[str, str], Compared]:
     return compared_on_cpu()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("zoo", "case"), CASES)
 def test_verdicts_are_what_the_plugin_does(zoos: Any, zoo: str, case: str) -> None:
     assert zoos[zoo, case].did

@@ -56,6 +56,7 @@ def test_a_full_disk_is_said_in_one_line(tmp_path: Path, small_files: None) -> N
     assert not list(subject.hidden.iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_that_ended_goes_on_at_its_block(tmp_path: Path) -> None:
     subject, steps = experiment(tmp_path), list[str]()
 

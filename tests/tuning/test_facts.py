@@ -38,6 +38,7 @@ def activations_by_site() -> dict[str, Array]:
     return {site.name: np.array(x).reshape(-1, site.k) for site, x in zip(sites, values, strict=True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("half", [True, False])
 def test_errors_are_those_of_the_reference_arithmetic(half: bool, symmetric: bool) -> None:

@@ -61,6 +61,7 @@ def test_json_alone_on_standard_output(ovpass: CommandLine, run: tuple[Any, ...]
     assert str(first["group_size"]) in first["activation"]["errors"]
 
 
+@pytest.mark.slow
 def test_quiet(ovpass: CommandLine, run: tuple[Any, ...], tmp_path: Path) -> None:
     assert ovpass.succeed(*run, "--quiet", "-o", tmp_path / "a.json", "--plot", tmp_path / "a.png").out == ""
     assert {path.name for path in tmp_path.iterdir()} == {"a.json", "a.png"}

@@ -131,6 +131,7 @@ def test_damaged_measurements_are_refused(tmp_path: Path, shape: type[Any], valu
         Store(path).get("key", shape)
 
 
+@pytest.mark.slow
 def test_a_command_refuses_damaged_measurements(ovpass: CommandLine, tmp_path: Path) -> None:
     """Whatever a value is replaced by."""
     ovpass.succeed(*RUN, "--state", tmp_path)

@@ -123,6 +123,7 @@ def test_an_arc_b580_does_what_a_plan_for_it_says(simulated: Simulated, tmp_path
     assert [check for check in compare(plan, seen.groups) if not check.agrees] == []
 
 
+@pytest.mark.slow
 def test_evidence_is_in_the_plan(tuned: Tuned) -> None:
     evidence = tuned.plan.evidence
     assert evidence["budget"] == {"max_kl": BUDGET.max_kl}

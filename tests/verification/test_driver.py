@@ -81,6 +81,7 @@ def test_a_driver_that_does_not_know_the_device_is_refused_before_it_crashes(mon
 # Getting one ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @apt_only
 def test_no_network(ovpass: CommandLine, tmp_path: Path) -> None:
     error = ovpass.refuse("devices", "--install-driver", tmp_path / "driver", "--mirror", NOWHERE)
@@ -127,6 +128,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+@pytest.mark.slow
 @apt_only
 def test_a_driver_that_is_there_stays_where_no_other_can_be_had(tmp_path: Path) -> None:
     folder = empty_driver(tmp_path / "driver")

@@ -127,6 +127,7 @@ def test_a_child_that_hangs_is_ended(ovpass: CommandLine, monkeypatch: pytest.Mo
     assert_gone(marker)
 
 
+@pytest.mark.slow
 def test_its_helpers_are_ended_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     marker = f"OVPASS_TEST_MARKER={tmp_path}"
     (tmp_path / "sitecustomize.py").write_text("import subprocess\nsubprocess.run(['sleep', '60'])\n")

@@ -48,6 +48,7 @@ def built(path: Path, **options: bool) -> ov.Model:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_logits(tmp_path: Path, name: str) -> None:
     """In one go, with a cache, and in a batch with another text that is padded on the left."""
