@@ -29,6 +29,7 @@ FILES = {
 
 # What differs between models and machines besides numbers, and what stands for it.
 _VARIES = (
+    (r"group size (mixed|per-token),?", "group size 0"),
     (r"^(CPU|openvino\w*)\b.*", r"\1"),
     (r"^(--exempt|- match:) .*", r"\1"),
     (r"\b0 (\w+?)s\b", r"0 \1"),
