@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import re
@@ -61,8 +62,12 @@ def test_a_notebook_shows_what_it_has_shown(notebook: Path, tmp_path: Path, requ
     require_jupyter()
     if SIMULATES in "".join(sources(notebook)):
         request.getfixturevalue("simulated_gpu")
+    failed = importlib.import_module("nbclient.exceptions").CellExecutionError
     with at_work(tmp_path):
-        ran = executed(notebook, tmp_path)
+        try:
+            ran = executed(notebook, tmp_path)
+        except failed as error:
+            raise AssertionError(f"{notebook.name}: {error}") from error
     assert [answers(cell) for cell in ran.cells] == [answers(cell) for cell in cells(notebook)]
 
 
