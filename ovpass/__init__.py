@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ovpass.tuning.budget import Budget
     from ovpass.tuning.experiment import Experiment
     from ovpass.tuning.sensitivity import Measure, sensitivity
-    from ovpass.tuning.tune import Tuned
+    from ovpass.tuning.tuned import Tuned
     from ovpass.verification.intercept_log import InterceptLog, read_intercept_log
     from ovpass.verification.question import Question
     from ovpass.verification.report import Report
@@ -83,7 +83,7 @@ _HOMES = {
     "TextReport": "ovpass.evaluation.language_model",
     "Sites": "ovpass.sites",
     "Transformed": "ovpass.transformation.result",
-    "Tuned": "ovpass.tuning.tune",
+    "Tuned": "ovpass.tuning.tuned",
     "apply": "ovpass.api",
     "compress": "ovpass.api",
     "compress_source": "ovpass.compression.compress",

@@ -30,8 +30,8 @@ from ovpass.tuning.budget import Budget
 from ovpass.tuning.executors.choice import choose_executor
 from ovpass.tuning.experiment import Experiment, experiment_settings
 from ovpass.tuning.presets import limits_of
-from ovpass.tuning.tune import Tuned
 from ovpass.tuning.tune import tune as tune_experiment
+from ovpass.tuning.tuned import Tuned
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

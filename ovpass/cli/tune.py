@@ -32,7 +32,7 @@ from ovpass.tuning.presets import limits_of
 if TYPE_CHECKING:
     from ovpass.evaluation.summary import Interval
     from ovpass.tuning.budget import Budget, Spent
-    from ovpass.tuning.tune import Tuned
+    from ovpass.tuning.tuned import Tuned
 
 
 @click.command("tune")
@@ -90,7 +90,7 @@ def command(
 
 
 def _print(tuned: Tuned, budget: Budget, output: Path | None) -> None:
-    from ovpass.tuning.tune import size_name  # noqa: PLC0415
+    from ovpass.tuning.tuned import size_name  # noqa: PLC0415
 
     columns = ("", "Group", "Left out", "Work %", "KL nats", "Perplexity %")
     rows = [

@@ -15,7 +15,7 @@ PANELS = {
     "ovpass.planning.plan.Plan": "ovpass.notebooks.plan",
     "ovpass.sites.find.Sites": "ovpass.notebooks.sites",
     "ovpass.transformation.inspection.Inspected": "ovpass.notebooks.sites",
-    "ovpass.tuning.tune.Tuned": "ovpass.notebooks.tuned",
+    "ovpass.tuning.tuned.Tuned": "ovpass.notebooks.tuned",
     "ovpass.verification.report.Report": "ovpass.notebooks.verification",
 }
 """The module whose `html` draws a class, by the class's name. It is imported when the first of these is drawn."""

@@ -9,7 +9,7 @@ from ovpass.reporting.formatting import interval, percent, signed_percent
 from ovpass.support.formatting import counted, number
 from ovpass.targets.group_sizes import format_group_size
 from ovpass.tuning.budget import Spent
-from ovpass.tuning.tune import Point, Tuned
+from ovpass.tuning.tuned import Point, Tuned
 
 
 def html(tuned: Tuned) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from ovpass.evaluation.summary import Interval
 from ovpass.support.plotting import new_figure, save_figure
 from ovpass.tuning.budget import Budget, Spent
-from ovpass.tuning.tune import Point, Tuned, size_name
+from ovpass.tuning.tuned import Point, Tuned, size_name
 
 
 @dataclass(frozen=True)

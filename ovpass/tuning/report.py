@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ovpass.tuning.sensitivity import Sensitivity, SensitivityReport
-from ovpass.tuning.tune import Point, Tuned, size_name
+from ovpass.tuning.tuned import Point, Tuned, size_name
 
 
 def sensitivity_to_dict(report: SensitivityReport) -> dict[str, Any]:

@@ -23,8 +23,7 @@ from ovpass.lowerings.planner import plan_sites
 from ovpass.planning.plan import QUANTIZE, Plan
 from ovpass.settings.settings import Rule, Settings
 from ovpass.support.formatting import counted
-from ovpass.support.shown import Shown
-from ovpass.targets.group_sizes import PER_TOKEN, format_group_size
+from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.tuning.activation_statistics import ActivationFacts
 from ovpass.tuning.budget import NOTHING, Budget, Spent, gain, share_of_work, worth
 from ovpass.tuning.deadline import Deadline, TimeIsUp
@@ -34,6 +33,7 @@ from ovpass.tuning.sensitivity import Measure, Sensitivity, sensitivity
 from ovpass.tuning.sequential import LOOKS, Sums, looks
 from ovpass.tuning.site_sizes import MIXED, Option, SiteSizes
 from ovpass.tuning.store import Store
+from ovpass.tuning.tuned import Point, Tuned, size_name
 
 CANDIDATES = (PER_TOKEN, 32, 64, 128, 256)
 """Of those with the same effect the first counts: what zero points cap at 32 is called 32."""
@@ -41,46 +41,6 @@ _GRID = (0.0, 0.05, 0.2, 0.5)
 _STEP = 0.02
 _SEARCH_SHARE = 0.75
 """Of the time for the search; the rest is for held-out text."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """A plan that was measured: its group size, or MIXED, the number of sites left out, and what it spends."""
-
-    group_size: int
-    left_out: int
-    share: float
-    worth: float
-    spent: Spent
-
-
-@dataclass(frozen=True)
-class Tuned(Shown):
-    """The plan, what it spends on the windows it was chosen by and on others, and all points that were measured.
-
-    `left_out` are the sites left out; `for_held_out` is how many of them are so only for the other windows. `finished`
-    tells that the time was enough, `holds` that the plan is within the budget on held-out text, to the upper bound.
-    `leaving` has for each group size its sites in the order in which they are left out, if any plan leaves some out.
-    """
-
-    plan: Plan
-    point: Point
-    held_out: Spent
-    left_out: tuple[str, ...]
-    points: tuple[Point, ...]
-    for_held_out: int = 0
-    finished: bool = True
-    holds: bool = True
-    leaving: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
-
-    @property
-    def frontier(self) -> list[Point]:
-        """The points that no other one beats in both cost and worth, the cheapest first."""
-        best: list[Point] = []
-        for point in sorted(self.points, key=lambda point: (point.spent.kl, -point.worth)):
-            if not best or point.worth > best[-1].worth:
-                best.append(point)
-        return best
 
 
 def tune(
@@ -368,11 +328,6 @@ class _Search:
         if size > 0:
             return self._settings(size, names)
         return self._own[-size].settings(count, names)
-
-
-def size_name(group_size: int) -> int | str:
-    """The group size of a point as people read it."""
-    return "mixed" if group_size == MIXED else format_group_size(group_size)
 
 
 def _digest(choice: Mapping[str, int], windows: Sequence[Window]) -> str:

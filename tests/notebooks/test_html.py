@@ -21,7 +21,7 @@ from ovpass.evaluation.summary import Divergence, Estimate, TextSummary
 from ovpass.notebooks import PANELS
 from ovpass.support.shown import Shown
 from ovpass.tuning.budget import Spent
-from ovpass.tuning.tune import Point, Tuned
+from ovpass.tuning.tuned import Point, Tuned
 from ovpass.verification.report import Report, SiteCheck, ThresholdRun
 from tests.builders import llama_model
 from tests.reporting.browser import Browser, started

@@ -12,7 +12,8 @@ from ovpass.settings.settings import Settings
 from ovpass.tuning.budget import Budget
 from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.site_sizes import MIXED, Option, SiteSizes, changes
-from ovpass.tuning.tune import Tuned, tune
+from ovpass.tuning.tune import tune
+from ovpass.tuning.tuned import Tuned
 from tests.cli.command import LLAMA
 
 WINDOWS = Evaluation(windows=2, window_tokens=96)

@@ -24,7 +24,8 @@ from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.tuning import deadline
 from ovpass.tuning.budget import Budget, share_of_work, worth
 from ovpass.tuning.experiment import Experiment
-from ovpass.tuning.tune import Tuned, tune
+from ovpass.tuning.tune import tune
+from ovpass.tuning.tuned import Tuned
 from ovpass.verification import Observation
 from ovpass.verification.report import compare
 from tests.builders import llama_model, planted_name, save_planted, trio_model
