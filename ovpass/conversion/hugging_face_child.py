@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ovpass.conversion.answers import reply
+from ovpass.conversion.broken_torchvision import hide_broken_torchvision
 from ovpass.conversion.hugging_face_export import Export
 from ovpass.conversion.hugging_face_loading import checked_loading
 from ovpass.conversion.packed.checkpoint import PackedCheckpoint
@@ -26,6 +27,7 @@ def main() -> None:
 
 
 def _carry_out(order: Export) -> list[str]:
+    hide_broken_torchvision()
     with _named_errors(order):
         return _convert(order)
 
