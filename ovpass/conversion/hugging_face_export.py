@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +17,8 @@ from ovpass.conversion.hugging_face_folder import (
 from ovpass.conversion.packed.checkpoint import PackedCheckpoint, quantization
 from ovpass.conversion.source import WEIGHT_FORMATS
 from ovpass.conversion.tokenizers import carry_tokenizer, has_tokenizer, is_converted, remove_tokenizer
-from ovpass.errors import ExtraError, ModelError, SettingsError
+from ovpass.errors import ModelError, SettingsError
+from ovpass.support.extras import require_package
 from ovpass.support.progress import Progress
 
 _PACKAGES = ("torch", "transformers", "optimum.intel", "openvino_tokenizers")
@@ -69,7 +69,8 @@ def convert_hugging_face(
     if needs_remote_code(source, config) and not trust:
         raise ModelError(f"{source}: contains its own Python code; --trust-remote-code runs it, if you trust it")
     task = task or infer_task(config)
-    _require_packages()
+    for package in _PACKAGES:
+        require_package(package, "export", "converting Hugging Face models")
     pipeline = (source / PIPELINE).is_file()
     order = Export(
         name=str(source),
@@ -89,16 +90,6 @@ def convert_hugging_face(
         remove_tokenizer(folder)
         notes += carry_tokenizer(source, folder, progress)
     return task, notes
-
-
-def _require_packages() -> None:
-    for package in _PACKAGES:
-        parent, _, child = package.partition(".")
-        found = importlib.util.find_spec(parent) is not None
-        if not found or (child and importlib.util.find_spec(package) is None):
-            raise ExtraError(
-                f"converting Hugging Face models needs {package}: install it with pip install 'ovpass[export]'"
-            )
 
 
 def _export(order: Export, scratch: Path) -> list[str]:

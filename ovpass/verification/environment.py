@@ -15,7 +15,7 @@ from ovpass.verification.device_list import list_devices
 from ovpass.version import __version__
 
 _REQUIREMENT = re.compile(r"(?P<name>[\w.-]+).*extra\s*==\s*['\"](?P<extra>[\w-]+)['\"]")
-_OWN = ("all", "dev", "docs")
+_OWN = ("all", "dev", "docs", "optimize")
 """Extras that no command needs, or that are made of others."""
 
 
