@@ -46,7 +46,10 @@ CALLS: dict[str, Calls] = {
     "bisect": lambda place: [
         (LLAMA, *WINDOWS, "--state", place, "--by", "kind", "--max-kl", "0.0003", "--exempt", "layer:1"),
     ],
-    "tune": lambda place: [(LLAMA, *WINDOWS, "--state", place, "--max-kl", "0.0003")],
+    "tune": lambda place: [
+        (LLAMA, *WINDOWS, "--state", place, "--max-kl", "0.0003"),
+        (LLAMA, *WINDOWS, "--state", place, "--max-kl", "0.0003", "--target", "cpu", "--kv", "u4,u8,mant4a"),
+    ],
     "bench": lambda _: [
         (LLAMA, f"{LLAMA}@NUM_STREAMS=1", "--prompt-tokens", "8", "--repeats", "3", "--output-tokens", "2"),
     ],
