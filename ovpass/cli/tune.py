@@ -155,7 +155,8 @@ def _print_cache(cache: TunedCache, budget: Budget) -> None:
     say(f"KV cache: {kind}: {kind.bytes_per_token:.0f} bytes a token, in f16 {cache.bytes_in_f16:.0f}.")
     if cache.losses:
         half = cache.half
-        which = ", ".join(map(str, half[:_SHOWN_LAYERS])) + (", ..." if len(half) > _SHOWN_LAYERS else "")
+        more = len(half) - _SHOWN_LAYERS
+        which = ", ".join(map(str, half[:_SHOWN_LAYERS])) + (f", and {more} more" if more > 0 else "")
         say(f"With {cache.looked_at}, half of the loss is in {len(half)} of {len(cache.losses)} caches: {which}.")
     if cache.few:
         note("few layers cause the loss, and plugins have one KV cache setting for all layers")
