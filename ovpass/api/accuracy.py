@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ovpass.api.keywords import (
     EvaluationKeywords,
+    HowKeywords,
     PlaceKeywords,
     SearchKeywords,
     WindowKeywords,
@@ -29,6 +30,7 @@ from ovpass.settings.settings import Settings
 from ovpass.tuning.budget import Budget
 from ovpass.tuning.executors.choice import choose_executor
 from ovpass.tuning.experiment import Experiment, experiment_settings
+from ovpass.tuning.kv_cache import tune_with_cache
 from ovpass.tuning.presets import limits_of
 from ovpass.tuning.tune import tune as tune_experiment
 from ovpass.tuning.tuned import Tuned
@@ -75,8 +77,6 @@ def tune(
     *,
     max_kl: float | None = None,
     max_ppl_increase: float | None = None,
-    exact: bool = False,
-    minutes: float | None = None,
     settings: Settings | Path | str | None = None,
     evaluation: Evaluation | None = None,
     quiet: bool = False,
@@ -85,25 +85,35 @@ def tune(
     """Find the plan that quantizes the most work within an accuracy budget. An interrupted run resumes.
 
     The budget is a Budget, one of the presets "safe", "balanced" and "fast", or `max_kl` (nats per token) and
-    `max_ppl_increase` (percent). `exact` ranks sites on all
-    windows. After `minutes` the search ends with the best plan so far. `experiment` is a model, or an Experiment, which
-    has all that follows in it. The keywords are fields of Settings and Evaluation, which they override; `exempt`:
-    patterns; `state`: a folder for measurements; and `workers`, `cluster` and `mixed_hosts` as for `ovpass tune`.
+    `max_ppl_increase` (percent). `experiment` is a model, or an Experiment, which has settings and evaluation in it.
+    The keywords are fields of Settings and Evaluation, which they override; `exempt`: patterns; `state`: a folder for
+    measurements; and `workers`, `cluster` and `mixed_hosts` as for `ovpass tune`. Also: `exact` ranks sites on all
+    windows; after `minutes` the search ends with the best plan so far; `kv` chooses the KV cache, too, of the types
+    that it names by comma, or of all that the target stores with "auto".
 
     Raises:
         OvpassError: for an invalid model, setting or text.
         SettingsError: if the target quantizes no site at any group size, or no plan is found in time.
     """
     limit = _budget(budget, max_kl, max_ppl_increase)
+    how, others = split(keywords, [*HowKeywords.__annotations__])
     if isinstance(experiment, Experiment):
-        if settings or evaluation or keywords:
+        if settings or evaluation or others:
             raise SettingsError("an Experiment has its settings in it; change those there, or name the model alone")
-        return tune_experiment(experiment, limit, exact=exact, minutes=minutes)
-    if "group_size" in keywords:
+        return _tuned(experiment, limit, **how)
+    if "group_size" in others:
         raise SettingsError("group_size: tune chooses it; sensitivity takes one")
     with on_disk(experiment) as path, shown_progress(quiet=quiet) as step:
-        subject = replace(_experiment(path, settings, evaluation, keywords), progress=step)
-        return tune_experiment(subject, limit, exact=exact, minutes=minutes)
+        subject = replace(_experiment(path, settings, evaluation, others), progress=step)
+        return _tuned(subject, limit, **how)
+
+
+def _tuned(
+    experiment: Experiment, limit: Budget, *, kv: str | None = None, exact: bool = False, minutes: float | None = None
+) -> Tuned:
+    if kv is None:
+        return tune_experiment(experiment, limit, exact=exact, minutes=minutes)
+    return tune_with_cache(experiment, limit, kv, exact=exact, minutes=minutes)
 
 
 def _experiment(

@@ -86,7 +86,15 @@ class PlaceKeywords(TypedDict, total=False):
     blockwise: bool
 
 
-class SearchKeywords(SettingsKeywords, WindowKeywords, PlaceKeywords, total=False):
+class HowKeywords(TypedDict, total=False):
+    """How a search for a plan goes."""
+
+    exact: bool
+    minutes: float | None
+    kv: str | None
+
+
+class SearchKeywords(SettingsKeywords, WindowKeywords, PlaceKeywords, HowKeywords, total=False):
     """What to quantize, the text to measure on, and where to measure."""
 
 

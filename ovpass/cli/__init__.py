@@ -19,6 +19,7 @@ COMMANDS = {
     "strip": Command("ovpass.cli.strip", "Undo apply."),
     "convert": Command("ovpass.cli.convert", "Convert a GGUF, Hugging Face or ONNX model to OpenVINO IR."),
     "compress": Command("ovpass.cli.compress", "Compress floating-point weights."),
+    "expand": Command("ovpass.cli.expand", "Write M-ANT weights as 8-bit integers, which plugins keep compressed."),
     "run": Command("ovpass.cli.run", "Generate text with a model folder, with the kernels that apply put in it."),
     "verify": Command("ovpass.cli.verify", "Check on a real or simulated device that the plugin follows the plan."),
     "devices": Command("ovpass.cli.devices", "List targets and simulated devices; install the driver for simulation."),

@@ -32,7 +32,11 @@ from ovpass.tuning.presets import limits_of
 if TYPE_CHECKING:
     from ovpass.evaluation.summary import Interval
     from ovpass.tuning.budget import Budget, Spent
+    from ovpass.tuning.kv_tuned import TunedCache
     from ovpass.tuning.tuned import Tuned
+
+
+_SHOWN_LAYERS = 4
 
 
 @click.command("tune")
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 @click.option("--max-kl", type=float, help="Largest mean KL divergence, in nats per token.")
 @click.option("--max-ppl-increase", type=float, help="Largest increase of perplexity, in percent.")
 @click.option("--preset", help=PRESET_HELP)
+@click.option("--kv", metavar="TYPES", help="Also choose the KV cache: types by comma, or auto for all of the target.")
 @settings_options
 @search_options
 @click.option("--exact", is_flag=True, help="Rank sites on all windows instead of a short one.")
@@ -65,6 +70,7 @@ def command(
     """
     from ovpass.tuning.budget import Budget  # noqa: PLC0415 - not needed to print help
     from ovpass.tuning.frontier import save_frontier  # noqa: PLC0415
+    from ovpass.tuning.kv_cache import tune_with_cache  # noqa: PLC0415
     from ovpass.tuning.tune import tune  # noqa: PLC0415
 
     check_files([output, plot], [model, *files_read(options)])
@@ -76,7 +82,9 @@ def command(
         raise SettingsError("--group-size: tune chooses it; 'ovpass sensitivity' takes one")
     with resumable(), progress(quiet=quiet) as step:
         experiment = experiment_from(model, options, step)
-        tuned = tune(experiment, budget, exact=exact, minutes=options["minutes"])
+        how = {"exact": exact, "minutes": options["minutes"]}
+        kv = options["kv"]
+        tuned = tune(experiment, budget, **how) if kv is None else tune_with_cache(experiment, budget, kv, **how)
     if output is not None:
         save_plans({"": tuned.plan}, output)
     if plot is not None:
@@ -93,6 +101,8 @@ def _print(tuned: Tuned, budget: Budget, output: Path | None) -> None:
     from ovpass.tuning.tuned import size_name  # noqa: PLC0415
 
     columns = ("", "Group", "Left out", "Work %", "KL nats", "Perplexity %")
+    if tuned.cache is not None:
+        _print_cache(tuned.cache, budget)
     rows = [
         (
             "chosen" if point == tuned.point else "",
@@ -112,17 +122,44 @@ def _print(tuned: Tuned, budget: Budget, output: Path | None) -> None:
     )
     if not counts["quantize"]:
         verdict("Nothing can be quantized within this budget.", ok=False)
-        return
+        if tuned.cache is None:
+            return
     if tuned.for_held_out:
         note(f"{counted(tuned.for_held_out, 'site is', 'sites are')} exempt only to keep the budget on held-out text")
     if not tuned.finished:
         note("the time was up before the search was done; with more, the same command goes on from here")
     divergence = _kl(held, bounded=budget.max_kl is not None)
     change = _perplexity(held, bounded=budget.max_perplexity_percent is not None)
-    say(f"Held out: KL {divergence} nats per token, perplexity {change} %.")
+    what = "Held out" if tuned.cache is None else "Held out, with the KV cache"
+    say(f"{what}: KL {divergence} nats per token, perplexity {change} %.")
     verdict(f"{'W' if tuned.holds else 'Not shown to be w'}ithin budget on held-out text.", ok=tuned.holds)
     if output is not None:
         click.echo(f"Carry it out with: ovpass apply MODEL -o OUT --plan {shell_word(output)}")
+
+
+def _print_cache(cache: TunedCache, budget: Budget) -> None:
+    columns = ("", "Keys", "Values", "Bytes", "KL nats", "Perplexity %")
+    rows = [
+        (
+            "chosen" if point == cache.chosen else "emulated" if point.kind.options is None else "",
+            point.kind.key,
+            point.kind.value,
+            f"{point.kind.bytes_per_token:.0f}",
+            _kl(point.spent, bounded=budget.max_kl is not None),
+            _perplexity(point.spent, bounded=budget.max_perplexity_percent is not None),
+        )
+        for point in cache.points
+    ]
+    print_table(columns, rows, numeric=columns[3:])
+    kind = cache.chosen.kind
+    say(f"KV cache: {kind}: {kind.bytes_per_token:.0f} bytes a token, in f16 {cache.bytes_in_f16:.0f}.")
+    if cache.losses:
+        half = cache.half
+        more = len(half) - _SHOWN_LAYERS
+        which = ", ".join(map(str, half[:_SHOWN_LAYERS])) + (f", and {more} more" if more > 0 else "")
+        say(f"With {cache.looked_at}, half of the loss is in {len(half)} of {len(cache.losses)} caches: {which}.")
+    if cache.few:
+        note("few layers cause the loss, and plugins have one KV cache setting for all layers")
 
 
 def _kl(spent: Spent, *, bounded: bool) -> str:

@@ -37,7 +37,7 @@ def print_reports(reports: Mapping[str, Report], *, verbose: bool) -> None:
             differing = [(s.name, describe(s.planned), describe(s.found), s.reason) for s in report.mismatches]
             print_table(("Differs", "Planned", "Found", "Reason"), differing)
         _print_runs(report)
-        for text in report.notes:
+        for text in (*report.notes, *([] if report.cache is None else [str(report.cache)])):
             note(text)
         verdict(verdict_of(report), ok=report.ok)
 
@@ -55,6 +55,9 @@ def raise_unless_ok(reports: Mapping[str, Report]) -> None:
     differing = sum(len(report.mismatches) for report in reports.values())
     if differing:
         raise CheckFailedError(f"{counted(differing, 'site is', 'sites are')} not as planned")
+    for report in reports.values():
+        if not report.ok:
+            raise CheckFailedError(str(report.cache))
 
 
 def print_graph(

@@ -14,10 +14,11 @@ from ovpass.evaluation.candidates import Candidate, parse_candidate
 from ovpass.evaluation.corpus import read_text
 from ovpass.evaluation.feeding import TokenFeed, is_language_model
 from ovpass.evaluation.harness import Harness
-from ovpass.evaluation.kv_cache import cache_settings, cache_settings_of
+from ovpass.evaluation.kv_cache import cache_settings
 from ovpass.evaluation.language_model import TextEvaluation, TextReport
 from ovpass.evaluation.model_outputs import ArraysReport, evaluate_arrays, load_case
 from ovpass.evaluation.options import ENCODER, LANGUAGE_MODEL, Evaluation, WindowOptions
+from ovpass.evaluation.plan_cache import cache_in_force
 from ovpass.evaluation.preparation import check_candidate, sole_model
 from ovpass.evaluation.recording import recordings
 from ovpass.evaluation.tokenizer import load_tokenizer
@@ -116,8 +117,8 @@ def _check_blockwise(first: Candidate, others: Sequence[Candidate], how: Evaluat
             "inputs, chunks and other models"
         )
     for candidate in others:
-        cached = cache_settings_of(sole_model(candidate).document().metadata) or cache_settings(candidate.properties)
-        if candidate.cache or cached:
+        own_cache, formats = cache_in_force(candidate, sole_model(candidate), how.device)
+        if formats or own_cache or cache_settings(candidate.properties):
             raise SettingsError(f"{candidate.label}: a compressed KV cache is read in chunks; leave --blockwise out")
 
 

@@ -13,7 +13,7 @@ from ovpass.ir.files import IrFile
 from ovpass.ir.metadata import Metadata
 from ovpass.ir.runtime_options import read_option
 from ovpass.settings.kv_cache import CacheFormat
-from ovpass.targets.runtime_options import BY_CHANNEL, CACHE_OPTIONS, KEY_CACHE, KEY_MODE, KV_CACHE
+from ovpass.targets.runtime_options import BY_CHANNEL, CACHE_OPTIONS, KEY_CACHE, KEY_MODE, KV_CACHE, VALUE_CACHE
 
 CHUNK_TOKENS = 32
 """Tokens of a piece if the user names none: short, so that most of the text is read from the cache."""
@@ -27,6 +27,8 @@ _FLOATS = ("f32", "f16", "bf16")
 def cache_settings(properties: Mapping[str, str]) -> dict[str, str]:
     """The properties that change what the cache keeps; none if it keeps f32."""
     named = {name: properties[name] for name in CACHE_OPTIONS if name in properties}
+    if KEY_CACHE in named and VALUE_CACHE in named:
+        named.pop(KV_CACHE, None)  # it holds where the others say nothing
     return {} if all(value == _EXACT for value in named.values()) else named
 
 

@@ -175,7 +175,7 @@ class TextEvaluation:
             changed = changes.found
         longest = max(len(window.ids) for window in self.windows)
         # A model with an emulated cache adds up in another order, so that it differs in any case.
-        doubtful = not changed or bool(candidate.cache)
+        doubtful = not changed or prepared.emulates_cache
         if doubtful and cache and prepared.chunk is not None and prepared.chunk >= longest:
             raise SettingsError(
                 f"{candidate.label}: windows of {longest} tokens fit in one chunk of {prepared.chunk}, so the "

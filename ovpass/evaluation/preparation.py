@@ -11,7 +11,6 @@ from ovpass.errors import ModelError, SettingsError
 from ovpass.evaluation.candidates import Candidate
 from ovpass.evaluation.kv_cache import (
     cache_settings,
-    cache_settings_of,
     check_emulated,
     chunk_tokens,
     describe_cache,
@@ -19,6 +18,7 @@ from ovpass.evaluation.kv_cache import (
     exact_cache,
     require_cache,
 )
+from ovpass.evaluation.plan_cache import cache_in_force
 from ovpass.evaluation.plugin_quantization import check_quantizes, quantizes_here
 from ovpass.ir.files import IrFile, ModelSource, open_source
 from ovpass.ir.note import read_note
@@ -28,6 +28,7 @@ from ovpass.lowerings.planner import check_plan, make_plan
 from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP, Plan, load_plans
 from ovpass.planning.profile import emulated
 from ovpass.planning.recorded_plan import recorded_plan
+from ovpass.settings.kv_cache import CacheFormat
 from ovpass.settings.settings import Settings
 from ovpass.support.formatting import counted
 from ovpass.targets.names import get_target
@@ -61,6 +62,11 @@ class Prepared:
     chunk: int | None = None
     cache: Mapping[str, str] = field(default_factory=dict)
     exact: ov.Model | None = None
+
+    @property
+    def emulates_cache(self) -> bool:
+        """Whether the graph reads the cache as from formats that are emulated."""
+        return self.exact is not None and self.exact is not self.model
 
     def with_exact_cache(self) -> Prepared:
         """The same with a KV cache in f32."""
@@ -129,11 +135,12 @@ def prepare(
         model, group, how = read_runnable(ir, device), own or 0, ""
     else:
         model, group, how = _applied(ir, plan, generates=generates), plan.model_group_size, describe(plan)
-    properties = {**CLEAN, **cache_settings_of(metadata), GROUP_SIZE: str(group), **candidate.properties}
+    own_cache, formats = cache_in_force(candidate, ir, device)
+    properties = {**CLEAN, **own_cache, GROUP_SIZE: str(group), **candidate.properties}
     exact = model
-    if candidate.cache:
-        properties, model = exact_cache(properties), _with_cache(model, candidate)
-    cache = {**cache_settings(properties), **emulated_settings(candidate.cache)}
+    if formats:
+        properties, model = exact_cache(properties), _with_cache(model, formats)
+    cache = {**cache_settings(properties), **emulated_settings(formats)}
     pieces = chunk_tokens(chunk, cache, _threshold(plan))
     how = (how or _as_it_is(properties)) + describe_cache(cache, pieces)
     return Prepared(model, properties, plan, how, ir.xml.parent, pieces, cache, exact)
@@ -226,11 +233,11 @@ def _applied(ir: IrFile, plan: Plan, *, generates: bool) -> ov.Model:
     return apply(project_last_token(original) if generates else original, plan)
 
 
-def _with_cache(model: ov.Model, candidate: Candidate) -> ov.Model:
-    """A copy that reads its KV cache as from the formats of the candidate."""
+def _with_cache(model: ov.Model, formats: Mapping[str, CacheFormat]) -> ov.Model:
+    """A copy that reads its KV cache as from these formats."""
     from ovpass.passes import EmulateKvCache, PassManager  # noqa: PLC0415
 
-    emulation = EmulateKvCache(candidate.cache.get("kv_key"), candidate.cache.get("kv_value"))
+    emulation = EmulateKvCache(formats.get("kv_key"), formats.get("kv_value"))
     return PassManager([emulation]).run(model).model
 
 

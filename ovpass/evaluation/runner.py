@@ -39,7 +39,7 @@ class Runner:
         Raises:
             ModelError: if the model fails, or gives no predictions for every token.
         """
-        logits = self._whole(window, extra) if self._chunk is None else self._piecewise(window, self._chunk)
+        logits = self._whole(window, extra) if self._chunk is None else self._piecewise(window, self._chunk, extra)
         return scored_rows(logits, window, self._name)
 
     def following(self, ids: Ids) -> Array:
@@ -50,11 +50,11 @@ class Runner:
     def _whole(self, window: Window, extra: Mapping[str, Array] | None) -> Array:
         return self.outputs(window, extra)[self._logits]
 
-    def _piecewise(self, window: Window, tokens: int) -> Array:
+    def _piecewise(self, window: Window, tokens: int, extra: Mapping[str, Array] | None) -> Array:
         self._request.reset_state()
         return np.concatenate(
             [
-                _rows(self._infer(inputs, len(window.ids))[self._logits]).copy()
+                _rows(self._infer({**inputs, **(extra or {})}, len(window.ids))[self._logits]).copy()
                 for inputs in self._feed.pieces(window.ids, tokens)
             ]
         )

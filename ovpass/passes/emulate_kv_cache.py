@@ -19,35 +19,28 @@ from openvino import opset13 as op
 from ovpass.errors import PassError
 from ovpass.passes.broadcast_lengths import keep_lengths
 from ovpass.passes.editing import marker
+from ovpass.passes.kv_caches import KEY, VALUE, KvCache, find_kv_caches
 from ovpass.passes.kv_quantizers import Namer, quantized
 from ovpass.settings.kv_cache import CacheFormat
 
-KEY, VALUE = "key", "value"
-_PORTS = {1: KEY, 2: VALUE}
-"""Inputs of ScaledDotProductAttention."""
-_PASSED = ("Gather", "Convert")
-_FORWARD = ("Unsqueeze", "Broadcast", "Reshape", "Convert", "Transpose", "Concat", "Multiply", "Add")
-_TOKENS = -2
+SWITCHES = "ovpass_kv_caches"
+"""The input of a model with switches."""
 _NOT_READING = ("Assign", "ShapeOf")
 _FIRST = "u8"
 """How tokens of a window that is not full are stored."""
 
 
 @dataclass(frozen=True)
-class _Cache:
-    """Where `past` [batch, heads, tokens, head size] is joined with new keys or values."""
-
-    what: str
-    past: ov.Output
-    joined: ov.Node
-
-
-@dataclass(frozen=True)
 class EmulateKvCache:
-    """Emulate a KV cache that stores keys and values in these formats; None leaves them as they are."""
+    """Emulate a KV cache that stores keys and values in these formats; None leaves them as they are.
+
+    With `switched` the model gets an input SWITCHES, boolean [caches]: which of those that `find_kv_caches` lists are
+    emulated.
+    """
 
     key: CacheFormat | None = None
     value: CacheFormat | None = None
+    switched: bool = False
     name: ClassVar[str] = "emulate-kv-cache"
 
     def run(self, model: ov.Model) -> Mapping[str, int]:
@@ -58,82 +51,41 @@ class EmulateKvCache:
         """
         formats = {KEY: self.key, VALUE: self.value}
         counts = {KEY: 0, VALUE: 0}
-        caches = _caches(model)
+        caches = find_kv_caches(model)
         keep_lengths(model)
-        for cache in caches:
+        switches = _switches(model, len(caches)) if self.switched else None
+        for number, cache in enumerate(caches):
             if chosen := formats[cache.what]:
-                _insert(cache, chosen)
+                _insert(cache, chosen, None if switches is None else (switches, number))
                 counts[cache.what] += 1
         model.validate_nodes_and_infer_types()
         return {"keys": counts[KEY], "values": counts[VALUE]}
 
 
-def _caches(model: ov.Model) -> list[_Cache]:
-    found = []
-    for node in model.get_ordered_ops():
-        if node.get_type_name() != "ReadValue":
-            continue
-        past = node.output(0)
-        joined = _join(past)
-        while joined is None and (further := _only(past)):
-            past = further.output(0)
-            joined = _join(past)
-        if joined is not None:
-            found.append(_Cache(_kind(joined, node), past, joined))
-    if not found:
-        raise PassError("the model keeps no keys and values in states that are joined with new ones along the tokens")
-    return found
+def _switches(model: ov.Model, count: int) -> ov.Node:
+    switches = op.parameter(ov.PartialShape([count]), np.bool_, name=SWITCHES)
+    switches.output(0).set_names({SWITCHES})
+    model.add_parameters([switches])
+    return switches
 
 
-def _only(output: ov.Output) -> ov.Node | None:
-    """The op that passes a past on: it reorders beams, or changes the type."""
-    readers = [port.get_node() for port in output.get_target_inputs() if port.get_index() == 0]
-    return next((node for node in readers if node.get_type_name() in _PASSED), None)
-
-
-def _join(past: ov.Output) -> ov.Node | None:
-    for port in past.get_target_inputs():
-        node = port.get_node()
-        rank = past.get_partial_shape().rank
-        if node.get_type_name() == "Concat" and port.get_index() == 0 and rank.is_static and rank.get_length() == 4:
-            return node if node.get_attributes()["axis"] in (_TOKENS, rank.get_length() + _TOKENS) else None
-    return None
-
-
-def _kind(joined: ov.Node, state: ov.Node) -> str:
-    """Whether keys or values: by the input of attention that they reach, else by the name of the state."""
-    queue, seen = [joined], set()
-    while queue:
-        for port in queue.pop(0).output(0).get_target_inputs():
-            node = port.get_node()
-            if node.get_type_name() == "ScaledDotProductAttention" and port.get_index() in _PORTS:
-                return _PORTS[port.get_index()]
-            if node.get_type_name() in _FORWARD and node.get_name() not in seen:
-                seen.add(node.get_name())
-                queue.append(node)
-    identity = str(state.get_attributes().get("variable_id", "")).lower()
-    if (KEY in identity.rpartition(".")[2]) != (VALUE in identity.rpartition(".")[2]):
-        return KEY if KEY in identity.rpartition(".")[2] else VALUE
-    raise PassError(f"state {identity or state.get_friendly_name()}: cannot tell whether it holds keys or values")
-
-
-def _insert(cache: _Cache, chosen: CacheFormat) -> None:
+def _insert(cache: KvCache, chosen: CacheFormat, switch: tuple[ov.Node, int] | None) -> None:
     name = marker(cache.joined)
     joined, kind = cache.joined.output(0), cache.joined.get_output_element_type(0)
     readers = [port for port in joined.get_target_inputs() if port.get_node().get_type_name() not in _NOT_READING]
-    head = joined.get_partial_shape()[-1]
-    if head.is_dynamic:
-        raise PassError(f"{cache.joined.get_friendly_name()}: the size of a head is not known")
     x = joined if kind == ov.Type.f32 else name(op.convert(joined, "f32"), "as_f32").output(0)
     build = _in_windows if chosen.window else _by_token
-    y = build(x, chosen, head.get_length(), name)
+    y = build(x, chosen, cache.head_size, name)
     if kind != ov.Type.f32:
         y = name(op.convert(y, kind), "as_before")
     before = _element(name(op.shape_of(cache.past, "i64"), "past_shape"), 2, name)
     after = _element(name(op.shape_of(joined, "i64"), "joined_shape"), 2, name)
     kept = name(op.greater(before, _whole(0, name)), "any_past")
     alone = name(op.equal(after, _whole(1, name)), "one_token")
-    read = name(op.select(name(op.logical_or(kept, alone), "from_cache"), y, joined), "read")
+    stored = name(op.logical_or(kept, alone), "from_cache")
+    if switch is not None:
+        stored = name(op.logical_and(stored, _element(switch[0], switch[1], name)), "switched")
+    read = name(op.select(stored, y, joined), "read")
     for port in readers:
         port.replace_source_output(read.output(0))
 
@@ -173,8 +125,8 @@ def _in_windows(x: ov.Output, chosen: CacheFormat, head: int, name: Namer) -> ov
     return name(op.concat([back, rest], 2), "stored")
 
 
-def _element(shape: ov.Node, index: int, name: Namer) -> ov.Node:
-    return name(op.gather(shape, _whole(index, name), name(op.constant(np.int64(0)), "axis")), f"dimension_{index}")
+def _element(vector: ov.Node, index: int, name: Namer) -> ov.Node:
+    return name(op.gather(vector, _whole(index, name), name(op.constant(np.int64(0)), "axis")), f"element_{index}")
 
 
 def _whole(value: int, name: Namer) -> ov.Node:

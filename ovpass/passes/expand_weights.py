@@ -13,11 +13,8 @@ from ovpass.formats import integer, mant_encoding
 from ovpass.formats.base import ChainForm
 from ovpass.formats.mant_expansion import Expansion, expand
 from ovpass.formats.mant_reading import read_mant
-from ovpass.ir.metadata import ModelMetadata
-from ovpass.ir.note import extend_note
 from ovpass.passes.editing import marked_name
 from ovpass.passes.locate import locate
-from ovpass.passes.requantize import REQUANTIZED
 from ovpass.sites import CompressedMatMul
 
 
@@ -42,8 +39,6 @@ class ExpandWeights:
             if site.format != mant_encoding.NAME:
                 raise PassError(f"{site.name}: its weights are {site.stored_as}; only M-ANT weights are expanded")
             self.found[site.name] = _replace(site)
-        if self.sites:
-            extend_note(ModelMetadata(model), REQUANTIZED, dict.fromkeys(self.sites, True))
         return {"sites": len(self.sites)}
 
 

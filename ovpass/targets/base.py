@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ovpass.ir.runtime_options import GROUP_SIZE
 from ovpass.sites import CompressedMatMul
 from ovpass.targets.costs import Chosen
+from ovpass.targets.kv_storage import KvStorage
 from ovpass.targets.runtime_options import KV_CACHE, Obedience
 
 NOT_COMPILED = "not-compiled"
@@ -95,6 +96,8 @@ class Target:
     `float_activations` are the types of weights whose activations are quantized to the same type, in floating point,
     for any number of tokens.
 
+    `kv_storage` is what the plugin stores of keys and values, None if that is not known.
+
     `costs` are the times that were measured on such a device, None if there are none. `profiles` are the devices of
     the family that can be simulated, the usual one first. `older_names` are what the target was called before.
     `owns` tells of a GPU's architecture (the first number of its version) and of whether it has XMX if it belongs here.
@@ -121,6 +124,7 @@ class Target:
     scales_apart: bool = False
     smallest_range: float = 0.003
     float_activations: tuple[str, ...] = ()
+    kv_storage: KvStorage | None = None
     costs: Callable[[], Chosen] | None = None
     profiles: tuple[Profile, ...] = ()
     older_names: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from ovpass.support.cpu_features import has_amx, has_vnni
 from ovpass.targets.base import Refusal, Target
 from ovpass.targets.costs import calibration_of_this_cpu
 from ovpass.targets.folded_factors import SOURCE, folded_factor
+from ovpass.targets.kv_storage import CPU_STORAGE
 from ovpass.targets.runtime_options import (
     CPU_CACHE_TYPES,
     IGNORED,
@@ -164,5 +165,6 @@ CPU = Target(
     unsigned_int8=False,
     scales_apart=True,
     smallest_range=1e-30,
+    kv_storage=CPU_STORAGE,
     costs=calibration_of_this_cpu,
 )

@@ -16,6 +16,7 @@ from ovpass.targets.base import Adjustment, Profile, Refusal, Target
 from ovpass.targets.folded_factors import SOURCE, folded_factor_on_gpu
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.targets.intel_gpu import gpu_options, kv_cache, simulated, switched_off
+from ovpass.targets.kv_storage import NO_XMX_STORAGE
 from ovpass.targets.runtime_options import OBEYED
 
 _KERNEL_GROUPS = (128, 64, 32)
@@ -106,6 +107,7 @@ GPU_NO_XMX = Target(
     adjustments=(Adjustment(_GROUPS, _kernel_group, "the kernel uses groups of {}, from the weights' own"),),
     exemptions=("f16-weights",),
     fuses=True,
+    kv_storage=NO_XMX_STORAGE,
     owns=lambda _, xmx: not xmx,
     profiles=(
         Profile(

@@ -14,6 +14,7 @@ from ovpass.targets.base import NOT_COMPILED, Adjustment, Profile, Refusal, Targ
 from ovpass.targets.folded_factors import SOURCE, folded_factor_on_gpu
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.targets.intel_gpu import gpu_options, kv_cache, simulated, switched_off
+from ovpass.targets.kv_storage import XMX_STORAGE
 from ovpass.targets.runtime_options import ASYMMETRIC, IGNORED, THRESHOLD, Obedience
 from ovpass.targets.static import static_on_gpu
 
@@ -243,6 +244,7 @@ GPU_XMX = Target(
     per_site_group_size=True,
     fuses=True,
     static_ignores_threshold=True,
+    kv_storage=XMX_STORAGE,
     owns=lambda architecture, xmx: xmx and architecture < XE2,
     profiles=(
         Profile(

@@ -70,6 +70,11 @@ class Budget:
             if limit is not None and not 0 < limit < inf:
                 raise SettingsError(f"--{name} {limit:g}: a budget is a finite number above 0")
 
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that there are, by name."""
+        return {name: limit for name, limit in vars(self).items() if limit is not None}
+
     def allows(self, spent: Spent) -> bool:
         """Whether the cost is within the budget, to the upper ends of its intervals."""
         return all(interval is not None and interval[1] <= limit for limit, interval in self._limits(spent))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from ovpass.tuning.kv_candidates import CacheKind
+from ovpass.tuning.kv_tuned import CachePoint, TunedCache
 from ovpass.tuning.sensitivity import Sensitivity, SensitivityReport
 from ovpass.tuning.tuned import Point, Tuned, size_name
 
@@ -52,8 +54,31 @@ def tuned_to_dict(tuned: Tuned) -> dict[str, Any]:
         "left_out": list(tuned.left_out),
         "frontier": [_point(point) for point in tuned.frontier],
         "measured": [_point(point) for point in tuned.points],
+        "kv_cache": None if tuned.cache is None else _cache(tuned.cache),
         "leaving": {str(size_name(size)): list(names) for size, names in tuned.leaving.items()},
     }
+
+
+def _cache(cache: TunedCache) -> dict[str, Any]:
+    return {
+        "chosen": _cache_point(cache.chosen),
+        "measured": [_cache_point(point) for point in cache.points],
+        "bytes_in_f16": cache.bytes_in_f16,
+        "chunk_tokens": cache.chunk,
+        "looked_at": None if cache.looked_at is None else _kind(cache.looked_at),
+        "few_layers": cache.few,
+        "losses": [asdict(loss) for loss in cache.losses],
+    }
+
+
+def _cache_point(point: CachePoint) -> dict[str, Any]:
+    options = point.kind.options
+    stored = {"options": None if options is None else dict(options), "bytes_per_token": point.kind.bytes_per_token}
+    return {**_kind(point.kind), **stored, "spent": point.spent.to_dict()}
+
+
+def _kind(kind: CacheKind) -> dict[str, str]:
+    return {"keys": str(kind.key), "values": str(kind.value)}
 
 
 def _point(point: Point) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -55,11 +55,20 @@ def tune(
         OvpassError: for an invalid model, setting or text.
         SettingsError: if the target quantizes no site at any group size, or no plan is found in time.
     """
-    if minutes is not None and not 0 < minutes < math.inf:
-        raise SettingsError(f"--minutes {minutes:g}: use a finite number above 0")
+    check_minutes(minutes)
     given = as_experiment(experiment)
     deadline = Deadline(given.progress, minutes, _SEARCH_SHARE)
     return _Search(replace(given, progress=deadline), budget, exact, deadline).run()
+
+
+def check_minutes(minutes: float | None) -> None:
+    """Make sure that a limit of time is one.
+
+    Raises:
+        SettingsError: if it is not.
+    """
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise SettingsError(f"--minutes {minutes:g}: use a finite number above 0")
 
 
 @dataclass
@@ -134,7 +143,7 @@ class _Search:
     def _with_evidence(self, size: int, count: int, held_out: Spent) -> Plan:
         point = self._point(size, count, 1)
         evidence = {
-            "budget": {key: value for key, value in asdict(self.budget).items() if value is not None},
+            "budget": self.budget.limits,
             "search": point.spent.to_dict(),
             "held_out": held_out.to_dict(),
             "share_of_work": point.share,

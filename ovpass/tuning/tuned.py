@@ -9,6 +9,7 @@ from ovpass.planning.plan import Plan
 from ovpass.support.shown import Shown
 from ovpass.targets.group_sizes import format_group_size
 from ovpass.tuning.budget import Spent
+from ovpass.tuning.kv_tuned import TunedCache
 from ovpass.tuning.site_sizes import MIXED
 
 
@@ -30,6 +31,8 @@ class Tuned(Shown):
     `left_out` are the sites left out; `for_held_out` is how many of them are so only for the other windows. `finished`
     tells that the time was enough, `holds` that the plan is within the budget on held-out text, to the upper bound.
     `leaving` has for each group size its sites in the order in which they are left out, if any plan leaves some out.
+    `cache` is the KV cache that was chosen beside the plan, None where that was not asked for; `held_out` and `holds`
+    are about both together.
     """
 
     plan: Plan
@@ -41,6 +44,7 @@ class Tuned(Shown):
     finished: bool = True
     holds: bool = True
     leaving: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    cache: TunedCache | None = None
 
     @property
     def frontier(self) -> list[Point]:

@@ -37,6 +37,7 @@ def ask_cpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
     """
     from ovpass.sites import find_compressed_matmuls  # noqa: PLC0415
     from ovpass.verification.cpu import found_on_cpu, int8_on_cpu  # noqa: PLC0415 - brings OpenVINO along
+    from ovpass.verification.cpu_cache import cache_on_cpu  # noqa: PLC0415
 
     if plan is None:
         # A plan of the CPU's own has to be run in f32.
@@ -55,6 +56,7 @@ def ask_cpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
             likely = {decision.name: decision.group_size for decision in plan.decisions}
             found = found_on_cpu(sites, properties, likely)
             untold = {site.name: _INDIFFERENT for site in sites if site.name not in found}
+        cache = cache_on_cpu(model, plan, properties)
     except RuntimeError as error:
         raise VerifyError(f"{loaded.ir.xml}: {refusal(str(error), CPU)}") from error
     told = replace(plan, decisions=tuple(d for d in plan.decisions if not untold.get(d.name)))
@@ -65,7 +67,7 @@ def ask_cpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
         notes += _silently_off(plan, checks, properties)
     elif not has_vnni():
         notes.append(_SATURATES)
-    return Report(CPU, None, tuple(checks), 0, notes=tuple(notes))
+    return Report(CPU, None, tuple(checks), 0, notes=tuple(notes), cache=cache)
 
 
 def _why_not_shown(site: CompressedMatMul) -> str | None:

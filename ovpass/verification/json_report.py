@@ -10,7 +10,7 @@ from ovpass.targets.names import get_target
 from ovpass.verification.execution_graph import ExecutionGraph
 from ovpass.verification.from_log import LogReport
 from ovpass.verification.intercept_log import InterceptLog
-from ovpass.verification.report import Report, SiteCheck, describe
+from ovpass.verification.report import CacheCheck, Report, SiteCheck, describe
 from ovpass.verification.side_by_side import Answer
 
 
@@ -44,6 +44,7 @@ def reports_to_dict(reports: Mapping[str, Report]) -> dict[str, Any]:
             )
         ),
         "threshold": next((report.threshold for report in reports.values() if report.threshold is not None), None),
+        "kv_cache": listed(lambda report: () if report.cache is None else (_cache(report.cache),)),
         "notes": list(dict.fromkeys(note for report in reports.values() for note in report.notes)),
     }
 
@@ -62,6 +63,10 @@ def answers_to_dict(answers: Sequence[Answer]) -> dict[str, Any]:
             for answer in answers
         ],
     }
+
+
+def _cache(check: CacheCheck) -> dict[str, Any]:
+    return {"planned": dict(check.planned), "found": dict(check.found), "agrees": check.agrees}
 
 
 def _site(check: SiteCheck) -> dict[str, Any]:

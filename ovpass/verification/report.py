@@ -38,9 +38,28 @@ class ThresholdRun:
 
 
 @dataclass(frozen=True)
-class Report(Shown):
-    """The answer to one verification. `ok` is false where a site differs from its plan.
+class CacheCheck:
+    """The options of the KV cache that were planned, and what the compiled model reports."""
 
+    planned: Mapping[str, str]
+    found: Mapping[str, str]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all are as planned."""
+        return dict(self.planned) == dict(self.found)
+
+    def __str__(self) -> str:
+        found = ", ".join(f"{name}={value}" for name, value in self.found.items())
+        planned = ", ".join(f"{name}={value}" for name, value in self.planned.items())
+        return f"the KV cache has {found}" + ("" if self.agrees else f", planned is {planned}")
+
+
+@dataclass(frozen=True)
+class Report(Shown):
+    """The answer to one verification. `ok` is false where a site, or the KV cache, differs from its plan.
+
+    `cache` is None if the plan has no options for a KV cache, or the device does not report them.
     `device_name` is what the device calls itself, and `driver` the version of its driver; None for the CPU.
     """
 
@@ -53,6 +72,7 @@ class Report(Shown):
     notes: tuple[str, ...] = ()
     device_name: str | None = None
     driver: str | None = None
+    cache: CacheCheck | None = None
 
     @property
     def mismatches(self) -> list[SiteCheck]:
@@ -62,7 +82,7 @@ class Report(Shown):
     @property
     def ok(self) -> bool:
         """Whether the plugin did what was planned."""
-        return not self.mismatches
+        return not self.mismatches and (self.cache is None or self.cache.agrees)
 
 
 def compare(plan: Plan, found: Mapping[str, int | None]) -> list[SiteCheck]:

@@ -64,6 +64,27 @@ def test_apply_verify_and_strip(ovpass: CommandLine, model: Path, tmp_path: Path
     assert sites[0] == sites[1]
 
 
+@pytest.mark.vnni
+def test_expanded_weights_are_an_ordinary_model(ovpass: CommandLine, model: Path, tmp_path: Path) -> None:
+    """A plugin quantizes their activations, which it does not for M-ANT weights."""
+    found = ovpass.succeed("expand", model, "-o", tmp_path / "e", "--json").json
+    (entry,) = found["models"]
+    assert entry["sites"] == SITES
+    assert 0 < entry["error"] < 0.01
+    stored = {site["weight_type"] for site in ovpass.succeed("inspect", tmp_path / "e", "--json").json["sites"]}
+    assert stored == {"i8", "u8"}, "the head has 8 bits already"
+    ovpass.succeed("apply", tmp_path / "e", "-o", tmp_path / "out", "--target", "cpu", "--group-size", 32)
+    verified = ovpass.succeed("verify", tmp_path / "out", "--device", "CPU", "--json").json
+    assert {site["found"] for site in verified["sites"]} == {32}
+
+
+def test_nothing_to_expand(ovpass: CommandLine, source: Path, model: Path, tmp_path: Path) -> None:
+    assert "no M-ANT weights" in ovpass.refuse("expand", source, "-o", tmp_path / "out")
+    ovpass.succeed("apply", model, "-o", tmp_path / "done", "--quiet")
+    assert "strip" in ovpass.refuse("expand", tmp_path / "done", "-o", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_second_compression_is_refused(ovpass: CommandLine, model: Path, tmp_path: Path) -> None:
     said = ovpass.refuse("compress", model, "-o", tmp_path / "twice", "--mode", "mant3")
     assert "compressed weights already" in said

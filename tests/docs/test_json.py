@@ -46,7 +46,10 @@ CALLS: dict[str, Calls] = {
     "bisect": lambda place: [
         (LLAMA, *WINDOWS, "--state", place, "--by", "kind", "--max-kl", "0.0003", "--exempt", "layer:1"),
     ],
-    "tune": lambda place: [(LLAMA, *WINDOWS, "--state", place, "--max-kl", "0.0003")],
+    "tune": lambda place: [
+        (LLAMA, *WINDOWS, "--state", place, "--max-kl", "0.0003"),
+        (LLAMA, *WINDOWS, "--state", place, "--max-kl", "0.0003", "--target", "cpu", "--kv", "u4,u8,mant4a"),
+    ],
     "bench": lambda _: [
         (LLAMA, f"{LLAMA}@NUM_STREAMS=1", "--prompt-tokens", "8", "--repeats", "3", "--output-tokens", "2"),
     ],
@@ -64,7 +67,12 @@ def test_keys(command: str, ovpass: CommandLine, tmp_path: Path) -> None:
 def test_keys_of_verify(ovpass: CommandLine, tmp_path: Path) -> None:
     plan = tmp_path / "plan.yaml"
     ovpass.succeed("plan", ENCODER, "-o", plan, "--target", "cpu", "--exempt", "kind:mlp", "--quiet")
+    cached = tmp_path / "cached.yaml"
+    ovpass.succeed(
+        "plan", LLAMA, "-o", cached, "--target", "cpu", "--runtime-option", "KV_CACHE_PRECISION=u8", "--quiet"
+    )
     calls = [
+        (LLAMA, "--device", "cpu", "--plan", cached),
         (ENCODER, "--simulate", "arc-a770", "--tokens", "65"),
         (ENCODER, "--device", "cpu", "--plan", plan),
         (ENCODER, "--intercept-log", LOG),
@@ -87,12 +95,18 @@ def test_keys_of_compress(ovpass: CommandLine, tmp_path: Path) -> None:
     compare(found, documented("compress"))
 
 
+def test_keys_of_expand(ovpass: CommandLine, tmp_path: Path) -> None:
+    ovpass.succeed("compress", float_llama(tmp_path / "f"), "-o", tmp_path / "m", "--mode", "mant4", "--group-size", 32)
+    found = ovpass.succeed("expand", tmp_path / "m", "-o", tmp_path / "e", "--json").json
+    compare(set(filled(found)), documented("expand"))
+
+
 def test_every_command_has_a_section() -> None:
     context = click.Context(cli)
     commands = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
     printing = {name for name, of in commands.items() if of is not None and "as_json" in {p.name for p in of.params}}
     assert REFERENCE.keys() - {EVERY} == printing
-    assert printing - CALLS.keys() == {"compress", "optimize", "strip", "verify"}
+    assert printing - CALLS.keys() == {"compress", "expand", "optimize", "strip", "verify"}
 
 
 def filled(data: Any, above: Key = ()) -> Iterator[tuple[Key, bool]]:

@@ -56,8 +56,8 @@ def logits(model: ov.Model, chunk: int, **properties: str) -> Array:
 
 
 def emulated(model: ov.Model, key: str | None, value: str | None) -> ov.Model:
-    formats = [None if text is None else parse_cache_format("kv", text) for text in (key, value)]
-    return PassManager([EmulateKvCache(*formats)]).run(model).model
+    keys, values = (None if text is None else parse_cache_format("kv", text) for text in (key, value))
+    return PassManager([EmulateKvCache(keys, values)]).run(model).model
 
 
 @pytest.mark.slow
