@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import product
@@ -30,6 +31,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 import int8_models as models  # noqa: E402
 from int8_timing import Times, interleave, profile  # noqa: E402
 from int8_variants import DQ, FORMS, MAIN, Variant, plain  # noqa: E402
+
+from ovpass.passes.editing import is_inserted  # noqa: E402
+from ovpass.sites.inserted_ops import MARK  # noqa: E402
 
 SIZES = (576, 1024, 2048, 4096, 8192)
 GRID_TOKENS = (1, 16, 64, 256, 512, 1024, 2048)
@@ -77,11 +81,28 @@ def _compared(
 ) -> Iterator[dict[str, Any]]:
     """All variants of one model, interleaved; printed as a table."""
     k = model.input("x").partial_shape[-1].get_length()
-    compiled = {name: _compile(variant.rewrite(model), variant.properties) for name, variant in variants.items()}
+    rewritten = {name: variant.rewrite(model) for name, variant in variants.items()}
+    compiled = {name: _compile(rewritten[name], variant.properties) for name, variant in variants.items()}
+    form = _form(rewritten["int8"]) if "int8" in rewritten else {}
+    if form:
+        _say(
+            "\n{title}: {activations} activations of {matmuls} MatMuls, {apart} before an output".format(
+                title=title, **form
+            )
+        )
     for tokens in counts:
         times = interleave(compiled, _inputs(tokens, k), rounds * (3 if tokens < 128 else 1))
         _print_table(f"{title}, {tokens} tokens", times)
-        yield {"model": title, "tokens": tokens, "microseconds": _microseconds(times)}
+        yield {"model": title, "tokens": tokens, "form": form, "microseconds": _microseconds(times)}
+
+
+def _form(model: ov.Model) -> dict[str, int]:
+    """What ovpass chose its form by: activations that MatMuls share, and those with a MatMul behind their scale.
+
+    The others have the form that the table calls unit.
+    """
+    roles = Counter(node.get_friendly_name().rpartition(MARK)[2] for node in model.get_ops() if is_inserted(node))
+    return {"activations": roles["codes"], "matmuls": roles["rescale"], "apart": roles["apart"]}
 
 
 def _models(counts: Sequence[int], rounds: int) -> Iterator[dict[str, Any]]:
