@@ -146,6 +146,13 @@ def test_a_model_that_is_no_language_model_gets_the_default(ovpass: CommandLine,
     assert not (tmp_path / "out" / "generate.py").exists()
 
 
+def test_how_to_run_a_model_without_a_script(ovpass: CommandLine, tmp_path: Path) -> None:
+    ran = ovpass.succeed("optimize", ENCODER, "-o", tmp_path / "out", "--target", "cpu")
+    needed = "Compile with the property INFERENCE_PRECISION_HINT=f32."
+    assert ran.out.splitlines()[-1].endswith(needed)
+    assert needed in (tmp_path / "out" / "README.md").read_text().partition("## Run it")[2]
+
+
 def test_a_model_is_laid_out_for_the_server(ovpass: CommandLine, tmp_path: Path) -> None:
     out = tmp_path / "out"
     ran = ovpass.succeed("optimize", ENCODER, "-o", out, "--target", "cpu", "--layout", "ovms")
@@ -276,6 +283,22 @@ def test_what_cannot_be_asked(ovpass: CommandLine, tmp_path: Path, options: tupl
     assert words in ovpass.refuse("optimize", LLAMA, "-o", tmp_path / "out", *options)
     assert not (tmp_path / "out").exists()
     assert contents(LLAMA) == before
+
+
+def test_a_text_that_is_none_is_told_before_the_source_is_converted(ovpass: CommandLine, tmp_path: Path) -> None:
+    assert "nowhere.txt" in ovpass.refuse("optimize", GGUF, "-o", tmp_path / "out", "--text", tmp_path / "nowhere.txt")
+    assert not contents(tmp_path)
+
+
+def test_what_fails_at_once_leaves_nothing(ovpass: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "short.txt").write_text("A few words.")
+    ran = ovpass("optimize", LLAMA, "-o", tmp_path / "out", "--text", tmp_path / "short.txt")
+    assert (ran.code, "longer text" in ran.err) == (2, True)
+    assert set(contents(tmp_path)) == {"short.txt"}
+
+
+def test_a_name_on_a_hub_is_told_to_be_one(ovpass: CommandLine, tmp_path: Path) -> None:
+    assert "download it first" in ovpass.refuse("optimize", "some-owner/some-model", "-o", tmp_path / "out")
 
 
 def test_outputs_that_are_not_free(ovpass: CommandLine, tmp_path: Path) -> None:
