@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ovpass.cli.nested import command_line, run_command
+from ovpass.cli.output import headed
 from ovpass.errors import OvpassError
 from ovpass.evaluation.corpus import read_text
 from ovpass.optimization.estimates import Estimate, check_disk
@@ -62,7 +63,7 @@ def carry_out(request: Request, *, quiet: bool, report: Callable[[Stage, Any], N
     outline = outline_of(request)
     check_packages(outline)
     _check_room(outline.estimate(), request.stages)
-    stages = Stages(request.stages, partial(_run, quiet=quiet), report)
+    stages = Stages(request.stages, partial(_run, left=outline.minutes_left(), quiet=quiet), report)
     stages.begin([path for path in (request.source, request.text) if path is not None])
     try:
         with command_line():
@@ -83,5 +84,7 @@ def _check_room(needed: Estimate, folder: Path) -> None:
         _LOG.warning("A stage needs about %s of memory; %s are free", format_size(needed.memory), format_size(free))
 
 
-def _run(name: str, arguments: Sequence[str], *, quiet: bool) -> Any:
-    return run_command(name, [*arguments, *(["--quiet"] if quiet else [])])
+def _run(name: str, arguments: Sequence[str], *, left: Mapping[str, float], quiet: bool) -> Any:
+    minutes = round(left[name])
+    with headed(f"{name}, {minutes} min left" if minutes else name):
+        return run_command(name, [*arguments, *(["--quiet"] if quiet else [])])

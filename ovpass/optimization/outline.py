@@ -114,6 +114,11 @@ class Outline:
         """What each stage takes."""
         return [Estimate() if stage.left_out is not None else self._estimate(stage.command) for stage in self]
 
+    def minutes_left(self) -> dict[str, float]:
+        """By command the minutes that its stage and all after it take."""
+        minutes = [one.minutes for one in self.estimates()]
+        return {stage.command: sum(minutes[place:]) for place, stage in enumerate(self)}
+
     def estimate(self) -> Estimate:
         """What all stages take."""
         return total(self.estimates())

@@ -17,6 +17,8 @@ from ovpass.cli.main import cli
 from ovpass.conversion.find_source import find_source
 from ovpass.ir.files import open_source
 from ovpass.optimization.estimates import count_weights
+from ovpass.optimization.outline import outline_of
+from ovpass.optimization.request import Request
 from ovpass.planning.plan import load_plans
 from ovpass.planning.recorded_plan import recorded_plan
 from ovpass.support.cpu_features import has_vnni
@@ -317,3 +319,9 @@ def test_a_simulated_device_proves_it(ovpass: CommandLine, tmp_path: Path) -> No
     ran = ovpass.succeed("optimize", ENCODER, "-o", tmp_path / "out", "--target", "arc-a770", "--json").json
     assert (ran["verify"]["simulated"], ran["verify"]["ok"]) == ("arc-a770", True)
     assert ran["apply"]["settings"]["target"] == "arc-a770"
+
+
+def test_what_is_left_shrinks_from_stage_to_stage() -> None:
+    left = list(outline_of(Request(GGUF, Path("out"), target="cpu")).minutes_left().values())
+    assert left == sorted(left, reverse=True)
+    assert left[0] > left[1]
