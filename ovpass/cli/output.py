@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +33,7 @@ from ovpass.support.progress import Progress
 from ovpass.targets.group_sizes import format_group_size
 
 _LOGGER = logging.getLogger(__name__)
+_HEADING: ContextVar[str] = ContextVar("heading", default="")
 
 
 def print_json(data: Mapping[str, Any]) -> None:
@@ -127,10 +129,20 @@ def progress(*, quiet: bool) -> Iterator[Progress]:
         yield _logged(bar.show)
 
 
+@contextmanager
+def headed(words: str) -> Iterator[None]:
+    """Show these words before each step, as long as the context lasts: what the steps are part of."""
+    token = _HEADING.set(f"{words}: ")
+    try:
+        yield
+    finally:
+        _HEADING.reset(token)
+
+
 def _logged(show: Progress) -> Progress:
     def step(text: str) -> None:
         _LOGGER.info(text)
-        show(text)
+        show(f"{_HEADING.get()}{text}")
 
     return step
 

@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ovpass.optimization.generate_script import FILE_NAME as SCRIPT
 from ovpass.optimization.request import Request
 from ovpass.optimization.stages import Stage
 from ovpass.optimization.tasks import scores_of
+from ovpass.planning.summary import needs
 from ovpass.serving.server import server_command
 from ovpass.support.formatting import counted, number
 from ovpass.support.printable import in_one_line
@@ -18,8 +20,8 @@ from ovpass.version import __version__
 FILE_NAME = "README.md"
 
 
-def card(request: Request, stages: list[Stage], found: Mapping[str, Any], size: int) -> str:
-    """The text. `found` is the JSON of each command, `size` the bytes of the model's weights."""
+def card(request: Request, stages: list[Stage], found: Mapping[str, Any], size: int, *, script: bool) -> str:
+    """The text. `found` is the JSON of each command, `size` the bytes of the weights; `script`: one generates text."""
     lines = [
         *_header(request, found),
         f"# {in_one_line(request.output.name)}",
@@ -34,7 +36,7 @@ def card(request: Request, stages: list[Stage], found: Mapping[str, Any], size: 
         *(_line(stage) for stage in stages if stage.left_out is None),
         "```",
         "",
-        *_serving(found),
+        *(_serving(found) if "layout" in found else _running(found, script)),
         *_limits(stages),
     ]
     return "\n".join(lines) + "\n"
@@ -79,9 +81,17 @@ def _line(stage: Stage) -> str:
     return replace(stage, arguments=words).line
 
 
+def _running(found: Mapping[str, Any], script: bool) -> Iterator[str]:
+    yield from ("## Run it", "")
+    if script:
+        yield from ("With OpenVINO GenAI:", "", "```bash", f'python {SCRIPT} "PROMPT"', "```", "")
+    else:
+        applied = found["apply"]
+        needed = needs(applied["run_environment"], applied["run_properties"])
+        yield from (" ".join(["Any program that runs the source runs it.", *needed]), "")
+
+
 def _serving(found: Mapping[str, Any]) -> Iterator[str]:
-    if "layout" not in found:
-        return
     yield from ("## Serve it", "", "In this folder:", "", "```bash")
     yield server_command(Path(), found["layout"]["environment"])
     yield from ("```", "")

@@ -12,11 +12,11 @@ import click
 from ovpass.cli.interruption import resumable
 from ovpass.cli.options import PATH, TARGET_HELP, json_option, output_option, overwrite_option, quiet_option
 from ovpass.cli.output import note, print_json, say, verdict
-from ovpass.optimization.card import FILE_NAME as CARD
 from ovpass.optimization.generate_script import FILE_NAME as SCRIPT
 from ovpass.optimization.request import DEFAULT_WEIGHTS, FOLDER, LAYOUTS, Request
 from ovpass.optimization.stages import Stage
 from ovpass.optimization.tasks import scores_of
+from ovpass.planning.summary import needs
 from ovpass.serving.server import server_command
 from ovpass.support.formatting import counted, number
 from ovpass.support.printable import shell_word
@@ -166,6 +166,8 @@ def _conclude(request: Request, found: Mapping[str, Any]) -> None:
 def _how_to_run(request: Request, found: Mapping[str, Any]) -> str:
     if "layout" in found:
         return f"Serve it with: {server_command(request.output, found['layout']['environment'])}"
-    script = request.output / SCRIPT
-    how = f"python {shell_word(script)} PROMPT" if script.is_file() else f"see {request.output / CARD}"
-    return f"Run it with: {how}"
+    script, applied = request.output / SCRIPT, found["apply"]
+    if script.is_file():
+        return f"Run it with: python {shell_word(script)} PROMPT"
+    needed = needs(applied["run_environment"], applied["run_properties"])
+    return " ".join(["Any program that runs the source runs it.", *needed])

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ovpass.cli.nested import command_line, run_command
+from ovpass.cli.output import headed
+from ovpass.errors import OvpassError
+from ovpass.evaluation.corpus import read_text
 from ovpass.optimization.estimates import Estimate, check_disk
 from ovpass.optimization.outline import outline_of
 from ovpass.optimization.packages import check_packages
@@ -55,14 +58,20 @@ def carry_out(request: Request, *, quiet: bool, report: Callable[[Stage, Any], N
         OvpassError: as `optimize`.
     """
     check_output(request)
+    if request.text is not None:
+        read_text(request.text)  # whether it can be read is told before the stages that come before its use
     outline = outline_of(request)
     check_packages(outline)
     _check_room(outline.estimate(), request.stages)
-    stages = Stages(request.stages, partial(_run, quiet=quiet), report)
+    stages = Stages(request.stages, partial(_run, left=outline.minutes_left(), quiet=quiet), report)
     stages.begin([path for path in (request.source, request.text) if path is not None])
-    with command_line():
-        made = run_pipeline(outline, stages)
-        write_output(request, made, stages)
+    try:
+        with command_line():
+            made = run_pipeline(outline, stages)
+            write_output(request, made, stages)
+    except OvpassError:
+        stages.leave()
+        raise
     if request.work is None:
         shutil.rmtree(stages.folder, ignore_errors=True)
     return Optimized(request.output, stages.done, made.found)
@@ -75,5 +84,7 @@ def _check_room(needed: Estimate, folder: Path) -> None:
         _LOG.warning("A stage needs about %s of memory; %s are free", format_size(needed.memory), format_size(free))
 
 
-def _run(name: str, arguments: Sequence[str], *, quiet: bool) -> Any:
-    return run_command(name, [*arguments, *(["--quiet"] if quiet else [])])
+def _run(name: str, arguments: Sequence[str], *, left: Mapping[str, float], quiet: bool) -> Any:
+    minutes = round(left[name])
+    with headed(f"{name}, {minutes} min left" if minutes else name):
+        return run_command(name, [*arguments, *(["--quiet"] if quiet else [])])

@@ -9,7 +9,6 @@ from pathlib import Path
 from ovpass.compression.modes import MODES
 from ovpass.conversion.find_source import FoundSource, find_source, holds_ir
 from ovpass.conversion.gguf import GGUF
-from ovpass.errors import ModelError
 from ovpass.evaluation.feeding import is_language_model
 from ovpass.ir.files import open_source
 from ovpass.optimization.estimates import Estimate, check_memory, count_weights, estimate, mode_within, total
@@ -114,6 +113,11 @@ class Outline:
     def estimates(self) -> list[Estimate]:
         """What each stage takes."""
         return [Estimate() if stage.left_out is not None else self._estimate(stage.command) for stage in self]
+
+    def minutes_left(self) -> dict[str, float]:
+        """By command the minutes that its stage and all after it take."""
+        minutes = [one.minutes for one in self.estimates()]
+        return {stage.command: sum(minutes[place:]) for place, stage in enumerate(self)}
 
     def estimate(self) -> Estimate:
         """What all stages take."""
@@ -226,8 +230,6 @@ def outline_of(request: Request) -> Outline:
         ModelError: for a source that is no model.
         SettingsError: for one that takes more memory than it may.
     """
-    if not request.source.exists():
-        raise ModelError(f"{request.source}: no such file or folder")
     if request.source.suffix == ".xml" or (request.source.is_dir() and holds_ir(request.source)):
         facts = facts_of(request.source)
         if facts.compressed and request.memory is not None:

@@ -74,7 +74,8 @@ def _write_extras(request: Request, made: Made, stages: Stages, out: Path) -> No
         (out / SCRIPT).write_text(text, encoding="utf-8")
     if not (out / CARD).exists():
         size = sum(ir.bin.stat().st_size for ir in open_source(made.model).models)
-        (out / CARD).write_text(card(request, list(stages.last.values()), made.found, size), encoding="utf-8")
+        text = card(request, list(stages.last.values()), made.found, size, script=(out / SCRIPT).is_file())
+        (out / CARD).write_text(text, encoding="utf-8")
 
 
 def _folder(made: Made) -> Path:

@@ -72,6 +72,11 @@ class Stages:
             shutil.rmtree(self.folder)
         write_text(self.folder / INPUTS, json.dumps(state))
 
+    def leave(self) -> None:
+        """Remove the folder if there is nothing in it to go on from."""
+        if [path.name for path in self.folder.iterdir()] == [INPUTS]:
+            shutil.rmtree(self.folder)
+
     def __call__(self, stage: Stage) -> Any:
         """Run a stage, unless it is left out or an earlier run has done it, and return its JSON (None if left out).
 

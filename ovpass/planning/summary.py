@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from ovpass.planning.defaults import cache_of, threshold_of
 from ovpass.planning.plan import QUANTIZE, Decision, Plan
@@ -36,9 +36,14 @@ def conditions_of(plan: Plan) -> Iterator[str]:
         above = threshold_of(plan.settings)
         tokens = f"above {counted(above, 'token')}" if above else "for any number of tokens"
         yield f"{plan.settings.target} quantizes {tokens}, and a KV cache has {cache_of(plan.settings)}."
-    for name, value in plan.run_environment.items():
+    yield from needs(plan.run_environment, plan.run_properties)
+
+
+def needs(environment: Mapping[str, str], properties: Mapping[str, str]) -> Iterator[str]:
+    """What the model has to be run with."""
+    for name, value in environment.items():
         yield f"Run with the environment variable {name}={value}."
-    for name, value in plan.run_properties.items():
+    for name, value in properties.items():
         yield f"Compile with the property {name}={value}."
 
 

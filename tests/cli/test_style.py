@@ -202,6 +202,13 @@ def test_progress_is_for_terminals() -> None:
     assert "window 1 of 1" in shown
 
 
+@pytest.mark.slow
+def test_progress_of_all_stages_names_the_stage(tmp_path: Path) -> None:
+    shown = on_a_terminal("optimize", ENCODER, "-o", tmp_path / "out", "--target", "cpu", errors=True)
+    assert "apply: reading" in shown
+    assert "verify: compiling" in shown
+
+
 def test_the_time_left_is_reckoned_from_the_first_step_on() -> None:
     bar = StepBar(Console(width=100))
     bar.show("window 1 of 3")

@@ -17,6 +17,8 @@ from ovpass.cli.main import cli
 from ovpass.conversion.find_source import find_source
 from ovpass.ir.files import open_source
 from ovpass.optimization.estimates import count_weights
+from ovpass.optimization.outline import outline_of
+from ovpass.optimization.request import Request
 from ovpass.planning.plan import load_plans
 from ovpass.planning.recorded_plan import recorded_plan
 from ovpass.support.cpu_features import has_vnni
@@ -144,6 +146,13 @@ def test_a_model_that_is_no_language_model_gets_the_default(ovpass: CommandLine,
     assert left_out == {"convert", "compress", "tune", "evaluate", *NOT_VERIFIED}
     assert NOT_VERIFIED or ran["verify"]["ok"]
     assert not (tmp_path / "out" / "generate.py").exists()
+
+
+def test_how_to_run_a_model_without_a_script(ovpass: CommandLine, tmp_path: Path) -> None:
+    ran = ovpass.succeed("optimize", ENCODER, "-o", tmp_path / "out", "--target", "cpu")
+    needed = "Compile with the property INFERENCE_PRECISION_HINT=f32."
+    assert ran.out.splitlines()[-1].endswith(needed)
+    assert needed in (tmp_path / "out" / "README.md").read_text().partition("## Run it")[2]
 
 
 def test_a_model_is_laid_out_for_the_server(ovpass: CommandLine, tmp_path: Path) -> None:
@@ -278,6 +287,22 @@ def test_what_cannot_be_asked(ovpass: CommandLine, tmp_path: Path, options: tupl
     assert contents(LLAMA) == before
 
 
+def test_a_text_that_is_none_is_told_before_the_source_is_converted(ovpass: CommandLine, tmp_path: Path) -> None:
+    assert "nowhere.txt" in ovpass.refuse("optimize", GGUF, "-o", tmp_path / "out", "--text", tmp_path / "nowhere.txt")
+    assert not contents(tmp_path)
+
+
+def test_what_fails_at_once_leaves_nothing(ovpass: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "short.txt").write_text("A few words.")
+    ran = ovpass("optimize", LLAMA, "-o", tmp_path / "out", "--text", tmp_path / "short.txt")
+    assert (ran.code, "longer text" in ran.err) == (2, True)
+    assert set(contents(tmp_path)) == {"short.txt"}
+
+
+def test_a_name_on_a_hub_is_told_to_be_one(ovpass: CommandLine, tmp_path: Path) -> None:
+    assert "download it first" in ovpass.refuse("optimize", "some-owner/some-model", "-o", tmp_path / "out")
+
+
 def test_outputs_that_are_not_free(ovpass: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
@@ -294,3 +319,9 @@ def test_a_simulated_device_proves_it(ovpass: CommandLine, tmp_path: Path) -> No
     ran = ovpass.succeed("optimize", ENCODER, "-o", tmp_path / "out", "--target", "arc-a770", "--json").json
     assert (ran["verify"]["simulated"], ran["verify"]["ok"]) == ("arc-a770", True)
     assert ran["apply"]["settings"]["target"] == "arc-a770"
+
+
+def test_what_is_left_shrinks_from_stage_to_stage() -> None:
+    left = list(outline_of(Request(GGUF, Path("out"), target="cpu")).minutes_left().values())
+    assert left == sorted(left, reverse=True)
+    assert left[0] > left[1]
