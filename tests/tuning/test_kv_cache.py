@@ -120,6 +120,18 @@ def test_an_arc_gets_its_property(state: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_notebook_shows_it(tuned: Tuned) -> None:
+    shown = str(tuned._repr_html_())
+    assert "keys u8, values u8: 320 bytes a token, 512 in f16." in shown
+    assert "mant4a" in shown
+
+
+def test_the_time_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no KV cache was found in that time"):
+        tune_with_cache(Experiment(LLAMA, Settings(target="cpu"), WINDOWS, tmp_path), Budget(1.0), "u8", minutes=1e-6)
+
+
+@pytest.mark.slow
 def test_without_room_the_cache_stays_exact(experiment: Experiment) -> None:
     found = tune_with_cache(experiment, Budget(max_kl=1e-12), "u4")
     assert found.cache is not None
