@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
 
-make_environment eval,genai,gguf,report
+make_environment optimize
 require_driver
 model=$(python scripts/get_smollm2.py --gguf)
 if [ $# -gt 0 ]; then

@@ -1,7 +1,7 @@
 # Sourced by the scripts beside it: a virtual environment with ovpass in it.
 #
 #   make_environment EXTRAS             makes it in $OVPASS_VENV (.venv if not set) and puts it first on PATH
-#   make_export_environment PACKAGES... one with the exporters, in $OVPASS_EXPORT_VENV (.venv-export if not set)
+#   make_export_environment PACKAGES... one with all extras of users, in $OVPASS_EXPORT_VENV (.venv-export if not set)
 #   require_driver                      installs the driver of the simulated GPUs, where that may be
 
 python_command() {
@@ -48,8 +48,9 @@ make_environment() {
 
 make_export_environment() {
   enter_environment "${OVPASS_EXPORT_VENV:-.venv-export}"
-  install --editable ".[export]" "$@"
-  # optimum-intel asks for torchvision, whose ops do not register with CPU builds of PyTorch; transformers does without.
+  install --editable ".[all]" "$@"
+  # optimum-intel asks for torchvision, whose ops do not register with CPU builds of PyTorch. ovpass hides it from its
+  # exporters; tests import transformers themselves.
   pip uninstall --quiet --yes torchvision
 }
 

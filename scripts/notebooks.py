@@ -1,11 +1,13 @@
 """Run the notebooks of the documentation and keep what they show: python scripts/notebooks.py [NOTEBOOK...].
 
-Needs nbclient and ipykernel, which the extra `dev` installs.
+Needs nbclient and ipykernel, which the extra `dev` installs. Cells with the tag `export` need the extra of that name,
+too; without it they do not run, and keep what they showed when they last did.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 _RICH, _PLAIN = "text/html", "text/plain"
+_EXPORT = "export"
+"""The tag of cells that need optimum-intel."""
 
 
 def executed(path: Path, folder: Path) -> Any:
-    """The notebook as it is after a run in `folder`.
+    """The notebook as it is after a run in `folder`, but for cells that need optimum-intel where that is missing.
 
     Raises:
         nbclient.exceptions.CellExecutionError: if a cell fails.
@@ -24,12 +28,21 @@ def executed(path: Path, folder: Path) -> Any:
     nbclient, nbformat = (importlib.import_module(name) for name in ("nbclient", "nbformat"))
     notebook = nbformat.read(path, as_version=4)
     client = nbclient.NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+        skip_cells_with_tag="" if runs_all() else _EXPORT,
     )
     client.execute()
     for cell in notebook.cells:
         _keep_what_is_shown(cell)
     return notebook
+
+
+def runs_all() -> bool:
+    """Whether the cells that need optimum-intel run, too."""
+    return importlib.util.find_spec("optimum") is not None
 
 
 def _keep_what_is_shown(cell: Any) -> None:

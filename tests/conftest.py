@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -57,6 +58,16 @@ def shown_by_vnni_alone(item: pytest.Item) -> bool:
         return False
     holds_anywhere = marker.kwargs.get("not_for")
     return holds_anywhere is None or not re.search(holds_anywhere, item.name)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each of the processes that share the work processors of its own, so that their threads do not compete."""
+    worker = getattr(config, "workerinput", None)
+    if worker is None or not hasattr(os, "sched_setaffinity"):
+        return
+    number, workers = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+    processors = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, processors[number::workers] or processors)
 
 
 @pytest.hookimpl(tryfirst=True)

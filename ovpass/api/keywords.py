@@ -98,6 +98,16 @@ class SearchKeywords(SettingsKeywords, WindowKeywords, PlaceKeywords, HowKeyword
     """What to quantize, the text to measure on, and where to measure."""
 
 
+class ConversionKeywords(TypedDict, total=False):
+    """The fields of the Options of a conversion."""
+
+    task: str | None
+    weight_format: str | None
+    exact: bool
+    integer_zero_points: bool
+    trust_remote_code: bool
+
+
 class RecipeKeywords(TypedDict, total=False):
     """The fields of Recipe and Calibration."""
 

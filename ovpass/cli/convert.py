@@ -10,7 +10,7 @@ import click
 
 from ovpass.cli.options import MODEL_TEXT, json_option, output_option, overwrite_option, quiet_option
 from ovpass.cli.output import by_kind, note, print_json, print_table, print_title, progress, say, verdict
-from ovpass.conversion.source import WEIGHT_FORMATS
+from ovpass.conversion.source import WEIGHT_FORMATS, Options
 from ovpass.support.formatting import counted
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def command(source: str, output: Path, overwrite: bool, as_json: bool, quiet: bo
 
     started = time.perf_counter()
     with progress(quiet=quiet) as step:
-        done = convert_source(source, output, overwrite=overwrite, progress=step, **options)
+        done = convert_source(source, output, Options(**options), overwrite=overwrite, progress=step)
     seconds = time.perf_counter() - started
     if as_json:
         from ovpass.conversion.json_report import converted_to_dict  # noqa: PLC0415

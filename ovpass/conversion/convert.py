@@ -69,26 +69,18 @@ class Converted:
 def convert_source(
     source: Path | str,
     output: Path | str,
+    options: Options | None = None,
     *,
-    task: str | None = None,
-    weight_format: str | None = None,
-    exact: bool = False,
-    integer_zero_points: bool = False,
-    trust_remote_code: bool = False,
     overwrite: bool = False,
     progress: Progress = lambda _: None,
 ) -> Converted:
     """Convert a GGUF file, a Hugging Face folder or an ONNX model to the model folder `output`, never by network.
 
-    `task` and `weight_format` ("fp16", the default, or "fp32") are for Hugging Face folders. `exact` dequantizes a GGUF
-    file to f16 instead of carrying its integers over. `integer_zero_points` rounds zero points of a GGUF file to
-    integers, which devices quantize activations for.
-
     Raises:
         OvpassError: a subclass, for an invalid source, setting or path, and for missing packages; then nothing
             is written.
     """
-    options = Options(task, weight_format, exact, integer_zero_points, trust_remote_code)
+    options = options or Options()
     found = find_source(source)
     _check_options(found, options)
     destination = _check_place(found, Path(output), overwrite)

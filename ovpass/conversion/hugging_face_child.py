@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from ovpass.conversion.answers import reply
+from ovpass.conversion.broken_torchvision import hide_broken_torchvision
 from ovpass.conversion.hugging_face_export import Export
 from ovpass.conversion.hugging_face_loading import checked_loading
 from ovpass.conversion.packed.checkpoint import PackedCheckpoint
-from ovpass.errors import ExtraError, OvpassError
+from ovpass.errors import ExtraError, ModelError, OvpassError
 from ovpass.support.extras import extra_module
 
 _SHOWN = 300
@@ -18,28 +21,39 @@ _PURPOSE = "converting Hugging Face models"
 
 
 def main() -> None:
-    """Read an order as JSON, export, write notes as JSON, or what went wrong."""
-    order = Export(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
-    answer: dict[str, Any]
-    try:
-        answer = {"notes": _carry_out(order)}
-    except Exception as error:  # the exporters have no class of their own for what they refuse
-        missing = isinstance(error, ImportError | ExtraError)
-        answer = {"error": _reason(error, order), "missing": missing}
-    Path(sys.argv[2]).write_text(json.dumps(answer), encoding="utf-8")
-
-
-def _reason(error: Exception, order: Export) -> str:
-    words = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, OvpassError):
-        return words
-    if isinstance(error, ImportError):
-        return f"the exporters are not complete ({words}): install them with pip install 'ovpass[export]'"
-    shown = words if len(words) <= _SHOWN else f"{words[:_SHOWN]} ..."
-    return f"optimum-intel cannot export it for {order.task}: {shown}"
+    """Read an order as JSON, export, and answer."""
+    order, answer = map(Path, sys.argv[1:])
+    reply(answer, lambda: _carry_out(Export(**json.loads(order.read_text(encoding="utf-8")))))
 
 
 def _carry_out(order: Export) -> list[str]:
+    hide_broken_torchvision()
+    with _named_errors(order):
+        return _convert(order)
+
+
+@contextmanager
+def _named_errors(order: Export) -> Iterator[None]:
+    """Make each error one of ovpass that names the source."""
+    try:
+        yield
+    except OvpassError as error:
+        raise type(error)(f"{order.name}: {error}") from error
+    except ImportError as error:
+        raise ExtraError(
+            f"{order.name}: the exporters are not complete ({_brief(error)}): install them with "
+            "pip install 'ovpass[export]'"
+        ) from error
+    except Exception as error:  # the exporters have no class of their own for what they refuse
+        raise ModelError(f"{order.name}: optimum-intel cannot export it for {order.task}: {_brief(error)}") from error
+
+
+def _brief(error: Exception) -> str:
+    words = " ".join(str(error).split()) or type(error).__name__
+    return words if len(words) <= _SHOWN else f"{words[:_SHOWN]} ..."
+
+
+def _convert(order: Export) -> list[str]:
     if not order.packed:
         return _export(order, order.source)
     from ovpass.conversion.hugging_face_weights import put_back  # noqa: PLC0415 - brings OpenVINO along

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ovpass.conversion.answers import ask
 from ovpass.conversion.hugging_face_folder import (
     PIPELINE,
     check_weights,
@@ -14,22 +14,24 @@ from ovpass.conversion.hugging_face_folder import (
     needs_remote_code,
     read_config,
 )
-from ovpass.conversion.isolated_process import run_python
 from ovpass.conversion.packed.checkpoint import PackedCheckpoint, quantization
 from ovpass.conversion.source import WEIGHT_FORMATS
 from ovpass.conversion.tokenizers import carry_tokenizer, has_tokenizer, is_converted, remove_tokenizer
-from ovpass.errors import ExtraError, ModelError, SettingsError
-from ovpass.support.processes import python_module
+from ovpass.errors import ModelError, SettingsError
+from ovpass.support.extras import require_package
 from ovpass.support.progress import Progress
-from ovpass.support.structured_text import parse_json, read_text
 
 _PACKAGES = ("torch", "transformers", "optimum.intel", "openvino_tokenizers")
 
 
 @dataclass(frozen=True)
 class Export:
-    """What the exporting process is told: where from, where to, and how; `plain` is its scratch."""
+    """What the exporting process is told: where from, where to, and how.
 
+    `name` is the source as errors call it; `plain` is a folder for a checkpoint that is unpacked.
+    """
+
+    name: str
     source: str
     folder: str
     plain: str
@@ -67,40 +69,31 @@ def convert_hugging_face(
     if needs_remote_code(source, config) and not trust:
         raise ModelError(f"{source}: contains its own Python code; --trust-remote-code runs it, if you trust it")
     task = task or infer_task(config)
-    _require_packages()
-    plain = folder.parent / "plain"
+    for package in _PACKAGES:
+        require_package(package, "export", "converting Hugging Face models")
     pipeline = (source / PIPELINE).is_file()
-    tokenizer = pipeline or has_tokenizer(source)
     order = Export(
-        str(source.resolve()), str(folder), str(plain), task, weight_format, trust, packed, pipeline, tokenizer
+        name=str(source),
+        source=str(source.resolve()),
+        folder=str(folder),
+        plain=str(folder.parent / "plain"),
+        task=task,
+        weight_format=weight_format,
+        trust_remote_code=trust,
+        packed=packed,
+        pipeline=pipeline,
+        tokenizer=pipeline or has_tokenizer(source),
     )
     progress("exporting with optimum-intel")
-    notes = _export(order, folder.parent, source)
+    notes = _export(order, folder.parent)
     if not is_converted(folder):
         remove_tokenizer(folder)
         notes += carry_tokenizer(source, folder, progress)
     return task, notes
 
 
-def _require_packages() -> None:
-    for package in _PACKAGES:
-        parent, _, child = package.partition(".")
-        found = importlib.util.find_spec(parent) is not None
-        if not found or (child and importlib.util.find_spec(package) is None):
-            raise ExtraError(
-                f"converting Hugging Face models needs {package}: install it with pip install 'ovpass[export]'"
-            )
-
-
-def _export(order: Export, scratch: Path, source: Path) -> list[str]:
+def _export(order: Export, scratch: Path) -> list[str]:
     """Run the exporter; what it wants to say is in a file, apart from what its libraries print."""
-    written, answered = scratch / "order.json", scratch / "answer.json"
+    written, answer = scratch / "order.json", scratch / "answer.json"
     written.write_text(json.dumps(asdict(order)), encoding="utf-8")
-    command = python_module("ovpass.conversion.hugging_face_child", str(written), str(answered))
-    run_python(command, f"{source}: cannot be exported")
-    answer = parse_json(read_text(answered))
-    if "error" in answer:
-        kind = ExtraError if answer["missing"] else ModelError
-        raise kind(f"{source}: {answer['error']}")
-    notes: list[str] = answer["notes"]
-    return notes
+    return ask("ovpass.conversion.hugging_face_child", [str(written)], answer, f"{order.name}: cannot be exported")

@@ -14,7 +14,12 @@ WEIGHT_FORMATS = ("fp16", "fp32")
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asks of a conversion; None or False is nothing."""
+    """What the user asks of a conversion; None or False is nothing.
+
+    `task` and `weight_format` ("fp16", the default, or "fp32") are for Hugging Face folders, as `trust_remote_code`,
+    which runs the Python code of the folder. `exact` dequantizes a GGUF file to f16 instead of carrying its integers
+    over. `integer_zero_points` rounds zero points of a GGUF file to integers, which devices quantize activations for.
+    """
 
     task: str | None = None
     weight_format: str | None = None

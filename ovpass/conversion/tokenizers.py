@@ -22,6 +22,8 @@ _VOCABULARIES = ("tokenizer.json", "tekken.json", "vocab*", "*.model", "*.spm", 
 _OF_BYTES = ("ByT5", "Canine", "Perceiver")
 """Classes of tokenizers without a vocabulary."""
 _CONVERT = """
+from ovpass.conversion.broken_torchvision import hide_broken_torchvision
+hide_broken_torchvision()
 import openvino as ov
 from openvino_tokenizers import convert_tokenizer
 from transformers import AutoTokenizer

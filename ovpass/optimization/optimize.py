@@ -13,11 +13,11 @@ from typing import Any
 from ovpass.cli.nested import command_line, run_command
 from ovpass.optimization.estimates import Estimate, check_disk
 from ovpass.optimization.outline import outline_of
+from ovpass.optimization.packages import check_packages
 from ovpass.optimization.pipeline import run_pipeline
 from ovpass.optimization.publish import check_output, write_output
 from ovpass.optimization.request import Request
 from ovpass.optimization.stages import Stage, Stages
-from ovpass.optimization.tasks import check_installed
 from ovpass.support.choices import check_keywords
 from ovpass.support.sizes import available_memory, format_size
 
@@ -52,12 +52,11 @@ def carry_out(request: Request, *, quiet: bool, report: Callable[[Stage, Any], N
     """Carry out a request; `report` is told of each stage, with what it found.
 
     Raises:
-        OvpassError: as `optimize`; also if what tasks need is not installed.
+        OvpassError: as `optimize`.
     """
     check_output(request)
-    if request.max_task_drop is not None:
-        check_installed()
     outline = outline_of(request)
+    check_packages(outline)
     _check_room(outline.estimate(), request.stages)
     stages = Stages(request.stages, partial(_run, quiet=quiet), report)
     stages.begin([path for path in (request.source, request.text) if path is not None])

@@ -235,4 +235,7 @@ def outline_of(request: Request) -> Outline:
             check_memory(parse_size(request.memory, "--memory"), size)
         return Outline(request, facts, converted=False)
     found = find_source(request.source)
-    return Outline(request, Facts(weights=count_weights(found)), converted=True, exact=_has_minima(found))
+    exact = _has_minima(found)
+    compressed, predicts = (False if exact else None), (True if found.source is GGUF else None)
+    facts = Facts(compressed=compressed, predicts_tokens=predicts, weights=count_weights(found))
+    return Outline(request, facts, converted=True, exact=exact)

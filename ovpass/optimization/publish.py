@@ -17,7 +17,7 @@ from ovpass.optimization.request import Request
 from ovpass.optimization.stages import Stages
 from ovpass.planning.plan import Plan, save_plans
 from ovpass.planning.recorded_plan import recorded_plan
-from ovpass.reporting.page import check_extra, write_report
+from ovpass.reporting.page import write_report
 from ovpass.reporting.runs import load_run
 from ovpass.reporting.side import Side
 from ovpass.support.atomic_output import place, publish, staging
@@ -33,10 +33,8 @@ def check_output(request: Request) -> None:
 
     Raises:
         OutputError: naming what is in the way.
-        ExtraError: if a package for the report is missing.
     """
     output = request.output
-    check_extra()
     check_folder(request.source, output, request.overwrite)
     if not output.is_dir() or not any(output.iterdir()):
         return

@@ -9,23 +9,12 @@ from typing import Any
 
 from ovpass.errors import CheckFailedError, SettingsError
 from ovpass.optimization.request import Request
-from ovpass.support.extras import extra_module
 from ovpass.support.formatting import number
 
 TASKS = {"ovpass_arithmetic": "exact_match (flexible-extract)", "ovpass_conversation": "f1"}
 """The metric of each task that counts."""
 ATTEMPTS = 4
 """Plans that are tried, each of which spends at most half the KL divergence of the one before."""
-
-
-def check_installed() -> None:
-    """Before anything takes long, make sure that tasks can run.
-
-    Raises:
-        ExtraError: naming the package that is missing.
-    """
-    extra_module("lm_eval", "eval", "--max-task-drop")
-    extra_module("openvino_genai", "genai", "--max-task-drop")
 
 
 def check_generates(model: Path, *, predicts_tokens: bool) -> None:

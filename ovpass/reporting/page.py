@@ -18,7 +18,7 @@ from ovpass.reporting.reproduction import commands
 from ovpass.reporting.side import Side
 from ovpass.reporting.view import make_view
 from ovpass.support.atomic_output import write_text
-from ovpass.support.extras import extra_module
+from ovpass.support.extras import require_package
 from ovpass.support.formatting import number
 from ovpass.version import __version__
 
@@ -50,14 +50,18 @@ def make_page(side: Side, *, against: Side | None = None, note: str = "") -> str
     return render(side, note) if against is None else render_comparison(against, side, note)
 
 
+PACKAGES = ("jinja2", "matplotlib")
+"""Of the extra `report`."""
+
+
 def check_extra() -> None:
     """Make sure, before anything takes long, that a page can be made.
 
     Raises:
         ExtraError: if a package is missing.
     """
-    for module in ("jinja2", "matplotlib"):
-        extra_module(module, "report", "a report")
+    for package in PACKAGES:
+        require_package(package, "report", "a report")
 
 
 def render(side: Side, note: str = "") -> str:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 @collection_paused()
 def transform(
-    source: Path | str,
+    source: Path | str | ov.Model,
     output: Path | str,
     settings: Settings | None = None,
     *,
@@ -52,16 +52,23 @@ def transform(
     allow_crash: bool = False,
     progress: Progress = lambda _: None,
 ) -> Transformed:
-    """Apply settings, or finished plans, to an .xml or a model folder.
+    """Apply settings or plans to an .xml, a model folder, or a model in memory, and write the result.
 
-    The output has the source's form; files that are not changed are carried along, weights as hard links where the
-    file system allows and `copy_weights` does not forbid it. With `allow_crash`, sites that are known to end the
-    plugin's process are written all the same.
+    The output has the form of the source; a model in memory becomes an .xml. Unchanged files are carried along.
+    Unchanged weights are hard-linked if the file system allows it, unless `copy_weights` is set. The weights of a model
+    in memory are written without conversion to f16. With `allow_crash`, sites that are known to end the plugin's
+    process are written all the same. `apply` with `output` does the same with keywords.
 
     Raises:
         OvpassError: a subclass, for an invalid model, setting, plan or path. Then nothing is written.
     """
     plans = {"": plans} if isinstance(plans, Plan) else plans
+    if not isinstance(source, (str, Path)):
+        from ovpass.transformation.in_memory import transform_model  # noqa: PLC0415 - brings OpenVINO along
+
+        return transform_model(
+            source, Path(output), settings, plans, overwrite=overwrite, allow_crash=allow_crash, progress=progress
+        )
     origin = open_source(source)
     destination = check_destination(origin, Path(output), overwrite)
     check_carried(origin)

@@ -15,8 +15,8 @@ from ovpass.verification.device_list import list_devices
 from ovpass.version import __version__
 
 _REQUIREMENT = re.compile(r"(?P<name>[\w.-]+).*extra\s*==\s*['\"](?P<extra>[\w-]+)['\"]")
-_OWN = ("all", "dev", "docs", "export")
-"""Extras that are of others, or for an environment of their own."""
+_OWN = ("all", "dev", "docs", "optimize")
+"""Extras that no command needs, or that are made of others."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import click
@@ -13,10 +14,12 @@ import pytest
 from ovpass.cli.main import cli
 from ovpass.cli.options import settings_from
 from ovpass.evaluation.candidates import parse_candidate
-from tests.documents import commands_of, documents, read
+from tests.documents import Document, commands_of, documents, read
 
 DOCUMENTS = [read("README.md"), *documents()]
 REFUSED = 2
+REPLACES = ("report",)
+"""Commands that replace their output."""
 
 
 def in_blocks() -> Iterator[tuple[str, list[str]]]:
@@ -67,6 +70,20 @@ def test_a_command_of_a_block_is_one(arguments: list[str]) -> None:
     for order in given.get("wanted", ()):
         for name, *rest in [shlex.split(order)] if " " in order else [[one] for one in order.split(",")]:
             parsed([name, "MODEL", *rest])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_a_page_can_be_followed_from_top_to_bottom(document: Document) -> None:
+    """No command is stopped by what one before it has written."""
+    commands = [command for _, block in document.code() for command in commands_of(block)]
+    places = [place for command in commands if not command.code for place in written(command.words)]
+    assert len(places) == len(set(places))
+
+
+def written(words: Sequence[str]) -> Iterator[str]:
+    """What a command writes that must not be there yet."""
+    if words[0] == "ovpass" and words[1] not in REPLACES and not {"--overwrite", "--dry-run"} & set(words):
+        yield from (place for option, place in pairwise(words) if option == "-o")
 
 
 @pytest.mark.parametrize("arguments", named(in_sentences()))

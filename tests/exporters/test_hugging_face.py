@@ -15,6 +15,7 @@ import pytest
 from ovpass.ir.constant_folding import evaluate
 from ovpass.sites import find_compressed_matmuls
 from tests.cli.command import CommandLine, contents
+from tests.conversion.test_broken_torchvision import BROKEN
 from tests.exporters.checkpoints import BLOCKS, pack, sd3
 from tests.exporters.running import logits, torch_logits
 
@@ -45,6 +46,14 @@ def test_the_tokenizer_is_that_of_the_folder(ovpass: CommandLine, llama_folder: 
     tokenizer = ov.Core().compile_model(tmp_path / "out/openvino_tokenizer.xml", "CPU")
     expected = importlib.import_module("transformers").AutoTokenizer.from_pretrained(llama_folder)(TEXT)["input_ids"]
     assert tokenizer([TEXT])["input_ids"][0].tolist() == expected
+
+
+def test_a_broken_torchvision_is_no_obstacle(
+    ovpass: CommandLine, llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torchvision.py").write_text(BROKEN, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert ovpass.succeed("convert", llama_folder, "-o", tmp_path / "out", "--json").json["tokenizer"]
 
 
 def test_fp32(ovpass: CommandLine, llama_folder: Path, tmp_path: Path) -> None:

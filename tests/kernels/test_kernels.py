@@ -105,9 +105,9 @@ def test_results_do_not_vary() -> None:
 @cache
 def _pocl() -> Any:
     """A context and a queue of PoCL, which runs OpenCL on the CPU."""
-    missing = "values of the OpenCL kernel need: apt-get install pocl-opencl-icd, pip install 'ovpass[opencl]'"
+    missing = "values of the OpenCL kernel need: apt-get install pocl-opencl-icd, pip install '.[dev]'"
     try:
-        import pyopencl  # noqa: PLC0415 - an extra
+        import pyopencl  # noqa: PLC0415 - of the extra dev
 
         platforms = pyopencl.get_platforms()
     except Exception as error:

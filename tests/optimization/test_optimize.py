@@ -23,6 +23,7 @@ from ovpass.support.cpu_features import has_vnni
 from ovpass.tuning.presets import PRESETS
 from tests.builders import llama_model
 from tests.cli.command import ENCODER, LLAMA, CommandLine, contents
+from tests.conversion.test_convert import hugging_face
 from tests.documents import ROOT
 from tests.support.processes import wait_until
 
@@ -167,7 +168,7 @@ def test_a_budget_that_nothing_meets(ovpass: CommandLine, llama: Path, tmp_path:
 
 
 def test_a_dry_run_shows_commands_that_can_be_typed(ovpass: CommandLine, tmp_path: Path) -> None:
-    for source in (LLAMA, ENCODER, GGUF):
+    for source in (LLAMA, ENCODER, GGUF, hugging_face(tmp_path / "hf")):
         out = ovpass.succeed("optimize", source, "-o", tmp_path / "out", "--dry-run").out
         typed = [shlex.split(line, comments=True)[1:] for line in out.splitlines() if line.startswith("ovpass ")]
         assert "verify" in [name for name, *_ in typed]
@@ -175,7 +176,7 @@ def test_a_dry_run_shows_commands_that_can_be_typed(ovpass: CommandLine, tmp_pat
             command = cli.get_command(None, name)  # type: ignore[arg-type]
             assert command is not None
             command.make_context(name, list(arguments))
-    assert not contents(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["hf"]
 
 
 def test_a_dry_run_tells_what_the_stages_take(ovpass: CommandLine, tmp_path: Path) -> None:
@@ -217,6 +218,41 @@ def test_too_small_a_disk_is_told_before_it_starts(
     monkeypatch.setattr("ovpass.optimization.estimates.shutil.disk_usage", lambda _: Namespace(free=1000))
     assert "--work" in ovpass.refuse("optimize", GGUF, "-o", tmp_path / "out")
     assert not contents(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "package", "extra"),
+    [
+        (LLAMA, (), "jinja2", "report"),
+        (LLAMA, (), "scipy", "eval"),
+        (LLAMA, ("--max-task-drop", 2), "lm_eval", "eval"),
+        (LLAMA, ("--max-task-drop", 2), "openvino_genai", "genai"),
+        (GGUF, (), "gguf", "gguf"),
+        (GGUF, (), "nncf", "compress"),
+    ],
+)
+def test_a_missing_package_is_named_before_anything_runs(
+    ovpass: CommandLine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    source: Path,
+    options: tuple[object, ...],
+    package: str,
+    extra: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    refused = ovpass.refuse("optimize", source, "-o", tmp_path / "out", *options)
+    assert package in refused
+    assert f"ovpass[{extra}]" in refused
+    assert not contents(tmp_path)
+
+
+def test_packages_of_stages_that_are_left_out_are_not_needed(
+    ovpass: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("nncf", "scipy", "openvino_genai"):
+        monkeypatch.setitem(sys.modules, package, None)
+    ovpass.succeed("optimize", ENCODER, "-o", tmp_path / "out", "--target", "cpu", "--quiet")
 
 
 @pytest.mark.parametrize(

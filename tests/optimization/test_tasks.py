@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from ovpass.optimization.pipeline import Made, run_pipeline
 from ovpass.optimization.request import Request
 from ovpass.optimization.stages import Stage, Stages
 from ovpass.optimization.tasks import TASKS
-from tests.cli.command import ENCODER, LLAMA, CommandLine, contents
+from tests.cli.command import ENCODER, LLAMA, CommandLine
 
 DROP = "--max-task-drop"
 
@@ -80,15 +79,6 @@ def test_a_score_that_no_plan_keeps(tmp_path: Path) -> None:
     with pytest.raises(CheckFailedError, match="--weights"):
         pipeline.made()
     assert pipeline.budgets() == [0.02, 0.01, 0.005, 0.0025]
-
-
-@pytest.mark.parametrize(("module", "extra"), [("lm_eval", "ovpass[eval]"), ("openvino_genai", "ovpass[genai]")])
-def test_a_missing_package_is_named_first(
-    ovpass: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, extra: str
-) -> None:
-    monkeypatch.setitem(sys.modules, module, None)
-    assert extra in ovpass.refuse("optimize", LLAMA, "-o", tmp_path / "out", DROP, 2)
-    assert not contents(tmp_path)
 
 
 def test_what_has_no_score(ovpass: CommandLine, tmp_path: Path) -> None:

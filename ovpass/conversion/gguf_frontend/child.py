@@ -1,40 +1,39 @@
-"""The process of the frontend: `python -m ovpass.conversion.gguf_frontend.child SOURCE FOLDER ANSWER [OPTION...]`.
+"""The process of the frontend: `python -m ovpass.conversion.gguf_frontend.child SOURCE FOLDER [OPTION...] ANSWER`.
 
 A damaged file can crash the frontend.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
+from ovpass.conversion.answers import reply
 from ovpass.conversion.gguf_file import open_gguf
 from ovpass.conversion.gguf_frontend.graph import Built, build_model
 from ovpass.conversion.gguf_frontend.weights import Placed, place_weights
-from ovpass.errors import OvpassError
+from ovpass.errors import OutputError
 from ovpass.ir.files import IrFile
 from ovpass.ir.writer import write_anew
 from ovpass.support.formatting import counted, number
 
 
 def main() -> None:
-    """Convert, and write notes as JSON, or what went wrong."""
-    source, folder, answer, *options = sys.argv[1:]
-    try:
-        found: dict[str, object] = {"notes": _convert(Path(source), Path(folder), options)}
-    except (OvpassError, OSError) as error:
-        found = {"error": str(error), "writing": isinstance(error, OSError)}
-    Path(answer).write_text(json.dumps(found), encoding="utf-8")
+    """Convert, and answer."""
+    source, folder, *options, answer = sys.argv[1:]
+    reply(Path(answer), lambda: _convert(Path(source), Path(folder), options))
 
 
 def _convert(source: Path, folder: Path, options: list[str]) -> list[str]:
     file = open_gguf(source)
-    built = build_model(file, folder.parent)
-    placed = place_weights(
-        built.model, file, exact="exact" in options, integer_zero_points="integer_zero_points" in options
-    )
-    write_anew(built.model, IrFile(folder / "openvino_model.xml"), folder)
+    try:
+        built = build_model(file, folder.parent)
+        placed = place_weights(
+            built.model, file, exact="exact" in options, integer_zero_points="integer_zero_points" in options
+        )
+        write_anew(built.model, IrFile(folder / "openvino_model.xml"), folder)
+    except OSError as error:
+        raise OutputError(str(error)) from error
     return [*_notes_on_weights(placed), *_notes_on_graph(built)]
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ovpass.conversion.answers import ask
 from ovpass.conversion.gguf_checks import BYTE_LEVEL, check_finite
 from ovpass.conversion.gguf_metadata import GgufFile
 from ovpass.conversion.isolated_process import run_python
-from ovpass.errors import ModelError, OutputError
 from ovpass.support.extras import extra_module
-from ovpass.support.processes import python_code, python_module
+from ovpass.support.processes import python_code
 from ovpass.support.progress import Progress
-from ovpass.support.structured_text import parse_json, read_text
 
 _CONVERT_TOKENIZER = "import openvino_genai as g; g.Tokenizer(sys.argv[1], enable_save_ov_model=True)"
 
@@ -30,16 +29,13 @@ def convert_with_frontend(
         extra_module("openvino_genai", "genai", "converting GGUF files")
     check_finite(file)
     progress("converting with OpenVINO's GGUF frontend")
-    answer = folder.parent / "answer.json"
     options = [name for name, on in (("exact", exact), ("integer_zero_points", integer_zero_points)) if on]
-    command = python_module(
-        "ovpass.conversion.gguf_frontend.child", str(file.path.resolve()), str(folder), str(answer), *options
+    notes = ask(
+        "ovpass.conversion.gguf_frontend.child",
+        [str(file.path.resolve()), str(folder), *options],
+        folder.parent / "answer.json",
+        f"{file.path}: OpenVINO's GGUF frontend cannot convert it",
     )
-    run_python(command, f"{file.path}: OpenVINO's GGUF frontend cannot convert it")
-    found = parse_json(read_text(answer))
-    if "error" in found:
-        raise (OutputError if found["writing"] else ModelError)(found["error"])
-    notes: list[str] = found["notes"]
     return [*notes, *_convert_tokenizer(file, folder, progress)]
 
 
