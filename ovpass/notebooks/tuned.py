@@ -9,12 +9,32 @@ from ovpass.reporting.formatting import interval, percent, signed_percent
 from ovpass.support.formatting import counted, number
 from ovpass.targets.group_sizes import format_group_size
 from ovpass.tuning.budget import Spent
+from ovpass.tuning.kv_tuned import TunedCache
 from ovpass.tuning.tuned import Point, Tuned
 
 
 def html(tuned: Tuned) -> str:
-    """The frontier with the point that was chosen, what it costs on held-out text, and its plan."""
-    return render([_frontier(tuned), plan.panel(tuned.plan)])
+    """The KV cache if one was chosen, the frontier with the point that was chosen, and its plan."""
+    cache = [] if tuned.cache is None else [_cache(tuned.cache)]
+    return render([*cache, _frontier(tuned), plan.panel(tuned.plan)])
+
+
+def _cache(cache: TunedCache) -> Panel:
+    labels = ("", "Keys", "Values", "Bytes a token", "KL, nats", "Perplexity")
+    rows = [
+        (
+            Cell("chosen", "quantize") if point == cache.chosen else "" if point.kind.options else "emulated",
+            str(point.kind.key),
+            str(point.kind.value),
+            f"{point.kind.bytes_per_token:.0f}",
+            _bounded(number(point.spent.kl, 2), point.spent.kl_interval),
+            _bounded(signed_percent(point.spent.perplexity_percent), point.spent.perplexity_interval, "+.2f"),
+        )
+        for point in cache.points
+    ]
+    kind = cache.chosen.kind
+    answer = f"{kind}: {kind.bytes_per_token:.0f} bytes a token, {cache.bytes_in_f16:.0f} in f16."
+    return Panel("KV cache", answer, "on", (Table(labels, rows, numeric=labels[3:]),))
 
 
 def _frontier(tuned: Tuned) -> Panel:

@@ -41,4 +41,4 @@ class TunedCache:
     @property
     def few(self) -> bool:
         """Whether few caches cause half of the loss."""
-        return bool(self.losses) and len(self.half) <= max(1, FEW * len(self.losses))
+        return bool(self.losses) and len(self.half) <= FEW * len(self.losses)

@@ -33,6 +33,8 @@ _VARIES = (
     (r"^(CPU|openvino\w*)\b.*", r"\1"),
     (r"^(--exempt|- match:) .*", r"\1"),
     (r"\b0 (\w+?)s\b", r"0 \1"),
+    (r"u0:0", "u0"),
+    (r"(half of the loss is in 0 of 0 cache): .*", r"\1"),
 )
 
 

@@ -17,11 +17,12 @@ from ovpass.passes.kv_caches import find_kv_caches
 from ovpass.settings.settings import Settings
 from ovpass.targets import TARGETS
 from ovpass.targets.names import get_target
-from ovpass.tuning.budget import Budget
+from ovpass.tuning.budget import NOTHING, Budget
 from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.kv_cache import tune_with_cache
 from ovpass.tuning.kv_candidates import AUTO, CacheKind, cache_kinds
-from ovpass.tuning.kv_layers import losses_by_layer
+from ovpass.tuning.kv_layers import CacheLoss, losses_by_layer
+from ovpass.tuning.kv_tuned import CachePoint, TunedCache
 from ovpass.tuning.tuned import Tuned
 from tests.builders import llama_model
 from tests.cli.command import ENCODER, LLAMA, CommandLine
@@ -119,6 +120,18 @@ def test_an_arc_gets_its_property(state: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_notebook_shows_it(tuned: Tuned) -> None:
+    shown = str(tuned._repr_html_())
+    assert "keys u8, values u8: 320 bytes a token, 512 in f16." in shown
+    assert "mant4a" in shown
+
+
+def test_the_time_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no KV cache was found in that time"):
+        tune_with_cache(Experiment(LLAMA, Settings(target="cpu"), WINDOWS, tmp_path), Budget(1.0), "u8", minutes=1e-6)
+
+
+@pytest.mark.slow
 def test_without_room_the_cache_stays_exact(experiment: Experiment) -> None:
     found = tune_with_cache(experiment, Budget(max_kl=1e-12), "u4")
     assert found.cache is not None
@@ -135,7 +148,18 @@ def test_the_command_prints_both_tables(state: Path, ovpass: CommandLine) -> Non
     found = ovpass.succeed(*asked, "--json").json["kv_cache"]
     assert found["chosen"]["options"] == {KEYS: "u8", VALUES: "u8"}
     assert len(found["losses"]) == 4
-    assert found["few_layers"]
+    assert not found["few_layers"], "one of four is not few"
+
+
+@pytest.mark.parametrize(("loud", "few"), [(2, True), (20, False)])
+def test_few_layers_that_cause_half_of_the_loss(loud: int, few: bool) -> None:
+    (kind, *_) = kinds("cpu", "u4")
+    point = CachePoint(kind, NOTHING)
+    losses = [CacheLoss("key", layer, 1.0 if layer < loud else 0.01) for layer in range(20)]
+    losses += [CacheLoss("value", layer, 0.01) for layer in range(20)]
+    found = TunedCache(point, (point,), 32, 512, kind, tuple(losses))
+    assert len(found.half) == (2 if few else 11)
+    assert found.few == few
 
 
 def test_sizes_are_those_that_plugins_store() -> None:
