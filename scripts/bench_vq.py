@@ -4,8 +4,9 @@
     python scripts/bench_vq.py --genai VQ_FOLDER INT4_FOLDER      and time a token in OpenVINO GenAI
     python scripts/bench_vq.py --busy                             on one thread, by the processor's time for it
 
-All models of a table run in turns, so that what slows the machine down slows all of them. Weights are random: more of
-them than the last-level cache holds, so that they come from memory, as in a language model.
+All models of a table run in turns, so that what slows the machine down slows all of them. Weights are random, others
+in each layer: more of them than the last-level cache holds, so that they come from memory, as in a language model.
+OpenVINO keeps equal weights only once.
 """
 
 from __future__ import annotations
@@ -65,9 +66,9 @@ def main() -> None:
 
 def _chains(k: int, layers: int, arguments: argparse.Namespace, folder: Path) -> None:
     makers: dict[str, Callable[[int], ov.Output]] = {
-        BF16: lambda _: _half(k),
-        "int8": lambda _: _int8(k),
-        INT4: lambda _: _int4(k),
+        BF16: lambda layer: _half(k, layer),
+        "int8": lambda layer: _int8(k, layer),
+        INT4: lambda layer: _int4(k, layer),
     }
     print(f"\n{layers} MatMuls of {k} x {k}, us each, best and median of the rounds")
     paths = {name: _saved(_chain(k, layers, make), folder / f"{name}.xml") for name, make in makers.items()}
@@ -147,19 +148,19 @@ def _vectors(k: int, layer: int) -> ov.Output:
     return write_vectors([weights], [ChainForm(f"w{layer}", f"w{layer}/")])[0]
 
 
-def _half(k: int) -> ov.Output:
-    values = np.random.default_rng(0).standard_normal((k, k)) * k**-0.5
+def _half(k: int, layer: int) -> ov.Output:
+    values = np.random.default_rng(layer).standard_normal((k, k)) * k**-0.5
     return op.convert(op.constant(values.astype(np.float16)), "f32").output(0)
 
 
-def _int8(k: int) -> ov.Output:
-    codes = np.random.default_rng(0).integers(-127, 128, (k, k)).astype(np.int8)
+def _int8(k: int, layer: int) -> ov.Output:
+    codes = np.random.default_rng(layer).integers(-127, 128, (k, k)).astype(np.int8)
     return op.multiply(op.convert(op.constant(codes), "f32"), op.constant(np.full((k, 1), 1e-4, np.float32))).output(0)
 
 
-def _int4(k: int) -> ov.Output:
+def _int4(k: int, layer: int) -> ov.Output:
     tensor = ov.Tensor(ov.Type.u4, ov.Shape([k, k // 128, 128]))
-    np.asarray(tensor.data).reshape(-1).view(np.uint8)[:] = np.random.default_rng(0).integers(0, 256, k * k // 2)
+    np.asarray(tensor.data).reshape(-1).view(np.uint8)[:] = np.random.default_rng(layer).integers(0, 256, k * k // 2)
     shifted = op.subtract(
         op.convert(op.constant(tensor), "f32"), op.convert(op.constant(np.array([[[8]]], np.uint8)), "f32")
     )

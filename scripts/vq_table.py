@@ -58,6 +58,8 @@ VARIANTS = {
     "vq3": Variant(Recipe("vq3", backup_mode="none"), 0.47, preset=True),
     "int2 GPTQ": Variant(Recipe("int2_sym", group_size=GROUP, gptq=True, backup_mode="none")),
     "vq2": Variant(Recipe("vq2", backup_mode="none"), preset=True),
+    "vq2 bits=2.5": Variant(Recipe("vq2", bits=2.5, backup_mode="none")),
+    "vq2 bits=3.05": Variant(Recipe("vq2", bits=3.05, backup_mode="none")),
     "vq2 d=8 2x256": Variant(Recipe("vq2", vector_length=8, entries=(256, 256), backup_mode="none"), 0.95),
 }
 

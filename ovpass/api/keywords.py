@@ -126,6 +126,7 @@ class RecipeKeywords(TypedDict, total=False):
     vector_length: int | None
     entries: tuple[int, ...]
     codebooks: int | None
+    bits: float | None
     ignore: tuple[str, ...]
     text: Path | str | None
     tokenizer: Path | str | None

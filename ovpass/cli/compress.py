@@ -78,6 +78,7 @@ def _entries(_: click.Context, __: click.Parameter, value: str | None) -> tuple[
 @click.option("--vector-length", type=int, metavar="D", help="Weights in a vector: 2, 4, 8 or 16.  [vq modes]")
 @click.option("--entries", callback=_entries, metavar="E", help="Entries of each codebook, as 256,16.  [vq modes]")
 @click.option("--codebooks", type=int, metavar="N", help="Residual codebooks.  [vq modes]")
+@click.option("--bits", type=float, metavar="B", help="Average bits a weight: the worst layers get more.  [vq2, vq3]")
 @click.option("--ignore", multiple=True, metavar="PATTERN", help="Do not compress these layers (repeatable).")
 @click.option("--text", type=PATH, help="Calibration text.  [default: a novel]")
 @click.option("--tokenizer", type=PATH, help="Tokenizer folder.  [default: MODEL's]")
@@ -147,6 +148,7 @@ def _recipe(options: dict[str, Any]) -> Recipe:
         "vector_length",
         "entries",
         "codebooks",
+        "bits",
     )
     chosen = {name: options[name] for name in (*names, *flags)}
     return Recipe(group_size=options["weight_group"], ignore=options["ignore"], **chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import fields
@@ -18,7 +19,7 @@ from ovpass.support.structured_text import MalformedError
 
 
 class EncodedStore:
-    """The weights of activations by number, of one compression: `name` tells it from others.
+    """The weights of activations by number and encoding, of one compression: `name` tells it from others.
 
     Raises, from every method:
         OutputError: if the folder cannot be written.
@@ -30,16 +31,20 @@ class EncodedStore:
 
     def get(self, number: int, encoding: Encoding) -> list[EncodedWeights] | None:
         """What was put; None where nothing was, or not all of it."""
-        path = self._path(number)
+        path = self._path(number, encoding)
         if not path.is_file():
             return None
         try:
-            arrays = read_arrays(path)
-            return self._restored(arrays, encoding)
+            return self._restored(read_arrays(path), encoding)
         except (MalformedError, LookupError, ValueError, TypeError):
             return None  # it is encoded again
 
-    def put(self, number: int, encoded: Sequence[EncodedWeights]) -> None:
+    def lost(self, number: int, encoding: Encoding) -> float | None:
+        """What their outputs lose, as it was put with them."""
+        found = float(read_arrays(self._path(number, encoding))["lost"])
+        return None if np.isnan(found) else found
+
+    def put(self, number: int, encoded: Sequence[EncodedWeights], lost: float | None = None) -> None:
         """Keep them: they are on disk when this returns. Arrays that are one object stay so."""
         arrays: dict[str, Any] = {}
         places = []
@@ -50,12 +55,13 @@ class EncodedStore:
                     if isinstance(array, np.ndarray):
                         arrays[f"a{id(array)}"] = array
                         places.append((str(index), field.name, str(position), f"a{id(array)}"))
-        path = self._path(number)
+        path = self._path(number, encoded[0].encoding)
         scratch = path.with_suffix(".partial")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with scratch.open("wb") as stream:
-                np.savez(stream, allow_pickle=False, places=np.array(places), **arrays)
+                lost_or_nan = np.float64(np.nan if lost is None else lost)
+                np.savez(stream, allow_pickle=False, places=np.array(places), lost=lost_or_nan, **arrays)
             scratch.replace(path)
         except OSError as error:
             raise OutputError(f"{path}: cannot keep encoded weights: {error.strerror or error}") from error
@@ -64,8 +70,8 @@ class EncodedStore:
         """Forget all: the compression is finished."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _path(self, number: int) -> Path:
-        return self._folder / f"{number}.npz"
+    def _path(self, number: int, encoding: Encoding) -> Path:
+        return self._folder / f"{number}-{hashlib.sha256(repr(encoding).encode()).hexdigest()[:12]}.npz"
 
     def _restored(self, arrays: dict[str, Any], encoding: Encoding) -> list[EncodedWeights]:
         found: dict[str, dict[str, Any]] = {}

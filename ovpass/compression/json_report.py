@@ -17,6 +17,7 @@ def compressed_to_dict(done: Compressed) -> dict[str, Any]:
     return {
         "output": str(done.output),
         "mode": done.recipe.mode,
+        "bits": done.recipe.bits,
         "models": [
             {
                 "model": model.key,

@@ -69,5 +69,14 @@ MODES = {
         Mode("vq2", VectorEncoding.of(4, [256]), PER_CHANNEL, fixed_group=True, needs_text=True, engine=VECTOR),
     )
 }
+VECTOR_STEPS = ("vq2", "vq3", "vq4")
+"""Vector modes from few bits to more, between which layers of one model can be divided."""
 BACKUPS = ("none", "int8_sym", "int8_asym", "mxfp8_e4m3", "fp8_e4m3")
 FALLBACKS = ("error", "adjust", "ignore")
+
+
+def vector_encoding(mode: str) -> VectorEncoding:
+    """What a vector mode stores."""
+    encoding = MODES[mode].encoding
+    assert isinstance(encoding, VectorEncoding), f"{mode} is no vector mode"
+    return encoding

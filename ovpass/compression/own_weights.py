@@ -12,14 +12,17 @@ import numpy.typing as npt
 import openvino as ov
 
 from ovpass.compression import mant_weights, vector_weights
+from ovpass.compression.bit_allocation import Layers, allocate, average_bits
 from ovpass.compression.calibration import Inputs, random_inputs
 from ovpass.compression.encoded_store import EncodedStore
 from ovpass.compression.hessians import SharedActivation, second_moments, shared_activations
 from ovpass.compression.jobs import Job
+from ovpass.compression.modes import vector_encoding
 from ovpass.compression.nncf_weights import compress_weights
 from ovpass.compression.predicted_weights import adjusted_group, backup_recipe
 from ovpass.compression.recipe import Recipe
 from ovpass.conversion.linear_layers import LinearLayer
+from ovpass.errors import SettingsError
 from ovpass.formats import FORMATS
 from ovpass.formats.base import ChainForm, EncodedWeights, Encoding
 from ovpass.formats.mant_encoding import MantWeights
@@ -108,40 +111,93 @@ def _encode_all(
     progress: Progress,
 ) -> list[str]:
     """Replace the weights of all layers `found`, those that read one activation together; returns notes."""
-    engine = ENGINES[recipe.format.engine]
     # Later activations are those of the model as it was, whatever is replaced meanwhile.
     original = model.clone()
     activations = shared_activations(original, [name for name, own in found.items() if own.port == 1])
     together = {name for activation in activations for name in activation.matmuls}
     groups = [*(each.matmuls for each in activations), *((name,) for name in found if name not in together)]
+    store = EncodedStore(_run_name(job, recipe, inputs), ENGINES[recipe.format.engine].kind)
+    run = _Run(original, activations, groups, found, inputs, recipe, store, progress)
     encodings = [_encoding(recipe, found[names[0]].layer.k) for names in groups]
-    store = EncodedStore(_run_name(job, recipe, inputs), engine.kind)
-    kept = [store.get(number, encoding) for number, encoding in enumerate(encodings)]
-    missing = [activation for activation, ready in zip(activations, kept, strict=False) if ready is None]
-    moments = _moments(original, missing, found, inputs, progress)
-
-    def task(number: int) -> Callable[[], Sequence[EncodedWeights]]:
-        if (ready := kept[number]) is not None:
-            return lambda: ready
-        own = next(moments) if number < len(activations) else None
-        values = [found[name].values() for name in groups[number]]
-
-        def encode() -> Sequence[EncodedWeights]:
-            encoded = engine.encode(values, own, encodings[number], recipe)
-            store.put(number, encoded)
-            return encoded
-
-        return encode
-
+    if recipe.bits is not None:
+        encodings = run.raised(encodings, recipe.bits)
     bits, weights = 0.0, 0
-    for number, encoded in enumerate(in_threads(map(task, range(len(groups))))):
+    for number, encoded in enumerate(run.encoded(encodings, "encoding weights")):
         _replace(encoded, [found[name] for name in groups[number]])
         vectors = [each for each in encoded if isinstance(each, VectorWeights)]
         bits += stored_bits(vectors)
         weights += sum(math.prod(each.shape) for each in vectors)
-        progress(f"encoding weights: {number + 1} of {len(groups)}")
     store.clear()
     return [f"{job.ir.xml.name}: {bits / weights:.2f} bits a weight with codebooks and scales"] if weights else []
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The `groups` of layers that are encoded together, those of the `activations` first, and what is kept of them."""
+
+    model: ov.Model
+    activations: Sequence[SharedActivation]
+    groups: Sequence[Sequence[str]]
+    found: Mapping[str, _Weights]
+    inputs: Sequence[Inputs]
+    recipe: Recipe
+    store: EncodedStore
+    progress: Progress
+
+    def encoded(self, encodings: Sequence[Encoding], what: str) -> Iterator[Sequence[EncodedWeights]]:
+        """The weights of each group; what the store has is not encoded again."""
+        ready = [self.store.get(number, encoding) is not None for number, encoding in enumerate(encodings)]
+        missing = [activation for activation, done in zip(self.activations, ready, strict=False) if not done]
+        moments = _moments(self.model, missing, self.found, self.inputs, self.progress)
+
+        def task(number: int) -> Callable[[], Sequence[EncodedWeights]]:
+            if ready[number]:
+                return lambda: self.store.get(number, encodings[number]) or ()
+            own = next(moments) if number < len(self.activations) else None
+            values = [self.found[name].values() for name in self.groups[number]]
+
+            def encode() -> Sequence[EncodedWeights]:
+                encoded = ENGINES[self.recipe.format.engine].encode(values, own, encodings[number], self.recipe)
+                self.store.put(number, encoded, self._error(values, encoded, own))
+                return encoded
+
+            return encode
+
+        for number, encoded in enumerate(in_threads(map(task, range(len(self.groups))))):
+            yield encoded
+            self.progress(f"{what}: {number + 1} of {len(self.groups)}")
+
+    def raised(self, encodings: Sequence[Encoding], budget: float) -> list[Encoding]:
+        """More bits for the groups with the largest errors; all are encoded with the fewest to find out which.
+
+        Raises:
+            SettingsError: for a budget that is less than the fewest.
+        """
+        mode = self.recipe.mode
+        layers = [Layers(tuple((own.n, own.k) for own in map(self._layer, names))) for names in self.groups]
+        if (least := average_bits(layers, mode)) > budget:
+            raise SettingsError(f"bits {budget:g}: {mode} takes {least:.2f} with codebooks and scales; use more")
+        for _ in self.encoded(encodings, "finding the worst layers"):
+            pass
+        errors = [self.store.lost(number, encoding) for number, encoding in enumerate(encodings)]
+        known = [replace(own, error=error) for own, error in zip(layers, errors, strict=True)]
+        return [vector_encoding(each) for each in allocate(known, mode, budget)]
+
+    def _layer(self, name: str) -> LinearLayer:
+        return self.found[name].layer
+
+    def _error(self, values: Sequence[Array], encoded: Sequence[EncodedWeights], moments: Array | None) -> float | None:
+        """Squares of what the outputs lose, by the squares of the outputs; only where bits depend on it."""
+        if self.recipe.bits is None or moments is None:
+            return None
+        known = FORMATS[encoded[0].encoding.format]
+        lost = [whole - known.decode(each) for whole, each in zip(values, encoded, strict=True)]
+        return _energy(lost, moments) / max(_energy(values, moments), float(np.finfo(np.float32).tiny))
+
+
+def _energy(weights: Sequence[Array], moments: Array) -> float:
+    """The squares of the outputs, added up."""
+    return sum(float(np.vdot(each @ moments, each)) for each in weights)
 
 
 def _run_name(job: Job, recipe: Recipe, inputs: Sequence[Inputs]) -> str:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ovpass.compression.modes import BACKUPS, FALLBACKS, MODES, NNCF, PER_CHANNEL, VECTOR, Mode
+from ovpass.compression.modes import (
+    BACKUPS,
+    FALLBACKS,
+    MODES,
+    NNCF,
+    PER_CHANNEL,
+    VECTOR,
+    VECTOR_STEPS,
+    Mode,
+    vector_encoding,
+)
 from ovpass.errors import SettingsError
 from ovpass.formats.base import Encoding
 from ovpass.formats.vector_encoding import VectorEncoding
@@ -24,7 +34,8 @@ class Recipe:
     A share `ratio` (0 to 1) of the weights gets the mode, in whole layers, and the rest gets `backup_mode`. `ignore`
     are patterns of the selection grammar. `codebook` is a .npy with one ascending row. `smooth` (above 0, below 1) is
     the SmoothQuant strength, see ovpass/compression/smoothquant.py. `vector_length`, `entries` and `codebooks` change
-    what a vector mode stores; one number of entries is that of every codebook.
+    what a vector mode stores; one number of entries is that of every codebook. With `bits`, a budget of bits a weight,
+    a vector mode is the least, and the layers whose outputs suffer most get those with more bits.
 
     Raises:
         SettingsError: for options that do not fit the mode or each other.
@@ -45,6 +56,7 @@ class Recipe:
     vector_length: int | None = None
     entries: tuple[int, ...] = ()
     codebooks: int | None = None
+    bits: float | None = None
     ignore: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -59,6 +71,7 @@ class Recipe:
         self._check_refinements()
         self._check_codebook()
         self._check_vectors()
+        self._check_bits()
         if self.smooth is not None and not 0 < self.smooth < 1:
             raise SettingsError(f"smooth {self.smooth}: use a strength above 0 and below 1; 0.5 is a good start")
 
@@ -155,6 +168,17 @@ class Recipe:
             _ = self.encoding
         except ValueError as error:
             raise SettingsError(f"mode {self.mode}: {error}") from error
+
+    def _check_bits(self) -> None:
+        if self.bits is None:
+            return
+        if self.mode not in VECTOR_STEPS[:-1]:
+            raise SettingsError(f"bits: is for modes {' and '.join(VECTOR_STEPS[:-1])}, not {self.mode}; leave it out")
+        if self.vector_length or self.entries or self.codebooks:
+            raise SettingsError("bits: layers get vq2, vq3 or vq4; leave out vector-length, entries and codebooks")
+        least = vector_encoding(self.mode).code_bits
+        if not self.bits > least:
+            raise SettingsError(f"bits {self.bits:g}: codes of {self.mode} alone have {least:g}; use more")
 
     def _check_codebook(self) -> None:
         if self.format.needs_codebook and self.codebook is None:

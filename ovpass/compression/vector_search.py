@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-_ROWS = 256
+_ROWS = 128
 """Vectors at a time: their distances stay in a processor's cache, and BLAS takes no threads for so few."""
 
 
@@ -45,21 +45,25 @@ def _search(targets: Array, codebooks: Sequence[Array], beam: int) -> Array:
     sums = np.zeros((1, *targets.shape), np.float32)
     for number, book in enumerate(codebooks):
         keep = 1 if number == len(codebooks) - 1 else beam
-        lengths = np.einsum("ij,ij->i", book, book)
-        nearness = np.concatenate([_nearness(targets - each, book, lengths) for each in sums], axis=1)
-        best = _largest(nearness, rows, keep)
+        best = _largest(_nearness(targets - sums, book), rows, keep)
         came_from, code = np.divmod(best, len(book))
         paths = np.concatenate([paths[:, came_from, rows], code[None]])
         sums = sums[came_from, rows] + book[code]
     return paths[:, 0]
 
 
-def _nearness(left: Array, book: Array, lengths: Array) -> Array:
-    """Minus the squared distances [P, entries]."""
-    nearness: Array = (2 * left) @ book.T
-    nearness -= lengths
-    nearness -= np.einsum("ij,ij->i", left, left)[:, None]
-    return nearness
+def _nearness(left: Array, book: Array) -> Array:
+    """Minus the squared distances [P, candidates * entries] of `left` [candidates, P, d], by one product for each."""
+    candidates, count, length = left.shape
+    wide = np.empty((candidates, count, length + 2), np.float32)
+    wide[..., :length] = 2 * left
+    wide[..., length] = -1
+    wide[..., -1] = -np.einsum("cij,cij->ci", left, left)
+    other = np.concatenate([book.T, np.einsum("ij,ij->i", book, book)[None], np.ones((1, len(book)), np.float32)])
+    nearness = np.empty((count, candidates, len(book)), np.float32)
+    for number, each in enumerate(wide):
+        np.matmul(each, other, out=nearness[:, number])
+    return nearness.reshape(count, -1)
 
 
 def _largest(values: Array, rows: Array, count: int) -> Array:

@@ -69,6 +69,11 @@ class VectorEncoding(Encoding):
         return _HALF / (self.group_size or columns)
 
     @property
+    def codebook_bits(self) -> int:
+        """Bits of all codebooks, in f16."""
+        return _HALF * self.ranges * self.vector_length * sum(self.entries)
+
+    @property
     def in_words(self) -> str:
         """As `d=4 2x256`."""
         same = len(set(self.entries)) == 1

@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from ovpass.kernels.build import library
     from ovpass.kernels.generation import Generated, generate
     from ovpass.kernels.loading import load, load_pipeline
-    from ovpass.kernels.opencl import write_gpu_kernels
+    from ovpass.kernels.opencl import GpuVariant, write_gpu_kernels
     from ovpass.kernels.packing import pack, unpack
     from ovpass.kernels.shape import KernelShape
     from ovpass.kernels.tuner import Tuned, tune
 
 _HOMES = {
     "Generated": "ovpass.kernels.generation",
+    "GpuVariant": "ovpass.kernels.opencl",
     "KernelShape": "ovpass.kernels.shape",
     "Tuned": "ovpass.kernels.tuner",
     "generate": "ovpass.kernels.generation",
@@ -34,6 +35,7 @@ __getattr__, __dir__ = lazy_exports(__name__, _HOMES)
 
 __all__ = [
     "Generated",
+    "GpuVariant",
     "KernelShape",
     "Tuned",
     "generate",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ovpass.ir.custom_op import OP_TYPE, SHAPE
@@ -18,10 +18,18 @@ _INPUTS = 4
 
 @dataclass(frozen=True)
 class GpuVariant:
-    """How the kernel divides the work: slices of the columns in a work-group, and tokens that share decoded weights."""
+    """How the kernel divides the work.
+
+    A work-group has `slices` slices of the columns, and computes `row_blocks` blocks of 64 rows with codebooks that it
+    reads once. `tokens` share decoded weights. Codebooks of up to `local_bytes` lie in local memory. `sub_group` items
+    run in lockstep, 0: as the compiler likes.
+    """
 
     slices: int = 4
     tokens: int = 8
+    row_blocks: int = 1
+    local_bytes: int = 32 << 10
+    sub_group: int = 0
 
     @property
     def items(self) -> int:
@@ -31,7 +39,7 @@ class GpuVariant:
     @property
     def defines(self) -> dict[str, int]:
         """The macros of the source."""
-        return {"VQ_SLICES": self.slices, "VQ_TOKENS": self.tokens}
+        return {f"VQ_{name.upper()}": value for name, value in asdict(self).items()}
 
 
 DEFAULT = GpuVariant()

@@ -119,9 +119,19 @@ def _pocl() -> Any:
     return pyopencl, context, pyopencl.CommandQueue(context)
 
 
+VARIANTS = st.builds(
+    GpuVariant,
+    slices=st.sampled_from([1, 2, 4]),
+    tokens=st.sampled_from([4, 8]),
+    row_blocks=st.sampled_from([1, 2, 3]),
+    local_bytes=st.sampled_from([0, 4 << 10, 32 << 10]),
+    sub_group=st.sampled_from([0, 8, 16]),
+)
+
+
 @pytest.mark.slow
-@settings(max_examples=6, deadline=None)
-@given(cases(rows=64), st.sampled_from([GpuVariant(), GpuVariant(2, 4)]))
+@settings(max_examples=12, deadline=None)
+@given(cases(rows=64), st.just(GpuVariant()) | VARIANTS)
 def test_the_opencl_kernel(case: Case, variant: GpuVariant) -> None:
     cl, context, queue = _pocl()
     codes, books, scale, x, expected = case.arrays()

@@ -10,6 +10,7 @@ import pytest
 import ovpass
 from ovpass.errors import ModelError
 from ovpass.formats.vector_encoding import VectorEncoding
+from ovpass.kernels import GpuVariant, write_gpu_kernels
 from ovpass.verification import kernels
 from tests.kernels.models import saved, vector_model
 
@@ -57,3 +58,12 @@ def test_the_gpu_plugin_runs_what_was_planned(device: str, tmp_path: Path) -> No
     [report] = ovpass.verify(lowered(tmp_path, device), ovpass.Question(simulate=device, tokens=(1, 20))).values()
     assert report.ok
     assert {site.found for site in report.sites} == {site.planned for site in report.sites}
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+def test_other_variants_compile_for_a_device(tmp_path: Path) -> None:
+    config = write_gpu_kernels(tmp_path / "kernels", GpuVariant(slices=2, row_blocks=2, local_bytes=0, sub_group=16))
+    question = ovpass.Question(simulate=DEVICES[0], properties={"CONFIG_FILE": str(config)})
+    [report] = ovpass.verify(lowered(tmp_path, DEVICES[0]), question).values()
+    assert report.ok

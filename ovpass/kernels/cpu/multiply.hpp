@@ -1,7 +1,7 @@
 // The kernel for a shape, a number of tokens and this processor.
 #pragma once
 #include "variant.hpp"
-#if defined(__AVX512VBMI__) && defined(__AVX512BW__)
+#if defined(__AVX512VBMI__) && defined(__AVX512BW__) && defined(__AVX512VNNI__)
 #define OVPASS_TABLES
 #include "tables.hpp"
 #if defined(__AVX512BF16__)

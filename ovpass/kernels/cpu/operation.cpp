@@ -92,7 +92,10 @@ class VectorQuantizedMatMul : public ov::op::Op {
 
     void check_size(size_t input, size_t count) const {
         const auto& given = get_input_partial_shape(input);
-        NODE_VALIDATION_CHECK(this, given.is_dynamic() || ov::shape_size(given.to_shape()) == count, "size of input ", input);
+        if (given.is_dynamic()) return;
+        size_t size = 1;  // without to_shape, which allocates: the plugin validates anew for each inference
+        for (const auto& dimension : given) size *= size_t(dimension.get_length());
+        NODE_VALIDATION_CHECK(this, size == count, "size of input ", input);
     }
 
     std::shared_ptr<const Prepared> prepared(const ov::Tensor& codebooks, const ov::Tensor& scale) const {

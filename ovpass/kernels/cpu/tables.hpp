@@ -1,8 +1,8 @@
 // Few tokens: tables of products of the activation with all codebook entries, then look-ups in registers.
 //
 // The tables of a block are built where they are read, in the L1 cache, and each thread takes its own blocks: nothing
-// is shared but the output. A block's tables share one scale, from a bound on |x . entry|, so that sums stay exact in
-// 16 bits. Needs AVX-512 VBMI.
+// is shared but the output. They are products of integers of 16 bits, of which the upper 16 bits are kept. A block's
+// tables share one scale, from a bound on |x . entry|, so that sums stay exact in 16 bits. Needs AVX-512 VBMI and VNNI.
 #pragma once
 #include <immintrin.h>
 
@@ -35,6 +35,16 @@ struct Plane {
     }
 };
 
+// Where bytes 2 of 32 integers are, then bytes 3.
+struct UpperBytes {
+    alignas(64) uint8_t index[64];
+
+    constexpr UpperBytes() : index() {
+        for (int i = 0; i < 64; i++) index[i] = uint8_t(i % 32 * 4 + 2 + i / 32);
+    }
+};
+constexpr UpperBytes kUpperBytes;
+
 // A block's tables for one token: [table][low byte, high byte][E].
 template <int E>
 struct Tables {
@@ -42,46 +52,88 @@ struct Tables {
     float step;  // the value of one unit
 
     void build(const Shape& s, const Codebooks& books, const float* x, size_t block) {
-        const size_t first = block * kTables, count = s.tables_in(block);
-        float bound = 0.f;
-        for (size_t t = 0; t < count; t++) {
-            const float* xs = x + (first + t) / s.books * s.d;
-            const float* top = books.largest.data() + (first + t) % s.books * s.d;
-            float sum = 0.f;
-            for (size_t j = 0; j < s.d; j++) sum += std::fabs(xs[j]) * top[j];
-            bound += sum;
-        }
-        const float inverse = bound > 1e-30f ? 32000.f / bound : 0.f;
-        step = bound > 1e-30f ? bound / 32000.f : 0.f;
-        for (size_t t = 0; t < count; t++) {
-            const float* entries = books.packed.data() + (first + t) % s.books * s.d * E;
-            const float* xs = x + (first + t) / s.books * s.d;
-            switch (s.d) {
-                case 2: table<2>(xs, inverse, entries, bytes + t * 2 * E); break;
-                case 4: table<4>(xs, inverse, entries, bytes + t * 2 * E); break;
-                default: table<8>(xs, inverse, entries, bytes + t * 2 * E);
-            }
+        switch (s.d) {
+            case 2: return build<2>(s, books, x, block);
+            case 4: return build<4>(s, books, x, block);
+            default: return build<8>(s, books, x, block);
         }
     }
 
   private:
     template <int D>
-    static void table(const float* x, float inverse, const float* entries, uint8_t* out) {
-        __m512 xs[D];
-        for (int j = 0; j < D; j++) xs[j] = _mm512_set1_ps(x[j] * inverse);
-        const __m512i low = _mm512_set1_epi16(0xff);
-        for (int e = 0; e < E; e += 64) {
-            __m512i word[4];
-            for (int q = 0; q < 4; q++) {
-                __m512 sum = _mm512_setzero_ps();
-                for (int j = 0; j < D; j++)
-                    sum = _mm512_fmadd_ps(xs[j], _mm512_loadu_ps(entries + j * E + e + q * 16), sum);
-                word[q] = _mm512_cvtps_epi32(sum);
-            }
-            const __m512i a = _mm512_packs_epi32(word[0], word[1]), b = _mm512_packs_epi32(word[2], word[3]);
-            _mm512_store_si512(out + e, _mm512_packus_epi16(_mm512_and_si512(a, low), _mm512_and_si512(b, low)));
-            _mm512_store_si512(out + E + e, _mm512_packus_epi16(_mm512_srli_epi16(a, 8), _mm512_srli_epi16(b, 8)));
+    void build(const Shape& s, const Codebooks& books, const float* x, size_t block) {
+        const size_t groups = s.tables_in(block) / s.books;
+        alignas(64) int16_t values[kTables * D];
+        round<D>(books, x + block * kTables / s.books * D, groups * D, values);
+        for (size_t b = 0; b < s.books; b++) {
+            const int16_t* pairs = books.pairs.data() + b * D * E;
+            const size_t apart = s.books * 2 * E;
+            uint8_t* to = bytes + b * 2 * E;
+            size_t g = 0;
+            for (; g + 2 <= groups; g += 2) tables<D, 2>(values + g * D, pairs, to + g * apart, apart);
+            if (g < groups) tables<D, 1>(values + g * D, pairs, to + g * apart, apart);
         }
+    }
+
+    // The activation in integers. Times `pairs` they make 65536 for a unit of the tables.
+    template <int D>
+    void round(const Codebooks& books, const float* x, size_t columns, int16_t* values) {
+        __m512 lengths = _mm512_setzero_ps(), most = lengths;
+        for (size_t i = 0; i < columns; i += 16) {
+            const __m512 own = _mm512_maskz_loadu_ps(first_of(columns - i), x + i);
+            lengths = _mm512_add_ps(lengths, lengths_of<D>(own));
+            most = _mm512_max_ps(most, _mm512_abs_ps(own));
+        }
+        // The sums of all tables are to fit in 16 bits (|x . entry| <= |x| |entry|), and the integers, too.
+        const float bound = std::max(books.reach * _mm512_reduce_add_ps(lengths) / D,
+                                     2 * 32767 * books.unit * _mm512_reduce_max_ps(most));
+        step = bound / 32000.f;
+        const __m512 factor = _mm512_set1_ps(bound > 1e-30f ? 65536.f * books.unit / step : 0.f);
+        for (size_t i = 0; i < columns; i += 16) {
+            const __m512 scaled = _mm512_mul_ps(_mm512_maskz_loadu_ps(first_of(columns - i), x + i), factor);
+            _mm512_mask_cvtsepi32_storeu_epi16(values + i, first_of(columns - i), _mm512_cvtps_epi32(scaled));
+        }
+    }
+
+    // For each element the length of the group of D that it is in.
+    template <int D>
+    static __m512 lengths_of(__m512 x) {
+        __m512 sum = _mm512_mul_ps(x, x);
+        sum = _mm512_add_ps(sum, _mm512_shuffle_ps(sum, sum, 0xb1));
+        if (D >= 4) sum = _mm512_add_ps(sum, _mm512_shuffle_ps(sum, sum, 0x4e));
+        if (D == 8) sum = _mm512_add_ps(sum, _mm512_shuffle_f32x4(sum, sum, 0xb1));
+        return _mm512_sqrt_ps(sum);
+    }
+
+    static __mmask16 first_of(size_t count) { return __mmask16((1u << std::min<size_t>(16, count)) - 1); }
+
+    // The tables of G groups for one book: entries are loaded once.
+    template <int D, int G>
+    static void tables(const int16_t* values, const int16_t* pairs, uint8_t* to, size_t apart) {
+        __m512i x[G][D / 2];
+        for (int g = 0; g < G; g++)
+            for (int p = 0; p < D / 2; p++) {
+                int32_t two;
+                std::memcpy(&two, values + g * D + p * 2, 4);
+                x[g][p] = _mm512_set1_epi32(two);
+            }
+        for (int e = 0; e < E; e += 32) {
+            __m512i sum[G][2];
+            for (int half = 0; half < 2; half++)
+                for (int p = 0; p < D / 2; p++) {
+                    const __m512i entry = _mm512_loadu_si512(pairs + (p * E + e + half * 16) * 2);
+                    for (int g = 0; g < G; g++)
+                        sum[g][half] = _mm512_dpwssd_epi32(p ? sum[g][half] : _mm512_set1_epi32(1 << 15), x[g][p], entry);
+                }
+            for (int g = 0; g < G; g++) put(sum[g][0], sum[g][1], to + g * apart + e);
+        }
+    }
+
+    // The upper halves of 32 sums.
+    static void put(__m512i first, __m512i second, uint8_t* to) {
+        const __m512i parts = _mm512_permutex2var_epi8(first, _mm512_load_si512(kUpperBytes.index), second);
+        _mm256_store_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(parts));
+        _mm256_store_si256(reinterpret_cast<__m256i*>(to + E), _mm512_extracti64x4_epi64(parts, 1));
     }
 };
 
@@ -136,7 +188,8 @@ void table_part(const Weights& w, const Codebooks& books, const float* x, size_t
             tables.build(w.shape, books, x + t * w.shape.k, block);
             size_t r = from;
             for (; r + R <= to; r += R) look_up<E, R>(w, tables, block, r, sums + t * width + r * kRows);
-            for (; r < to; r++) look_up<E, 1>(w, tables, block, r, sums + t * width + r * kRows);
+            for (; r + 2 <= to; r += 2) look_up<E, 2>(w, tables, block, r, sums + t * width + r * kRows);
+            if (r < to) look_up<E, 1>(w, tables, block, r, sums + t * width + r * kRows);
         }
 }
 

@@ -47,34 +47,42 @@ inline uint16_t to_bf16(float value) {
 // The codebooks in the forms that the kernels read; made once for an op.
 struct Codebooks {
     std::vector<float> plain;     // [book][component][padded entries]
-    std::vector<float> packed;    // the same, in the order that packing to bytes makes natural
-    std::vector<float> largest;   // [book][component]: the largest magnitude
+    std::vector<int16_t> pairs;   // [book][two components][padded entries][2], in `unit`s
     std::vector<uint8_t> planes;  // [book][component][low, high][padded entries]: the bytes of bf16
+    float unit = 0.f;             // so that the largest magnitude is 32767
+    float reach = 0.f;            // the lengths of the longest entry of each book, added up
 
     Codebooks(const Shape& s, const float* values) {  // values: [book][entry][component]
-        const size_t padded = s.padded_entries();
+        const size_t padded = s.padded_entries(), size = s.entries * s.d;
         plain.assign(s.books * s.d * padded, 0.f);
-        packed.assign(s.books * s.d * padded, 0.f);
-        largest.assign(s.books * s.d, 0.f);
+        pairs.assign(s.books * s.d * padded, 0);
         planes.assign(s.books * s.d * 2 * padded, 0);
+        for (size_t b = 0; b < s.books; b++) {
+            float longest = 0.f;
+            for (size_t e = 0; e < s.entries; e++) {
+                float squares = 0.f;
+                for (size_t i = b * size + e * s.d; i < b * size + (e + 1) * s.d; i++) {
+                    unit = std::max(unit, std::fabs(values[i]) / 32767.f);
+                    squares += values[i] * values[i];
+                }
+                longest = std::max(longest, std::sqrt(squares));
+            }
+            reach += longest;
+        }
         for (size_t b = 0; b < s.books; b++)
             for (size_t e = 0; e < s.entries; e++)
-                for (size_t j = 0; j < s.d; j++) put(s, b, e, j, values[(b * s.entries + e) * s.d + j]);
+                for (size_t j = 0; j < s.d; j++) put(s, b, e, j, values[b * size + e * s.d + j]);
     }
 
   private:
     void put(const Shape& s, size_t b, size_t e, size_t j, float value) {
         const size_t component = b * s.d + j, padded = s.padded_entries();
         plain[component * padded + e] = value;
-        packed[component * padded + e / 64 * 64 + packed_position(e % 64)] = value;
-        largest[component] = std::max(largest[component], std::fabs(value));
+        if (unit > 0.f) pairs[(component / 2 * padded + e) * 2 + j % 2] = static_cast<int16_t>(std::lround(value / unit));
         const uint16_t bits = to_bf16(value);
         planes[component * 2 * padded + e] = bits & 0xff;
         planes[(component * 2 + 1) * padded + e] = bits >> 8;
     }
-
-    // Two packs of 128-bit lanes turn registers q of 16 into 64 bytes: byte 16 L + 4 q + i is element 4 L + i of q.
-    static size_t packed_position(size_t byte) { return byte % 16 / 4 * 16 + byte / 16 * 4 + byte % 4; }
 };
 
 }  // namespace vector_quantized
