@@ -90,6 +90,17 @@ class SearchKeywords(SettingsKeywords, WindowKeywords, PlaceKeywords, total=Fals
     """What to quantize, the text to measure on, and where to measure."""
 
 
+class ConversionKeywords(TypedDict, total=False):
+    """The fields of Options."""
+
+    task: str | None
+    weight_format: str | None
+    exact: bool
+    integer_zero_points: bool
+    requantize: str | None
+    trust_remote_code: bool
+
+
 class RecipeKeywords(TypedDict, total=False):
     """The fields of Recipe and Calibration."""
 

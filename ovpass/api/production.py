@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ovpass.api.keywords import RecipeKeywords, names_of, split, with_keywords
+from ovpass.api.keywords import ConversionKeywords, RecipeKeywords, names_of, split, with_keywords
 from ovpass.api.models import Source, on_disk
 from ovpass.cli.output import progress
 from ovpass.compression.calibration import Calibration
 from ovpass.compression.compress import Compressed, compress_source
 from ovpass.compression.recipe import Recipe
 from ovpass.conversion.convert import Converted, convert_source
+from ovpass.conversion.source import Options
 from ovpass.optimization.optimize import Optimized
 from ovpass.optimization.optimize import optimize as optimize_source
 from ovpass.settings.settings import Settings
@@ -24,36 +25,24 @@ def convert(
     source: Path | str,
     output: Path | str,
     *,
-    task: str | None = None,
-    weight_format: str | None = None,
-    exact: bool = False,
-    integer_zero_points: bool = False,
-    trust_remote_code: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
+    **keywords: Unpack[ConversionKeywords],
 ) -> Converted:
     """Convert a GGUF file, a Hugging Face folder or an ONNX model to the model folder `output`, never by network.
 
-    `task` and `weight_format` ("fp16", the default, or "fp32") are for Hugging Face folders. `exact` dequantizes a GGUF
-    file to f16 instead of carrying its integers over. `integer_zero_points` rounds zero points of a GGUF file to
-    integers, which devices quantize activations for.
+    The keywords `task` and `weight_format` ("fp16", the default, or "fp32") are for Hugging Face folders. `exact`
+    dequantizes a GGUF file to f16 instead of carrying its integers over. `integer_zero_points` rounds zero points of a
+    GGUF file to integers, which devices quantize activations for. `requantize` makes such integers of packed and of
+    GGUF weights that have none: "i8" per channel, "u4" in groups of 32, or one of them in other groups, as in "i8:64".
 
     Raises:
         OvpassError: a subclass, for an invalid source, setting or path, and for missing packages; then nothing
             is written.
     """
+    options = with_keywords(Options(), keywords)
     with progress(quiet=quiet) as step:
-        return convert_source(
-            source,
-            output,
-            task=task,
-            weight_format=weight_format,
-            exact=exact,
-            integer_zero_points=integer_zero_points,
-            trust_remote_code=trust_remote_code,
-            overwrite=overwrite,
-            progress=step,
-        )
+        return convert_source(source, output, options, overwrite=overwrite, progress=step)
 
 
 def compress(

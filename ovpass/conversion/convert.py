@@ -12,6 +12,7 @@ from ovpass.conversion import SOURCES
 from ovpass.conversion.find_source import FoundSource, find_source, holds_ir
 from ovpass.conversion.isolated_process import offline
 from ovpass.conversion.linear_layers import find_linear_layers
+from ovpass.conversion.requantization import Requantized, integer_encoding
 from ovpass.conversion.source import Job, Options, Outcome
 from ovpass.conversion.tokenizers import is_converted
 from ovpass.errors import ModelError, OutputError, SettingsError
@@ -27,6 +28,7 @@ _OF_A_MODEL = (
     "openvino_*", "*config*.json", "*token*", "vocab.*", "merges.txt", "chat_template*", "*.model", "model_index.json",
     "LICENSE*", "NOTICE*", FILE_NAME,
 )  # fmt: skip
+_NOTHING_ASKED = Options()
 
 
 @dataclass(frozen=True)
@@ -64,31 +66,23 @@ class Converted:
     tokenizer: bool
     models: tuple[ConvertedModel, ...]
     notes: tuple[str, ...]
+    requantized: Requantized | None = None
 
 
 def convert_source(
     source: Path | str,
     output: Path | str,
+    options: Options = _NOTHING_ASKED,
     *,
-    task: str | None = None,
-    weight_format: str | None = None,
-    exact: bool = False,
-    integer_zero_points: bool = False,
-    trust_remote_code: bool = False,
     overwrite: bool = False,
     progress: Progress = lambda _: None,
 ) -> Converted:
     """Convert a GGUF file, a Hugging Face folder or an ONNX model to the model folder `output`, never by network.
 
-    `task` and `weight_format` ("fp16", the default, or "fp32") are for Hugging Face folders. `exact` dequantizes a GGUF
-    file to f16 instead of carrying its integers over. `integer_zero_points` rounds zero points of a GGUF file to
-    integers, which devices quantize activations for.
-
     Raises:
         OvpassError: a subclass, for an invalid source, setting or path, and for missing packages; then nothing
             is written.
     """
-    options = Options(task, weight_format, exact, integer_zero_points, trust_remote_code)
     found = find_source(source)
     _check_options(found, options)
     destination = _check_place(found, Path(output), overwrite)
@@ -106,6 +100,11 @@ def _check_options(found: FoundSource, options: Options) -> None:
         raise SettingsError(
             "integer-zero-points: exact weights are f16 and have no zero points; leave one of the two out"
         )
+    if options.requantize is not None:
+        integer_encoding(options.requantize)
+        if options.exact or options.integer_zero_points:
+            other = "exact" if options.exact else "integer-zero-points"
+            raise SettingsError(f"requantize: {other} keeps what it would quantize anew; leave one of the two out")
     for name in options.given():
         if name not in found.source.options:
             takers = [source.title for source in SOURCES.values() if name in source.options]
@@ -145,8 +144,15 @@ def _describe(found: FoundSource, folder: Path, destination: Path, outcome: Outc
     models = tuple(_describe_model(ir) for ir in open_source(folder).models)
     if not any(model.layers for model in models):
         raise ModelError(f"{found.model}: has no MatMul with constant weights after the conversion")
-    notes = tuple(outcome.notes)
-    return Converted(destination, found.source.title, outcome.task, is_converted(folder), models, notes)
+    return Converted(
+        destination,
+        found.source.title,
+        outcome.task,
+        is_converted(folder),
+        models,
+        tuple(outcome.notes),
+        outcome.requantized,
+    )
 
 
 def _describe_model(ir: IrFile) -> ConvertedModel:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ovpass.conversion.hugging_face_export import Export
 from ovpass.conversion.hugging_face_loading import checked_loading
 from ovpass.conversion.packed.checkpoint import PackedCheckpoint
+from ovpass.conversion.requantization import Requantizer, integer_encoding
 from ovpass.errors import ExtraError, OvpassError
 from ovpass.support.extras import extra_module
 
@@ -22,7 +24,7 @@ def main() -> None:
     order = Export(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     answer: dict[str, Any]
     try:
-        answer = {"notes": _carry_out(order)}
+        answer = _carry_out(order)
     except Exception as error:  # the exporters have no class of their own for what they refuse
         missing = isinstance(error, ImportError | ExtraError)
         answer = {"error": _reason(error, order), "missing": missing}
@@ -39,15 +41,21 @@ def _reason(error: Exception, order: Export) -> str:
     return f"optimum-intel cannot export it for {order.task}: {shown}"
 
 
-def _carry_out(order: Export) -> list[str]:
+def _carry_out(order: Export) -> dict[str, Any]:
     if not order.packed:
-        return _export(order, order.source)
+        return {"notes": _export(order, order.source), "requantized": None}
     from ovpass.conversion.hugging_face_weights import put_back  # noqa: PLC0415 - brings OpenVINO along
 
     checkpoint = PackedCheckpoint(Path(order.source))
     checkpoint.write_plain(Path(order.plain))
     notes = _export(order, order.plain)
-    return [*checkpoint.notes, *notes, *put_back(checkpoint, Path(order.folder))]
+    requantizer = order.requantize and Requantizer(integer_encoding(order.requantize))
+    left = put_back(checkpoint, Path(order.folder), requantizer or None)
+    requantized = requantizer.result if requantizer else None
+    return {
+        "notes": [*checkpoint.notes, *notes, *left],
+        "requantized": requantized and asdict(requantized),
+    }
 
 
 def _export(order: Export, source: str) -> list[str]:

@@ -12,7 +12,15 @@ import openvino as ov
 import pytest
 
 import ovpass
-from ovpass.api.keywords import EvaluationKeywords, QuestionKeywords, RecipeKeywords, SettingsKeywords, WindowKeywords
+from ovpass.api.keywords import (
+    ConversionKeywords,
+    EvaluationKeywords,
+    QuestionKeywords,
+    RecipeKeywords,
+    SettingsKeywords,
+    WindowKeywords,
+)
+from ovpass.conversion.source import Options
 from ovpass.planning.json_report import plans_to_dict
 from ovpass.transformation.json_report import inspection_to_dict
 from tests.builders import llama_model
@@ -38,6 +46,7 @@ def names_of(*options: type[Any]) -> set[str]:
         (SettingsKeywords, names_of(ovpass.Settings) | {"exempt"}),
         (QuestionKeywords, names_of(ovpass.Question)),
         (EvaluationKeywords, names_of(ovpass.Evaluation)),
+        (ConversionKeywords, names_of(Options)),
         (RecipeKeywords, names_of(ovpass.Recipe, ovpass.Calibration)),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 
 from ovpass.conversion.convert import convert_source
 from ovpass.conversion.hugging_face_folder import check_weights
+from ovpass.conversion.source import Options
 from ovpass.errors import ModelError
 from tests.cli.command import MODELS, CommandLine, contents, limited
 from tests.conversion.gguf_files import write_gguf
@@ -92,7 +93,7 @@ def test_metadata_that_make_no_sense(tmp_path: Path, exact: bool, before: bytes,
     assert before in content
     (tmp_path / "in.gguf").write_bytes(content.replace(before, after, 1))
     with pytest.raises(ModelError, match=r"in\.gguf"):
-        convert_source(tmp_path / "in.gguf", tmp_path / "out", exact=exact)
+        convert_source(tmp_path / "in.gguf", tmp_path / "out", Options(exact=exact))
     assert [path.name for path in tmp_path.iterdir()] == ["in.gguf"]
 
 
@@ -100,7 +101,7 @@ def test_a_template_that_is_no_text(tmp_path: Path) -> None:
     content = write_gguf(tmp_path / "in.gguf").read_bytes()
     (tmp_path / "in.gguf").write_bytes(content.replace(b"{% for message", b"{% for \xffessage"))
     with pytest.raises(ModelError, match=r"chat_template cannot be read"):
-        convert_source(tmp_path / "in.gguf", tmp_path / "out", exact=True)
+        convert_source(tmp_path / "in.gguf", tmp_path / "out", Options(exact=True))
 
 
 def test_onnx_names_that_are_no_text(tmp_path: Path) -> None:

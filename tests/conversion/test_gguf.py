@@ -19,6 +19,7 @@ from ovpass.conversion.gguf_checks import notes_on_tensors
 from ovpass.conversion.gguf_file import open_gguf
 from ovpass.conversion.gguf_metadata import config_of
 from ovpass.conversion.linear_layers import LinearLayer, find_linear_layers
+from ovpass.conversion.source import Options
 from ovpass.errors import ModelError
 from ovpass.ir.constant_folding import evaluate
 from ovpass.ir.model_graph import ModelGraph
@@ -94,7 +95,7 @@ def test_every_type_that_genai_reads(tmp_path: Path, kind: str, tied: bool, weig
 def test_exact_keeps_what_the_file_says(tmp_path: Path, kind: str) -> None:
     """A type that GenAI rounds, and one that it cannot read."""
     source = write_gguf(tmp_path / "in.gguf", kind)
-    done = convert_source(source, tmp_path / "out", exact=True)
+    done = convert_source(source, tmp_path / "out", Options(exact=True))
     assert done.notes == ()
     assert done.models[0].sites == 0
     found, wanted = matmuls(tmp_path / "out"), expected(source)
@@ -216,7 +217,7 @@ def test_metadata_and_tensors_that_do_not_fit(
 ) -> None:
     source = replaced(write_gguf(tmp_path / "in.gguf"), change)
     with pytest.raises(ModelError, match=named):
-        convert_source(source, tmp_path / "out", exact=exact)
+        convert_source(source, tmp_path / "out", Options(exact=exact))
 
 
 @pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "Q4_1", "F16"])
@@ -229,7 +230,7 @@ def test_scales_that_are_no_numbers(tmp_path: Path, kind: str, exact: bool) -> N
     content[tensor.data_offset : tensor.data_offset + 2] = b"\0\x7e"
     source.write_bytes(content)
     with pytest.raises(ModelError, match=r"blk\.0\.attn_q\.weight .*not finite"):
-        convert_source(source, tmp_path / "out", exact=exact)
+        convert_source(source, tmp_path / "out", Options(exact=exact))
 
 
 @pytest.mark.parametrize(
@@ -249,7 +250,7 @@ def test_what_genai_leaves_out_is_noted(tmp_path: Path, options: dict[str, Any],
 @pytest.mark.parametrize("exact", [False, True])
 def test_notes_on_tensors_are_told(tmp_path: Path, exact: bool) -> None:
     surprise = {"blk.0.surprise.weight": np.ones(4, np.float32)}
-    done = convert_source(write_gguf(tmp_path / "in.gguf", tensors=surprise), tmp_path / "out", exact=exact)
+    done = convert_source(write_gguf(tmp_path / "in.gguf", tensors=surprise), tmp_path / "out", Options(exact=exact))
     (note,) = done.notes
     assert "surprise" in note
 

@@ -13,6 +13,7 @@ from ovpass.compression.calibration import Calibration
 from ovpass.compression.compress import compress_source
 from ovpass.compression.recipe import Recipe
 from ovpass.conversion.convert import convert_source
+from ovpass.conversion.source import Options
 from ovpass.passes.broadcast_lengths import lengths_kept
 from tests.cli.command import contents
 
@@ -55,7 +56,7 @@ def test_an_empty_axis_of_a_plain_broadcast_stays_empty() -> None:
 
 @pytest.mark.slow
 def test_gptq_takes_the_graph_that_genai_makes_of_a_gguf_file(tmp_path: Path) -> None:
-    convert_source(GGUF, tmp_path / "float", exact=True)
+    convert_source(GGUF, tmp_path / "float", Options(exact=True))
     recipe, calibration = Recipe("int4_sym", group_size=64, gptq=True), Calibration(samples=2, tokens=32)
     done = compress_source(tmp_path / "float", tmp_path / "out", recipe, calibration=calibration)
     assert sum(done.models[0].formats.values()) == 8

@@ -1,4 +1,4 @@
-"""The process of the frontend: `python -m ovpass.conversion.gguf_frontend.child SOURCE FOLDER ANSWER [OPTION...]`.
+"""The process of the frontend: `python -m ovpass.conversion.gguf_frontend.child SOURCE FOLDER ANSWER OPTIONS`.
 
 A damaged file can crash the frontend.
 """
@@ -7,35 +7,44 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ovpass.conversion.gguf_file import open_gguf
 from ovpass.conversion.gguf_frontend.graph import Built, build_model
-from ovpass.conversion.gguf_frontend.weights import Placed, place_weights
+from ovpass.conversion.gguf_frontend.weights import Placed, Wanted, place_weights
+from ovpass.conversion.requantization import Requantizer, integer_encoding
 from ovpass.errors import OvpassError
 from ovpass.ir.files import IrFile
 from ovpass.ir.writer import write_anew
 from ovpass.support.formatting import counted, number
+from ovpass.support.structured_text import parse_json
 
 
 def main() -> None:
     """Convert, and write notes as JSON, or what went wrong."""
-    source, folder, answer, *options = sys.argv[1:]
+    source, folder, answer, options = sys.argv[1:]
     try:
-        found: dict[str, object] = {"notes": _convert(Path(source), Path(folder), options)}
+        found = _convert(Path(source), Path(folder), parse_json(options))
     except (OvpassError, OSError) as error:
         found = {"error": str(error), "writing": isinstance(error, OSError)}
     Path(answer).write_text(json.dumps(found), encoding="utf-8")
 
 
-def _convert(source: Path, folder: Path, options: list[str]) -> list[str]:
+def _convert(source: Path, folder: Path, options: Mapping[str, Any]) -> dict[str, Any]:
     file = open_gguf(source)
     built = build_model(file, folder.parent)
-    placed = place_weights(
-        built.model, file, exact="exact" in options, integer_zero_points="integer_zero_points" in options
-    )
+    requantizer = options["requantize"] and Requantizer(integer_encoding(options["requantize"]))
+    wanted = Wanted(options["exact"], options["integer_zero_points"], requantizer)
+    placed = place_weights(built.model, file, wanted)
     write_anew(built.model, IrFile(folder / "openvino_model.xml"), folder)
-    return [*_notes_on_weights(placed), *_notes_on_graph(built)]
+    requantized = requantizer and requantizer.result
+    return {
+        "notes": [*_notes_on_weights(placed), *_notes_on_graph(built)],
+        "requantized": requantized and asdict(requantized),
+    }
 
 
 def _notes_on_weights(placed: Placed) -> list[str]:
@@ -43,7 +52,7 @@ def _notes_on_weights(placed: Placed) -> list[str]:
     if placed.floating:
         notes.append(
             f"zero points of {_matrices(placed.floating)} are not whole: devices do not quantize activations for "
-            "those; --integer-zero-points rounds them"
+            "those; --requantize i8 makes integers of the weights, --integer-zero-points rounds the zero points"
         )
     if placed.rounded:
         error = number(100 * placed.error**0.5 / placed.size**0.5, 2)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from ovpass.conversion.gguf_checks import BYTE_LEVEL, check_finite
 from ovpass.conversion.gguf_metadata import GgufFile
 from ovpass.conversion.isolated_process import run_python
+from ovpass.conversion.requantization import Requantized
+from ovpass.conversion.source import Options, Outcome
 from ovpass.errors import ModelError, OutputError
 from ovpass.support.extras import extra_module
 from ovpass.support.processes import python_code, python_module
@@ -16,10 +19,8 @@ from ovpass.support.structured_text import parse_json, read_text
 _CONVERT_TOKENIZER = "import openvino_genai as g; g.Tokenizer(sys.argv[1], enable_save_ov_model=True)"
 
 
-def convert_with_frontend(
-    file: GgufFile, folder: Path, *, exact: bool, integer_zero_points: bool, progress: Progress
-) -> list[str]:
-    """Write the model and its tokenizer into `folder`; returns notes.
+def convert_with_frontend(file: GgufFile, folder: Path, options: Options, progress: Progress) -> Outcome:
+    """Write the model and its tokenizer into `folder`.
 
     Raises:
         ModelError: for a file that is damaged, or of an architecture that is not known.
@@ -31,16 +32,14 @@ def convert_with_frontend(
     check_finite(file)
     progress("converting with OpenVINO's GGUF frontend")
     answer = folder.parent / "answer.json"
-    options = [name for name, on in (("exact", exact), ("integer_zero_points", integer_zero_points)) if on]
-    command = python_module(
-        "ovpass.conversion.gguf_frontend.child", str(file.path.resolve()), str(folder), str(answer), *options
-    )
+    paths = (str(file.path.resolve()), str(folder), str(answer))
+    command = python_module("ovpass.conversion.gguf_frontend.child", *paths, json.dumps(vars(options)))
     run_python(command, f"{file.path}: OpenVINO's GGUF frontend cannot convert it")
     found = parse_json(read_text(answer))
     if "error" in found:
         raise (OutputError if found["writing"] else ModelError)(found["error"])
-    notes: list[str] = found["notes"]
-    return [*notes, *_convert_tokenizer(file, folder, progress)]
+    notes = [*found["notes"], *_convert_tokenizer(file, folder, progress)]
+    return Outcome(notes=notes, requantized=found["requantized"] and Requantized(**found["requantized"]))
 
 
 def _convert_tokenizer(file: GgufFile, folder: Path, progress: Progress) -> list[str]:
