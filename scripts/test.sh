@@ -72,6 +72,6 @@ mypy scripts/*.py
 pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder ${selection[@]+"${selection[@]}"} "$@"
 
 if [ "$extent" = all ]; then
-  make_export_environment pytest pytest-timeout hypothesis accelerate gguf lm-eval openvino-genai scipy
+  make_export_environment pytest pytest-timeout hypothesis jsonschema accelerate gguf lm-eval openvino-genai scipy
   pytest tests/exporters
 fi

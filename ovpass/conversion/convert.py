@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -29,6 +29,7 @@ _OF_A_MODEL = (
     "LICENSE*", "NOTICE*", FILE_NAME,
 )  # fmt: skip
 _NOTHING_ASKED = Options()
+_NOTHING_REQUANTIZED = "nothing is re-quantized: all weights are integers with whole zero points, or in floating point"
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ def convert_source(
         folder = staged / "output"
         folder.mkdir()
         outcome = found.source.convert(Job(found.root, found.model, folder, options, progress))
+        if options.requantize and outcome.requantized is None:
+            outcome = replace(outcome, notes=[*outcome.notes, _NOTHING_REQUANTIZED])
         done = _describe(found, folder, destination, outcome)
         publish(folder, destination)
     return done

@@ -115,6 +115,13 @@ def test_gguf(ovpass: CommandLine, tmp_path: Path) -> None:
     assert "re-quantized to i8, a scale for each 32 of K" in " ".join(said.split())
 
 
+def test_a_file_of_integers(ovpass: CommandLine, tmp_path: Path) -> None:
+    source = write_gguf(tmp_path / "in.gguf", "Q8_0")
+    done = ovpass.succeed("convert", source, "-o", tmp_path / "out", "--requantize", "u4", "--json").json
+    assert done["requantized"] is None
+    assert "nothing is re-quantized" in done["notes"][0]
+
+
 @pytest.mark.parametrize("option", ["--exact", "--integer-zero-points"])
 def test_options_that_contradict(ovpass: CommandLine, tmp_path: Path, option: str) -> None:
     source = write_gguf(tmp_path / "in.gguf", "Q4_1")
