@@ -1,8 +1,9 @@
 """What compressed weights, and quantized activations on top of them, cost a language model in what it writes.
 
-    python scripts/before_and_after.py [--model FOLDER] [--work FOLDER] [--windows 4] [--items 50] [--variants a,b]
+    python scripts/before_and_after.py [--work FOLDER] [--windows 4] [--items 50] [--variants a,b=FOLDER]
 
-Each variant is made as `ovpass compress` makes it and judged as `ovpass evaluate --harness` judges it: alone, and with
+Each variant is made as `ovpass compress` makes it, or is the folder that it names, such as `ovpass convert` makes of a
+packed checkpoint (quantize_smollm2.py). It is judged as `ovpass evaluate --harness` judges it: alone, and with
 activations quantized as an Arc B580 would by default. The tasks are those that come with ovpass: word problems with a
 chain of steps, and questions in a conversation about a passage. The model is SmolLM2-135M (get_smollm2_float.py makes
 it where it is not there). What is finished is kept in the work folder, and only what is missing there is done.
@@ -75,16 +76,17 @@ def main() -> None:
 def rows(bench: Judged, variants: list[str]) -> Iterator[tuple[object, ...]]:
     """The float model, then each variant alone and with activations quantized."""
     for number, variant in enumerate(variants):
-        folder, _ = bench.compressed(variant)
-        report = bench.report(variant, folder)
+        name, _, made = variant.partition("=")
+        folder = Path(made).resolve() if made else bench.compressed(name)[0]
+        report = bench.report(name, folder)
         if not number:
             scores = bench.tasks("float", str(bench.model))
             yield "float", megabytes(bench.model), f"{report['reference_perplexity']:.2f}", None, None, *scores
         (judged,) = report["candidates"]
         weights, together = (summary(values)[:3] for values in (judged["weights"], judged))
-        yield variant, megabytes(folder), *weights, *bench.tasks(variant, str(folder))
+        yield name, megabytes(folder), *weights, *bench.tasks(name, str(folder))
         if judged["model"].endswith(DEVICE):
-            yield "  arc-b580", None, *together, *bench.tasks(f"{variant} device", f"{folder}@{DEVICE}")
+            yield "  arc-b580", None, *together, *bench.tasks(f"{name} device", f"{folder}@{DEVICE}")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ tools, in an environment of their own, and no network:
 
     python -m venv venv-tools
     venv-tools/bin/pip install torch==2.13.0
-    venv-tools/bin/pip install llmcompressor bitsandbytes auto-round torchao torch==2.13.0
-    HF_HUB_OFFLINE=1 venv-tools/bin/python scripts/make_checkpoints.py
+    venv-tools/bin/pip install llmcompressor bitsandbytes auto-round torchao hqq torch==2.13.0
+    venv-tools/bin/pip install --no-deps mslk-cuda triton    # torchao's 4 bits; only its Python code is used
+    MSLK_PYTHON_ONLY=1 HF_HUB_OFFLINE=1 venv-tools/bin/python scripts/make_checkpoints.py
 """
 
 # ruff: noqa: PLC0415 - each tool is imported where it is used
@@ -146,18 +147,48 @@ def auto_round(source: Path, folder: Path, form: str, **scheme: Any) -> Weights:
     return found
 
 
-def torchao(source: Path, folder: Path, settings: str) -> Weights:
-    """By transformers; dequantized by the tensor itself."""
+def hqq(source: Path, folder: Path, **settings: Any) -> Weights:
+    """By HQQ's own layers in the place of the model's, as transformers 4 did it; dequantized in f32 by HQQ."""
+    from hqq.core.quantize import BaseQuantizeConfig, HQQLinear, Quantizer
+    from safetensors.torch import save_file
+
+    config = BaseQuantizeConfig(**settings)
+    model, found = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float16), {}
+    for name, module in list(model.named_modules()):
+        if name.endswith("_proj"):
+            layer: Any = HQQLinear(module, config, compute_dtype=torch.float16, device="cpu")
+            model.set_submodule(name, layer)
+            exact = {part: layer.meta[part].float() for part in ("zero", "scale")}
+            found[name] = Quantizer.dequantize(layer.W_q, {**layer.meta, **exact, "compute_dtype": torch.float32})
+    folder.mkdir()
+    save_file({name: each.contiguous() for name, each in model.state_dict().items()}, folder / "model.safetensors")
+    written = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    written["quantization_config"] = {"quant_method": "hqq", "quant_config": config, "skip_modules": ["lm_head"]}
+    (folder / "config.json").write_text(json.dumps(written, indent=2), encoding="utf-8")
+    return found
+
+
+def torchao(source: Path, folder: Path, settings: str, **more: Any) -> Weights:
+    """By transformers; dequantized by the tensor itself, or as the kernel of its 4 bits does."""
     from torchao import quantization
     from transformers import TorchAoConfig
 
-    config = TorchAoConfig(getattr(quantization, settings)(version=2), modules_to_not_convert=["lm_head"])
+    config = TorchAoConfig(getattr(quantization, settings)(version=2, **more), modules_to_not_convert=["lm_head"])
     model = AutoModelForCausalLM.from_pretrained(
         source, dtype=torch.bfloat16, quantization_config=config, device_map="cpu"
     )
     model.save_pretrained(folder)
     weights = {name: module.weight for name, module in model.named_modules() if name.endswith("_proj")}
-    return {name: weight.dequantize(torch.float32).detach() for name, weight in weights.items()}
+    in_f32 = _of_4_bits if settings.startswith("Int4") else lambda weight: weight.dequantize(torch.float32).detach()
+    return {name: in_f32(weight) for name, weight in weights.items()}
+
+
+def _of_4_bits(weight: Any) -> torch.Tensor:
+    """Signed code * scale + zero, in f32: what MSLK's kernel multiplies by, which has no CPU's form."""
+    codes = torch.stack([weight.qdata << 4 >> 4, weight.qdata >> 4], dim=-1).flatten(1)
+    parts = (weight.scale, weight.zero_point)
+    scale, zero = (part.float().T.repeat_interleave(weight.block_size[1], 1) for part in parts)
+    return codes * scale + zero
 
 
 def _group_of_32(*, symmetric: bool = True) -> dict[str, Any]:
@@ -190,7 +221,12 @@ KINDS: dict[str, Callable[[Path, Path], Weights]] = {
     "auto-round-gptq": lambda source, folder: auto_round(
         source, folder, "auto_round:auto_gptq", bits=4, group_size=32, sym=True
     ),
+    "hqq-4": lambda source, folder: hqq(source, folder, nbits=4, group_size=32, axis=1),
+    "hqq-3": lambda source, folder: hqq(source, folder, nbits=3, group_size=64, axis=1),
+    "hqq-2-axis0": lambda source, folder: hqq(source, folder, nbits=2, group_size=32, axis=0, view_as_float=True),
+    "hqq-8": lambda source, folder: hqq(source, folder, nbits=8, group_size=32, axis=1),
     "torchao-int8": lambda source, folder: torchao(source, folder, "Int8WeightOnlyConfig"),
+    "torchao-int4": lambda source, folder: torchao(source, folder, "Int4WeightOnlyConfig", group_size=32),
     "torchao-int8-dynamic": lambda source, folder: torchao(source, folder, "Int8DynamicActivationInt8WeightConfig"),
 }
 

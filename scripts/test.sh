@@ -72,6 +72,6 @@ mypy scripts/*.py
 pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder ${selection[@]+"${selection[@]}"} "$@"
 
 if [ "$extent" = all ]; then
-  make_export_environment pytest pytest-timeout hypothesis accelerate nbclient ipykernel
+  make_export_environment pytest pytest-timeout hypothesis jsonschema accelerate nbclient ipykernel
   pytest tests/exporters
 fi

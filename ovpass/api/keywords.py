@@ -105,6 +105,7 @@ class ConversionKeywords(TypedDict, total=False):
     weight_format: str | None
     exact: bool
     integer_zero_points: bool
+    requantize: str | None
     trust_remote_code: bool
 
 

@@ -32,7 +32,9 @@ def convert(
     """Convert a GGUF file, a Hugging Face folder or an ONNX model to the model folder `output`, never by network.
 
     The keywords `task`, `weight_format` ("fp16", the default, or "fp32") and `trust_remote_code` are for Hugging Face
-    folders, `exact` (dequantize to f16) and `integer_zero_points` (round zero points) for GGUF files.
+    folders, `exact` (dequantize to f16) and `integer_zero_points` (round zero points) for GGUF files. `requantize`
+    makes integers with whole zero points of packed and of GGUF weights that have none: "i8" per channel, "u4" in groups
+    of 32, or one of them in other groups, as in "i8:64".
 
     Raises:
         OvpassError: a subclass, for an invalid source, setting or path, and for missing packages; then nothing

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 @click.option("--weight-format", help=f"{' or '.join(WEIGHT_FORMATS)}.  [Hugging Face; default: {WEIGHT_FORMATS[0]}]")
 @click.option("--exact", is_flag=True, help="Dequantize to f16.  [GGUF]")
 @click.option("--integer-zero-points", is_flag=True, help="Round zero points to integers.  [GGUF]")
+@click.option(
+    "--requantize",
+    metavar="TYPE",
+    help="Weights that have no integers for devices become i8, u4, or one in groups: i8:64.  [Hugging Face, GGUF]",
+)
 @click.option("--trust-remote-code", is_flag=True, help="Run Python code from the folder.  [Hugging Face]")
 @overwrite_option
 @json_option
@@ -58,6 +63,6 @@ def _print(done: Converted, seconds: float) -> None:
         matmuls = counted(model.sites, "compressed MatMul")
         say(f"{counted(model.ops, 'operation')}, {model.bytes / 1e6:.1f} MB of weights, {matmuls}.")
     say(f"From {done.kind}{f' for {done.task}' if done.task else ''}, with{'' if done.tokenizer else 'out'} tokenizer.")
-    for text in done.notes:
+    for text in (*([str(done.requantized)] if done.requantized else []), *done.notes):
         note(text)
     verdict(f"Written to {done.output} in {seconds:.2f} s.")

@@ -1,19 +1,22 @@
-"""What a converter in a separate process tells the process that started it: notes, or the error that stopped it."""
+"""What a converter in a separate process tells the one that started it: its outcome, or the error that stopped it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from ovpass import errors
 from ovpass.conversion.isolated_process import run_python
+from ovpass.conversion.requantization import Requantized
+from ovpass.conversion.source import Outcome
 from ovpass.support.processes import python_module
 from ovpass.support.structured_text import parse_json, read_text
 
 
-def ask(module: str, arguments: Sequence[str], answer: Path, failure: str) -> list[str]:
-    """Run a module that calls `reply` with its last argument, the file `answer`; returns the notes.
+def ask(module: str, arguments: Sequence[str], answer: Path, failure: str) -> Outcome:
+    """Run a module that calls `reply` with its last argument, the file `answer`; returns the outcome.
 
     Raises:
         OvpassError: the one that the module raised.
@@ -23,14 +26,14 @@ def ask(module: str, arguments: Sequence[str], answer: Path, failure: str) -> li
     found = parse_json(read_text(answer))
     if "error" in found:
         raise getattr(errors, found["error"])(found["message"])
-    notes: list[str] = found["notes"]
-    return notes
+    requantized = found.pop("requantized")
+    return Outcome(**found, requantized=None if requantized is None else Requantized(**requantized))
 
 
-def reply(answer: Path, work: Callable[[], Sequence[str]]) -> None:
-    """Do the work, and write the notes that it returns, or the OvpassError that it raises."""
+def reply(answer: Path, work: Callable[[], Outcome]) -> None:
+    """Do the work, and write the outcome that it returns, or the OvpassError that it raises."""
     try:
-        found: dict[str, object] = {"notes": list(work())}
+        found = asdict(work())
     except errors.OvpassError as error:
         found = {"error": type(error).__name__, "message": str(error)}
     answer.write_text(json.dumps(found), encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from ovpass.conversion import SOURCES
 from ovpass.conversion.find_source import FoundSource, find_source, holds_ir
 from ovpass.conversion.isolated_process import offline
 from ovpass.conversion.linear_layers import find_linear_layers
+from ovpass.conversion.requantization import Requantized, integer_encoding
 from ovpass.conversion.source import Job, Options, Outcome
 from ovpass.conversion.tokenizers import is_converted
 from ovpass.errors import ModelError, OutputError, SettingsError
@@ -27,6 +28,8 @@ _OF_A_MODEL = (
     "openvino_*", "*config*.json", "*token*", "vocab.*", "merges.txt", "chat_template*", "*.model", "model_index.json",
     "LICENSE*", "NOTICE*", FILE_NAME,
 )  # fmt: skip
+_NOTHING_ASKED = Options()
+_NOTHING_REQUANTIZED = "nothing is re-quantized: all weights are integers with whole zero points, or in floating point"
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,13 @@ class Converted:
     tokenizer: bool
     models: tuple[ConvertedModel, ...]
     notes: tuple[str, ...]
+    requantized: Requantized | None = None
 
 
 def convert_source(
     source: Path | str,
     output: Path | str,
-    options: Options | None = None,
+    options: Options = _NOTHING_ASKED,
     *,
     overwrite: bool = False,
     progress: Progress = lambda _: None,
@@ -80,7 +84,6 @@ def convert_source(
         OvpassError: a subclass, for an invalid source, setting or path, and for missing packages; then nothing
             is written.
     """
-    options = options or Options()
     found = find_source(source)
     _check_options(found, options)
     destination = _check_place(found, Path(output), overwrite)
@@ -88,6 +91,8 @@ def convert_source(
         folder = staged / "output"
         folder.mkdir()
         outcome = found.source.convert(Job(found.root, found.model, folder, options, progress))
+        if options.requantize and outcome.requantized is None:
+            outcome = replace(outcome, notes=[*outcome.notes, _NOTHING_REQUANTIZED])
         done = _describe(found, folder, destination, outcome)
         publish(folder, destination)
     return done
@@ -98,6 +103,11 @@ def _check_options(found: FoundSource, options: Options) -> None:
         raise SettingsError(
             "integer-zero-points: exact weights are f16 and have no zero points; leave one of the two out"
         )
+    if options.requantize is not None:
+        integer_encoding(options.requantize)
+        if options.exact or options.integer_zero_points:
+            other = "exact" if options.exact else "integer-zero-points"
+            raise SettingsError(f"requantize: {other} keeps what it would quantize anew; leave one of the two out")
     for name in options.given():
         if name not in found.source.options:
             takers = [source.title for source in SOURCES.values() if name in source.options]
@@ -137,8 +147,15 @@ def _describe(found: FoundSource, folder: Path, destination: Path, outcome: Outc
     models = tuple(_describe_model(ir) for ir in open_source(folder).models)
     if not any(model.layers for model in models):
         raise ModelError(f"{found.model}: has no MatMul with constant weights after the conversion")
-    notes = tuple(outcome.notes)
-    return Converted(destination, found.source.title, outcome.task, is_converted(folder), models, notes)
+    return Converted(
+        destination,
+        found.source.title,
+        outcome.task,
+        is_converted(folder),
+        models,
+        tuple(outcome.notes),
+        outcome.requantized,
+    )
 
 
 def _describe_model(ir: IrFile) -> ConvertedModel:

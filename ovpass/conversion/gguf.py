@@ -15,17 +15,11 @@ def _convert(job: Job) -> Outcome:
 
     file, options = open_gguf(job.model), job.options
     if library() is None:
-        notes = convert_with_genai(file, job.folder, exact=options.exact, progress=job.progress)
+        outcome = Outcome(notes=convert_with_genai(file, job.folder, exact=options.exact, progress=job.progress))
     else:
-        notes = convert_with_frontend(
-            file,
-            job.folder,
-            exact=options.exact,
-            integer_zero_points=options.integer_zero_points,
-            progress=job.progress,
-        )
+        outcome = convert_with_frontend(file, job.folder, options, job.progress)
     write_configurations(file, job.folder)
-    return Outcome(notes=notes)
+    return outcome
 
 
 GGUF = Source(
@@ -33,5 +27,5 @@ GGUF = Source(
     is_file=lambda path, head: head.startswith(b"GGUF") or path.suffix == ".gguf",
     in_folder=lambda folder: sorted(folder.glob("*.gguf")),
     convert=_convert,
-    options=("exact", "integer_zero_points"),
+    options=("exact", "integer_zero_points", "requantize"),
 )

@@ -50,7 +50,10 @@ def open_gguf(path: Path) -> GgufFile:
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
     except Exception as error:  # the reader checks nothing: damage shows as whatever goes wrong first
-        raise ModelError(f"{path}: is not a complete GGUF file: {str(error) or type(error).__name__}") from error
+        what = str(error) or type(error).__name__
+        raise ModelError(
+            f"{path}: is not a complete GGUF file: {what}; download it again, or upgrade the package gguf"
+        ) from error
     return file
 
 

@@ -10,15 +10,7 @@ def _convert(job: Job) -> Outcome:
     from ovpass.conversion.hugging_face_export import convert_hugging_face  # noqa: PLC0415 - not needed to print help
 
     options = job.options
-    task, notes = convert_hugging_face(
-        job.model,
-        job.folder,
-        options.task,
-        options.weight_format,
-        trust=options.trust_remote_code,
-        progress=job.progress,
-    )
-    return Outcome(task, notes)
+    return convert_hugging_face(job.model, job.folder, options, job.progress)
 
 
 HUGGING_FACE = Source(
@@ -26,5 +18,5 @@ HUGGING_FACE = Source(
     is_file=lambda *_: False,
     in_folder=models_in,
     convert=_convert,
-    options=("task", "weight_format", "trust_remote_code"),
+    options=("task", "weight_format", "requantize", "trust_remote_code"),
 )

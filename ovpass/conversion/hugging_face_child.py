@@ -13,6 +13,8 @@ from ovpass.conversion.broken_torchvision import hide_broken_torchvision
 from ovpass.conversion.hugging_face_export import Export
 from ovpass.conversion.hugging_face_loading import checked_loading
 from ovpass.conversion.packed.checkpoint import PackedCheckpoint
+from ovpass.conversion.requantization import Requantizer, integer_encoding
+from ovpass.conversion.source import Outcome
 from ovpass.errors import ExtraError, ModelError, OvpassError
 from ovpass.support.extras import extra_module
 
@@ -26,7 +28,7 @@ def main() -> None:
     reply(answer, lambda: _carry_out(Export(**json.loads(order.read_text(encoding="utf-8")))))
 
 
-def _carry_out(order: Export) -> list[str]:
+def _carry_out(order: Export) -> Outcome:
     hide_broken_torchvision()
     with _named_errors(order):
         return _convert(order)
@@ -53,15 +55,17 @@ def _brief(error: Exception) -> str:
     return words if len(words) <= _SHOWN else f"{words[:_SHOWN]} ..."
 
 
-def _convert(order: Export) -> list[str]:
+def _convert(order: Export) -> Outcome:
     if not order.packed:
-        return _export(order, order.source)
+        return Outcome(notes=_export(order, order.source))
     from ovpass.conversion.hugging_face_weights import put_back  # noqa: PLC0415 - brings OpenVINO along
 
     checkpoint = PackedCheckpoint(Path(order.source))
     checkpoint.write_plain(Path(order.plain))
     notes = _export(order, order.plain)
-    return [*checkpoint.notes, *notes, *put_back(checkpoint, Path(order.folder))]
+    requantizer = Requantizer(integer_encoding(order.requantize)) if order.requantize else None
+    left = put_back(checkpoint, Path(order.folder), requantizer)
+    return Outcome(notes=[*checkpoint.notes, *notes, *left], requantized=requantizer.result if requantizer else None)
 
 
 def _export(order: Export, source: str) -> list[str]:

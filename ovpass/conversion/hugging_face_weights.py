@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,11 @@ from openvino import opset13 as op
 
 from ovpass.conversion.packed.checkpoint import PackedCheckpoint
 from ovpass.conversion.packed.layer import PackedLayer
-from ovpass.formats import FORMATS
-from ovpass.formats.base import ChainForm, Encoding
+from ovpass.conversion.requantization import Requantizer, has_integers
+from ovpass.formats import FORMATS, codebook, integer, vector_encoding
+from ovpass.formats.base import ChainForm, EncodedWeights
 from ovpass.formats.packing import values_of
+from ovpass.formats.writing import compute_type
 from ovpass.ir.files import IrFile, open_source
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.runtime_options import GROUP_SIZE, write_option
@@ -24,31 +28,44 @@ from ovpass.support.formatting import counted
 
 _SPELLINGS = ("weight", "weight_compressed", "_openvino_orig_weight")
 """Names of a weight in f32, of one that was saved in f16, and of one that was traced in f16."""
-_IN_ORDER, _REORDERED = "in order", "reordered"
+_IN_F16 = "f16 (their groups run across rows)"
+_OF_XE3P = ("f8e4m3", "f8e5m2", "f4e2m1")
 _SHOWN = 3
 
 
-def put_back(checkpoint: PackedCheckpoint, folder: Path) -> list[str]:
+@dataclass(frozen=True)
+class _Placed:
+    """A layer that reads its own codes again: whether its inputs are reordered, and the weights that it `keeps`, in
+    words, where devices quantize no activations for those; None for integers."""
+
+    reordered: bool
+    keeps: str | None
+
+
+def put_back(checkpoint: PackedCheckpoint, folder: Path, requantizer: Requantizer | None = None) -> list[str]:
     """Replace each weight that was dequantized by its own codes, scales and zero points; returns notes.
 
     A constant is replaced only where it holds just what the layer dequantizes to, so that nothing is lost where the
-    exporter merged or changed weights: those stay in floating point.
+    exporter merged or changed weights: those stay in floating point. With a requantizer, layers without integers become
+    what it makes of them.
     """
-    left, ordered = set(checkpoint.names), 0
+    found: dict[str, _Placed] = {}
     for ir in open_source(folder).models:
         model = ir.read()
         constants = {node.get_friendly_name(): node for node in model.get_ops() if node.get_type_name() == "Constant"}
-        placed = {name: how for name in sorted(left) if (how := _place(checkpoint, name, constants)) is not None}
+        left = sorted(set(checkpoint.names) - found.keys())
+        placed = {name: how for name in left if (how := _place(checkpoint, name, constants, requantizer))}
         if placed:
             _ask_for(checkpoint.activation_group, model)
             _rewrite(model, ir)
-        left -= placed.keys()
-        ordered += list(placed.values()).count(_REORDERED)
-    return _notes(sorted(left), ordered)
+        found |= placed
+    return _notes(sorted(set(checkpoint.names) - found.keys()), list(found.values()))
 
 
-def _place(checkpoint: PackedCheckpoint, name: str, constants: Mapping[str, ov.Node]) -> str | None:
-    """Let all that reads the weight read the layer's codes; how that was done, None where it was not."""
+def _place(
+    checkpoint: PackedCheckpoint, name: str, constants: Mapping[str, ov.Node], requantizer: Requantizer | None
+) -> _Placed | None:
+    """Let all that reads the weight read the layer's codes; None where it was not done."""
     spelled = (f"self.{name}.{ending}" for ending in _SPELLINGS)
     node = next((constants[spelling] for spelling in spelled if spelling in constants), None)
     if node is None:
@@ -57,10 +74,21 @@ def _place(checkpoint: PackedCheckpoint, name: str, constants: Mapping[str, ov.N
     readers = _readers(node, layer)
     if not readers:
         return None
-    weights = _weights(layer, readers[0].get_element_type().to_string())
+    if requantizer is not None and not has_integers(layer.encoded):
+        layer = replace(layer, encoded=requantizer.encode(name, layer.stored()))
+    if layer.encoded is None:
+        return _Placed(False, _IN_F16)
+    weights = _weights(name, layer.encoded, readers[0].get_element_type().to_string())
     for reader in readers:
         _feed(reader, layer, weights)
-    return _IN_ORDER if layer.order is None else _REORDERED
+    return _Placed(layer.order is not None, None if has_integers(layer.encoded) else _in_words(layer.encoded))
+
+
+def _in_words(encoded: EncodedWeights) -> str:
+    """Weights that are not integers with whole zero points."""
+    name, kind = encoded.encoding.format, encoded.encoding.element_type
+    others = {vector_encoding.NAME: "vectors", codebook.NAME: "codes of a table"}
+    return others.get(name, f"{kind} with zero points that are not whole" if name == integer.NAME else kind)
 
 
 def _ask_for(group: int | None, model: ov.Model) -> None:
@@ -77,25 +105,29 @@ def _rewrite(model: ov.Model, ir: IrFile) -> None:
     shutil.rmtree(fresh)
 
 
-def _notes(left: list[str], ordered: int) -> list[str]:
+def _notes(left: list[str], placed: Sequence[_Placed]) -> list[str]:
     notes = []
     if left:
         few = ", ".join(left[:_SHOWN]) + (", ..." if len(left) > _SHOWN else "")
         layers = counted(len(left), "packed layer is", "packed layers are")
         notes.append(f"{layers} in floating point, because the exporter merged or changed them: {few}")
-    if ordered:
+    if ordered := sum(each.reordered for each in placed):
         notes.append(
             f"{ordered} layers are quantized in activation order (act-order): their inputs are reordered (Gather)"
+        )
+    for keeps, count in Counter(each.keeps for each in placed if each.keeps is not None).items():
+        which = "only Xe3p quantizes" if keeps in _OF_XE3P else "devices do not quantize"
+        notes.append(
+            f"{counted(count, 'layer has', 'layers have')} weights in {keeps}: {which} activations for those; "
+            "--requantize i8 makes integers of them"
         )
     return notes
 
 
 def _readers(node: ov.Node, layer: PackedLayer) -> list[ov.Input]:
     """The inputs of MatMuls that read a constant, none where it does not hold the layer's weights [N, K]."""
-    if tuple(node.get_output_shape(0)) != layer.encoded.shape:
-        return []
-    stored = values_of(node)
-    if not np.array_equal(stored, layer.values().astype(np.float16).astype(stored.dtype)):
+    stored, values = values_of(node), layer.values()
+    if stored.shape != values.shape or not np.array_equal(stored, values.astype(np.float16).astype(stored.dtype)):
         return []
     output = node.output(0)
     converts = [port.get_node() for port in output.get_target_inputs() if port.get_node().get_type_name() == "Convert"]
@@ -120,14 +152,8 @@ def _feed(reader: ov.Input, layer: PackedLayer, weights: ov.Output) -> None:
         activation.replace_source_output(in_order.output(0))
 
 
-def _weights(layer: PackedLayer, wanted: str) -> ov.Output:
+def _weights(layer: str, encoded: EncodedWeights, wanted: str) -> ov.Output:
     """What NNCF writes: Convert, Subtract (unless symmetric), Multiply, Reshape (where there are groups), Convert."""
-    name, encoded = f"self.{layer.name}.weight", layer.encoded
-    form = ChainForm(name, f"{name}/", _compute_type(encoded.encoding), wanted)
+    name = f"self.{layer}.weight"
+    form = ChainForm(name, f"{name}/", compute_type(encoded), wanted)
     return FORMATS[encoded.encoding.format].write(encoded, form)
-
-
-def _compute_type(encoding: Encoding) -> str:
-    """f16 where that holds codes and scales exactly."""
-    table_in_f32 = encoding.table_type == "f32" if encoding.table else encoding.element_type == "nf4"
-    return "f32" if table_in_f32 or encoding.scale_type == "f32" else "f16"

@@ -25,5 +25,6 @@ def converted_to_dict(done: Converted) -> dict[str, Any]:
             }
             for model in done.models
         ],
+        "requantized": None if done.requantized is None else asdict(done.requantized),
         "notes": list(done.notes),
     }

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ _DTYPES = {
 }  # fmt: skip
 """What NumPy holds each type in; bf16 and f8 as their bit patterns."""
 _F8 = {"F8_E4M3": "f8e4m3", "F8_E5M2": "f8e5m2"}
+_METADATA, _OF_PYTORCH = "__metadata__", {"format": "pt"}
 _LENGTH, _ENTRY = 8, 240
 """Bytes of the length, and most that an entry of the header needs beside the name."""
 
@@ -91,21 +93,43 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
     Raises:
         ModelError: for a file that is damaged or cut off.
     """
-    try:
+    with _complete(path):
+        header, data = _read(path)
+        header.pop(_METADATA, None)
+        found = {name: _tensor(path, name, entry, data) for name, entry in header.items()}
         size = path.stat().st_size
-        with path.open("rb") as stream:
-            length = int.from_bytes(stream.read(_LENGTH), "little")
-            if length > size:
-                raise ValueError("its header is cut off")
-            header = parse_json(decode(stream.read(length)))
-        header.pop("__metadata__", None)
-        found = {name: _tensor(path, name, entry, _LENGTH + length) for name, entry in header.items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        raise ModelError(f"{path}: is not a complete safetensors file: {error}; download it again") from error
     whole = max((tensor.end for tensor in found.values()), default=0)
     if size < whole:
         raise ModelError(f"{path}: is truncated: {size} bytes of {whole}; download it again")
     return found
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The texts that lie beside the tensors, by name.
+
+    Raises:
+        ModelError: for a file that is damaged or cut off.
+    """
+    with _complete(path):
+        return {str(name): str(text) for name, text in _read(path)[0].get(_METADATA, {}).items()}
+
+
+@contextmanager
+def _complete(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise ModelError(f"{path}: is not a complete safetensors file: {error}; download it again") from error
+
+
+def _read(path: Path) -> tuple[dict[str, Any], int]:
+    """The header, and where the data begin."""
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(_LENGTH), "little")
+        if length > path.stat().st_size:
+            raise ValueError("its header is cut off")
+        header: dict[str, Any] = parse_json(decode(stream.read(length)))
+    return header, _LENGTH + length
 
 
 def _tensor(path: Path, name: str, entry: dict[str, Any], data: int) -> StoredTensor:
@@ -116,11 +140,13 @@ def _tensor(path: Path, name: str, entry: dict[str, Any], data: int) -> StoredTe
     return StoredTensor(path, name, str(entry["dtype"]), shape, data + start, data + end)
 
 
-def write_safetensors(path: Path, tensors: Mapping[str, Callable[[], tuple[str, Array]]]) -> None:
+def write_safetensors(
+    path: Path, tensors: Mapping[str, Callable[[], tuple[str, Array]]], metadata: Mapping[str, str] = _OF_PYTORCH
+) -> None:
     """Write tensors one at a time: each call gives a tensor's type as safetensors calls it, and its numbers."""
     # A header may end in spaces, so its room can be kept before the tensors are known.
-    room = sum(len(json.dumps(name)) + _ENTRY for name in tensors) + _ENTRY
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    room = sum(len(json.dumps(name)) + _ENTRY for name in tensors) + len(json.dumps(metadata)) + _ENTRY
+    header: dict[str, Any] = {_METADATA: metadata}
     offset = 0
     with path.open("wb") as stream:
         stream.seek(_LENGTH + room)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ovpass.conversion.requantization import Requantized
 from ovpass.support.progress import Progress
 
 WEIGHT_FORMATS = ("fp16", "fp32")
@@ -19,12 +20,15 @@ class Options:
     `task` and `weight_format` ("fp16", the default, or "fp32") are for Hugging Face folders, as `trust_remote_code`,
     which runs the Python code of the folder. `exact` dequantizes a GGUF file to f16 instead of carrying its integers
     over. `integer_zero_points` rounds zero points of a GGUF file to integers, which devices quantize activations for.
+    `requantize` makes such integers of packed and of GGUF weights that have none: "i8" per channel, "u4" in groups of
+    32, or one of them in other groups, as in "i8:64".
     """
 
     task: str | None = None
     weight_format: str | None = None
     exact: bool = False
     integer_zero_points: bool = False
+    requantize: str | None = None
     trust_remote_code: bool = False
 
     def given(self) -> list[str]:
@@ -45,10 +49,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What to tell of a conversion: the exporter's task, if there is one, and notes on what was lost."""
+    """What to tell of a conversion: the exporter's task, if there is one, what was re-quantized, and notes."""
 
     task: str | None = None
     notes: Sequence[str] = ()
+    requantized: Requantized | None = None
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,9 @@ class EncodedWeights:
 
     `codes` [..., N, K] are the integers that are stored; of a floating-point type they are its bit patterns, of a
     codebook the indices into the table. `scale` is f32 [..., N, K / group size], the stored numbers exactly; None where
-    there is none. `zero_point` holds integers in the shape of `scale`, or one for all; None without one. `tensor_scale`
-    is one f32 number by which every scale is multiplied, where scales are stored in f8e4m3.
+    there is none. `zero_point` holds integers in the shape of `scale`, or one for all; None without one. Zero points in
+    f16 or f32 are stored in that type. `tensor_scale` is one f32 number by which every scale is multiplied, where
+    scales are stored in f8e4m3.
     """
 
     encoding: Encoding
@@ -53,6 +54,11 @@ class EncodedWeights:
     def shape(self) -> tuple[int, ...]:
         """That of the weights, [..., N, K]."""
         return tuple(self.codes.shape)
+
+    @property
+    def whole_zero_points(self) -> bool:
+        """Whether zero points are integers, or none: devices quantize activations for no others."""
+        return self.zero_point is None or self.zero_point.dtype.kind != "f"
 
     @property
     def groups(self) -> int:

@@ -15,7 +15,17 @@ from ovpass.formats.packing import constant_of
 if TYPE_CHECKING:
     from ovpass.ir.graph import Array
 
+_IN_F32 = ("nf4",)
+"""Types whose values are f32."""
 Namer = Callable[[ov.Node, str], ov.Node]
+
+
+def compute_type(encoded: EncodedWeights) -> str:
+    """The type of the arithmetic of a chain: f16 where that holds codes, scales and zero points exactly, else f32."""
+    encoding = encoded.encoding
+    codes_in_f32 = encoding.table_type == "f32" if encoding.table else encoding.element_type in _IN_F32
+    exact = encoding.scale_type != "f32" and not codes_in_f32 and encoded.whole_zero_points
+    return "f16" if exact else "f32"
 
 
 def write_converted(encoded: EncodedWeights, form: ChainForm) -> ov.Output:
@@ -24,7 +34,7 @@ def write_converted(encoded: EncodedWeights, form: ChainForm) -> ov.Output:
     node = named(op.convert(codes_constant(encoded, form), form.compute), "converted")
     if encoded.zero_point is not None:
         zero_point = named(_zero_point(encoded, encoded.zero_point, form), "zero_point")
-        shift = named(op.convert(zero_point, form.compute), "zero_point_converted")
+        shift = _converted(zero_point, form.compute, "zero_point_converted", named)
         node = named(op.subtract(node, shift), "shifted")
     return write_scaled(node, encoded, form)
 
@@ -70,7 +80,9 @@ def _scale(encoded: EncodedWeights, scale: Array, form: ChainForm) -> ov.Node:
 
 
 def _zero_point(encoded: EncodedWeights, zero_point: Array, form: ChainForm) -> ov.Node:
-    """In the type of the codes; NNCF stores a single one for codes of few bits in i8."""
+    """In the type of the codes, unless it is a float; NNCF stores a single one for codes of few bits in i8."""
+    if not encoded.whole_zero_points:
+        return op.constant(laid_out(zero_point[..., None], form))
     kind = encoded.encoding.element_type
     if zero_point.ndim:
         return constant_of(laid_out(zero_point[..., None], form), kind)

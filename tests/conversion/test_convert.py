@@ -161,6 +161,8 @@ def test_damaged_hugging_face_folders(
         ({"architectures": None}, (), "--task"),
         ({}, ("--weight-format", "int4"), "ovpass compress"),
         ({}, ("--exact",), "GGUF"),
+        ({}, ("--requantize", "i8"), "ovpass compress"),
+        ({}, ("--requantize", "int8"), "use i8 or u4"),
     ],
 )
 def test_what_cannot_be_exported(

@@ -97,6 +97,19 @@ def test_metadata_that_make_no_sense(tmp_path: Path, exact: bool, before: bytes,
     assert [path.name for path in tmp_path.iterdir()] == ["in.gguf"]
 
 
+def test_a_tensor_type_that_is_not_known(ovpass: CommandLine, tmp_path: Path) -> None:
+    """The type stands behind the name of a tensor, the number of its dimensions, and those."""
+    content = bytearray(write_gguf(tmp_path / "in.gguf").read_bytes())
+    name = b"blk.0.ffn_up.weight"
+    place = content.index(name) + len(name) + 4 + 2 * 8
+    content[place : place + 4] = struct.pack("<I", 99)
+    (tmp_path / "in.gguf").write_bytes(content)
+    said = ovpass.refuse("convert", tmp_path / "in.gguf", "-o", tmp_path / "out")
+    assert "(99) is not a valid GGMLQuantizationType" in said
+    assert "upgrade the package gguf" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["in.gguf"]
+
+
 def test_a_template_that_is_no_text(tmp_path: Path) -> None:
     content = write_gguf(tmp_path / "in.gguf").read_bytes()
     (tmp_path / "in.gguf").write_bytes(content.replace(b"{% for message", b"{% for \xffessage"))

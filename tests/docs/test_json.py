@@ -15,6 +15,7 @@ from tests.compression.conftest import float_llama
 from tests.docs.json_keys import EVERY, REFERENCE, Key, documented, stands_for
 from tests.documents import ROOT
 
+GGUF = ROOT / "tests/conversion/tiny-q4_1.gguf"
 GRAPH = ROOT / "tests/verification/execution_graphs/arc-b580-encoder.xml"
 LOG = Path(__file__).resolve().parents[1] / "verification" / "intercept_logs" / "device_timing_200_tokens.txt"
 WINDOWS = ("--windows", "2", "--window-tokens", "48")
@@ -34,7 +35,10 @@ CALLS: dict[str, Calls] = {
         (LLAMA, "-o", place / "b", "--target", "cpu"),
     ],
     "layout": lambda place: [(LLAMA, "-o", place / "served", "--device", "CPU")],
-    "convert": lambda place: [(MODELS / "onnx" / "dynamic_fused.onnx", "-o", place / "converted")],
+    "convert": lambda place: [
+        (MODELS / "onnx" / "dynamic_fused.onnx", "-o", place / "converted"),
+        (GGUF, "-o", place / "requantized", "--requantize", "i8:32"),
+    ],
     "run": lambda _: [(LLAMA, "a prompt", "--max-new-tokens", "3")],
     "explain": lambda _: [(LLAMA,)],
     "devices": lambda _: [()],

@@ -7,11 +7,11 @@ A weight is code * scale - minimum, with a scale for every 16 or 32 elements of 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ovpass.conversion.packed.layer import scale_type
-from ovpass.formats import codebook, float_types, floating, integer
+from ovpass.formats import FORMATS, codebook, float_types, floating, integer
 from ovpass.formats.base import EncodedWeights, Encoding
 from ovpass.support.extras import extra_module
 from ovpass.support.lazy import lazy_module
@@ -42,6 +42,11 @@ class BlockWeights:
 
     encoded: EncodedWeights
     zero_point: Array | None = None
+
+    def values(self) -> Array:
+        """The weights in f32."""
+        encoded = replace(self.encoded, zero_point=self.zero_point)
+        return FORMATS[encoded.encoding.format].decode(encoded)
 
 
 def read_blocks(tensor: Any, rows: slice | Array = slice(None)) -> BlockWeights | None:

@@ -1,4 +1,4 @@
-"""The process of the frontend: `python -m ovpass.conversion.gguf_frontend.child SOURCE FOLDER [OPTION...] ANSWER`.
+"""The process of the frontend: `python -m ovpass.conversion.gguf_frontend.child SOURCE FOLDER OPTIONS ANSWER`.
 
 A damaged file can crash the frontend.
 """
@@ -11,30 +11,33 @@ from pathlib import Path
 from ovpass.conversion.answers import reply
 from ovpass.conversion.gguf_file import open_gguf
 from ovpass.conversion.gguf_frontend.graph import Built, build_model
-from ovpass.conversion.gguf_frontend.weights import Placed, place_weights
+from ovpass.conversion.gguf_frontend.weights import Placed, Wanted, place_weights
+from ovpass.conversion.requantization import Requantizer, integer_encoding
+from ovpass.conversion.source import Options, Outcome
 from ovpass.errors import OutputError
 from ovpass.ir.files import IrFile
 from ovpass.ir.writer import write_anew
 from ovpass.support.formatting import counted, number
+from ovpass.support.structured_text import parse_json
 
 
 def main() -> None:
     """Convert, and answer."""
-    source, folder, *options, answer = sys.argv[1:]
-    reply(Path(answer), lambda: _convert(Path(source), Path(folder), options))
+    source, folder, options, answer = sys.argv[1:]
+    reply(Path(answer), lambda: _convert(Path(source), Path(folder), Options(**parse_json(options))))
 
 
-def _convert(source: Path, folder: Path, options: list[str]) -> list[str]:
+def _convert(source: Path, folder: Path, options: Options) -> Outcome:
     file = open_gguf(source)
     try:
         built = build_model(file, folder.parent)
-        placed = place_weights(
-            built.model, file, exact="exact" in options, integer_zero_points="integer_zero_points" in options
-        )
+        requantizer = Requantizer(integer_encoding(options.requantize)) if options.requantize else None
+        placed = place_weights(built.model, file, Wanted(options.exact, options.integer_zero_points, requantizer))
         write_anew(built.model, IrFile(folder / "openvino_model.xml"), folder)
     except OSError as error:
         raise OutputError(str(error)) from error
-    return [*_notes_on_weights(placed), *_notes_on_graph(built)]
+    notes = [*_notes_on_weights(placed), *_notes_on_graph(built)]
+    return Outcome(notes=notes, requantized=requantizer.result if requantizer else None)
 
 
 def _notes_on_weights(placed: Placed) -> list[str]:
@@ -42,7 +45,7 @@ def _notes_on_weights(placed: Placed) -> list[str]:
     if placed.floating:
         notes.append(
             f"zero points of {_matrices(placed.floating)} are not whole: devices do not quantize activations for "
-            "those; --integer-zero-points rounds them"
+            "those; --requantize i8 makes integers of the weights, --integer-zero-points rounds the zero points"
         )
     if placed.rounded:
         error = number(100 * placed.error**0.5 / placed.size**0.5, 2)

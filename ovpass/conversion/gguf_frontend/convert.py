@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 from ovpass.conversion.answers import ask
 from ovpass.conversion.gguf_checks import BYTE_LEVEL, check_finite
 from ovpass.conversion.gguf_metadata import GgufFile
 from ovpass.conversion.isolated_process import run_python
+from ovpass.conversion.source import Options, Outcome
 from ovpass.support.extras import extra_module
 from ovpass.support.processes import python_code
 from ovpass.support.progress import Progress
@@ -15,10 +18,8 @@ from ovpass.support.progress import Progress
 _CONVERT_TOKENIZER = "import openvino_genai as g; g.Tokenizer(sys.argv[1], enable_save_ov_model=True)"
 
 
-def convert_with_frontend(
-    file: GgufFile, folder: Path, *, exact: bool, integer_zero_points: bool, progress: Progress
-) -> list[str]:
-    """Write the model and its tokenizer into `folder`; returns notes.
+def convert_with_frontend(file: GgufFile, folder: Path, options: Options, progress: Progress) -> Outcome:
+    """Write the model and its tokenizer into `folder`.
 
     Raises:
         ModelError: for a file that is damaged, or of an architecture that is not known.
@@ -29,14 +30,13 @@ def convert_with_frontend(
         extra_module("openvino_genai", "genai", "converting GGUF files")
     check_finite(file)
     progress("converting with OpenVINO's GGUF frontend")
-    options = [name for name, on in (("exact", exact), ("integer_zero_points", integer_zero_points)) if on]
-    notes = ask(
+    outcome = ask(
         "ovpass.conversion.gguf_frontend.child",
-        [str(file.path.resolve()), str(folder), *options],
+        [str(file.path.resolve()), str(folder), json.dumps(vars(options))],
         folder.parent / "answer.json",
         f"{file.path}: OpenVINO's GGUF frontend cannot convert it",
     )
-    return [*notes, *_convert_tokenizer(file, folder, progress)]
+    return replace(outcome, notes=[*outcome.notes, *_convert_tokenizer(file, folder, progress)])
 
 
 def _convert_tokenizer(file: GgufFile, folder: Path, progress: Progress) -> list[str]:

@@ -17,13 +17,16 @@ from ovpass.conversion.gguf_frontend.blocks import BlockWeights, read_blocks
 from ovpass.conversion.gguf_frontend.corrections import order_in_head, reorder_norms
 from ovpass.conversion.gguf_frontend.nodes import redirect
 from ovpass.conversion.gguf_metadata import GgufFile
+from ovpass.conversion.requantization import Requantizer, has_integers
 from ovpass.errors import ModelError
 from ovpass.formats import FORMATS, integer
 from ovpass.formats.base import ChainForm, EncodedWeights
-from ovpass.formats.packing import constant_of
+from ovpass.formats.writing import compute_type
 
 Array = npt.NDArray[Any]
 Rows = slice | Array
+
+_FLOATS = ("F16", "F32", "BF16")
 
 _NODE = re.compile(r"weight\.weight_(.+\.weight)")
 _ROTATED = re.compile(r"\.attn_[qk]\.weight")
@@ -41,8 +44,17 @@ class Placed:
     size: float = 0.0
 
 
-def place_weights(model: ov.Model, file: GgufFile, *, exact: bool, integer_zero_points: bool) -> Placed:
-    """Write the weights of every matrix anew; with `exact` all in f16.
+@dataclass(frozen=True)
+class Wanted:
+    """What is made of weights: all in f16, zero points rounded to whole ones, or what has no integers re-quantized."""
+
+    exact: bool = False
+    integer_zero_points: bool = False
+    requantizer: Requantizer | None = None
+
+
+def place_weights(model: ov.Model, file: GgufFile, wanted: Wanted) -> Placed:
+    """Write the weights of every matrix anew.
 
     Raises:
         ModelError: for a matrix that the file does not have in that shape.
@@ -57,7 +69,7 @@ def place_weights(model: ov.Model, file: GgufFile, *, exact: bool, integer_zero_
             if order is not None and _ROTATED.search(found[1]):
                 rows = (np.arange(0, int(tensor.shape[-1]), len(order))[:, None] + order).reshape(-1)
             if len(tensor.shape) > 1:
-                weights = _replacement(file, tensor, rows, found[1], placed, exact=exact, whole=integer_zero_points)
+                weights = _replacement(file, tensor, rows, found[1], placed, wanted)
                 _check_shape(file, found[1], node, weights)
                 redirect(node.output(0), weights)
     return placed
@@ -79,50 +91,43 @@ def _rows(name: str, tensors: dict[str, Any], file: GgufFile) -> tuple[Any, Rows
     return tensors[f"{part[1]}.attn_qkv.weight"], slice(start, start + (heads * size if part[2] == "q" else keys))
 
 
-def _replacement(
-    file: GgufFile, tensor: Any, rows: Rows, name: str, placed: Placed, *, exact: bool, whole: bool
-) -> ov.Output:
+def _replacement(file: GgufFile, tensor: Any, rows: Rows, name: str, placed: Placed, wanted: Wanted) -> ov.Output:
     kind = tensor.tensor_type.name
-    blocks = None if exact else read_blocks(tensor, rows)
+    if wanted.exact or kind in _FLOATS:
+        return _in_f16(dequantized(file, tensor)[..., rows, :], name)
+    blocks = read_blocks(tensor, rows)
     if blocks is None:
-        if not exact and kind not in ("F16", "F32", "BF16"):
-            placed.dequantized[kind] += 1
-        return _in_f16(file, tensor, rows, name)
+        values = dequantized(file, tensor)[..., rows, :]
+        if wanted.requantizer is not None:
+            return _written(wanted.requantizer.encode(name, values.astype(np.float32)), name)
+        placed.dequantized[kind] += 1
+        return _in_f16(values, name)
+    return _written(_encoded(blocks, kind, name, placed, wanted), name)
+
+
+def _encoded(blocks: BlockWeights, kind: str, name: str, placed: Placed, wanted: Wanted) -> EncodedWeights:
+    whole = blocks.zero_point is None
+    if wanted.requantizer is not None and not (whole and has_integers(blocks.encoded)):
+        return wanted.requantizer.encode(name, blocks.values())
     if blocks.zero_point is None:
-        return _written(blocks.encoded, name)
-    if whole:
+        return blocks.encoded
+    if wanted.integer_zero_points:
         rounded = _rounded(blocks)
         placed.rounded[kind] += 1
         _measure(blocks, rounded, placed)
-        return _written(rounded, name)
+        return rounded
     placed.floating[kind] += 1
-    return _with_float_zero_points(blocks, name)
+    return replace(blocks.encoded, zero_point=blocks.zero_point.astype(np.float16))
 
 
-def _in_f16(file: GgufFile, tensor: Any, rows: Rows, name: str) -> ov.Output:
-    node = op.constant(dequantized(file, tensor)[..., rows, :])
+def _in_f16(values: Array, name: str) -> ov.Output:
+    node = op.constant(values)
     node.set_friendly_name(name)
     return op.convert(node, "f32").output(0)
 
 
 def _written(encoded: EncodedWeights, name: str) -> ov.Output:
-    compute = "f32" if encoded.encoding.scale_type == "f32" else "f16"
-    return FORMATS[encoded.encoding.format].write(encoded, ChainForm(name, f"{name}/", compute))
-
-
-def _with_float_zero_points(blocks: BlockWeights, name: str) -> ov.Output:
-    """Convert, Subtract, Multiply and Reshape in f32."""
-    encoded, points = blocks.encoded, blocks.zero_point
-    assert encoded.scale is not None and points is not None
-    shape = encoded.codes.shape
-    codes = constant_of(encoded.codes.reshape(*encoded.scale.shape, -1), encoded.encoding.element_type)
-    codes.set_friendly_name(name)
-    scale_type = np.float16 if encoded.encoding.scale_type == "f16" else np.float32
-    shift = op.convert(op.constant(points[..., None].astype(np.float16)), "f32")
-    scale = op.constant(encoded.scale[..., None].astype(scale_type))
-    scale = scale if scale_type is np.float32 else op.convert(scale, "f32")
-    values = op.multiply(op.subtract(op.convert(codes, "f32"), shift), scale)
-    return op.reshape(values, op.constant(np.array(shape, np.int64)), False).output(0)
+    return FORMATS[encoded.encoding.format].write(encoded, ChainForm(name, f"{name}/", compute_type(encoded)))
 
 
 def _rounded(blocks: BlockWeights) -> EncodedWeights:
@@ -135,9 +140,8 @@ def _rounded(blocks: BlockWeights) -> EncodedWeights:
 
 def _measure(blocks: BlockWeights, rounded: EncodedWeights, placed: Placed) -> None:
     """Add up squares of the error, and of the weights."""
-    encoded = replace(blocks.encoded, zero_point=blocks.zero_point)
-    exact = FORMATS[encoded.encoding.format].decode(encoded)
-    placed.error += float(np.square(FORMATS[encoded.encoding.format].decode(rounded) - exact).sum(dtype=np.float64))
+    exact = blocks.values()
+    placed.error += float(np.square(FORMATS[integer.NAME].decode(rounded) - exact).sum(dtype=np.float64))
     placed.size += float(np.square(exact).sum(dtype=np.float64))
 
 

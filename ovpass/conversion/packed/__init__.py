@@ -8,6 +8,7 @@ from ovpass.conversion.packed.bitsandbytes import open_bitsandbytes
 from ovpass.conversion.packed.compressed_tensors import open_compressed_tensors
 from ovpass.conversion.packed.fp8 import open_fp8
 from ovpass.conversion.packed.gptq import open_awq, open_gptq
+from ovpass.conversion.packed.hqq import open_hqq
 from ovpass.conversion.packed.layer import Packing
 from ovpass.conversion.packed.torchao import open_torchao
 from ovpass.conversion.packed.vptq import open_vptq
@@ -19,6 +20,7 @@ PACKINGS: dict[str, Packing] = {
     "bitsandbytes": open_bitsandbytes,
     "fp8": open_fp8,
     "auto-round": open_auto_round,
+    "hqq": open_hqq,
     "torchao": open_torchao,
     "aqlm": open_aqlm,
     "vptq": open_vptq,

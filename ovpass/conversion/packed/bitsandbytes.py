@@ -11,11 +11,10 @@ group of K that no block's border cuts.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ovpass.conversion.packed.layer import PackedLayer, Unpacker, check_finite, integer_weights, scale_type
+from ovpass.conversion.packed.layer import PackedLayer, Unpacker, check_finite, integer_weights, of_blocks, scale_type
 from ovpass.conversion.packed.tensors import Tensors
 from ovpass.errors import ModelError
 from ovpass.formats import codebook, floating
@@ -70,10 +69,7 @@ def _read_4_bits(tensors: Tensors, name: str) -> PackedLayer:
     packed = tensors.get(f"{name}.weight").content()
     codes = np.stack([packed >> 4, packed & 0xF], axis=-1).reshape(-1)[: n * k].reshape(n, k)
     scales = _block_scales(tensors, name, state)
-    group = math.gcd(k, block)
-    if len(scales) != -(-n * k // block):
-        raise ValueError(f"{len(scales)} scales do not fit {n} x {k} weights in blocks of {block}")
-    whole = scales[np.arange(0, n * k, group) // block].reshape(n, k // group)
+    whole = of_blocks(scales, (n, k), block)
     return PackedLayer(name, _looked_up(codes, whole, tensors.floats(f"{name}.weight.quant_map")))
 
 

@@ -24,18 +24,26 @@ else:
 
 @dataclass(frozen=True)
 class PackedLayer:
-    """A layer whose weights [N, K] are `encoded`.
+    """A layer whose weights [N, K] are `encoded`, or `plain` in f32 where no format holds their codes.
 
     `order` [K] tells which input each column of the codes belongs to, None where they are in order.
     """
 
     name: str
-    encoded: EncodedWeights
+    encoded: EncodedWeights | None
     order: Array | None = None
+    plain: Array | None = None
+
+    def stored(self) -> Array:
+        """The weights [N, K] in f32, with inputs in the order of the codes."""
+        if self.encoded is not None:
+            return FORMATS[self.encoded.encoding.format].decode(self.encoded)
+        assert self.plain is not None
+        return self.plain
 
     def values(self) -> Array:
         """The weights [N, K] in f32, with inputs in order."""
-        found = FORMATS[self.encoded.encoding.format].decode(self.encoded)
+        found = self.stored()
         if self.order is None:
             return found
         ordered = np.empty_like(found)
@@ -87,24 +95,35 @@ def group_size(codes: Array, scales: Array) -> int:
 
 
 def scale_type(scales: Array) -> str:
-    """f16 where that holds all scales exactly, else f32."""
+    """f16 where that holds all scales (or zero points) exactly, else f32."""
     with np.errstate(over="ignore"):
         return "f16" if np.array_equal(scales.astype(np.float16).astype(np.float32), scales) else "f32"
 
 
 def integer_weights(codes: Array, zero_points: Array, scales: Array, bits: int) -> EncodedWeights:
-    """(code - zero point) * scale, of codes [N, K] and zero points [N, K / g] from 0 on, in 4 or 8 bits.
+    """(code - zero point) * scale, of codes [N, K] and zero points [N, K / g], in 4 or 8 bits.
 
-    Codes are signed where all zero points are in the middle of `bits`. Zero points can be one beyond the codes.
+    Codes are signed where all zero points are in the middle of `bits`. Zero points can be one beyond the codes. Those
+    that are not whole, or that no code reaches, stay in floating point.
     """
-    width, middle = 4 if max(codes.max(), zero_points.max()) < 16 else 8, 2 ** (bits - 1)
-    symmetric = bool((zero_points == middle).all())
-    whole = scales.astype(np.float32)
+    points = _as_codes(zero_points)
+    whole, middle = points.dtype.kind != "f", 2 ** (bits - 1)
+    width = 4 if max(codes.max(), points.max() if whole else 0) < 16 else 8
+    symmetric = bool((points == middle).all())
+    scales = scales.astype(np.float32)
     group = group_size(codes, scales)
-    encoding = Encoding(integer.NAME, f"{'i' if symmetric else 'u'}{width}", group, symmetric, scale_type(whole))
+    encoding = Encoding(integer.NAME, f"{'i' if symmetric else 'u'}{width}", group, symmetric, scale_type(scales))
     if symmetric:
-        return EncodedWeights(encoding, (codes.astype(np.int16) - middle).astype(np.int8), whole)
-    return EncodedWeights(encoding, codes.astype(np.uint8), whole, zero_points.astype(np.uint8))
+        return EncodedWeights(encoding, (codes.astype(np.int16) - middle).astype(np.int8), scales)
+    return EncodedWeights(encoding, codes.astype(np.uint8), scales, points)
+
+
+def _as_codes(zero_points: Array) -> Array:
+    """Zero points as u8; in f16 or f32 where that does not hold them."""
+    codes = np.rint(zero_points).clip(0, np.iinfo(np.uint8).max).astype(np.uint8)
+    if np.array_equal(codes, zero_points):
+        return codes
+    return zero_points.astype(np.float16 if scale_type(zero_points) == "f16" else np.float32)
 
 
 def groups_in_order(groups: Array | None, count: int) -> Array | None:
@@ -136,6 +155,21 @@ def along_rows(scales: Array, shape: tuple[int, int], block: tuple[int, int]) ->
     if scales.shape != (-(-n // rows), -(-k // columns)):
         raise ValueError(f"scales {list(scales.shape)} do not fit blocks of {rows} x {columns} of {n} x {k} weights")
     return np.asarray(scales[np.arange(n) // rows][:, np.arange(0, k, group) // columns])
+
+
+def of_blocks(values: Array, shape: tuple[int, int], block: int) -> Array:
+    """One of `values` for each block of a matrix [N, K], whose rows follow one another, as groups along K [N, K / g].
+
+    g is the largest that no block's border cuts, so nothing is rounded.
+
+    Raises:
+        ValueError: where there are not as many values as blocks.
+    """
+    n, k = shape
+    group = math.gcd(k, block)
+    if values.shape != (-(-n * k // block),):
+        raise ValueError(f"{values.size} scales do not fit {n} x {k} weights in blocks of {block}")
+    return np.asarray(values[np.arange(0, n * k, group) // block].reshape(n, k // group))
 
 
 def check_finite(tensors: Tensors, name: str, values: Array) -> None:

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ovpass.conversion.safetensors_file import StoredTensor, read_header
+from ovpass.conversion.safetensors_file import StoredTensor, read_header, read_metadata
 from ovpass.errors import ModelError
 
 if TYPE_CHECKING:
@@ -32,8 +32,13 @@ class Tensors:
         for path in sorted(self.folder.glob("*.safetensors")):
             found.update(read_header(path))
         if not found:
-            raise ModelError(f"{self.folder}: packed checkpoints must be *.safetensors")
+            raise ModelError(f"{self.folder}: packed checkpoints must be *.safetensors; save it as those")
         return found
+
+    @cached_property
+    def metadata(self) -> dict[str, str]:
+        """The texts that lie beside the tensors of all files."""
+        return {name: text for path in self.folder.glob("*.safetensors") for name, text in read_metadata(path).items()}
 
     def __contains__(self, name: str) -> bool:
         return name in self.all

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -12,7 +11,8 @@ import pytest
 
 from ovpass.conversion.gguf_file import open_gguf
 from ovpass.conversion.gguf_frontend.graph import build_model
-from ovpass.conversion.gguf_frontend.weights import place_weights
+from ovpass.conversion.gguf_frontend.weights import Wanted, place_weights
+from ovpass.conversion.requantization import Requantizer, integer_encoding
 from ovpass.ir.constant_folding import evaluate
 from ovpass.sites import find_compressed_matmuls
 from tests.cli.command import CommandLine
@@ -40,10 +40,13 @@ class Runner:
         self._request.reset_state()
 
 
-def built(path: Path, **options: bool) -> ov.Model:
+IN_I8 = Requantizer(integer_encoding("i8:32"))
+
+
+def built(path: Path, wanted: Wanted) -> ov.Model:
     file = open_gguf(path)
     model = build_model(file, path.parent).model
-    place_weights(model, file, **{"exact": False, "integer_zero_points": False, **options})
+    place_weights(model, file, wanted)
     model.validate_nodes_and_infer_types()
     return model
 
@@ -53,7 +56,7 @@ def built(path: Path, **options: bool) -> ov.Model:
 def test_logits(tmp_path: Path, name: str) -> None:
     """In one go, with a cache, and in a batch with another text that is padded on the left."""
     source = write(tmp_path / "in.gguf", name)
-    wanted, run, tokens = forward(source, name, IDS), Runner(built(source)), len(IDS)
+    wanted, run, tokens = forward(source, name, IDS), Runner(built(source, Wanted())), len(IDS)
     ones, places = np.ones((1, tokens), np.int64), np.arange(tokens)[None]
     np.testing.assert_allclose(run(IDS[None], ones, places)[0], wanted, atol=ROUNDED)
     run.forget()
@@ -87,21 +90,24 @@ def test_it_generates(ovpass: CommandLine, tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "options", "weight_type", "error"),
+    ("kind", "asked", "weight_type", "error"),
     [
-        ("Q8_0", {}, "i8", 0),
-        ("Q4_0", {}, "i4", 0),
+        ("Q8_0", Wanted(), "i8", 0),
+        ("Q4_0", Wanted(), "i4", 0),
+        ("Q4_0", Wanted(requantizer=IN_I8), "i4", 0),
         # zero points in f16 are rounded to 2^-11, as weights in f16 are
-        ("Q4_1", {}, "u4", 1e-3),
-        ("Q4_1", {"integer_zero_points": True}, "u4", 0.1),
-        ("Q5_1", {"integer_zero_points": True}, "u8", 0.05),
+        ("Q4_1", Wanted(), "u4", 1e-3),
+        ("Q4_1", Wanted(integer_zero_points=True), "u4", 0.1),
+        ("Q4_1", Wanted(requantizer=IN_I8), "i8", 0.01),
+        ("Q5_1", Wanted(integer_zero_points=True), "u8", 0.05),
         # the frontend does not read these
-        ("IQ4_NL", {}, "u4", 0),
+        ("IQ4_NL", Wanted(), "u4", 0),
+        ("IQ4_NL", Wanted(requantizer=IN_I8), "i8", 0.01),
     ],
 )
-def test_weights(tmp_path: Path, kind: str, options: dict[str, Any], weight_type: str, error: float) -> None:
+def test_weights(tmp_path: Path, kind: str, asked: Wanted, weight_type: str, error: float) -> None:
     source = write_gguf(tmp_path / "in.gguf", kind)
-    model, wanted = built(source, **options), weights_in(source, heads={"none": 1})
+    model, wanted = built(source, asked), weights_in(source, heads={"none": 1})
     sites = find_compressed_matmuls(model)
     assert {site.weight_type for site in sites} == {weight_type}
     constants = {node.get_friendly_name(): node for node in model.get_ops()}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conversion.packed.folders import Array, checkpoint, unpacked, words
+from tests.conversion.packed.folders import Array, checkpoint, encoding_of, unpacked, words
 
 N, K, GROUP = 16, 64, 32
 RANDOM = np.random.default_rng(0)
@@ -53,7 +53,7 @@ def test_other_bits(tmp_path: Path, bits: int, stored: str) -> None:
     codes = RANDOM.integers(0, 2**bits, (N, K))
     layer = unpacked(tmp_path, config("pack-quantized", bits), packed(codes, bits))
     assert np.array_equal(layer.values(), product(codes, 2 ** (bits - 1)))
-    assert layer.encoded.encoding.element_type == stored
+    assert encoding_of(layer).element_type == stored
 
 
 def test_codes_in_bytes_with_zero_points(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_codes_in_bytes_with_zero_points(tmp_path: Path) -> None:
     }
     layer = unpacked(tmp_path, config("naive-quantized", symmetric=False), tensors)
     assert np.array_equal(layer.values(), product(codes, zeros))
-    assert layer.encoded.encoding.element_type == "u4"
+    assert encoding_of(layer).element_type == "u4"
 
 
 def test_one_scale_for_the_tensor(tmp_path: Path) -> None:

@@ -89,9 +89,28 @@ def test_a_pattern_that_is_none(tmp_path: Path) -> None:
         PackedCheckpoint(source).layer(LAYER)
 
 
-def test_kinds_that_are_mixed(ovpass: CommandLine, tmp_path: Path) -> None:
-    source = rewritten(tmp_path / "in", "ct-w4a16", renamed)
-    assert f"{LAYER}.qweight is not of compressed-tensors" in ovpass.refuse("convert", source, "-o", tmp_path / "out")
+@pytest.mark.parametrize(
+    ("name", "method", "change", "tensor"),
+    [
+        ("ct-w4a16", "compressed-tensors", renamed, f"{LAYER}.qweight"),
+        ("hqq-4", "hqq", lambda tensors: tensors.update({f"{LAYER}.SCB": tensors[f"{LAYER}.scale"]}), f"{LAYER}.SCB"),
+    ],
+)
+def test_kinds_that_are_mixed(
+    ovpass: CommandLine, tmp_path: Path, name: str, method: str, change: Callable[[Stored], object], tensor: str
+) -> None:
+    source = rewritten(tmp_path / "in", name, change)
+    assert f"{tensor} is not of {method}" in ovpass.refuse("convert", source, "-o", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_weights_that_are_pickled(ovpass: CommandLine, tmp_path: Path) -> None:
+    """torchao's tensors could be saved by pickle alone for long; that runs code."""
+    source = configured(tmp_path / "in", "torchao-int4", lambda _: None)
+    (source / "model.safetensors").rename(source / "pytorch_model.bin")
+    said = ovpass.refuse("convert", source, "-o", tmp_path / "out")
+    assert "must be *.safetensors; save it as those" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
 @pytest.mark.parametrize(
@@ -108,6 +127,13 @@ def test_kinds_that_are_mixed(ovpass: CommandLine, tmp_path: Path) -> None:
             "ct-w4a16",
             lambda tensors: tensors.update({f"{LAYER}.weight_scale": ("F16", np.ones((3, 5), np.float16))}),
             f"{LAYER}: scales",
+        ),
+        ("hqq-4", lambda tensors: tensors.pop(f"{LAYER}.scale"), f"lacks tensor {LAYER}.scale"),
+        ("hqq-4", lambda tensors: tensors.pop(f"{LAYER}.packing"), f"lacks tensor {LAYER}.packing"),
+        (
+            "hqq-4",
+            lambda tensors: tensors.update({f"{LAYER}.shape": ("I64", np.array([64, 256]))}),
+            "W_q holds 320 rows of codes, not 512",
         ),
         (
             "ct-w8a8",
