@@ -18,7 +18,9 @@ from ovpass.ir.constant_folding import evaluate
 from ovpass.sites import find_compressed_matmuls
 from tests.cli.command import CommandLine
 from tests.conversion.gguf_files import write_gguf
-from tests.conversion.packed.folders import Array, checkpoint
+from tests.conversion.packed.folders import Array, checkpoint, unpacked
+from tests.conversion.packed.test_vectors import aqlm
+from tests.documents import ROOT
 
 N, K, BLOCK = 16, 96, 64
 RANDOM = np.random.default_rng(0)
@@ -37,13 +39,18 @@ def nf4(folder: Path) -> tuple[Path, Array]:
     }
     checkpoint(folder, {"quant_method": "bitsandbytes"}, tensors)
     weights = (table[codes] * absmax[np.arange(len(codes)) // BLOCK]).reshape(N, K)
+    return exported(folder / "out", weights), weights
+
+
+def exported(folder: Path, weights: Array) -> Path:
+    """What optimum-intel makes of a layer that was dequantized."""
     constant = op.constant(weights.astype(np.float16))
     constant.set_friendly_name("self.layer.weight")
-    given = op.parameter([-1, -1, K], ov.Type.f32, name="x")
+    given = op.parameter([-1, -1, weights.shape[1]], ov.Type.f32, name="x")
     product = op.matmul(given, op.convert(constant, "f32"), False, True)
-    (folder / "out").mkdir()
-    ov.save_model(ov.Model([product], [given], "exported"), folder / "out/openvino_model.xml", compress_to_fp16=False)
-    return folder / "out", weights
+    folder.mkdir()
+    ov.save_model(ov.Model([product], [given], "exported"), folder / "openvino_model.xml", compress_to_fp16=False)
+    return folder
 
 
 def weights_of(folder: Path) -> tuple[str, Array]:
@@ -75,6 +82,31 @@ def test_nothing_is_asked_for(tmp_path: Path) -> None:
     kind, found = weights_of(folder)
     assert kind == "nf4"
     assert np.array_equal(found, weights)
+
+
+def test_vectors(tmp_path: Path) -> None:
+    """AQLM with codebooks of 65,536 entries, which run decompressed."""
+    config, tensors = aqlm(1, 16)
+    weights = unpacked(tmp_path, config, tensors).values()
+    for name, asked, said in (("exact", None, "1 layer has weights in vectors"), ("requantized", "i8", None)):
+        folder = exported(tmp_path / name, weights)
+        requantizer = Requantizer(integer_encoding(asked)) if asked else None
+        notes = put_back(PackedCheckpoint(tmp_path), folder, requantizer)
+        assert [note.partition(":")[0] for note in notes] == ([said] if said else [])
+        (site,) = find_compressed_matmuls(ov.Core().read_model(folder / "openvino_model.xml"))
+        assert site.weights.format == ("integer" if asked else "vector")
+
+
+def test_groups_across_rows_stay_in_f16(tmp_path: Path) -> None:
+    found = PackedCheckpoint(ROOT / "models/checkpoints/hqq-2-axis0")
+    name = "model.layers.0.mlp.down_proj"
+    folder = exported(tmp_path / "out", found.layer(name).values())
+    text = (folder / "openvino_model.xml").read_text(encoding="utf-8")
+    (folder / "openvino_model.xml").write_text(text.replace("self.layer.weight", f"self.{name}.weight"))
+    assert "1 layer has weights in f16 (their groups run across rows)" in put_back(found, folder)[1]
+    requantizer = Requantizer(integer_encoding("i8"))
+    put_back(found, folder, requantizer)
+    assert weights_of(folder)[0] == "i8"
 
 
 def test_the_worst_layer_is_named() -> None:
@@ -111,8 +143,6 @@ def test_gguf(ovpass: CommandLine, tmp_path: Path) -> None:
     assert done["requantized"]["group_size"] == 32
     assert 0 < done["requantized"]["error_percent"] <= done["requantized"]["worst_error_percent"] < 1
     assert done["notes"] == []
-    said = ovpass.succeed("convert", source, "-o", tmp_path / "second", "--requantize", "i8:32").out
-    assert "re-quantized to i8, a scale for each 32 of K" in " ".join(said.split())
 
 
 def test_a_file_of_integers(ovpass: CommandLine, tmp_path: Path) -> None:
