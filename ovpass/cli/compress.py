@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ovpass.cli.apply import print_transformed
+from ovpass.cli.grouped_help import GroupedCommand
 from ovpass.cli.options import (
     PATH,
     json_option,
@@ -55,7 +56,7 @@ def _entries(_: click.Context, __: click.Parameter, value: str | None) -> tuple[
         raise SettingsError(f"entries {value!r}: use numbers with commas between them, as 256,16") from None
 
 
-@click.command("compress")
+@click.command("compress", cls=GroupedCommand)
 @model_argument
 @output_option
 @click.option("--mode", default="int8_sym", show_default=True, help=f"Compression mode: {', '.join(MODES)}.")
