@@ -24,11 +24,12 @@ from ovpass.cli.options import (
     settings_options,
     verbosity,
 )
-from ovpass.cli.output import by_kind, note, print_json, print_table, print_title, progress, say, verdict
+from ovpass.cli.output import note, print_json, print_table, print_title, progress, say, verdict
 from ovpass.cli.plan import print_plans
 from ovpass.compression.modes import BACKUPS, FALLBACKS, MODES, NNCF, PER_CHANNEL
 from ovpass.compression.recipe import Recipe
 from ovpass.errors import SettingsError
+from ovpass.sites import kind_order
 from ovpass.support.printable import in_one_line
 from ovpass.targets.group_sizes import format_group_size
 
@@ -163,7 +164,7 @@ def _print(done: Compressed, seconds: float, *, verbose: bool) -> None:
     for model in done.models:
         if model.key and len(done.models) > 1:
             print_title(model.key)
-        ordered = sorted(model.formats.items(), key=lambda item: by_kind(item[0].kind))
+        ordered = sorted(model.formats.items(), key=lambda item: kind_order(item[0].kind))
         rows = [(count, fmt.kind, fmt.weights) for fmt, count in ordered]
         print_table(("Layers", "Kind", "Weights (N x K)"), rows, numeric=("Layers",))
         _print_names("Ignored", model.ignored, verbose=verbose)
