@@ -11,6 +11,7 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    "optimize": Command("ovpass.optimization.command", "Do it all: convert, compress, tune, apply, verify, evaluate."),
     "inspect": Command(
         "ovpass.cli.inspect", "List MatMuls with compressed weights, and which of them a target quantizes."
     ),
@@ -31,7 +32,6 @@ COMMANDS = {
     "bisect": Command("ovpass.cli.bisect", "Find the sites that break a model."),
     "tune": Command("ovpass.cli.tune", "Find the fastest plan within an accuracy budget."),
     "bench": Command("ovpass.cli.bench", "Benchmark time to first token, time per output token, latency and memory."),
-    "optimize": Command("ovpass.optimization.command", "Do it all: convert, compress, tune, apply, verify, evaluate."),
     "layout": Command("ovpass.cli.layout", "Lay a model out for OpenVINO Model Server."),
     "report": Command("ovpass.cli.report", "Write an HTML report from saved results, or directly from a model."),
 }

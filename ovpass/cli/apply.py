@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ovpass.cli.grouped_help import GroupedCommand
 from ovpass.cli.options import (
     PATH,
     copy_option,
@@ -36,7 +37,7 @@ from ovpass.verification.report import Report
 from ovpass.verification.verify_model import verify_for_target
 
 
-@click.command("apply")
+@click.command("apply", cls=GroupedCommand)
 @model_argument
 @output_option
 @settings_options

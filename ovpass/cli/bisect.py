@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ovpass.cli.grouped_help import GroupedCommand
 from ovpass.cli.interruption import resumable
 from ovpass.cli.options import (
     PATH,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 _WIDTH = 1000  # a name is never broken
 
 
-@click.command("bisect")
+@click.command("bisect", cls=GroupedCommand)
 @model_argument
 @partial(settings_options, lowering="[default: emulated]")
 @search_options

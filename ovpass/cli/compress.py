@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ovpass.cli.apply import print_transformed
+from ovpass.cli.grouped_help import GroupedCommand
 from ovpass.cli.options import (
     PATH,
     json_option,
@@ -23,11 +24,12 @@ from ovpass.cli.options import (
     settings_options,
     verbosity,
 )
-from ovpass.cli.output import by_kind, note, print_json, print_table, print_title, progress, say, verdict
+from ovpass.cli.output import note, print_json, print_table, print_title, progress, say, verdict
 from ovpass.cli.plan import print_plans
 from ovpass.compression.modes import BACKUPS, FALLBACKS, MODES, NNCF, PER_CHANNEL
 from ovpass.compression.recipe import Recipe
 from ovpass.errors import SettingsError
+from ovpass.sites import kind_order
 from ovpass.support.printable import in_one_line
 from ovpass.targets.group_sizes import format_group_size
 
@@ -55,7 +57,7 @@ def _entries(_: click.Context, __: click.Parameter, value: str | None) -> tuple[
         raise SettingsError(f"entries {value!r}: use numbers with commas between them, as 256,16") from None
 
 
-@click.command("compress")
+@click.command("compress", cls=GroupedCommand)
 @model_argument
 @output_option
 @click.option("--mode", default="int8_sym", show_default=True, help=f"Compression mode: {', '.join(MODES)}.")
@@ -164,7 +166,7 @@ def _print(done: Compressed, seconds: float, *, verbose: bool) -> None:
     for model in done.models:
         if model.key and len(done.models) > 1:
             print_title(model.key)
-        ordered = sorted(model.formats.items(), key=lambda item: by_kind(item[0].kind))
+        ordered = sorted(model.formats.items(), key=lambda item: kind_order(item[0].kind))
         rows = [(count, fmt.kind, fmt.weights) for fmt, count in ordered]
         print_table(("Layers", "Kind", "Weights (N x K)"), rows, numeric=("Layers",))
         _print_names("Ignored", model.ignored, verbose=verbose)

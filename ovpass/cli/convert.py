@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ovpass.cli.options import MODEL_TEXT, json_option, output_option, overwrite_option, quiet_option
-from ovpass.cli.output import by_kind, note, print_json, print_table, print_title, progress, say, verdict
+from ovpass.cli.output import note, print_json, print_table, print_title, progress, say, verdict
 from ovpass.conversion.source import WEIGHT_FORMATS, Options
+from ovpass.sites import kind_order
 from ovpass.support.formatting import counted
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _print(done: Converted, seconds: float) -> None:
     for model in done.models:
         if len(done.models) > 1:
             print_title(model.key)
-        ordered = sorted(model.layers, key=lambda layers: by_kind(layers.kind))
+        ordered = sorted(model.layers, key=lambda layers: kind_order(layers.kind))
         rows = [(layers.count, layers.kind, layers.weights) for layers in ordered]
         print_table(("Layers", "Kind", "Weights (N x K)"), rows, numeric=("Layers",))
         matmuls = counted(model.sites, "compressed MatMul")

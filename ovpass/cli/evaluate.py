@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ovpass.cli.grouped_help import GroupedCommand
 from ovpass.cli.options import MODEL_TEXT, PATH, evaluation_from, evaluation_options, json_option, quiet_option
 from ovpass.cli.output import note, print_json, print_table, progress, say, verdict
 from ovpass.errors import SettingsError
@@ -35,7 +36,7 @@ _BEFORE, _SHOWN = 30, 120
 _INTERVALS = ("", "PPL %", "KL", "median", "Top-1")
 
 
-@click.command("evaluate")
+@click.command("evaluate", cls=GroupedCommand)
 @click.argument("reference", type=MODEL_TEXT)
 @click.argument("candidates", nargs=-1, type=MODEL_TEXT, metavar="CANDIDATE...")
 @evaluation_options

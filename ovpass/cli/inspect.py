@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from ovpass.cli.options import TARGET_HELP, json_option, model_argument, verbosity
-from ovpass.cli.output import by_kind, note, print_json, print_table, print_title, progress, verdict
+from ovpass.cli.output import note, print_json, print_table, print_title, progress, verdict
 from ovpass.ir.files import open_source
 from ovpass.planning.plan import describe_weights
-from ovpass.sites import CompressedMatMul
+from ovpass.sites import CompressedMatMul, kind_order
 from ovpass.support.formatting import counted
 from ovpass.targets import Verdict
 from ovpass.targets.group_sizes import format_group_size, parse_group_size
@@ -74,7 +74,7 @@ def _print_sites(item: Inspected) -> None:
 
 def _print_kinds(item: Inspected) -> None:
     alike = Counter((s.kind, describe_weights(s), format_group_size(v.group_size), v.reason) for s, v in item.entries)
-    ordered = sorted(alike.items(), key=lambda entry: by_kind(entry[0][0]))
+    ordered = sorted(alike.items(), key=lambda entry: kind_order(entry[0][0]))
     rows = [(count, *key) for key, count in ordered]
     print_table(("Sites", "Kind", "Weights (N x K)", "Group", "Reason"), rows, numeric=("Sites", "Group"))
     for asked, count in Counter(item.asked.values()).items():

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ovpass.cli.grouped_help import options_of
 from ovpass.errors import SettingsError
 from ovpass.evaluation.options import Evaluation
 from ovpass.settings.lowerings import LOWERINGS
@@ -41,15 +42,11 @@ overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an ex
 copy_option = click.option("--copy-weights", is_flag=True, help="Copy weights instead of hard-linking them.")
 output_option = click.option("-o", "--output", required=True, type=PATH, metavar="OUT", help="Output path.")
 
-_SETTINGS = (
-    click.option("--config", type=PATH, help="Settings file, YAML or JSON. Flags override it."),
-    click.option("--threshold", type=int, help="Quantize activations with more tokens than this."),
-    click.option("--axis", type=int, help="Quantization axis; -1 is K.  [lowering emulate]"),
-    click.option("--asymmetric", is_flag=True, help="Quantize to u8 with a zero point."),
-    click.option("--target", help=f"{TARGET_HELP}  [default: gpu-xmx]"),
-    click.option("--exempt", multiple=True, metavar="PATTERN", help="Do not quantize these sites (repeatable)."),
-    click.option("--exempt-with", help=f"Method for exempt sites: {', '.join(EXEMPTIONS)}.  [default: auto]"),
-    click.option(
+_setting, _more_setting, _measuring = (options_of(group) for group in ("Settings", "More settings", "Evaluation"))
+_COMMON_SETTINGS = (
+    _setting("--target", help=f"{TARGET_HELP}  [default: gpu-xmx]"),
+    _setting("--exempt", multiple=True, metavar="PATTERN", help="Do not quantize these sites (repeatable)."),
+    _setting(
         "--group-size-of",
         "sizes",
         multiple=True,
@@ -57,10 +54,19 @@ _SETTINGS = (
         metavar="PATTERN SIZE",
         help="Group size of these sites (repeatable).",
     ),
-    click.option("--requantize", is_flag=True, help="Convert other weights to 8 bits per channel.  [lowering int8]"),
-    click.option("--only-if-faster", is_flag=True, help="Skip sites that are not expected to be faster.  [target cpu]"),
-    click.option("--at-tokens", type=int, help=f"Number of tokens for --only-if-faster.  [default: {AT_TOKENS}]"),
-    click.option(
+    _setting("--config", type=PATH, help="Settings file, YAML or JSON. Flags override it."),
+)
+_MORE_SETTINGS = (
+    _more_setting("--threshold", type=int, help="Quantize activations with more tokens than this."),
+    _more_setting("--axis", type=int, help="Quantization axis; -1 is K.  [lowering emulate]"),
+    _more_setting("--asymmetric", is_flag=True, help="Quantize to u8 with a zero point."),
+    _more_setting("--exempt-with", help=f"Method for exempt sites: {', '.join(EXEMPTIONS)}.  [default: auto]"),
+    _more_setting("--requantize", is_flag=True, help="Convert other weights to 8 bits per channel.  [lowering int8]"),
+    _more_setting(
+        "--only-if-faster", is_flag=True, help="Skip sites that are not expected to be faster.  [target cpu]"
+    ),
+    _more_setting("--at-tokens", type=int, help=f"Number of tokens for --only-if-faster.  [default: {AT_TOKENS}]"),
+    _more_setting(
         "--runtime-option",
         "runtime_options",
         multiple=True,
@@ -68,16 +74,14 @@ _SETTINGS = (
         help="Runtime option to write into the IR, such as KV_CACHE_PRECISION=u8 (repeatable).",
     ),
 )
-
-
 _EVALUATION = (
-    click.option("--text", type=PATH, help="Evaluation text.  [default: a novel]"),
-    click.option("--tokenizer", type=PATH, help="Tokenizer folder.  [default: MODEL's]"),
-    click.option("--windows", type=int, help="Number of text windows.  [default: 8; searches 2]"),
-    click.option("--window-tokens", type=int, help="Tokens per window.  [default: 512; searches 256; encoders 128]"),
-    click.option("--stride", type=int, help="Tokens between window starts.  [default: no overlap]"),
-    click.option("--skip-windows", "skip", type=int, default=0, help="Skip windows at the start of the text."),
-    click.option(
+    _measuring("--text", type=PATH, help="Evaluation text.  [default: a novel]"),
+    _measuring("--tokenizer", type=PATH, help="Tokenizer folder.  [default: MODEL's]"),
+    _measuring("--windows", type=int, help="Number of text windows.  [default: 8; searches 2]"),
+    _measuring("--window-tokens", type=int, help="Tokens per window.  [default: 512; searches 256; encoders 128]"),
+    _measuring("--stride", type=int, help="Tokens between window starts.  [default: no overlap]"),
+    _measuring("--skip-windows", "skip", type=int, default=0, help="Skip windows at the start of the text."),
+    _measuring(
         "--profile", help="Device to emulate: a name as for --target, or none.  [default: --target's, or gpu-xmx]"
     ),
 )
@@ -154,9 +158,9 @@ def settings_options(
 
     `group_size` is the name of the group size option. `lowering` is the default that the help of --lowering shows.
     """
-    size = click.option(group_size, "group_size", help="Activation elements that share a scale, per-token, or off.")
-    how = click.option("--lowering", help=f"Lowering: {', '.join(LOWERINGS)}.  {lowering}")
-    for option in reversed((size, how, *_SETTINGS)):
+    size = _setting(group_size, "group_size", help="Activation elements that share a scale, per-token, or off.")
+    how = _setting("--lowering", help=f"Lowering: {', '.join(LOWERINGS)}.  {lowering}")
+    for option in reversed((size, *_COMMON_SETTINGS, how, *_MORE_SETTINGS)):
         command = option(command)
     return command
 

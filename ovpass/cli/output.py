@@ -26,7 +26,6 @@ from ovpass.cli.streams import sizes_of_terminal
 from ovpass.cli.table import make_table
 from ovpass.planning.plan import Decision
 from ovpass.planning.summary import alike
-from ovpass.sites import KINDS
 from ovpass.support.atomic_output import write_text
 from ovpass.support.printable import brief, in_one_line, printable
 from ovpass.support.progress import Progress
@@ -154,8 +153,3 @@ def print_decisions(decisions: Sequence[Decision], *, verbose: bool) -> None:
         print_table(("Site", "Kind", "Layer", "Action", "Group", "Reason"), sites, numeric=("Layer", "Group"))
         return
     print_table(("Sites", "Kind", "Action", "Group", "Reason"), alike(decisions), numeric=("Sites", "Group"))
-
-
-def by_kind(kind: str) -> int:
-    """Kinds in the order in which a block computes them."""
-    return KINDS.index(kind)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ovpass.cli.grouped_help import GroupedCommand
 from ovpass.cli.options import (
     PATH,
     files_read,
@@ -27,7 +28,7 @@ from ovpass.transformation.destination import check_files, check_plan_file
 from ovpass.transformation.loading import load, plan_loaded
 
 
-@click.command("plan")
+@click.command("plan", cls=GroupedCommand)
 @model_argument
 @settings_options
 @click.option("-o", "--output", type=PATH, help="Write the plan to this YAML file.")

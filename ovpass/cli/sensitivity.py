@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ovpass.cli.grouped_help import GroupedCommand
 from ovpass.cli.interruption import resumable
 from ovpass.cli.options import (
     PATH,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
-@click.command("sensitivity")
+@click.command("sensitivity", cls=GroupedCommand)
 @model_argument
 @settings_options
 @search_options

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ovpass.cli.grouped_help import GroupedCommand
 from ovpass.cli.interruption import resumable
 from ovpass.cli.options import (
     PATH,
@@ -35,11 +36,10 @@ if TYPE_CHECKING:
     from ovpass.tuning.kv_tuned import TunedCache
     from ovpass.tuning.tuned import Tuned
 
-
 _SHOWN_LAYERS = 4
 
 
-@click.command("tune")
+@click.command("tune", cls=GroupedCommand)
 @model_argument
 @click.option("--max-kl", type=float, help="Largest mean KL divergence, in nats per token.")
 @click.option("--max-ppl-increase", type=float, help="Largest increase of perplexity, in percent.")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from ovpass.evaluation.language_model import CandidateResult, TextReport
 from ovpass.evaluation.model_outputs import ArraysReport
-from ovpass.evaluation.summary import Estimate
-from ovpass.notebooks.panel import Cell, Panel, Table, render
-from ovpass.reporting.formatting import interval, model_name, signed_percent
+from ovpass.notebooks.panel import Cell, Panel, Table, bounded, render
+from ovpass.reporting.formatting import model_name, signed_percent
 from ovpass.support.formatting import counted, number
 
 _INTERVALS = " In small print are 95 % intervals, by bootstrap over windows."
@@ -35,17 +34,13 @@ def _row(candidate: CandidateResult) -> tuple[object, ...]:
     total = candidate.total
     return (
         Cell(model_name(candidate.model), below=candidate.how),
-        _estimate(total.kl.mean, number(total.kl.mean.value, 2)),
-        _estimate(total.kl.median, number(total.kl.median.value, 2)),
+        bounded(number(total.kl.mean.value, 2), total.kl.mean.interval),
+        bounded(number(total.kl.median.value, 2), total.kl.median.interval),
         number(total.kl.p99, 2),
         number(total.perplexity, 5),
-        _estimate(total.delta_percent, signed_percent(total.delta_percent.value), "+.2f"),
-        _estimate(total.top1, f"{number(total.top1.value)} %", ".1f"),
+        bounded(signed_percent(total.delta_percent.value), total.delta_percent.interval, "+.2f"),
+        bounded(f"{number(total.top1.value)} %", total.top1.interval, ".1f"),
     )
-
-
-def _estimate(value: Estimate, text: str, form: str = "") -> Cell:
-    return Cell(text, below=interval(value.interval, form))
 
 
 def _arrays(report: ArraysReport) -> Panel:

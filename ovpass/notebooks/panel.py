@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ovpass.reporting.formatting import interval
 from ovpass.reporting.rendering import colours, environment, markup, tables
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -82,6 +83,11 @@ def _style() -> str:
     own = (_TEMPLATES / "panel.css").read_text(encoding="utf-8")
     sized = _REM.sub(r"calc(\1 * 15px)", tables())  # how large a rem is, the page around it says
     return f".ovpass {{\n{colours()}{sized}}}\n{own}"
+
+
+def bounded(text: str, bounds: tuple[float, float] | None, form: str = "") -> Cell:
+    """A value with its interval below, in the notation of `ovpass.reporting.formatting.interval`."""
+    return Cell(text, below=interval(bounds, form))
 
 
 def _cell(value: object) -> Cell:

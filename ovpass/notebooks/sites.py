@@ -6,7 +6,7 @@ from collections import Counter
 
 from ovpass.notebooks.panel import Cell, Panel, Table, render
 from ovpass.planning.plan import describe_weights
-from ovpass.sites import KINDS, CompressedMatMul
+from ovpass.sites import CompressedMatMul, kind_order
 from ovpass.sites.find import Sites
 from ovpass.support.formatting import counted
 from ovpass.targets import Verdict
@@ -24,7 +24,7 @@ def panel(found: Inspected, key: str = "") -> Panel:
     alike = Counter((s.kind, describe_weights(s), _judged(v)) for s, v in found.entries)
     rows = [
         (count, kind, weights, *_verdict(*judged))
-        for (kind, weights, judged), count in sorted(alike.items(), key=lambda item: KINDS.index(item[0][0]))
+        for (kind, weights, judged), count in sorted(alike.items(), key=lambda item: kind_order(item[0][0]))
     ]
     sites = [
         (site.name, site.kind, site.layer, describe_weights(site), *_verdict(*_judged(judged)))
@@ -47,7 +47,7 @@ def panel(found: Inspected, key: str = "") -> Panel:
 
 def _plain(found: Sites) -> Panel:
     alike = Counter((site.kind, describe_weights(site)) for site in found)
-    rows = [(n, *key) for key, n in sorted(alike.items(), key=lambda item: KINDS.index(item[0][0]))]
+    rows = [(n, *key) for key, n in sorted(alike.items(), key=lambda item: kind_order(item[0][0]))]
     total, labels = counted(len(found), "site"), ("Sites", "Kind", "Weights (N x K)")
     sites = [_site(site) for site in found]
     return Panel(

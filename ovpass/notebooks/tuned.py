@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ovpass.evaluation.summary import Interval
 from ovpass.notebooks import plan
-from ovpass.notebooks.panel import Cell, Panel, Table, render
-from ovpass.reporting.formatting import interval, percent, signed_percent
+from ovpass.notebooks.panel import Cell, Panel, Table, bounded, render
+from ovpass.reporting.formatting import percent, signed_percent
 from ovpass.support.formatting import counted, number
 from ovpass.targets.group_sizes import format_group_size
 from ovpass.tuning.budget import Spent
@@ -61,10 +60,6 @@ def _row(name: str, point: Point, spent: Spent) -> tuple[object, ...]:
         format_group_size(point.group_size),
         point.left_out,
         percent(point.share),
-        _bounded(number(spent.kl, 2), spent.kl_interval),
-        _bounded(signed_percent(spent.perplexity_percent), spent.perplexity_interval, "+.2f"),
+        bounded(number(spent.kl, 2), spent.kl_interval),
+        bounded(signed_percent(spent.perplexity_percent), spent.perplexity_interval, "+.2f"),
     )
-
-
-def _bounded(text: str, bounds: Interval | None, form: str = "") -> Cell:
-    return Cell(text, below=interval(bounds, form))

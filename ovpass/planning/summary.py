@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ovpass.planning.defaults import cache_of, threshold_of
 from ovpass.planning.plan import QUANTIZE, Decision, Plan
-from ovpass.sites import KINDS
+from ovpass.sites import kind_order
 from ovpass.support.formatting import counted
 from ovpass.targets.group_sizes import OFF, format_group_size
 
@@ -17,7 +17,7 @@ Alike = tuple[int, str, str, int | str | None, str]
 def alike(decisions: Iterable[Decision]) -> list[Alike]:
     """How many sites of a kind fare alike: the number, kind, action, group size and reason, in the order of kinds."""
     found = Counter((d.kind, d.action, format_group_size(d.group_size), d.reason) for d in decisions)
-    return [(count, *key) for key, count in sorted(found.items(), key=lambda item: KINDS.index(item[0][0]))]
+    return [(count, *key) for key, count in sorted(found.items(), key=lambda item: kind_order(item[0][0]))]
 
 
 def verdict_of(plan: Plan) -> str:

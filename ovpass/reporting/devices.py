@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from ovpass.reporting.schema import VerifyRun
 from ovpass.reporting.side import Side
-from ovpass.reporting.sites import OFF, kind_order
+from ovpass.reporting.sites import OFF
+from ovpass.sites import kind_order
 from ovpass.support.formatting import counted
 
 

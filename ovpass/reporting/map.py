@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ovpass.reporting.formatting import PER_TOKEN, group_words
-from ovpass.reporting.sites import Key, Site, kind_order
+from ovpass.reporting.sites import Key, Site
+from ovpass.sites import kind_order
 from ovpass.support.formatting import number
 
 LEVELS = 6

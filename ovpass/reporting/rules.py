@@ -6,7 +6,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from ovpass.reporting.sites import Site, kind_order
+from ovpass.reporting.sites import Site
+from ovpass.sites import kind_order
 
 
 def rules_for(chosen: Sequence[Site], sites: Sequence[Site]) -> list[str]:

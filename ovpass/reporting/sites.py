@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from ovpass.planning.plan import EXEMPT, QUANTIZE, SKIP
 from ovpass.reporting.measurements import SensitivityRun
 from ovpass.reporting.schema import DecidedSite, InspectedSite, InspectRun, VerifyRun
-from ovpass.sites import KINDS
 from ovpass.support.formatting import counted
 
 Key = tuple[str, str]
@@ -134,11 +133,6 @@ def _with_findings(sites: Mapping[Key, Site], verified: VerifyRun) -> dict[Key, 
             difference=differing.get(key),
         )
     return known
-
-
-def kind_order(kind: str) -> tuple[int, str]:
-    """Kinds in the order in which a block computes them, unknown ones last."""
-    return (KINDS.index(kind) if kind in KINDS else len(KINDS), kind)
 
 
 def share_of_work(sites: Iterable[Site], quantized: Iterable[Site]) -> float | None:

@@ -18,10 +18,11 @@ from ovpass.reporting.provenance import facts, settings_yaml
 from ovpass.reporting.reproduction import files
 from ovpass.reporting.rules import rules_for
 from ovpass.reporting.side import Side
-from ovpass.reporting.sites import Key, kind_order, left_out
+from ovpass.reporting.sites import Key, left_out
 from ovpass.reporting.time_charts import latency_charts
 from ovpass.reporting.verdict import Line, figures, verdict
 from ovpass.reporting.what_if import WhatIf, what_if
+from ovpass.sites import kind_order
 from ovpass.support.formatting import counted, number
 
 
@@ -88,7 +89,7 @@ def make_view(side: Side, letter: str = "") -> View:
         ExtraError: if there is something to draw, and no matplotlib.
     """
     prefix = f"{letter.lower()}-" if letter else ""
-    patterns = rules_for(left_out(side.sites), side.sites)
+    patterns, simulated = rules_for(left_out(side.sites), side.sites), what_if(side)
     return View(
         side=side,
         prefix=prefix,
@@ -109,7 +110,7 @@ def make_view(side: Side, letter: str = "") -> View:
         devices=side_by_side(side),
         findings=tuple(_findings(side)),
         frontier=frontier_chart(side.tuned, f"{prefix}frontier") if side.tuned else None,
-        what_if=what_if(side),
+        what_if=simulated,
         latency=tuple(
             (b, latency_charts(b, _threshold(side, b), f"{prefix}b{i}")) for i, b in enumerate(side.benchmarks)
         ),
@@ -118,7 +119,7 @@ def make_view(side: Side, letter: str = "") -> View:
         rules_flags=" ".join(f"--exempt {command_line([pattern])}" for pattern in patterns),
         facts=tuple(facts(side.runs)),
         files=tuple(files(side.runs)),
-        sections=tuple(_sections(side)),
+        sections=tuple(_sections(side, simulated)),
     )
 
 
@@ -204,7 +205,7 @@ def _findings(side: Side) -> list[tuple[str, str, int]]:
     return [(str(planned), str(found), count) for (planned, found), count in pairs.most_common()]
 
 
-def _sections(side: Side) -> list[tuple[str, str]]:
+def _sections(side: Side, simulated: WhatIf | None) -> list[tuple[str, str]]:
     present: list[tuple[str, str, object]] = [
         ("verdict", "Verdict", True),
         ("settings", "Settings", True),
@@ -212,7 +213,7 @@ def _sections(side: Side) -> list[tuple[str, str]]:
         ("plugin", "Plugin", side.verified),
         ("accuracy", "Accuracy", side.evaluations),
         ("frontier", "Frontier", side.tuned),
-        ("what-if", "What if", what_if(side)),
+        ("what-if", "What if", simulated),
         ("latency", "Time", side.benchmarks),
         ("sensitivity", "Sensitivity", side.measured),
         ("sites", "Sites", side.sites),

@@ -11,7 +11,8 @@ from itertools import groupby
 from ovpass.reporting.formatting import group_words, percent, signed_percent
 from ovpass.reporting.measurements import Point
 from ovpass.reporting.side import Side
-from ovpass.reporting.sites import Site, kind_order
+from ovpass.reporting.sites import Site
+from ovpass.sites import kind_order
 from ovpass.support.formatting import counted, number
 
 

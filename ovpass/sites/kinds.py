@@ -34,6 +34,11 @@ _MOST_FEEDING = 2  # linear layers in front of an activation function: gate and 
 _HEADS_MERGED = RESHAPING | _SPLITTING | {"Multiply"}  # a gate can multiply the attention's output
 
 
+def kind_order(kind: str) -> tuple[int, str]:
+    """A key that sorts kinds in the order in which a block computes them, unknown ones last."""
+    return (KINDS.index(kind) if kind in KINDS else len(KINDS), kind)
+
+
 @dataclass(frozen=True)
 class Role:
     """The kind of a linear layer and the index of its block; None where it belongs to no block."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -202,6 +203,41 @@ def test_what_changes_no_node_waits_for_no_openvino(command: str, tmp_path: Path
     )
     ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ran.stderr == "[]\n"
+
+
+def test_common_options_come_before_the_rest(ovpass: CommandLine) -> None:
+    """Those of the command itself, then settings, the common ones first, then what is seldom needed."""
+    told = ovpass.succeed("tune", "--help").out
+    order = (
+        "Options:",
+        "--max-kl",
+        "--help",
+        "Settings:",
+        "--exempt",
+        "More settings:",
+        "--axis",
+        "Search:",
+        "--state",
+    )
+    places = [told.index(words) for words in order]
+    assert places == sorted(places)
+
+
+def test_shells_complete_commands_and_options() -> None:
+    """By the protocol that the line of docs/install.md relies on."""
+    assert completions("ovpass opt", 1) == ["optimize"]
+    assert completions("ovpass optimize --max-", 2) == ["--max-kl", "--max-ppl-increase", "--max-task-drop"]
+
+
+def completions(typed: str, place: int) -> list[str]:
+    asked = {"_OVPASS_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(place)}
+    command = [sys.executable, "-m", "ovpass"]
+    done = subprocess.run(command, env={**os.environ, **asked}, capture_output=True, text=True, check=True)
+    return [line.removeprefix("plain,") for line in done.stdout.split()]
+
+
+def test_the_version_has_a_short_option(ovpass: CommandLine) -> None:
+    assert ovpass.succeed("-V").out == ovpass.succeed("--version").out
 
 
 def test_help_of_commands_waits_for_no_openvino() -> None:
