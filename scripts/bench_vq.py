@@ -36,7 +36,7 @@ from ovpass.support.cpu_features import cpu_name
 
 PROMPT, GENERATED = "The capital of France is", 32
 TWO_BITS = VectorEncoding.of(4, [256])
-LAYERS = {2048: 40, 4096: 12}
+LAYERS = {2048: 64, 4096: 16}
 INT4, BF16, VQ = "int4 g128", "bf16", "vq 2 bits"
 LIMITS = {
     (4096, 1): (INT4, 0.65),

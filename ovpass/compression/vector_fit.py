@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ovpass.compression.vector_search import improved_sums, nearest_sums
+from ovpass.compression.vector_search import nearest_sums
 from ovpass.formats import kmeans
 
 Array = npt.NDArray[Any]
@@ -132,12 +132,10 @@ def stored(values: Array) -> Array:
 
 
 def _better(targets: Array, codebooks: Sequence[Array], codes: Array, beam: int) -> Array:
-    """What a search finds where it is nearer than `codes`, or than these are improved."""
-    if len(codebooks) == 1:
-        return nearest_sums(targets, codebooks, 1)
-    old, new = improved_sums(targets, codebooks, codes), nearest_sums(targets, codebooks, beam)
-    distances = [np.square(targets - decoded(codebooks, each[..., None])).sum(axis=1) for each in (old, new)]
-    return np.where(distances[1] < distances[0], new, old)
+    """What a search finds where it is nearer than `codes`."""
+    found = nearest_sums(targets, codebooks, beam)
+    old, new = (np.square(targets - decoded(codebooks, each[..., None])).sum(axis=1) for each in (codes, found))
+    return np.where(new < old, found, codes)
 
 
 def _root(metric: Array) -> Array:

@@ -27,17 +27,6 @@ def nearest_sums(targets: Array, codebooks: Sequence[Array], beam: int) -> Array
     return found
 
 
-def improved_sums(targets: Array, codebooks: Sequence[Array], codes: Array) -> Array:
-    """Codes [codebooks, P] no farther from `targets` than `codes`: each is chosen anew with the others kept."""
-    codes = codes.copy()
-    left = targets - sum(book[code] for book, code in zip(codebooks, codes, strict=True))
-    for number, book in enumerate(codebooks):
-        own = left + book[codes[number]]
-        codes[number] = nearest_sums(own, [book], 1)[0]
-        left = own - book[codes[number]]
-    return codes
-
-
 def _search(targets: Array, codebooks: Sequence[Array], beam: int) -> Array:
     """`nearest_sums` for a few vectors."""
     rows = np.arange(len(targets))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from ovpass.compression import vector_fit
-from ovpass.compression.vector_search import improved_sums, nearest_sums
+from ovpass.compression.vector_search import nearest_sums
 from ovpass.compression.vector_weights import quantize
 from ovpass.formats import vector
 from ovpass.formats.vector_encoding import VectorEncoding, VectorWeights
@@ -99,6 +99,19 @@ def test_each_step_lowers_the_error(matrices: list[Array], moments: Array, entri
     assert errors[-1] < 0.5 * errors[0]
 
 
+def test_columns_in_another_order_give_the_same_weights() -> None:
+    """What is loud comes first, wherever it is."""
+    random = np.random.default_rng(5)
+    weights = random.standard_normal((40, 32)).astype(np.float32)
+    x = random.standard_normal((256, 32)).astype(np.float32) * np.exp(random.standard_normal(32)).astype(np.float32)
+    order = (random.permutation(8)[:, None] * 4 + np.arange(4)).ravel()
+    moments = x.T @ x
+    encoding = VectorEncoding.of(4, [16])
+    [plain] = quantize([weights], moments, encoding)
+    [moved] = quantize([weights[:, order]], moments[np.ix_(order, order)], encoding)
+    assert np.array_equal(vector.decode(plain)[:, order], vector.decode(moved))
+
+
 def test_a_wide_beam_finds_the_nearest_sum() -> None:
     random = np.random.default_rng(4)
     targets = random.standard_normal((300, 4)).astype(np.float32)
@@ -110,7 +123,3 @@ def test_a_wide_beam_finds_the_nearest_sum() -> None:
         return np.asarray(np.square(targets - books[0][codes[0]] - books[1][codes[1]]).sum(-1))
 
     assert np.allclose(distances(nearest_sums(targets, books, 12)), best, atol=1e-5)
-    narrow = nearest_sums(targets, books, 1)
-    better = improved_sums(targets, books, narrow)
-    assert (distances(better) <= distances(narrow) + 1e-5).all()
-    assert distances(better).sum() < distances(narrow).sum()
