@@ -26,8 +26,8 @@ def _cache(cache: TunedCache) -> Panel:
             str(point.kind.key),
             str(point.kind.value),
             f"{point.kind.bytes_per_token:.0f}",
-            _bounded(number(point.spent.kl, 2), point.spent.kl_interval),
-            _bounded(signed_percent(point.spent.perplexity_percent), point.spent.perplexity_interval, "+.2f"),
+            bounded(number(point.spent.kl, 2), point.spent.kl_interval),
+            bounded(signed_percent(point.spent.perplexity_percent), point.spent.perplexity_interval, "+.2f"),
         )
         for point in cache.points
     ]
