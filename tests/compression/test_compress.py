@@ -292,6 +292,7 @@ def test_rules_for_layers_that_will_not_be_there(llama: Path, tmp_path: Path, wi
     [Recipe("int8_sym", smooth=0.5), Recipe("int4_sym", group_size=32, all_layers=True, scale_estimation=True)],
     ids=["smooth", "scale-estimation"],
 )
+@pytest.mark.usefixtures("all_processors")
 def test_samples_longer_than_the_model_takes(llama: Path, tmp_path: Path, recipe: Recipe) -> None:
     ids = op.parameter(ov.PartialShape([1, -1]), np.int64, name="input_ids")
     ids.output(0).set_names({"input_ids"})
