@@ -22,11 +22,12 @@ FILE_NAME = "README.md"
 
 def card(request: Request, stages: list[Stage], found: Mapping[str, Any], size: int, *, script: bool) -> str:
     """The text. `found` is the JSON of each command, `size` the bytes of the weights; `script`: one generates text."""
+    versions = f"ovpass {__version__} with OpenVINO {found['apply']['run']['openvino']}"
     lines = [
         *_header(request, found),
         f"# {in_one_line(request.output.name)}",
         "",
-        f"Made by ovpass {__version__} from `{in_one_line(request.source.name)}` for {request.target}.",
+        f"Made by {versions} from `{in_one_line(request.source.name)}` for {request.target}.",
         "",
         *_results(found, size),
         "",

@@ -89,7 +89,7 @@ def make_view(side: Side, letter: str = "") -> View:
         ExtraError: if there is something to draw, and no matplotlib.
     """
     prefix = f"{letter.lower()}-" if letter else ""
-    patterns, simulated = rules_for(left_out(side.sites), side.sites), what_if(side)
+    patterns, slider = rules_for(left_out(side.sites), side.sites), what_if(side)
     return View(
         side=side,
         prefix=prefix,
@@ -110,7 +110,7 @@ def make_view(side: Side, letter: str = "") -> View:
         devices=side_by_side(side),
         findings=tuple(_findings(side)),
         frontier=frontier_chart(side.tuned, f"{prefix}frontier") if side.tuned else None,
-        what_if=simulated,
+        what_if=slider,
         latency=tuple(
             (b, latency_charts(b, _threshold(side, b), f"{prefix}b{i}")) for i, b in enumerate(side.benchmarks)
         ),
@@ -119,7 +119,7 @@ def make_view(side: Side, letter: str = "") -> View:
         rules_flags=" ".join(f"--exempt {command_line([pattern])}" for pattern in patterns),
         facts=tuple(facts(side.runs)),
         files=tuple(files(side.runs)),
-        sections=tuple(_sections(side, simulated)),
+        sections=tuple(_sections(side, slider)),
     )
 
 
@@ -205,7 +205,7 @@ def _findings(side: Side) -> list[tuple[str, str, int]]:
     return [(str(planned), str(found), count) for (planned, found), count in pairs.most_common()]
 
 
-def _sections(side: Side, simulated: WhatIf | None) -> list[tuple[str, str]]:
+def _sections(side: Side, slider: WhatIf | None) -> list[tuple[str, str]]:
     present: list[tuple[str, str, object]] = [
         ("verdict", "Verdict", True),
         ("settings", "Settings", True),
@@ -213,7 +213,7 @@ def _sections(side: Side, simulated: WhatIf | None) -> list[tuple[str, str]]:
         ("plugin", "Plugin", side.verified),
         ("accuracy", "Accuracy", side.evaluations),
         ("frontier", "Frontier", side.tuned),
-        ("what-if", "What if", simulated),
+        ("what-if", "What if", slider),
         ("latency", "Time", side.benchmarks),
         ("sensitivity", "Sensitivity", side.measured),
         ("sites", "Sites", side.sites),

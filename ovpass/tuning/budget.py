@@ -65,7 +65,7 @@ class Budget:
     def __post_init__(self) -> None:
         limits = {"max-kl": self.max_kl, "max-ppl-increase": self.max_perplexity_percent}
         if all(limit is None for limit in limits.values()):
-            raise SettingsError("set a budget: --max-kl in nats per token, or --max-ppl-increase in percent")
+            raise SettingsError("set a budget: --max-kl in nats per token, --max-ppl-increase in percent, or --preset")
         for name, limit in limits.items():
             if limit is not None and not 0 < limit < inf:
                 raise SettingsError(f"--{name} {limit:g}: a budget is a finite number above 0")

@@ -102,7 +102,7 @@ def install_driver(
             version = _settle(made, [package.name for package in packages])
             _publish(made, target, Path(work) / "older")
     except OSError as error:
-        raise DriverError(f"{error.filename or target}: {error.strerror or error}") from error
+        raise DriverError(f"{target}: cannot be written: {error.strerror or error}") from error
     return Installed(target, version)
 
 

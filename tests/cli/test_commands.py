@@ -94,6 +94,11 @@ def test_apply_json(ovpass: CommandLine, tmp_path: Path, model: Path, settings: 
     assert set(contents(tmp_path / "out")) - {"ovpass_run.env"} == set(before)
 
 
+def test_group_sizes_are_told_as_requested_and_as_they_become(ovpass: CommandLine) -> None:
+    said = ovpass.succeed("plan", LLAMA, "--group-size", 256).out
+    assert "group size 256 requested, effective 256 at 14 sites, 128 at 1 site" in " ".join(said.split())
+
+
 def test_apply_carries_out_a_saved_plan(ovpass: CommandLine, llama: Path, tmp_path: Path) -> None:
     settings = ("--group-size", 64, "--exempt", "layer:1")
     ovpass.succeed("plan", llama, "-o", tmp_path / "plan.yaml", *settings)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import CommandLine, contents, limited
+from tests.cli.command import LLAMA, CommandLine, contents, limited
 
 UNPRIVILEGED = """
 import ctypes, os, sys
@@ -155,6 +155,17 @@ def test_overwriting_must_be_allowed(ovpass: CommandLine, llama: Path, tmp_path:
         ovpass.succeed("apply", source, "-o", tmp_path / name, "--overwrite", "--group-size", 32)
         assert ovpass.succeed("inspect", tmp_path / name, "--json").json["group_size"] == 32
         assert contents(tmp_path).keys() == before.keys()
+
+
+@pytest.mark.parametrize("command", [("plan",), ("tune", "--max-kl", 1), ("bisect", "--max-kl", 1)])
+def test_a_plan_is_replaced_only_if_that_is_allowed(
+    ovpass: CommandLine, tmp_path: Path, command: tuple[object, ...]
+) -> None:
+    """Told before anything is measured."""
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("the work of a night")
+    assert "--overwrite" in ovpass.refuse(*command, LLAMA, "-o", plan)
+    assert plan.read_text() == "the work of a night"
 
 
 def test_weights_alone_are_not_overwritten_either(ovpass: CommandLine, llama: Path, tmp_path: Path) -> None:

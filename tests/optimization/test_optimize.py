@@ -74,6 +74,7 @@ def test_an_ir_becomes_a_model_that_is_ready_to_run(ovpass: CommandLine, llama: 
     # The card has a header and the numbers, and names nothing of this machine.
     _, header, text = (out / "README.md").read_text().split("---\n", 2)
     assert yaml.safe_load(header)["base_model"] == "llama"
+    assert f"with OpenVINO {ran.json['apply']['run']['openvino']}" in text
     assert f"{ran.json['evaluate']['candidates'][0]['top1_agreement']:.1f} %" in text
     assert str(tmp_path) not in text
     commands = [shlex.split(line)[1:] for line in text.splitlines() if line.startswith("ovpass ")]
