@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import openvino as ov
 
 from ovpass.compression.calibration import Inputs
 from ovpass.compression.observation import observe
+from ovpass.support.threads import in_threads
 
 Array = npt.NDArray[Any]
 
@@ -118,13 +120,18 @@ def _channels(activation: SharedActivation) -> int:
     raise ValueError(f"nothing tells how many channels {activation.output} has")
 
 
+def _add(moments: Array, values: Array) -> None:
+    """Those of some more tokens."""
+    x = values.reshape(-1, len(moments))
+    np.add(moments, x.T @ x, out=moments)
+
+
 def _run(model: ov.Model, portion: Sequence[SharedActivation], samples: Sequence[Inputs], steps: _Steps) -> list[Array]:
     moments = [np.zeros((_channels(activation),) * 2, np.float32) for activation in portion]
     tokens = 0
     for seen in observe(model, [activation.output for activation in portion], samples):
-        for total, values in zip(moments, seen, strict=True):
-            x = values.reshape(-1, len(total))
-            np.add(total, x.T @ x, out=total)
-        tokens += len(x)
+        tokens += seen[0].size // len(moments[0])
+        for _ in in_threads(partial(_add, *each) for each in zip(moments, seen, strict=True)):
+            pass
         steps.one_more()
     return [total / np.float32(tokens) for total in moments]
