@@ -1,6 +1,6 @@
 """The time to expect of a kernel at one token, by the time of weights that OpenVINO decompresses when it compiles.
 
-The constants give the times of one token in docs/kernels.md within 25 %: one thread of an AMD EPYC with AVX-512. Ratios
+The constants give the times of one token in docs/kernels.md within 10 %: two threads of an AMD EPYC with AVX-512. Ratios
 are a rule for which MatMuls are too small, not a prediction.
 """
 
@@ -36,7 +36,7 @@ class Costs:
         return self.kernel(shape) / self.decompressed(shape)
 
 
-_CPU = Costs(op=6, entry=1.2e-4, code=4e-5, matmul=5, weight_byte=8e-5)
+_CPU = Costs(op=7, entry=1.5e-5, code=3.3e-5, matmul=3, weight_byte=2.6e-5)
 
 
 def costs_of(device: str) -> Costs | None:
