@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import expm1, inf, isfinite
 from typing import Any
 
 from ovpass.errors import SettingsError
 from ovpass.evaluation.summary import Interval
 from ovpass.sites import CompressedMatMul
-from ovpass.tuning.sequential import Sums, mean_of
+from ovpass.tuning.sequential import Sums, mean_beside, mean_of
 
 RESCALE = 8
 """What ends a group costs as much as this many of its multiply-accumulates: the order of plans, no measured time."""
@@ -33,9 +33,13 @@ class Spent:
     tokens: int = 0
 
     @staticmethod
-    def of(sums: Sums) -> Spent:
-        """Over all tokens."""
-        kl, change = mean_of(sums.kl, sums.tokens), mean_of(sums.change, sums.tokens)
+    def of(sums: Sums, longest: Sums | None = None) -> Spent:
+        """Over all tokens; `longest` are the sums of another choice over the same text and more that follows."""
+        if longest is None or len(longest.tokens) <= len(sums.tokens):
+            kl, change = mean_of(sums.kl, sums.tokens), mean_of(sums.change, sums.tokens)
+        else:
+            kl = mean_beside(sums.kl, longest.kl, longest.tokens)
+            change = mean_beside(sums.change, longest.change, longest.tokens)
         divergence = None if kl.interval is None else (max(0.0, kl.interval[0]), kl.interval[1])
         percent = None if change.interval is None else (_percent(change.interval[0]), _percent(change.interval[1]))
         return Spent(kl.value, _percent(change.value), divergence, percent, sum(sums.tokens))
@@ -52,7 +56,7 @@ NOTHING = Spent(0.0, 0.0, (0.0, 0.0), (0.0, 0.0))
 
 
 def _percent(change: float) -> float:
-    return 100 * expm1(min(change, _LARGEST))
+    return 100 * math.expm1(min(change, _LARGEST))
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Budget:
         if all(limit is None for limit in limits.values()):
             raise SettingsError("set a budget: --max-kl in nats per token, --max-ppl-increase in percent, or --preset")
         for name, limit in limits.items():
-            if limit is not None and not 0 < limit < inf:
+            if limit is not None and not 0 < limit < math.inf:
                 raise SettingsError(f"--{name} {limit:g}: a budget is a finite number above 0")
 
     @property
@@ -81,7 +85,7 @@ class Budget:
 
     def excludes(self, spent: Spent) -> bool:
         """Whether the cost exceeds the budget, from the lower ends of its intervals on."""
-        if not isfinite(spent.kl):
+        if not math.isfinite(spent.kl):
             return True
         return any(interval is not None and interval[0] > limit for limit, interval in self._limits(spent))
 

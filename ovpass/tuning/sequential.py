@@ -65,9 +65,34 @@ def mean_of(sums: Sequence[float], tokens: Sequence[int]) -> Estimate:
     if runs < _FEWEST_RUNS or not math.isfinite(mean):
         return Estimate(mean, None)
     rest = np.asarray(sums) - mean * np.asarray(tokens)
-    error = math.sqrt(runs / (runs - 1) * float(np.square(rest).sum())) / total
+    return _estimate(mean, runs / (runs - 1) * float(np.square(rest).sum()) / total**2, runs - 1)
+
+
+def mean_beside(sums: Sequence[float], other: Sequence[float], tokens: Sequence[int]) -> Estimate:
+    """The same, if `other` are the sums of another choice over all of `tokens`, and `sums` those over the first runs.
+
+    What is hard for one choice is hard for the other, too. So the mean moves with what the runs that are missing mean
+    for the other: double sampling with regression (Cochran, section 12.6).
+    """
+    runs = len(sums)
+    near, whole = mean_of(sums, tokens[:runs]), mean_of(other, tokens)
+    first = mean_of(other[:runs], tokens[:runs]).value
+    if runs <= _FEWEST_RUNS or not (math.isfinite(near.value) and math.isfinite(whole.value)):
+        return near
+    y, x = (
+        np.asarray(part[:runs]) - mean * np.asarray(tokens[:runs])
+        for part, mean in ((sums, near.value), (other, first))
+    )
+    slope = float(y @ x) / (float(x @ x) or 1.0)
+    rest = runs / (runs - 2) * float(np.square(y - slope * x).sum()) / sum(tokens[:runs]) ** 2
+    everywhere = np.asarray(other) - whole.value * np.asarray(tokens)
+    shared = len(tokens) / (len(tokens) - 1) * float(np.square(slope * everywhere).sum()) / sum(tokens) ** 2
+    return _estimate(near.value + slope * (whole.value - first), rest + shared, runs - 2)
+
+
+def _estimate(mean: float, variance: float, freedom: int) -> Estimate:
     stats = extra_module("scipy.stats", "eval", "a confidence interval")
-    width = error * float(stats.t.ppf((1 + CONFIDENCE) / 2, runs - 1))
+    width = math.sqrt(variance) * float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
     return Estimate(mean, (mean - width, mean + width))
 
 

@@ -39,6 +39,8 @@ CANDIDATES = (PER_TOKEN, 32, 64, 128, 256)
 """Of those with the same effect the first counts: what zero points cap at 32 is called 32."""
 _GRID = (0.0, 0.05, 0.2, 0.5)
 _STEP = 0.02
+_BESIDE = 3
+"""Looks at a choice beside one that was measured on more text: by then the rest of the interval comes from that one."""
 _SEARCH_SHARE = 0.75
 """Of the time for the search; the rest is for held-out text."""
 
@@ -78,6 +80,8 @@ class _Search:
     exact: bool
     deadline: Deadline
     _best: tuple[int, int] | None = None
+    _longest: dict[str, Sums] = field(default_factory=dict)
+    """Of each text the sums of the choice that was measured on most of it, beside which others need less."""
     _points: dict[tuple[int, int], Point] = field(default_factory=dict)
     """By the group size, and how much less bold than the boldest plan.
 
@@ -306,12 +310,14 @@ class _Search:
         what = (
             f"{text}: group size {size_name(max(size, MIXED))} without {counted(len(self._names(size, count)), 'site')}"
         )
-        sums = Sums()
-        for windows in self._looks[text][:most]:
+        sums, longest = Sums(), self._longest.get(text, Sums())
+        for look, windows in enumerate(self._looks[text][:most], start=1):
             sums += self._sums(choice, windows, f"{what}, after {sum(sums.tokens)} tokens")
-            spent = Spent.of(sums)
-            if self.budget.allows(spent) or self.budget.excludes(spent):
+            spent = Spent.of(sums, longest)
+            beside = look >= _BESIDE and len(longest.tokens) > len(sums.tokens)
+            if self.budget.allows(spent) or self.budget.excludes(spent) or beside:
                 break
+        self._longest[text] = max(longest, sums, key=lambda sums: len(sums.tokens))
         return spent
 
     def _sums(self, choice: Mapping[str, int], windows: Sequence[Window], step: str) -> Sums:
