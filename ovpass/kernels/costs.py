@@ -1,7 +1,7 @@
 """The time to expect of a kernel at one token, by the time of weights that OpenVINO decompresses when it compiles.
 
-The constants give the times of one token in docs/kernels.md within 10 %: two threads of an AMD EPYC with AVX-512. Ratios
-are a rule for which MatMuls are too small, not a prediction.
+The constants give the times of one token in docs/kernels.md within 10 %: two threads of an AMD EPYC with AVX-512.
+Ratios are a rule for which MatMuls are too small, not a prediction.
 """
 
 from __future__ import annotations
