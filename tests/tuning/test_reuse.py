@@ -30,6 +30,9 @@ from tests.evaluation.models import folder_of
 WINDOWS = Experiment(LLAMA, evaluation=Evaluation(windows=2, window_tokens=24)).windows
 
 
+DEFAULTS = SwitchedModel.__init__.__kwdefaults__ or {}
+
+
 @pytest.fixture(scope="module")
 def reusing() -> SwitchedModel:
     """No budget in memory: what it keeps comes from disk."""
@@ -115,7 +118,7 @@ def test_a_search_without_room_keeps_what_it_has(
 ) -> None:
     run = ("sensitivity", LLAMA, "--by", "kind", "--windows", 1, "--window-tokens", 24, "--state", tmp_path)
     room = iter([2**30] * 40)
-    monkeypatch.setitem(SwitchedModel.__init__.__kwdefaults__, "budget", 0)
+    monkeypatch.setattr(SwitchedModel.__init__, "__kwdefaults__", {**DEFAULTS, "budget": 0})
     with monkeypatch.context() as filling:
         filling.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=next(room, 0)))
         assert "no room" in ovpass.refuse(*run)
