@@ -159,7 +159,7 @@ def _with_compilation(experiment: Experiment) -> float:
     """Seconds of one evaluation of the plan, from a model in memory."""
     path = experiment.model
     with recordings() as folder:
-        evaluation = TextEvaluation(experiment.windows, folder)
+        evaluation = TextEvaluation(experiment.windows, folder, folder)
         return evaluation.run(parse_candidate(str(path)), [parse_candidate(f"{path}@per-token")]).candidates[0].seconds
 
 

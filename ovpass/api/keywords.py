@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     _Options = TypeVar("_Options", bound=DataclassInstance)
 
-_FILES = ("text", "tokenizer", "codebook")
+_FILES = ("text", "tokenizer", "codebook", "state")
 
 
 class SettingsKeywords(TypedDict, total=False):
@@ -74,6 +74,7 @@ class EvaluationKeywords(WindowKeywords, total=False):
     chunk_tokens: int | None
     blockwise: bool
     workers: int | None
+    state: Path | str | None
 
 
 class PlaceKeywords(TypedDict, total=False):

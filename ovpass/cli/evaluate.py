@@ -47,6 +47,7 @@ _INTERVALS = ("", "PPL %", "KL", "median", "Top-1")
 )
 @click.option("--blockwise", is_flag=True, help="Load one block at a time: for models larger than memory.")
 @click.option("--workers", type=int, help="Predict in this many processes, which share the processors.")
+@click.option("--state", type=PATH, help="Folder for measurements; an interrupted run resumes from it.")
 @click.option("--inputs", multiple=True, type=PATH, help="Model inputs (.npz; repeatable).")
 @click.option("--device", default="CPU", help="Device: CPU, GPU, or GPU.1 for one of several.  [default: CPU]")
 @click.option("--harness", metavar="TASKS", help="Tasks of lm-evaluation-harness, separated by commas.")
@@ -76,6 +77,7 @@ def command(reference: str, candidates: tuple[str, ...], as_json: bool, quiet: b
         chunk_tokens=options["chunk_tokens"],
         blockwise=options["blockwise"],
         workers=options["workers"],
+        state=options["state"],
     )
     with progress(quiet=quiet) as step:
         report = evaluate(reference, candidates, evaluation, step)

@@ -28,9 +28,9 @@ from ovpass.formats.base import ChainForm, EncodedWeights, Encoding
 from ovpass.formats.mant_encoding import MantWeights
 from ovpass.formats.vector_encoding import VectorWeights, stored_bits
 from ovpass.ir.constant_folding import evaluate
+from ovpass.ir.fingerprint import fingerprint
 from ovpass.support.progress import Progress
 from ovpass.support.threads import in_threads
-from ovpass.tuning.store import fingerprint
 from ovpass.version import __version__
 
 Array = npt.NDArray[Any]

@@ -20,10 +20,17 @@ _ADVICE = "use fewer workers"
 
 @dataclass(frozen=True)
 class Job:
-    """The predictions of one model, which `make` prepares; it can be pickled."""
+    """The predictions of one model on `windows`, by number; `make` prepares the model. A job can be pickled."""
 
     make: Callable[[], Prepared | None]
     name: str
+    windows: Mapping[int, Window]
+
+    def divided(self, workers: int) -> list[Job]:
+        """The same as jobs on some of the windows each, one for each worker or window."""
+        numbered = list(self.windows.items())
+        parts = min(workers, len(numbered))
+        return [replace(self, windows=dict(numbered[part::parts])) for part in range(parts)]
 
 
 class Ahead:
@@ -35,18 +42,14 @@ class Ahead:
         SettingsError: for fewer workers than one.
     """
 
-    def __init__(self, jobs: Sequence[Job], windows: Sequence[Window], folder: Path, device: str, workers: int) -> None:
-        self._windows, self._parts = windows, min(workers, len(windows))
-        self._folders = iter([folder / f"ahead-{number}" for number in range(len(jobs))])
+    def __init__(self, jobs: Sequence[Job], folder: Path, device: str, workers: int) -> None:
+        divided = [(folder / f"ahead-{number}", job.divided(workers)) for number, job in enumerate(jobs)]
+        self._waiting = zip(jobs, divided, strict=True)
         self._pool: ProcessPool[None] = ProcessPool(workers, _ADVICE)
         threads = max(1, (os.cpu_count() or 1) // workers)
-        numbered = list(enumerate(windows))
-        calls = (
-            partial(_predict, job, dict(numbered[part :: self._parts]), folder / f"ahead-{number}", device, threads)
-            for number, job in enumerate(jobs)
-            for part in range(self._parts)
+        self._done = self._pool.run(
+            partial(_predict, part, place, device, threads) for place, parts in divided for part in parts
         )
-        self._done = self._pool.run(calls)
 
     def predictions(self) -> Iterator[tuple[int, Array]]:
         """Those of the next job, by the number of the window.
@@ -55,9 +58,10 @@ class Ahead:
             OvpassError: if its model cannot be prepared or run.
             ExecutorError: if processes are lost again and again.
         """
-        list(islice(self._done, self._parts))
-        recording = Recording(next(self._folders))
-        for number in range(len(self._windows)):
+        job, (place, parts) = next(self._waiting)
+        list(islice(self._done, len(parts)))
+        recording = Recording(place)
+        for number in job.windows:
             yield number, recording.load(number)
             recording.drop(number)
 
@@ -66,7 +70,7 @@ class Ahead:
         self._pool.close()
 
 
-def _predict(job: Job, windows: Mapping[int, Window], folder: Path, device: str, threads: int) -> None:
+def _predict(job: Job, folder: Path, device: str, threads: int) -> None:
     prepared = job.make()
     assert prepared is not None  # such a job is not handed out
     folder.mkdir(exist_ok=True)
@@ -74,5 +78,5 @@ def _predict(job: Job, windows: Mapping[int, Window], folder: Path, device: str,
     if device == "CPU":
         properties["INFERENCE_NUM_THREADS"] = str(threads)
     runner = Runner(replace(prepared, properties=properties), job.name, device)
-    for number, window in windows.items():
+    for number, window in job.windows.items():
         recording.save(number, runner.logits(window))

@@ -23,6 +23,7 @@ from ovpass.evaluation.preparation import check_candidate, sole_model
 from ovpass.evaluation.recording import recordings
 from ovpass.evaluation.tokenizer import load_tokenizer
 from ovpass.evaluation.windows import Window, make_windows
+from ovpass.support.cache import cache_folder
 from ovpass.verification.devices import require_device
 from ovpass.verification.simulated_gpu import is_simulated
 
@@ -83,11 +84,20 @@ def _evaluate_texts(
     """Predictions first, then tasks and answers; whatever can be refused is, before anything runs."""
     windows = windows_for(first, how, LANGUAGE_MODEL)
     _check(first, others, how, max(len(window.ids) for window in windows))
-    folder = _tokenizer_folder(first, how)
-    harness = None if how.harness is None else Harness(how.harness, folder, how.device, progress)
-    answering = None if how.prompts is None else Answering(how.prompts, folder, how.device, progress)
-    with recordings() as kept:
-        evaluation = TextEvaluation(windows, kept, how.device, how.chunk_tokens, progress, how.blockwise, how.workers)
+    tokenizer = _tokenizer_folder(first, how)
+    harness = None if how.harness is None else Harness(how.harness, tokenizer, how.device, progress)
+    answering = None if how.prompts is None else Answering(how.prompts, tokenizer, how.device, progress)
+    with recordings() as folder:
+        evaluation = TextEvaluation(
+            windows,
+            folder,
+            how.state or cache_folder("measurements"),
+            device=how.device,
+            chunk=how.chunk_tokens,
+            progress=progress,
+            blockwise=how.blockwise,
+            workers=how.workers,
+        )
         report = evaluation.run(first, others)
     if harness is not None:
         tasks = harness.run(first, others)

@@ -11,21 +11,22 @@ from pathlib import Path
 
 import numpy as np
 
-from ovpass.errors import ModelError, SettingsError
+from ovpass.errors import ModelError, OvpassError
 from ovpass.evaluation.ahead import Ahead, Job
 from ovpass.evaluation.answers import AnswersReport
 from ovpass.evaluation.blockwise import Blockwise, PlainParts
 from ovpass.evaluation.candidates import Candidate
+from ovpass.evaluation.changes import require_change
 from ovpass.evaluation.comparison import TokenScores, compare_logits
 from ovpass.evaluation.harness import HarnessReport
 from ovpass.evaluation.hidden_states import HiddenStates
+from ovpass.evaluation.kept_scores import KeptScores, WindowScores, name_of_comparison
 from ovpass.evaluation.notes import candidate_notes
-from ovpass.evaluation.preparation import CLEAN, Prepared, prepare, prepare_clean, prepare_reference
+from ovpass.evaluation.preparation import Prepared, prepare, prepare_clean, prepare_reference
 from ovpass.evaluation.recording import Array, Recording
 from ovpass.evaluation.runner import Runner
 from ovpass.evaluation.summary import TextSummary, perplexity, summarize
 from ovpass.evaluation.windows import Window
-from ovpass.planning.plan import QUANTIZE
 from ovpass.support.formatting import counted
 from ovpass.support.memory import peak_megabytes
 from ovpass.support.progress import Progress, in_parts
@@ -66,32 +67,30 @@ class TextReport(Shown):
     peak_megabytes: float | None = field(default=None, compare=False)
 
 
-class _Changes:
-    """Whether predictions differ from those of the candidate's own weights, run clean."""
+@dataclass(frozen=True)
+class _Asked:
+    """A candidate, and what is kept of its comparison."""
 
-    def __init__(self, base: Recording | None) -> None:
-        self._base = base
-        self.found = base is None
-        self.first = np.zeros(0, np.float32)
+    candidate: Candidate
+    kept: KeptScores
 
-    def look(self, number: int, logits: Array) -> None:
-        """Compare one window's predictions; those of the first are kept."""
-        if number == 0:
-            self.first = logits.copy()
-        if self._base is not None and not self.found:
-            self.found = not np.array_equal(self._base.load(number), logits, equal_nan=True)
+    @property
+    def path(self) -> Path:
+        return self.candidate.path.resolve()
 
 
 @dataclass
 class TextEvaluation:
     """Runs models on `windows`; predictions of clean ones are kept in `folder`, by path, for all comparisons.
 
+    Each window that is compared is kept in the folder `state` until all candidates are done, and not compared again.
     With `blockwise` one block of a model is in memory at a time; with `workers` predictions are made in that many
     processes.
     """
 
     windows: Sequence[Window]
     folder: Path
+    state: Path
     device: str = "CPU"
     chunk: int | None = None
     progress: Progress = lambda _: None
@@ -105,98 +104,123 @@ class TextEvaluation:
         Raises:
             OvpassError: for a model, setting or plan that cannot be used.
         """
+        asked = [_Asked(candidate, self._kept(reference, candidate)) for candidate in candidates]
         if self.workers is None:
-            return self._run(reference, candidates)
-        jobs = list(self._jobs(reference, candidates))
-        ahead = Ahead(jobs, self.windows, self.folder, self.device, self.workers)
-        try:
-            return replace(self, _ahead=ahead)._run(reference, candidates)
-        finally:
-            ahead.close()
+            report = self._run(reference, asked)
+        else:
+            ahead = Ahead(list(self._jobs(reference, asked)), self.folder, self.device, self.workers)
+            try:
+                report = replace(self, _ahead=ahead)._run(reference, asked)
+            finally:
+                ahead.close()
+        for each in asked:
+            each.kept.discard()
+        return report
 
-    def _jobs(self, reference: Candidate, candidates: Sequence[Candidate]) -> Iterator[Job]:
+    @property
+    def _longest(self) -> int:
+        return max(len(window.ids) for window in self.windows)
+
+    def _kept(self, reference: Candidate, candidate: Candidate) -> KeptScores:
+        name = name_of_comparison(reference, candidate, self.windows, self.device, self.chunk)
+        return KeptScores(self.state / f"{name}.jsonl", len(self.windows))
+
+    def _jobs(self, reference: Candidate, asked: Sequence[_Asked]) -> Iterator[Job]:
         """All predictions in the order in which they are asked for."""
-        yield Job(partial(prepare_reference, reference, self.device, self.chunk), reference.label)
+        needed = _missing(asked)
+        if needed:
+            make = partial(prepare_reference, reference, self.device, self.chunk)
+            yield Job(make, reference.label, self._numbered(needed))
         known = {reference.path.resolve()} if reference.plain else set()
-        for candidate in candidates:
+        for each in asked:
+            candidate, needed = each.candidate, _missing(asked, each.path)
             clean = partial(prepare_clean, candidate, self.chunk)
-            if candidate.path.resolve() not in known and clean() is not None:
-                yield Job(clean, f"{candidate.path} (clean)")
-            known.add(candidate.path.resolve())
-            yield Job(partial(prepare, candidate, self.device, self.chunk), candidate.label)
+            if each.path not in known and needed and clean() is not None:
+                yield Job(clean, f"{candidate.path} (clean)", self._numbered(needed))
+            known.add(each.path)
+            if each.kept.missing:
+                make = partial(prepare, candidate, self.device, self.chunk)
+                yield Job(make, candidate.label, self._numbered(each.kept.missing))
 
-    def _run(self, reference: Candidate, candidates: Sequence[Candidate]) -> TextReport:
+    def _numbered(self, numbers: Sequence[int]) -> dict[int, Window]:
+        return {number: self.windows[number] for number in numbers}
+
+    def _run(self, reference: Candidate, asked: Sequence[_Asked]) -> TextReport:
         make = partial(prepare_reference, reference, self.device, self.chunk)
         prepared = make()
-        truth = self._record(prepared, make, reference.label)
+        truth = self._record(prepared, make, reference.label, _missing(asked))
         own: dict[Path, Recording | None] = {reference.path.resolve(): truth} if reference.plain else {}
-        judged = [
-            replace(self, progress=own_progress)._judge(candidate, truth, own)
-            for own_progress, candidate in in_parts(self.progress, "candidate", candidates)
-        ]
-        scores = self._compared(truth, truth.load)
+        judged = []
+        for progress, each in in_parts(self.progress, "candidate", asked):
+            alone = replace(self, progress=progress)
+            if each.path not in own:
+                own[each.path] = alone._record_clean(each.candidate, _missing(asked, each.path))
+            judged.append(alone._judge(each, truth, own[each.path]))
+        ppl = perplexity([window.total for window in asked[0].kept.all()], reference=True)
         peak = peak_megabytes() if self.blockwise else None
-        return TextReport(reference.label, prepared.how, perplexity(scores), tuple(judged), peak_megabytes=peak)
+        return TextReport(reference.label, prepared.how, ppl, tuple(judged), peak_megabytes=peak)
 
-    def _judge(self, candidate: Candidate, truth: Recording, own: dict[Path, Recording | None]) -> CandidateResult:
-        path = candidate.path.resolve()
-        if path not in own:
-            own[path] = self._record_clean(candidate)
-        base, make = own[path], partial(prepare, candidate, self.device, self.chunk)
-        prepared, started = make(), time.perf_counter()
-        changes = _Changes(base)
-        total: list[TokenScores] = []
-        activations: list[TokenScores] = []
-        for number, logits in self._predictions(prepared, make, candidate.label):
-            changes.look(number, logits)
-            total.append(self._scores(truth.load(number), logits, number, candidate.label))
+    def _judge(self, asked: _Asked, truth: Recording, base: Recording | None) -> CandidateResult:
+        candidate, prepared = asked.candidate, prepare(asked.candidate, self.device, self.chunk)
+        self._measure(asked, prepared, truth, base)
+        windows = asked.kept.all()
+        try:
+            changed = any(window.changed for window in windows)
+            require_change(candidate, prepared, self._longest, self.device, changed=changed)
+        except OvpassError:
+            asked.kept.discard()
+            raise
+        seconds = sum(window.seconds for window in windows)
+        total = summarize([window.total for window in windows])
+        weights = [window.weights for window in windows if window.weights is not None]
+        activations = [window.activations for window in windows if window.activations is not None]
+        return CandidateResult(
+            candidate.label,
+            prepared.how,
+            self._notes(prepared, seconds),
+            total,
+            summarize(weights) if weights else None,
+            total if base is truth else summarize(activations) if activations else None,
+            seconds,
+        )
+
+    def _measure(self, asked: _Asked, prepared: Prepared, truth: Recording, base: Recording | None) -> None:
+        """Compare the windows that are missing, and keep each."""
+        candidate, missing = asked.candidate, asked.kept.missing
+        make = partial(prepare, candidate, self.device, self.chunk)
+        changed = self._changes(candidate, prepared, base, missing)
+        started = time.perf_counter()
+        for number, logits in self._predictions(prepared, make, candidate.label, missing):
+            total = self._scores(truth.load(number), logits, number, candidate.label)
+            weights = activations = None
             if base is not None and base is not truth:
-                activations.append(compare_logits(base.load(number), logits, self.windows[number]))
-        seconds = time.perf_counter() - started
-        self._require_change(candidate, prepared, changes)
-        notes = self._notes(prepared, seconds)
-        judged = CandidateResult(candidate.label, prepared.how, notes, summarize(total), None, None, seconds)
-        if base is None:
-            return judged
-        if base is truth:
-            return replace(judged, activations=judged.total)
-        weights = summarize(self._compared(truth, base.load))
-        return replace(judged, weights=weights, activations=summarize(activations))
+                weights = compare_logits(truth.load(number), base.load(number), self.windows[number])
+                activations = compare_logits(base.load(number), logits, self.windows[number])
+            seconds = time.perf_counter() - started
+            asked.kept.put(number, WindowScores(total, weights, activations, changed(number, logits), seconds))
+            started = time.perf_counter()
 
-    def _require_change(self, candidate: Candidate, prepared: Prepared, changes: _Changes) -> None:
-        """Refuse a result in which no setting had an effect: a divergence of zero would say that it is free."""
-        asked = {name: value for name, value in prepared.properties.items() if CLEAN.get(name, value) != value}
-        cache = prepared.cache
-        if not (asked or cache or (prepared.plan and prepared.plan.chosen(QUANTIZE))):
-            return
-        if cache and prepared.chunk != self.chunk:
-            changed = self._cache_changes(prepared, candidate.label, changes.first)
-        else:
-            changed = changes.found
-        longest = max(len(window.ids) for window in self.windows)
-        # A model with an emulated cache adds up in another order, so that it differs in any case.
-        doubtful = not changed or prepared.emulates_cache
-        if doubtful and cache and prepared.chunk is not None and prepared.chunk >= longest:
-            raise SettingsError(
-                f"{candidate.label}: windows of {longest} tokens fit in one chunk of {prepared.chunk}, so the "
-                "KV cache is not read; use longer windows (--window-tokens) or smaller chunks (--chunk-tokens)"
-            )
-        if not changed:
-            what = ", ".join(f"{name}={value}" for name, value in {**asked, **cache}.items()) or "the plan"
-            raise ModelError(
-                f"{candidate.label}: {what} changed no prediction on {self.device}, so its cost cannot be measured "
-                "there: the plugin ignores it for this model ('ovpass explain' says why); name a profile to emulate it"
-            )
+    def _changes(
+        self, candidate: Candidate, prepared: Prepared, base: Recording | None, missing: Sequence[int]
+    ) -> Callable[[int, Array], bool]:
+        """Whether a window's predictions differ from those of the candidate's own weights, run clean.
 
-    def _cache_changes(self, prepared: Prepared, name: str, first: Array) -> bool:
-        """Whether predictions of the first window differ from those with a cache in f32, fed in the same pieces."""
+        Those of a candidate with a compressed KV cache, fed in other pieces than these, are compared with those of a
+        cache in f32 fed in the same pieces, on the first window.
+        """
+        if not prepared.cache or prepared.chunk == self.chunk:
+            return lambda number, logits: base is None or not _equal(base.load(number), logits)
+        exact = self._exact_cache(prepared, candidate.label) if 0 in missing else None
+        return lambda number, logits: number == 0 and exact is not None and not _equal(exact, logits)
+
+    def _exact_cache(self, prepared: Prepared, name: str) -> Array:
+        """The predictions of the first window with a cache in f32."""
         self.progress(f"{name}: checking that the KV cache is read")
         runner = Runner(prepared.with_exact_cache(), f"{name} (f32 KV cache)", self.device)
-        return not np.array_equal(runner.logits(self.windows[0]), first, equal_nan=True)
+        return np.array(runner.logits(self.windows[0]))
 
     def _notes(self, prepared: Prepared, seconds: float) -> tuple[str, ...]:
-        longest = max(len(window.ids) for window in self.windows)
-        notes = candidate_notes(prepared.plan, longest)
+        notes = candidate_notes(prepared.plan, self._longest)
         if prepared.chunk is None or prepared.chunk == 1 or self.workers is not None:
             return notes
         pieces = sum(-(-len(window.ids) // prepared.chunk) for window in self.windows)
@@ -207,24 +231,30 @@ class TextEvaluation:
             f"about {alone:.0f} s",
         )
 
-    def _record_clean(self, candidate: Candidate) -> Recording | None:
+    def _record_clean(self, candidate: Candidate, numbers: Sequence[int]) -> Recording | None:
         """The predictions of the candidate's own weights, if they can be had without quantization."""
         make = partial(prepare_clean, candidate, self.chunk)
         clean = make()
-        return None if clean is None else self._record(clean, lambda: make() or clean, f"{candidate.path} (clean)")
+        if clean is None:
+            return None
+        return self._record(clean, lambda: make() or clean, f"{candidate.path} (clean)", numbers)
 
-    def _record(self, prepared: Prepared, make: Callable[[], Prepared], name: str) -> Recording:
+    def _record(self, prepared: Prepared, make: Callable[[], Prepared], name: str, numbers: Sequence[int]) -> Recording:
         folder = self.folder / str(len(list(self.folder.iterdir())))
         folder.mkdir()
         recording = Recording(folder)
-        for number, logits in self._predictions(prepared, make, name):
+        for number, logits in self._predictions(prepared, make, name, numbers):
             recording.save(number, logits)
         return recording
 
-    def _predictions(self, prepared: Prepared, make: Callable[[], Prepared], name: str) -> Iterator[tuple[int, Array]]:
+    def _predictions(
+        self, prepared: Prepared, make: Callable[[], Prepared], name: str, numbers: Sequence[int]
+    ) -> Iterator[tuple[int, Array]]:
         """By the number of the window; `make` prepares the same model again, for each block anew."""
+        if not numbers:
+            return
         if self.blockwise:
-            yield from self._block_by_block(prepared, make, name)
+            yield from self._block_by_block(prepared, make, name, numbers)
             return
         if self._ahead is not None:
             self.progress(f"{name}: in {counted(self.workers or 1, 'process', 'processes')}")
@@ -232,12 +262,12 @@ class TextEvaluation:
             return
         self.progress(f"{name}: compiling")
         runner = Runner(prepared, name, self.device)
-        for number, window in enumerate(self.windows):
+        for number in numbers:
             self.progress(f"{name}: window {number + 1} of {len(self.windows)}")
-            yield number, runner.logits(window)
+            yield number, runner.logits(self.windows[number])
 
     def _block_by_block(
-        self, prepared: Prepared, make: Callable[[], Prepared], name: str
+        self, prepared: Prepared, make: Callable[[], Prepared], name: str, numbers: Sequence[int]
     ) -> Iterator[tuple[int, Array]]:
         parts = PlainParts(name, prepared.properties, self.device)
         with tempfile.TemporaryDirectory(prefix="ovpass-hidden-") as folder:
@@ -245,10 +275,8 @@ class TextEvaluation:
             model: Blockwise[None] = Blockwise(
                 lambda: make().model, name, prepared.home, parts, hidden, lambda step: self.progress(f"{name}: {step}")
             )
-            yield from enumerate(model.logits([(window, None) for window in self.windows]))
-
-    def _compared(self, truth: Recording, load: Callable[[int], Array]) -> list[TokenScores]:
-        return [compare_logits(truth.load(i), load(i), window) for i, window in enumerate(self.windows)]
+            logits = model.logits([(self.windows[number], None) for number in numbers])
+            yield from zip(numbers, logits, strict=True)
 
     def _scores(self, truth: Array, logits: Array, number: int, name: str) -> TokenScores:
         if truth.shape != logits.shape:
@@ -262,3 +290,12 @@ class TextEvaluation:
                 "name the model's own tokenizer with --tokenizer"
             )
         return compare_logits(truth, logits, self.windows[number])
+
+
+def _missing(asked: Sequence[_Asked], path: Path | None = None) -> list[int]:
+    """The windows that are missing for any candidate, or for any with the model at `path`."""
+    return sorted({number for each in asked if path in (None, each.path) for number in each.kept.missing})
+
+
+def _equal(first: Array, second: Array) -> bool:
+    return np.array_equal(first, second, equal_nan=True)

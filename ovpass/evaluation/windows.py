@@ -24,6 +24,11 @@ class Window:
         """The tokens to predict: [scored]."""
         return self.ids[len(self.ids) - self.scored :]
 
+    @property
+    def identity(self) -> bytes:
+        """What tells windows apart."""
+        return self.ids.tobytes() + bytes([self.scored % 256])
+
 
 def make_windows(text: str, tokenizer: Tokenizer, options: WindowOptions, *, least: int | None = None) -> list[Window]:
     """Windows of equal length, each opened by the tokenizer's own prefix; overlaps are scored once.

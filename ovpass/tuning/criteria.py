@@ -17,10 +17,10 @@ from ovpass.ir.files import IrFile
 from ovpass.lowerings.planner import plan_sites
 from ovpass.planning.plan import EXEMPT, Decision, Plan
 from ovpass.settings.settings import Rule
+from ovpass.support.store import Store
 from ovpass.transformation.transform import transform
 from ovpass.tuning.executors import Task
 from ovpass.tuning.experiment import Experiment
-from ovpass.tuning.store import Store
 from ovpass.tuning.switched_model import Choice, Cost
 
 _MODEL, _VARIABLE = "{model}", "OVPASS_MODEL"

@@ -20,6 +20,7 @@ from ovpass.evaluation.preparation import planned_for, sole_model
 from ovpass.evaluation.windows import Window
 from ovpass.ir.document import IrDocument
 from ovpass.ir.files import IrFile
+from ovpass.ir.fingerprint import fingerprint
 from ovpass.planning.plan import QUANTIZE, Plan
 from ovpass.planning.recorded_plan import refuse_processed
 from ovpass.settings.settings import Settings
@@ -28,10 +29,10 @@ from ovpass.sites.files import find_sites_in_file
 from ovpass.support.cache import cache_folder
 from ovpass.support.choices import check_choice
 from ovpass.support.progress import Progress
+from ovpass.support.store import Store
 from ovpass.targets.names import get_target
 from ovpass.transformation.loading import Loaded, no_sites
 from ovpass.tuning.executors import EXECUTORS, BlockByBlock, Executor, Task, Workers
-from ovpass.tuning.store import Store, fingerprint
 from ovpass.tuning.switched_model import Choice, SwitchedModel
 from ovpass.tuning.switches import switchable
 from ovpass.version import __version__
@@ -212,7 +213,7 @@ class Experiment:
         import openvino as ov  # noqa: PLC0415
 
         words = [purpose, __version__, ov.get_version(), self.half, self.settings.symmetric, *more]
-        parts = [json.dumps(words).encode(), *(w.ids.tobytes() + bytes([w.scored % 256]) for w in self.windows)]
+        parts = [json.dumps(words).encode(), *(window.identity for window in self.windows)]
         return (self.state or cache_folder("measurements")) / f"{fingerprint(self.ir, parts)}{suffix}"
 
     def nothing_quantized(self, reasons: Iterable[str]) -> SettingsError:

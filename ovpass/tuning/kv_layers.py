@@ -12,9 +12,9 @@ from ovpass.evaluation.preparation import CLEAN, Prepared, without_own_quantizat
 from ovpass.evaluation.runner import Runner
 from ovpass.passes.emulate_kv_cache import SWITCHES, EmulateKvCache
 from ovpass.passes.kv_caches import KvCache, find_kv_caches
+from ovpass.support.store import Store
 from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.kv_candidates import CacheKind
-from ovpass.tuning.store import Store
 
 FEW = 0.1
 """Of all caches: so many or less that cause half of the loss are few."""

@@ -19,12 +19,12 @@ from ovpass.evaluation.runner import Runner
 from ovpass.evaluation.windows import Window
 from ovpass.planning.plan import QUANTIZE, Plan
 from ovpass.settings.settings import Settings, settings_to_dict
+from ovpass.support.store import Store
 from ovpass.targets.names import get_target
 from ovpass.tuning.budget import Budget, Spent
 from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.kv_candidates import CacheKind
 from ovpass.tuning.sequential import LOOKS, Sums, looks
-from ovpass.tuning.store import Store
 
 DEVICE = "CPU"
 

@@ -10,11 +10,11 @@ from ovpass.errors import SettingsError
 from ovpass.evaluation.windows import Window
 from ovpass.support.choices import check_choice
 from ovpass.support.memory import peak_megabytes
+from ovpass.support.store import Store
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.tuning.activation_statistics import ActivationFacts, Question, activation_facts, activation_facts_by_blocks
 from ovpass.tuning.executors import Task
 from ovpass.tuning.experiment import Experiment, as_experiment
-from ovpass.tuning.store import Store
 from ovpass.tuning.switched_model import Choice, Cost
 from ovpass.tuning.units import BY, Unit, make_units
 

@@ -23,6 +23,7 @@ from ovpass.lowerings.planner import plan_sites
 from ovpass.planning.plan import QUANTIZE, Plan
 from ovpass.settings.settings import Rule, Settings
 from ovpass.support.formatting import counted
+from ovpass.support.store import Store
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.tuning.activation_statistics import ActivationFacts
 from ovpass.tuning.budget import NOTHING, Budget, Spent, gain, share_of_work, worth
@@ -32,7 +33,6 @@ from ovpass.tuning.experiment import Experiment, as_experiment
 from ovpass.tuning.sensitivity import Measure, Sensitivity, sensitivity
 from ovpass.tuning.sequential import LOOKS, Sums, looks
 from ovpass.tuning.site_sizes import MIXED, Option, SiteSizes
-from ovpass.tuning.store import Store
 from ovpass.tuning.tuned import Point, Tuned, size_name
 
 CANDIDATES = (PER_TOKEN, 32, 64, 128, 256)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,7 @@ class Dask:
         self.folder = folder
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.address = ""
+        self.options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(folder))
 
     def start(self) -> None:
         ready = self.folder / "scheduler.json"
@@ -119,17 +121,31 @@ class Dask:
     def workers(self, ready: Path) -> None:
         for name in ("first", "second"):
             if name not in self.processes or self.processes[name].poll() is not None:
-                options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(self.folder))
-                self._run(name, "worker", "--scheduler-file", str(ready), *options)
+                self._run(name, "worker", "--scheduler-file", str(ready), *self.options)
         connect: Any = distributed.Client
         with connect(scheduler_file=str(ready), timeout=20, set_as_default=False) as client:
             client.wait_for_workers(2, timeout=20)
             self.address = client.scheduler.address
 
-    def _run(self, name: str, *arguments: str) -> None:
+    @contextmanager
+    def another(self, code: Path) -> Iterator[None]:
+        """A third worker for a while, which finds the modules in the folder `code` first."""
+        connect: Any = distributed.Client
+        with connect(self.address, timeout=20, set_as_default=False) as client:
+            self._run("another", "worker", self.address, *self.options, PYTHONPATH=str(code))
+            try:
+                client.wait_for_workers(3, timeout=20)
+                yield
+            finally:
+                self.processes["another"].kill()
+                self.processes.pop("another").wait()
+
+    def _run(self, name: str, *arguments: str, **variables: str) -> None:
         with (self.folder / f"{name}.log").open("wb") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]],
+                cwd=self.folder,
+                env={**os.environ, **variables},
                 stdout=log,
                 stderr=log,
             )
@@ -156,18 +172,29 @@ def on(dask: Dask) -> Workers:
     return Workers(threads=1, cluster=dask.address)
 
 
-def test_workers_that_are_not_like_this_process_are_refused(
-    dask: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+OLDER = {"ovpass/__init__.py": "", "ovpass/version.py": "__version__ = '0.0.1'"}
+NONE = {
+    "sitecustomize.py": "import sys\n"
+    "class Missing:\n"
+    "    def find_spec(self, name, path=None, target=None):\n"
+    "        if name == 'ovpass': raise ModuleNotFoundError(name, name=name)\n"
+    "sys.meta_path.insert(0, Missing())\n"
+}
+
+
+@pytest.mark.parametrize(("modules", "found"), [(OLDER, r"ovpass is 0\.0\.1 there"), (NONE, "ovpass is not installed")])
+def test_workers_without_this_ovpass_are_refused(
+    dask: Dask, tmp_path: Path, modules: dict[str, str], found: str
 ) -> None:
-    subject = experiment("cluster", tmp_path, on(dask))
-    monkeypatch.setattr(cluster, "_VERSION", "ovpass.version.missing")
-    with pytest.raises(ExecutorError, match="not installed"):
+    for name, text in modules.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    subject = experiment("cluster", tmp_path / "state", on(dask))
+    with dask.another(tmp_path), pytest.raises(ExecutorError, match=found):
         subject.scores({}, subject.windows)
-    monkeypatch.undo()
-    monkeypatch.setattr(cluster, "__version__", "0.0.1")
-    with pytest.raises(ExecutorError, match=r"0\.0\.1 here"):
-        subject.scores({}, subject.windows)
-    monkeypatch.undo()
+
+
+def test_workers_that_cannot_read_the_model_are_refused(dask: Dask, tmp_path: Path) -> None:
     away = Experiment(tmp_path / "model", evaluation=SMALL, executor="cluster", workers=on(dask))
     shutil.copytree(LLAMA, away.model)
     assert away.ir
@@ -209,6 +236,14 @@ def test_hosts_that_differ(part: str) -> None:
     else:
         with pytest.raises(ExecutorError, match="other"):
             check_host(other, host, "worker", mixed=True)
+
+
+def test_a_cluster_of_our_own_ranks_as_one_process_to_the_last_bit(alone: SensitivityReport, tmp_path: Path) -> None:
+    if distributed is None:
+        lacking("Dask distributed")
+    subject = experiment("cluster", tmp_path, replace(ONE_THREAD, cluster="local"))
+    assert sensitivity(subject, BY_KIND) == alone
+    assert subject.width == 2
 
 
 def test_a_cluster_that_does_not_answer(tmp_path: Path, ovpass: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,10 +24,13 @@ from ovpass.tuning.switched_model import SwitchedModel
 from ovpass.tuning.switches import Switches
 from ovpass.tuning.whole_runner import WholeRunner
 from tests.builders import llama_model
-from tests.cli.command import LLAMA
+from tests.cli.command import LLAMA, CommandLine
 from tests.evaluation.models import folder_of
 
 WINDOWS = Experiment(LLAMA, evaluation=Evaluation(windows=2, window_tokens=24)).windows
+
+
+DEFAULTS = SwitchedModel.__init__.__kwdefaults__ or {}
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +110,20 @@ def test_no_room_on_disk_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     with pytest.raises(OutputError, match="no room"):
         Prefixes(0).keep("window", (0,), {(0, 0): np.zeros(4)})
+
+
+@pytest.mark.slow
+def test_a_search_without_room_keeps_what_it_has(
+    ovpass: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ("sensitivity", LLAMA, "--by", "kind", "--windows", 1, "--window-tokens", 24, "--state", tmp_path)
+    room = iter([2**30] * 40)
+    monkeypatch.setattr(SwitchedModel.__init__, "__kwdefaults__", {**DEFAULTS, "budget": 0})
+    with monkeypatch.context() as filling:
+        filling.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=next(room, 0)))
+        assert "no room" in ovpass.refuse(*run)
+    (kept,) = tmp_path.iterdir()
+    before = kept.read_text()
+    assert before
+    ovpass.succeed(*run)
+    assert kept.read_text().startswith(before)

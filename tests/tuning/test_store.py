@@ -16,10 +16,10 @@ import pytest
 from ovpass.errors import OutputError
 from ovpass.evaluation.options import Evaluation
 from ovpass.settings.settings import Settings
+from ovpass.support.store import Store
 from ovpass.tuning.activation_statistics import ActivationFacts
 from ovpass.tuning.budget import Spent
 from ovpass.tuning.experiment import Experiment, choice_of
-from ovpass.tuning.store import Store
 from ovpass.tuning.switched_model import Cost
 from tests.cli.command import LLAMA, CommandLine
 from tests.evaluation.models import llama_folder
@@ -29,7 +29,7 @@ KEPT = 3
 ENDED = f"""
 import os, signal, sys
 from ovpass.cli.main import main
-from ovpass.tuning.store import Store
+from ovpass.support.store import Store
 put, ending, kept = Store.put, int(sys.argv.pop(1)), []
 
 def put_and_end(self, key, value):

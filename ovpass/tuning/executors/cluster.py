@@ -117,7 +117,7 @@ class Cluster:
         return _distributed().LocalCluster(
             n_workers=self._workers.processes,
             threads_per_worker=self._workers.threads_here,
-            dashboard_address=None,
+            dashboard_address=":0",
             silence_logs=logging.CRITICAL,
         )
 

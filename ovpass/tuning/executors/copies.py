@@ -11,9 +11,9 @@ from ovpass.errors import ExecutorError
 from ovpass.evaluation.comparison import TokenScores
 from ovpass.evaluation.windows import Window
 from ovpass.ir.files import IrFile
+from ovpass.ir.fingerprint import fingerprint
 from ovpass.support.cpu_features import cpu_kind
 from ovpass.tuning.executors.base import Subject, Task
-from ovpass.tuning.store import fingerprint
 from ovpass.tuning.switched_model import SwitchedModel
 from ovpass.version import __version__
 

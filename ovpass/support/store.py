@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from ovpass.errors import OutputError
-from ovpass.ir.files import IrFile
-from ovpass.ir.weight_samples import sample_weights
 from ovpass.support.structured_text import decode, parse_json
 
 _LOGGER = logging.getLogger(__name__)
@@ -57,7 +53,15 @@ class Store:
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:
-            raise OutputError(f"{self._path}: cannot write measurements: {error.strerror or error}") from error
+            raise _not_written(self._path, error) from error
+
+    def discard(self) -> None:
+        """Forget all measurements and remove the file."""
+        self._found.clear()
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self._path}: cannot be removed: {error.strerror or error}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -74,7 +78,7 @@ def _read(path: Path) -> dict[str, Any]:
                 stream.truncate(end)
         return found
     except OSError as error:
-        raise OutputError(f"{path}: cannot write measurements: {error.strerror or error}") from error
+        raise _not_written(path, error) from error
     except ValueError as error:
         raise _not_ours(path, str(error)) from error
 
@@ -86,6 +90,11 @@ def _measurement(line: bytes) -> tuple[str, Any]:
     raise ValueError("a line is not a measurement")
 
 
+def _not_written(path: Path, error: OSError) -> OutputError:
+    why = error.strerror or error
+    return OutputError(f"{path}: cannot write measurements: {why}; name another folder with --state")
+
+
 def _not_ours(path: Path, why: str) -> OutputError:
     return OutputError(f"{path}: is not a file of measurements; remove it: {why}")
 
@@ -94,9 +103,15 @@ def _not_ours(path: Path, why: str) -> OutputError:
 def _converter() -> Any:
     """The one converter: making it takes longer than using it."""
     import cattrs  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
+
+    def is_array(shape: Any) -> bool:
+        return get_origin(shape) is np.ndarray
 
     converter = cattrs.Converter(forbid_extra_keys=True)
     converter.register_structure_hook(float, _number)
+    converter.register_structure_hook_func(is_array, lambda values, _: np.array([_number(v, float) for v in values]))
+    converter.register_unstructure_hook_func(is_array, lambda values: values.tolist())
     return converter
 
 
@@ -104,12 +119,3 @@ def _number(value: Any, _: Any) -> float:
     if type(value) not in (int, float):
         raise ValueError(f"expected a number, found {value!r:.60}")
     return float(value)
-
-
-def fingerprint(ir: IrFile, parts: Iterable[bytes]) -> str:
-    """A name for an experiment: equal for the same model, judged by its graph and by samples of its weights."""
-    digest = hashlib.sha256(ir.xml.read_bytes())
-    digest.update(sample_weights(ir.bin, ir.bin.stat().st_size).encode())
-    for part in parts:
-        digest.update(hashlib.sha256(part).digest())
-    return digest.hexdigest()[:32]
