@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
@@ -21,6 +20,7 @@ from ovpass.support.signals import ENDING
 from ovpass.verification import Observation, SimulatedGpu
 from tests.cli.command import LLAMA, CommandLine
 from tests.missing import lacking
+from tests.processors import take_share
 from tests.simulated_gpu import Job, compile_on_simulated_gpu
 
 MARKS = {
@@ -33,7 +33,6 @@ MARKS = {
 }
 """The marker of the tests that use a fixture, directly or through another one."""
 LONGEST_FIRST = ("llm", "gpu", "slow")
-PROCESSORS = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
 
 WITHOUT_VNNI = pytest.mark.xfail(
     strict=True,
@@ -62,24 +61,9 @@ def shown_by_vnni_alone(item: pytest.Item) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give each of the processes that share the work processors of its own, so that their threads do not compete."""
-    worker = getattr(config, "workerinput", None)
-    if worker is None or not PROCESSORS:
-        return
-    number, workers = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
-    os.sched_setaffinity(0, PROCESSORS[number::workers] or PROCESSORS)
-
-
-@pytest.fixture
-def all_processors() -> Iterator[None]:
-    """Undo that: alone on a processor, the CPU plugin returns nonsense for shapes that do not fit, and no error."""
-    if not PROCESSORS:
-        yield
-        return
-    share = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, PROCESSORS)
-    yield
-    os.sched_setaffinity(0, share)
+    """Divide the processors where several processes share the work."""
+    if worker := getattr(config, "workerinput", None):
+        take_share(int(worker["workerid"].removeprefix("gw")), worker["workercount"])
 
 
 @pytest.hookimpl(tryfirst=True)

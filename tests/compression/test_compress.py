@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ from tests.builders import attention_model, linear_model
 from tests.cli.command import LLAMA, contents
 from tests.compression.conftest import F16, Compress, float_llama
 from tests.passes.helpers import outputs
+from tests.processors import on_all_processors
 
 NAME = "openvino_model.xml"
 BODY = 7
@@ -296,9 +295,7 @@ def test_rules_for_layers_that_will_not_be_there(llama: Path, tmp_path: Path, wi
     ["int8_sym --smooth 0.5", "int4_sym --group-size 32 --all-layers --scale-estimation"],
     ids=["smooth", "scale-estimation"],
 )
-@pytest.mark.usefixtures("all_processors")
 def test_samples_longer_than_the_model_takes(llama: Path, tmp_path: Path, how: str) -> None:
-    """In a process of its own, since one that began with a single processor keeps to that."""
     ids = op.parameter(ov.PartialShape([1, -1]), np.int64, name="input_ids")
     ids.output(0).set_names({"input_ids"})
     positions = np.random.default_rng(0).standard_normal((1, 8, 64)).astype(np.float32)
@@ -306,12 +303,12 @@ def test_samples_longer_than_the_model_takes(llama: Path, tmp_path: Path, how: s
     product = op.matmul(inner, np.ones((32, 64), np.float32), transpose_a=False, transpose_b=True)
     (tmp_path / "in").mkdir()
     ov.save_model(ov.Model([op.result(product)], [ids]), tmp_path / "in" / NAME, compress_to_fp16=False)
-    places: list[str | Path] = [tmp_path / "in", "-o", tmp_path / "out", "--tokenizer", llama]
-    command = [sys.executable, "-m", "ovpass", "compress", *places, "--mode", *how.split(), "--samples", "8"]
-    long = subprocess.run([*command, "--sequence-length", "16"], check=False, capture_output=True, text=True)
-    assert re.search(r"sample\s+of\s+16\s+tokens:.*use\s+a\s+shorter\s+--sequence-length", long.stderr, re.DOTALL)
+    places = ("compress", tmp_path / "in", "-o", tmp_path / "out", "--tokenizer", llama)
+    command = (*places, "--mode", *how.split(), "--samples", 8, "--sequence-length")
+    said = " ".join(on_all_processors(*command, 16).stderr.split())
+    assert re.search(r"sample of 16 tokens: .*use a shorter --sequence-length", said)
     assert not (tmp_path / "out").exists()
-    subprocess.run([*command, "--sequence-length", "8"], check=True, capture_output=True)
+    assert on_all_processors(*command, 8).returncode == 0
 
 
 @pytest.mark.slow

@@ -33,9 +33,9 @@ def test_all_cases(simulated: Simulated, device: str) -> None:
     assert differing(found) == {}
 
 
-@pytest.mark.parametrize("device", ["arc-a770", "arc-b580"])
-def test_a_compiled_model_does_as_its_graph_says(simulated: Simulated, device: str) -> None:
-    """Compiled kernels change no decision: a case for each rule."""
+def test_a_compiled_model_does_as_its_graph_says(simulated: Simulated) -> None:
+    """Compiled kernels change no decision: a case for each rule. The tables of gpu-xmx are compiled anyway."""
+    device = "arc-b580"
     compiled = compared_on_gpu(get_target(device), simulated(device), FEW)
     queried = compared_on_gpu(get_target(device), simulated(device), FEW, queried=True)
     assert differing(compiled) == {}
