@@ -1,7 +1,8 @@
 """The time to expect of a kernel at one token, by the time of weights that OpenVINO decompresses when it compiles.
 
-The constants give the times of one token in docs/kernels.md within 10 %: two threads of an AMD EPYC with AVX-512.
-Ratios are a rule for which MatMuls are too small, not a prediction.
+The constants are those of two threads of an AMD EPYC with AVX-512, when memory was slower than in docs/kernels.md:
+ratios come out as 0.20 and 0.17 where that page has 0.22 and 0.24. They are a rule for which MatMuls are too small, and
+no prediction.
 """
 
 from __future__ import annotations
