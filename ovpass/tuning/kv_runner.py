@@ -24,7 +24,7 @@ from ovpass.targets.names import get_target
 from ovpass.tuning.budget import Budget, Spent
 from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.kv_candidates import CacheKind
-from ovpass.tuning.sequential import LOOKS, Sums, looks
+from ovpass.tuning.sequential import LOOKS, Sums, digest, looks
 
 DEVICE = "CPU"
 
@@ -59,7 +59,7 @@ class CacheRunner:
 
     def sums(self, candidate: Candidate, windows: Sequence[Window], step: str) -> Sums:
         """The sums over these windows; what was measured before is read."""
-        key = _digest(f"{candidate.label} in chunks of {self.chunk}", windows)
+        key = digest(f"{candidate.label} in chunks of {self.chunk}", windows)
         known = self._store.get(key, Sums)
         if known is None:
             self.experiment.progress(step)
@@ -124,10 +124,3 @@ def chunk_for(plan: Plan | None = None) -> int:
     decisions = () if plan is None else plan.chosen(QUANTIZE)
     threshold = max((decision.threshold or 0 for decision in decisions), default=0)
     return chunk_tokens(None, {"": ""}, threshold) or 0
-
-
-def _digest(label: str, windows: Sequence[Window]) -> str:
-    digest = hashlib.sha256(label.encode())
-    for window in windows:
-        digest.update(window.ids.tobytes())
-    return digest.hexdigest()[:32]

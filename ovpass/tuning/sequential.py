@@ -7,6 +7,7 @@ of batch means).
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -94,6 +95,14 @@ def _estimate(mean: float, variance: float, freedom: int) -> Estimate:
     stats = extra_module("scipy.stats", "eval", "a confidence interval")
     width = math.sqrt(variance) * float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
     return Estimate(mean, (mean - width, mean + width))
+
+
+def digest(what: str, windows: Sequence[Window]) -> str:
+    """A short name for what is measured on these tokens."""
+    found = hashlib.sha256(what.encode())
+    for window in windows:
+        found.update(window.ids.tobytes())
+    return found.hexdigest()[:32]
 
 
 def looks(first: Sequence[Window], later: Sequence[Window]) -> dict[str, list[list[Window]]]:

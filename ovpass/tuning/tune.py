@@ -9,7 +9,6 @@ there too.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -31,7 +30,7 @@ from ovpass.tuning.deadline import Deadline, TimeIsUp
 from ovpass.tuning.executors import Task
 from ovpass.tuning.experiment import Experiment, as_experiment
 from ovpass.tuning.sensitivity import Measure, Sensitivity, sensitivity
-from ovpass.tuning.sequential import LOOKS, Sums, looks
+from ovpass.tuning.sequential import LOOKS, Sums, digest, looks
 from ovpass.tuning.site_sizes import MIXED, Option, SiteSizes
 from ovpass.tuning.tuned import Point, Tuned, size_name
 
@@ -321,7 +320,7 @@ class _Search:
         return spent
 
     def _sums(self, choice: Mapping[str, int], windows: Sequence[Window], step: str) -> Sums:
-        key = _digest(choice, windows)
+        key = digest(json.dumps(sorted(choice.items())), windows)
         known = self._store.get(key, Sums)
         if known is None:
             self.experiment.progress(step)
@@ -343,14 +342,6 @@ class _Search:
         if size > 0:
             return self._settings(size, names)
         return self._own[-size].settings(count, names)
-
-
-def _digest(choice: Mapping[str, int], windows: Sequence[Window]) -> str:
-    """A short name for what is quantized, how, and on which tokens."""
-    digest = hashlib.sha256(json.dumps(sorted(choice.items())).encode())
-    for window in windows:
-        digest.update(window.ids.tobytes())
-    return digest.hexdigest()[:32]
 
 
 def _ratio(facts: ActivationFacts | None, group: int, measured: int) -> float:

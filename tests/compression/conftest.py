@@ -6,10 +6,12 @@ import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import openvino as ov
 import pytest
 
+from ovpass.compression import vector_weights
 from ovpass.compression.compress import Compressed, compress_source
 from ovpass.compression.recipe import Recipe
 from tests.builders import LlamaConfig, llama_model
@@ -46,3 +48,24 @@ def compressed(llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Compres
         return compress_source(llama, tmp_path_factory.mktemp("compressed") / "out", recipe)
 
     return make
+
+
+@pytest.fixture
+def encodings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], list[int]]:
+    """A list of the calls that encode vectors, with nothing kept from before; the one of that number is interrupted."""
+
+    def interrupted(at: int) -> list[int]:
+        calls: list[int] = []
+        encode = vector_weights.quantize
+
+        def counted(*arguments: Any) -> Any:
+            calls.append(len(calls))
+            if len(calls) == at:
+                raise KeyboardInterrupt
+            return encode(*arguments)
+
+        monkeypatch.setattr(vector_weights, "quantize", counted)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        return calls
+
+    return interrupted

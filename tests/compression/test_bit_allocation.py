@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ovpass.compression import vector_weights
 from ovpass.compression.bit_allocation import Layers, allocate, average_bits
 from ovpass.compression.calibration import Calibration
 from ovpass.compression.compress import Compressed, compress_source
@@ -73,23 +73,9 @@ def test_layers_of_one_model_differ(done: Compressed) -> None:
 
 @pytest.mark.slow
 def test_an_interrupted_run_resumes_in_its_second_pass(
-    llama: Path,
-    tmp_path: Path,
-    done: Compressed,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path_factory: pytest.TempPathFactory,
+    llama: Path, tmp_path: Path, done: Compressed, encodings: Callable[[int], list[int]]
 ) -> None:
-    calls: list[int] = []
-    encode = vector_weights.quantize
-
-    def counted(*arguments: Any) -> Any:
-        calls.append(len(calls))
-        if len(calls) == 4 + 1:
-            raise KeyboardInterrupt
-        return encode(*arguments)
-
-    monkeypatch.setattr(vector_weights, "quantize", counted)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    calls = encodings(4 + 1)
     with pytest.raises(KeyboardInterrupt):
         compress_source(llama, tmp_path / "out", MIXED, calibration=FEW)
     before = len(calls)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import openvino as ov
 import pytest
 
-from ovpass.compression import vector_weights
 from ovpass.compression.calibration import Calibration
 from ovpass.compression.compress import Compressed, compress_source
 from ovpass.compression.recipe import Recipe
@@ -70,21 +69,11 @@ def test_an_interrupted_compression_resumes(
     tmp_path: Path,
     done: Compressed,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path_factory: pytest.TempPathFactory,
+    encodings: Callable[[int], list[int]],
 ) -> None:
     """What was encoded before is not encoded again, and the weights are the same."""
-    calls: list[int] = []
-    encode = vector_weights.quantize
-
-    def counted(*arguments: Any) -> Any:
-        calls.append(len(calls))
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return encode(*arguments)
-
-    monkeypatch.setattr(vector_weights, "quantize", counted)
+    calls = encodings(3)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     with pytest.raises(KeyboardInterrupt):
         compress_source(llama, tmp_path / "out", done.recipe, calibration=FEW)
     assert not list(tmp_path.iterdir())
