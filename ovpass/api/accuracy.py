@@ -88,8 +88,9 @@ def tune(
     `max_ppl_increase` (percent). `experiment` is a model, or an Experiment, which has settings and evaluation in it.
     The keywords are fields of Settings and Evaluation, which they override; `exempt`: patterns; `state`: a folder for
     measurements; and `workers`, `cluster` and `mixed_hosts` as for `ovpass tune`. Also: `exact` ranks sites on all
-    windows; after `minutes` the search ends with the best plan so far; `kv` chooses the KV cache, too, of the types
-    that it names by comma, or of all that the target stores with "auto".
+    windows; after `minutes` the search ends with the best plan so far; with `frontier`, plans far from the budget are
+    measured, too; `kv` chooses the KV cache, too, of the types that it names by comma, or of all that the target stores
+    with "auto".
 
     Raises:
         OvpassError: for an invalid model, setting or text.
@@ -108,12 +109,8 @@ def tune(
         return _tuned(subject, limit, **how)
 
 
-def _tuned(
-    experiment: Experiment, limit: Budget, *, kv: str | None = None, exact: bool = False, minutes: float | None = None
-) -> Tuned:
-    if kv is None:
-        return tune_experiment(experiment, limit, exact=exact, minutes=minutes)
-    return tune_with_cache(experiment, limit, kv, exact=exact, minutes=minutes)
+def _tuned(experiment: Experiment, limit: Budget, *, kv: str | None = None, **how: Any) -> Tuned:
+    return tune_experiment(experiment, limit, **how) if kv is None else tune_with_cache(experiment, limit, kv, **how)
 
 
 def _experiment(

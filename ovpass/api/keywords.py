@@ -92,6 +92,7 @@ class HowKeywords(TypedDict, total=False):
 
     exact: bool
     minutes: float | None
+    frontier: bool
     kv: str | None
 
 

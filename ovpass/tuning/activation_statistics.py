@@ -1,12 +1,9 @@
-"""Statistics of a site's activation, which explain the cost of its quantization.
-
-The graph computes them, so that only a few numbers per channel leave it, not the activations of a large model.
-"""
+"""Statistics of a site's activation, which explain the cost of its quantization."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +26,7 @@ from ovpass.tuning.switches import switchable
 Array = npt.NDArray[Any]
 
 _TOP = 0.01
+_LEAST = 1e-30
 
 
 @dataclass(frozen=True)
@@ -82,44 +80,55 @@ def activation_facts_by_blocks(ir: IrFile, window: Window, question: Question) -
 
 
 class _Statistics:
-    """Outputs of `model`, added in place, that tell the facts of its `sites`."""
+    """The facts of the `sites` of `model`, which gets their activations as outputs, in place.
+
+    Small models of their own compute them, one for each K: in the large model, the same ops take longer to compile
+    than to run.
+    """
 
     def __init__(self, model: ov.Model, sites: Sequence[CompressedMatMul], question: Question) -> None:
         self._sites = [site for site in sites if switchable(site) is None]
-        self._by_activation = {site.group_id: site for site in self._sites}
+        self._activations = {site.group_id: site for site in self._sites}
         self._own = len(model.outputs)
-        self._groups = {key: _dividing(site, question.groups) for key, site in self._by_activation.items()}
-        nodes = [
-            op.result(node)
-            for key, site in self._by_activation.items()
-            for node in _statistics(site, self._groups[key], symmetric=question.symmetric, half=question.half)
-        ]
-        model.add_results(nodes)
+        self._compute = {k: _Computation(k, question) for k in {site.k for site in self._sites}}
+        model.add_results([op.result(op.convert(site.activation, "f32")) for site in self._activations.values()])
 
     def read(self, outputs: Sequence[Array]) -> dict[str, ActivationFacts]:
         """The facts by site, from all outputs of the model."""
-        values = iter(np.array(value) for value in outputs[self._own :])
-        found = {}
-        for key in self._by_activation:
-            largest, energy = next(values), next(values)
-            errors = {group: float(next(values) / max(energy.sum(), 1e-30)) for group in self._groups[key]}
-            found[key] = _facts(largest, energy, errors)
+        read = zip(self._activations.items(), outputs[self._own :], strict=True)
+        found = {key: self._compute[site.k].facts(values.reshape(-1, site.k)) for (key, site), values in read}
         return {site.name: found[site.group_id] for site in self._sites}
 
 
-def _dividing(site: CompressedMatMul, groups: Sequence[int]) -> list[int]:
-    sizes = sorted({min(group, site.k) for group in groups})
-    return [group for group in sizes if site.k % group == 0]
+@dataclass
+class _Computation:
+    """Facts of activations [tokens, K]."""
+
+    k: int
+    question: Question
+    _groups: list[int] = field(init=False)
+    _compiled: ov.CompiledModel = field(init=False)
+
+    def __post_init__(self) -> None:
+        sizes = sorted({min(group, self.k) for group in self.question.groups})
+        self._groups = [group for group in sizes if self.k % group == 0]
+        rows = op.parameter([-1, self.k], np.float32)
+        nodes = _statistics(rows, self._groups, symmetric=self.question.symmetric, half=self.question.half)
+        self._compiled = ov.Core().compile_model(ov.Model(nodes, [rows]), "CPU", CLEAN)
+
+    def facts(self, rows: Array) -> ActivationFacts:
+        largest, energy, *errors = self._compiled([rows]).values()
+        total = max(energy.sum(), _LEAST)
+        shares = {group: float(error / total) for group, error in zip(self._groups, errors, strict=True)}
+        return _facts(largest, energy, shares)
 
 
-def _statistics(site: CompressedMatMul, groups: Sequence[int], *, symmetric: bool, half: bool) -> list[ov.Node]:
+def _statistics(x: ov.Node, groups: Sequence[int], *, symmetric: bool, half: bool) -> list[ov.Node]:
     """The largest magnitude and the energy of each channel, [K] each, and the energy of the error for each group."""
-    x = op.convert(site.activation, "f32")
-    rows = op.reshape(x, op.constant(np.array([-1, site.k], np.int64)), False)
     tokens, everything = op.constant(np.array([0], np.int64)), op.constant(np.array([0, 1], np.int64))
-    nodes = [op.reduce_max(op.abs(rows), tokens), op.reduce_sum(op.multiply(rows, rows), tokens)]
+    nodes = [op.reduce_max(op.abs(x), tokens), op.reduce_sum(op.multiply(x, x), tokens)]
     for group in groups:
-        split = op.reshape(rows, op.constant(np.array([-1, group], np.int64)), False)
+        split = op.reshape(x, op.constant(np.array([-1, group], np.int64)), False)
         quantizer = Quantizer(-1, lambda node, _: node)
         left = quantizer.dequantized(quantizer.build(split, symmetric=symmetric, half=half))
         nodes.append(op.reduce_sum(op.squared_difference(left, split), everything))
@@ -128,5 +137,5 @@ def _statistics(site: CompressedMatMul, groups: Sequence[int], *, symmetric: boo
 
 def _facts(largest: Array, energy: Array, errors: dict[int, float]) -> ActivationFacts:
     top = max(1, round(len(energy) * _TOP))
-    share = np.sort(energy)[-top:].sum() / max(energy.sum(), 1e-30)
-    return ActivationFacts(float(largest.max() / max(np.median(largest), 1e-30)), float(share), errors)
+    share = np.sort(energy)[-top:].sum() / max(energy.sum(), _LEAST)
+    return ActivationFacts(float(largest.max() / max(np.median(largest), _LEAST)), float(share), errors)

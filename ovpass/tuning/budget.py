@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ovpass.errors import SettingsError
@@ -15,6 +15,7 @@ from ovpass.tuning.sequential import Sums, mean_beside, mean_of
 RESCALE = 8
 """What ends a group costs as much as this many of its multiply-accumulates: the order of plans, no measured time."""
 
+_LEAST = 1e-3
 _LARGEST = 700.0
 """Nats; the exponential of more is no number."""
 
@@ -43,6 +44,18 @@ class Spent:
         divergence = None if kl.interval is None else (max(0.0, kl.interval[0]), kl.interval[1])
         percent = None if change.interval is None else (_percent(change.interval[0]), _percent(change.interval[1]))
         return Spent(kl.value, _percent(change.value), divergence, percent, sum(sums.tokens))
+
+    def with_text(self, times: float) -> Spent:
+        """The same on so many times the text, if all of it cost as much: intervals shrink with the root of that."""
+
+        def shrunk(interval: Interval | None, mean: float) -> Interval | None:
+            low, high = interval or (mean, mean)
+            part = 1 / math.sqrt(times)
+            return interval and (mean + part * (low - mean), mean + part * (high - mean))
+
+        divergence = shrunk(self.kl_interval, self.kl)
+        percent = shrunk(self.perplexity_interval, self.perplexity_percent)
+        return replace(self, kl_interval=divergence, perplexity_interval=percent, tokens=round(times * self.tokens))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -88,6 +101,11 @@ class Budget:
         if not math.isfinite(spent.kl):
             return True
         return any(interval is not None and interval[0] > limit for limit, interval in self._limits(spent))
+
+    def severity(self, spent: Spent) -> float:
+        """The cost, to the upper end of its interval, as a share of the limit that it is nearest to; above 0."""
+        shares = [interval[1] / limit if interval else math.inf for limit, interval in self._limits(spent)]
+        return max(*shares, _LEAST)
 
     def _limits(self, spent: Spent) -> list[tuple[float, Interval | None]]:
         limits = (self.max_kl, spent.kl_interval), (self.max_perplexity_percent, spent.perplexity_interval)

@@ -33,6 +33,7 @@ from ovpass.support.store import Store
 from ovpass.targets.names import get_target
 from ovpass.transformation.loading import Loaded, no_sites
 from ovpass.tuning.executors import EXECUTORS, BlockByBlock, Executor, Task, Workers
+from ovpass.tuning.sequential import LOOKS, looks
 from ovpass.tuning.switched_model import Choice, SwitchedModel
 from ovpass.tuning.switches import switchable
 from ovpass.version import __version__
@@ -48,7 +49,8 @@ class Experiment:
     """A language model to measure. `settings` select what to quantize on the target of `evaluation.profile`.
 
     `state` is the folder that keeps measurements, None for the default folder. `executor` is the name of the executor
-    that runs them, a key of EXECUTORS; `workers` are those that it uses.
+    that runs them, a key of EXECUTORS; `workers` are those that it uses. `base` is the experiment that compiles the
+    model for this one, too, None: this one does.
 
     Raises:
         SettingsError: for an unknown executor.
@@ -61,6 +63,7 @@ class Experiment:
     progress: Progress = lambda _: None
     executor: str = "in-process"
     workers: Workers = field(default_factory=Workers)
+    base: Experiment | None = None
 
     def __post_init__(self) -> None:
         check_choice("executor", self.executor, EXECUTORS)
@@ -151,20 +154,28 @@ class Experiment:
         options = replace(self.evaluation, windows=count, skip=self.evaluation.skip + len(self.windows))
         return windows_for(self._candidate, options, SEARCH)
 
-    def later(self, least: int, most: int) -> list[Window]:
-        """Return windows after those of the search: `most`, or as many as the text has, if these are `least`."""
-        options = replace(self.evaluation, windows=most, skip=self.evaluation.skip + len(self.windows))
-        return windows_for(self._candidate, options, SEARCH, least=least)
+    @cached_property
+    def looks(self) -> dict[str, list[list[Window]]]:
+        """The windows that each look adds, for the "search" and for "held out" text.
+
+        Raises:
+            TextError: if the text has less than twice the windows of the search.
+        """
+        first = self.windows
+        later = replace(self.evaluation, windows=(2**LOOKS - 1) * len(first), skip=self.evaluation.skip + len(first))
+        return looks(first, windows_for(self._candidate, later, SEARCH, least=len(first)))
 
     def under(self, settings: Settings) -> Experiment:
         """The same experiment under other settings for the same arithmetic; it runs on the same copies of the model."""
-        other = replace(self, settings=settings)
-        vars(other)["_executor"] = self._executor
-        return other
+        return replace(self, settings=settings, base=self.base or self)
+
+    @property
+    def switched(self) -> SwitchedModel:
+        """The model with switches, compiled when it is first asked for."""
+        return (self.base or self)._switched
 
     @cached_property
-    def switched(self) -> SwitchedModel:
-        """The model with switches."""
+    def _switched(self) -> SwitchedModel:
         self.progress("compiling a model with a switch at each site")
         threads = self.workers.threads
         return SwitchedModel(self.ir, self.windows, symmetric=self.symmetric, half=self.half, threads=threads)
@@ -227,8 +238,12 @@ class Experiment:
                 "'ovpass evaluate' compares other outputs, 'ovpass bisect --check' searches with your own command"
             )
 
-    @cached_property
+    @property
     def _executor(self) -> Executor:
+        return (self.base or self)._own_executor
+
+    @cached_property
+    def _own_executor(self) -> Executor:
         return EXECUTORS[self.executor](self)
 
     @property

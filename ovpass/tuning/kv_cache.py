@@ -35,7 +35,13 @@ _STRICTER = (1.0, 0.7, 0.4)
 
 
 def tune_with_cache(
-    experiment: Experiment | Path | str, budget: Budget, kv: str, *, exact: bool = False, minutes: float | None = None
+    experiment: Experiment | Path | str,
+    budget: Budget,
+    kv: str,
+    *,
+    exact: bool = False,
+    minutes: float | None = None,
+    frontier: bool = False,
 ) -> Tuned:
     """As `tune`, and the KV cache: `kv` names types by comma, or is "auto" for all that the target stores.
 
@@ -55,7 +61,7 @@ def tune_with_cache(
     left = None if minutes is None else max(minutes - (time.monotonic() - started) / 60, 1e-3)
 
     def find(experiment: Experiment, rest: Budget) -> Tuned:
-        return tune(experiment, rest, exact=exact, minutes=left)
+        return tune(experiment, rest, exact=exact, minutes=left, frontier=frontier)
 
     return _together(replace(given, settings=settings), budget, cache, find)
 

@@ -22,9 +22,10 @@ from ovpass.settings.settings import Settings, settings_to_dict
 from ovpass.support.store import Store
 from ovpass.targets.names import get_target
 from ovpass.tuning.budget import Budget, Spent
+from ovpass.tuning.decisions import Decisions
 from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.kv_candidates import CacheKind
-from ovpass.tuning.sequential import LOOKS, Sums, digest, looks
+from ovpass.tuning.sequential import Sums, digest
 
 DEVICE = "CPU"
 
@@ -36,12 +37,11 @@ class CacheRunner:
     experiment: Experiment
     chunk: int
     _current: tuple[str, Runner] | None = None
-    _looks: dict[str, list[list[Window]]] = field(init=False)
+    _decisions: Decisions = field(init=False)
 
     def __post_init__(self) -> None:
-        first = self.experiment.windows
         check_chunk(self.experiment, self.chunk)
-        self._looks = looks(first, self.experiment.later(len(first), (2**LOOKS - 1) * len(first)))
+        self._decisions = Decisions(self.experiment.looks)
 
     def decided(self, candidate: Candidate, budget: Budget, text: str) -> Spent:
         """What a candidate costs on "search" or "held out" text, on more of it until it is decided.
@@ -49,13 +49,11 @@ class CacheRunner:
         Raises:
             ModelError: if the candidate predicts the same as the exact model.
         """
-        sums = Sums()
-        for windows in self._looks[text]:
-            sums += self.sums(candidate, windows, f"{text}: {candidate.label}, after {sum(sums.tokens)} tokens")
-            spent = Spent.of(sums)
-            if budget.allows(spent) or budget.excludes(spent):
-                break
-        return spent
+
+        def measured(windows: Sequence[Window], before: int) -> Sums:
+            return self.sums(candidate, windows, f"{text}: {candidate.label}, after {before} tokens")
+
+        return self._decisions.spent(text, budget, measured)
 
     def sums(self, candidate: Candidate, windows: Sequence[Window], step: str) -> Sums:
         """The sums over these windows; what was measured before is read."""

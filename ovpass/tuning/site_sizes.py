@@ -7,7 +7,7 @@ hull of gain over cost are worth taking, in the order of what they gain for what
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -16,6 +16,7 @@ from ovpass.errors import SettingsError
 from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import CompressedMatMul
 from ovpass.tuning.experiment import Experiment
+from ovpass.tuning.plan_series import exempting, without
 
 MIXED = -1
 """Stands for the group size of a plan in which sites have their own."""
@@ -31,13 +32,15 @@ class Option:
 
 
 class SiteSizes:
-    """Plans in which sites may have smaller groups than the model.
+    """Plans in which sites may have smaller groups than the model, a series of plans.
 
     `experiment` has the settings of the model with its group size, `base`. `choices` are the sizes that the target
     uses, by site, for each group size of a whole model. `option` tells what sites gain and cost for a setting, from
     their sizes. Sites that read the same activation, which plugins may fuse, share a size; the first one's name stands
     for them.
     """
+
+    group_size = MIXED
 
     def __init__(
         self,
@@ -64,25 +67,31 @@ class SiteSizes:
         """How a plan gets bolder: sites that share a setting, and the setting."""
         return changes({first: [self._option(*item) for item in found.items()] for first, found in self._sizes.items()})
 
-    def left(self, count: int) -> dict[str, int]:
+    @property
+    def length(self) -> int:
+        """The number of changes."""
+        return len(self.changes)
+
+    def left(self, steps: int) -> dict[str, int]:
         """The group size of each site that stays quantized with so many changes less than all."""
-        own = (self._sizes[first][setting] for first, setting in self._taken(count).items())
+        own = (self._sizes[first][setting] for first, setting in self._taken(steps).items())
         return {name: group for groups in own for name, group in groups.items()}
 
-    def possible(self, count: int) -> bool:
+    def left_out(self, steps: int) -> tuple[str, ...]:
+        """The sites that are not quantized and could be, in the order of the model."""
+        possible = dict(item for choice in self._choices.values() for item in choice.items())
+        return without(self._experiment.sites, possible, self.left(steps))
+
+    def possible(self, steps: int) -> bool:
         """Whether the target does that: what it makes of a size can depend on the sizes of other sites."""
-        left = self.left(count)
-        out = [site.name for site in self._experiment.sites if site.name not in left]
-        return self._planned(self.settings(count, out)) == left
+        return self._planned(self.settings(steps)) == self.left(steps)
 
-    def settings(self, count: int, left_out: Sequence[str]) -> Settings:
+    def settings(self, steps: int) -> Settings:
         """The same as settings."""
-        exempt = tuple(Rule(match=name, exempt=True) for name in left_out)
-        asked = self._asking(self._taken(count))
-        return replace(asked, rules=(*exempt, *asked.rules))
+        return exempting(self._asking(self._taken(steps)), self.left_out(steps))
 
-    def _taken(self, count: int) -> dict[str, int]:
-        return dict(self.changes[: len(self.changes) - count])
+    def _taken(self, steps: int) -> dict[str, int]:
+        return dict(self.changes[: self.length - steps])
 
     @cached_property
     def _sizes(self) -> dict[str, dict[int, dict[str, int]]]:

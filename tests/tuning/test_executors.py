@@ -77,7 +77,7 @@ def test_processes_lose_nothing_with_a_worker(alone: SensitivityReport, tmp_path
         kill(step)
 
     watched = replace(subject, progress=progress)
-    vars(watched)["_executor"] = pool
+    vars(watched)["_own_executor"] = pool
     assert sensitivity(watched, BY_KIND) == alone
     assert kill.killed == 1
 

@@ -41,7 +41,8 @@ def test_what_costs_nothing_comes_before_all() -> None:
 
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
-    return tune(Experiment(LLAMA, evaluation=WINDOWS, state=tmp_path_factory.mktemp("state")), BUDGET)
+    experiment = Experiment(LLAMA, evaluation=WINDOWS, state=tmp_path_factory.mktemp("state"))
+    return tune(experiment, BUDGET, frontier=True)
 
 
 @pytest.mark.slow

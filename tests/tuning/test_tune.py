@@ -206,7 +206,7 @@ def test_an_interrupted_search_goes_on_to_the_same_plan(planted: Path, tuned: Tu
 
     def interrupting(step: str) -> None:
         asked.append(step)
-        if len(asked) > 25:
+        if len(asked) > 15:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
