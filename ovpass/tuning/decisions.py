@@ -9,9 +9,11 @@ from ovpass.evaluation.windows import Window
 from ovpass.tuning.budget import NOTHING, Budget, Spent
 from ovpass.tuning.sequential import LOOKS, Sums
 
+HOPE = 2
+"""Looks at a choice before it is given up because more text would hardly bring it within the budget."""
 PATIENCE = 3
-"""Looks at a choice before it is given up. A choice beside one that was measured on more text needs no more than that:
-by then the rest of the interval comes from that one."""
+"""Looks at a choice before it is given up because there is another one. A choice beside one that was measured on more
+text needs no more, too: by then the rest of the interval comes from that one."""
 
 Measured = Callable[[Sequence[Window], int], Sums]
 """The sums of a choice over windows; it is told how many tokens were scored before."""
@@ -26,21 +28,29 @@ class Decisions:
     """Of each text the sums of the choice that was measured on most of it."""
 
     def spent(
-        self, text: str, budget: Budget, measured: Measured, *, most: int = LOOKS, patience: int = PATIENCE
+        self,
+        text: str,
+        budget: Budget,
+        measured: Measured,
+        *,
+        most: int = LOOKS,
+        patience: int = HOPE,
+        stop: Callable[[Spent], bool] = lambda _: False,
     ) -> Spent:
         """What a choice costs on a text, in at most so many looks.
 
-        After `patience` looks it is given up as soon as it would not be within the budget even if all further text
-        cost the same.
+        It is given up after `patience` looks if it would not be within the budget even if all further text cost the
+        same, and after PATIENCE looks if `stop` says so of what it costs until then.
         """
         sums, longest, spent = Sums(), self._longest.get(text, Sums()), NOTHING
         looks = self.looks[text][:most]
         for look, windows in enumerate(looks, start=1):
             sums += measured(windows, sum(sums.tokens))
             spent = Spent.of(sums, longest)
-            beside = look >= PATIENCE and len(longest.tokens) > len(sums.tokens)
+            decided = budget.allows(spent) or budget.excludes(spent)
+            beside = len(longest.tokens) > len(sums.tokens)
             hopeless = look >= patience and not budget.allows(spent.with_text(2 ** (len(looks) - look)))
-            if budget.allows(spent) or budget.excludes(spent) or beside or hopeless:
+            if decided or hopeless or (look >= PATIENCE and (beside or stop(spent))):
                 break
         self._longest[text] = max(longest, sums, key=lambda sums: len(sums.tokens))
         return spent

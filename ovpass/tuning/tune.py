@@ -27,7 +27,7 @@ from ovpass.support.formatting import counted
 from ovpass.support.store import Store
 from ovpass.tuning.budget import NOTHING, Budget, Spent, share_of_work, worth
 from ovpass.tuning.deadline import Deadline, TimeIsUp
-from ovpass.tuning.decisions import PATIENCE, Decisions
+from ovpass.tuning.decisions import HOPE, PATIENCE, Decisions
 from ovpass.tuning.executors import Task
 from ovpass.tuning.expected_costs import ExpectedCosts
 from ovpass.tuning.experiment import Experiment, as_experiment
@@ -113,8 +113,9 @@ class _Search:
 
     def _find(self) -> None:
         """Measure all sites in groups of each size, which needs no ranking; then search what can gain more."""
-        for whole in self._one_size:
-            self._allowed(whole, 0, patience=1)
+        for whole in sorted(self._one_size, key=lambda series: -self._worth(series, 0)):
+            if self._best is None or self._worth(whole, 0) > self._points[self._best].worth:
+                self._allowed(whole, 0, most=PATIENCE, patience=1)
         if self._best is None or self._most > self._points[self._best].worth + _CLOSE:
             for series in self._by_promise():
                 self._boldest(series)
@@ -198,7 +199,7 @@ class _Search:
         return worth(self.experiment.sites, largest, self._costs.ratios)
 
     def _by_promise(self) -> list[PlanSeries]:
-        """All series: those first whose plans are expected to be worth most, and one size before several."""
+        """All series: those first whose plans are expected to be worth most, of like ones those with one size."""
         promised: dict[PlanSeries, float] = {series: self._promise(series) for series in self._one_size}
         promised |= {series: self._promise(series) - _CLOSE for series in self._mixed}
         return sorted(promised, key=promised.__getitem__, reverse=True)
@@ -256,17 +257,17 @@ class _Search:
     def _worth(self, series: PlanSeries, steps: int) -> float:
         return worth(self.experiment.sites, series.left(steps), self._costs.ratios)
 
-    def _allowed(self, series: PlanSeries, steps: int, *, patience: int = PATIENCE) -> bool:
+    def _allowed(self, series: PlanSeries, steps: int, *, most: int = LOOKS, patience: int = HOPE) -> bool:
         """Whether a plan is possible and within the budget; the best of those that are is kept."""
         if not series.possible(steps):
             return False
-        point = self._point(series, steps, patience=patience)
+        point = self._point(series, steps, most=most, patience=patience)
         allowed = self.budget.allows(point.spent)
         if allowed and (self._best is None or point.worth > self._points[self._best].worth):
             self._best = series, steps
         return allowed
 
-    def _point(self, series: PlanSeries, steps: int, *, most: int = LOOKS, patience: int = PATIENCE) -> Point:
+    def _point(self, series: PlanSeries, steps: int, *, most: int, patience: int = HOPE) -> Point:
         """A plan, measured in that many looks at most, and in no fewer than before."""
         place = series, steps
         if place not in self._points or most > 1:
@@ -276,10 +277,8 @@ class _Search:
             self._points[place] = Point(series.group_size, left_out, share, self._worth(series, steps), spent)
         return self._points[place]
 
-    def _decided(
-        self, series: PlanSeries, steps: int, text: str, *, most: int = LOOKS, patience: int = PATIENCE
-    ) -> Spent:
-        """What a plan costs on a text, until it is decided."""
+    def _decided(self, series: PlanSeries, steps: int, text: str, *, most: int = LOOKS, patience: int = HOPE) -> Spent:
+        """What a plan costs on a text, until it is decided, or a plan that gains hardly less is within the budget."""
         choice = series.left(steps)
         if not choice:
             return NOTHING
@@ -289,7 +288,12 @@ class _Search:
         def measured(windows: Sequence[Window], before: int) -> Sums:
             return self._sums(choice, windows, f"{what}, after {before} tokens")
 
-        return self._decisions.spent(text, self.budget, measured, most=most, patience=patience)
+        def stop(spent: Spent) -> bool:
+            # Whole models are looked at before anything is ranked, in fewer looks.
+            less = self._steps_within(series, self._expected(series, steps) / self.budget.severity(spent))
+            return most == LOOKS and self._worth(series, steps) - self._worth(series, less) <= _CLOSE
+
+        return self._decisions.spent(text, self.budget, measured, most=most, patience=patience, stop=stop)
 
     def _sums(self, choice: Mapping[str, int], windows: Sequence[Window], step: str) -> Sums:
         key = digest(json.dumps(sorted(choice.items())), windows)
