@@ -6,24 +6,28 @@
 
 All models of a table run in turns, so that what slows the machine down slows all of them. Weights are random, others
 in each layer: more of them than the last-level cache holds, so that they come from memory, as in a language model.
-OpenVINO keeps equal weights only once.
+OpenVINO keeps equal weights only once. Reading the codes has its turn, too: from the file where the kernels read them,
+and with as much in the caches as the models before it have left. Private memory is what a process of its own holds
+more than without the model.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino as ov
-from int8_timing import Times, interleave
+from int8_timing import Times, in_turns, inference
 from openvino import opset13 as op
 
 from ovpass.formats.base import ChainForm
@@ -37,7 +41,7 @@ from ovpass.support.cpu_features import cpu_name
 PROMPT, GENERATED = "The capital of France is", 32
 TWO_BITS = VectorEncoding.of(4, [256])
 LAYERS = {2048: 64, 4096: 16}
-INT4, BF16, VQ = "int4 g128", "bf16", "vq 2 bits"
+INT4, BF16, VQ, READING = "int4 g128", "bf16", "vq 2 bits", "reading"
 LIMITS = {
     (4096, 1): (INT4, 0.65),
     (2048, 1): (INT4, 0.75),
@@ -73,22 +77,31 @@ def _chains(k: int, layers: int, arguments: argparse.Namespace, folder: Path) ->
     print(f"\n{layers} MatMuls of {k} x {k}, us each, best and median of the rounds")
     paths = {name: _saved(_chain(k, layers, make), folder / f"{name}.xml") for name, make in makers.items()}
     paths[VQ] = _saved(_vector_chain(k, layers), folder / f"{VQ}.xml")
-    compiled, private = {}, {}
-    for name, path in paths.items():
-        compiled[name], private[name] = _compile(path, _properties(arguments.busy))
+    properties = _properties(arguments.busy)
+    compiled = {name: _core().compile_model(path, "CPU", properties) for name, path in paths.items()}
+    codes = np.memmap(paths[VQ].with_suffix(".bin"), np.uint8, "r")[: k * k * layers // TWO_BITS.vector_length]
+    native = Native(library())
     for count in arguments.tokens:
-        x = np.random.default_rng(0).standard_normal((1, count, k)).astype(np.float32)
-        rounds, clock = 400 if count < 64 else 15, time.process_time if arguments.busy else time.perf_counter
-        times = interleave(compiled, x, rounds, arguments.seconds, clock)
-        print(f"  {count:4d} tokens: {_row(times, layers)}{_verdict(k, count, times)}")
+        calls = {name: inference(model, _tokens(count, k)) for name, model in compiled.items()}
         if count == 1 and not arguments.busy:
-            _print_streaming(k, layers, times[VQ].best)
-    codes = k * k * layers / TWO_BITS.vector_length
-    share = private[VQ] / codes
-    print(
-        f"  private memory: {private[VQ] / 1e6:.1f} MB, {share:.3f} of the codes' {codes / 1e6:.0f} MB "
-        f"{_judged(share, MOST_PRIVATE)}; int4: {private[INT4] / 1e6:.0f} MB"
-    )
+            calls[READING] = partial(native.read, codes)
+        rounds, clock = 400 if count < 64 else 15, time.process_time if arguments.busy else time.perf_counter
+        times = in_turns(calls, rounds, arguments.seconds, clock)
+        reading = times.pop(READING, None)
+        print(f"  {count:4d} tokens: {_row(times, layers)}{_verdict(k, count, times)}")
+        if reading is not None:
+            _print_streaming(codes.size, times[VQ], reading)
+    _print_private(k, codes.size, max(arguments.tokens), {name: paths[name] for name in (VQ, INT4)}, properties)
+
+
+def _core() -> ov.Core:
+    core = ov.Core()
+    core.add_extension(str(library()))
+    return core
+
+
+def _tokens(count: int, k: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((1, count, k)).astype(np.float32)
 
 
 def _row(times: dict[str, Times], layers: int) -> str:
@@ -108,20 +121,25 @@ def _judged(value: float, limit: float) -> str:
     return f"[at most {limit}: {'met' if value <= limit else 'NOT MET'}]"
 
 
-def _print_streaming(k: int, layers: int, seconds: float) -> None:
-    """The codes of a chain read once by the library, on as many threads as OpenVINO has."""
-    codes = np.ones(k * k * layers // TWO_BITS.vector_length, np.uint8)
-    native = Native(library())
-    best = float("inf")
-    for _ in range(40):
-        started = time.perf_counter()
-        native.read(codes)
-        best = min(best, time.perf_counter() - started)
-    ratio = seconds / best
+def _print_streaming(size: int, times: Times, reading: Times) -> None:
+    """The codes read once by the library, on as many threads as OpenVINO has."""
+    ratio = times.best / reading.best
     print(
-        f"      {VQ} / reading its codes ({codes.size / best / 1e9:.1f} GB/s): {ratio:.2f} "
-        f"{_judged(ratio, MOST_OF_STREAMING)}"
+        f"      {VQ} / reading its codes ({size / reading.best / 1e9:.1f} GB/s): {ratio:.2f}, "
+        f"of medians {times.ratio(reading):.2f} {_judged(ratio, MOST_OF_STREAMING)}"
     )
+
+
+def _print_private(k: int, codes: int, most: int, paths: Mapping[str, Path], properties: Mapping[str, int]) -> None:
+    held = {name: _in_own_process(_private_by_tokens, path, k, (1, most), properties) for name, path in paths.items()}
+    share = held[VQ][0] / codes
+    print(
+        f"  private memory after 1 token: {held[VQ][0] / 1e6:.1f} MB, {share:.3f} of the codes' {codes / 1e6:.0f} MB "
+        f"{_judged(share, MOST_PRIVATE)}; int4: {held[INT4][0] / 1e6:.0f} MB"
+    )
+    if most > 1:
+        more = ", ".join(f"{name} {(last - first) / 1e6:.0f} MB" for name, (first, last) in held.items())
+        print(f"      more after {most} tokens, for activations: {more}")
 
 
 def _chain(k: int, layers: int, weights: Callable[[int], ov.Output]) -> ov.Model:
@@ -177,17 +195,30 @@ def _properties(busy: bool) -> dict[str, int]:
     return {"INFERENCE_NUM_THREADS": 1} if busy else {}
 
 
-def _compile(path: Path, properties: Mapping[str, int]) -> tuple[ov.CompiledModel, int]:
-    """The compiled model, and by how many bytes private memory grew."""
-    gc.collect()
-    core, before = ov.Core(), _private()
-    core.add_extension(str(library()))
-    compiled = core.compile_model(core.read_model(path), "CPU", dict(properties))
-    gc.collect()
-    return compiled, _private() - before
+def _in_own_process(work: Callable[..., Any], *given: Any) -> Any:
+    with get_context("spawn").Pool(1) as pool:
+        return pool.apply(work, given)
+
+
+def _private_by_tokens(path: Path, k: int, counts: Sequence[int], properties: Mapping[str, int]) -> list[int]:
+    """By how many bytes private memory is larger after these numbers of tokens, one after the other."""
+    core = _core()
+    core.compile_model(_chain(1, 1, lambda _: op.constant(np.ones((1, 1), np.float32)).output(0)), "CPU", properties)
+    before = _private()
+    compiled = core.compile_model(path, "CPU", properties)
+    request = compiled.create_infer_request()
+    held = []
+    for count in counts:
+        request.set_input_tensor(ov.Tensor(_tokens(count, k)))
+        request.infer()
+        held.append(_private() - before)
+    return held
 
 
 def _private() -> int:
+    """Bytes of private memory, without what the heap has free."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     text = Path("/proc/self/smaps_rollup").read_text(encoding="utf-8")
     return int(text.split("Anonymous:")[1].split()[0]) * 1024
 
@@ -224,11 +255,9 @@ def _a_token(spent: Sequence[Sequence[float]], kind: Callable[..., Any]) -> floa
 
 
 def _memory(folders: Sequence[str]) -> None:
-    """Each in a process of its own."""
     print("\nOpenVINO GenAI after 32 tokens, MB: private memory, file")
     for folder in folders:
-        with get_context("spawn").Pool(1) as pool:
-            private = pool.apply(_private_after_generation, (folder,))
+        private = _in_own_process(_private_after_generation, folder)
         size = (Path(folder) / "openvino_model.bin").stat().st_size
         print(f"  {folder}: {private / 1e6:.0f}, {size / 1e6:.0f}")
 

@@ -48,6 +48,7 @@ N x K.
 
 GPUs are [simulated](verify.md): OpenVINO's GPU plugin and Intel's driver are the real ones, and compile for a device
 that is not there. Each generation of GPUs has one table; the devices of a generation agree in all of it.
+What GPUs make of the kernels for vector-quantized weights is [told there](kernels.md#on-a-gpu).
 """
 
 

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import openvino as ov
@@ -55,9 +56,18 @@ def interleave(
 
     Stops after `rounds`, or after `seconds` if there were at least 5.
     """
-    requests = {name: _request(model, inputs) for name, model in models.items()}
-    found: dict[str, list[float]] = {name: [] for name in models}
-    order, shuffle = list(models), random.Random(0).shuffle
+    return in_turns({name: inference(model, inputs) for name, model in models.items()}, rounds, seconds, clock)
+
+
+def in_turns(
+    calls: Mapping[str, Callable[[], None]],
+    rounds: int,
+    seconds: float = float("inf"),
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Times]:
+    """The same for any calls."""
+    found: dict[str, list[float]] = {name: [] for name in calls}
+    order, shuffle = list(calls), random.Random(0).shuffle
     ends = time.perf_counter() + seconds
     for count in range(rounds):
         if count >= 5 and time.perf_counter() > ends:
@@ -65,7 +75,7 @@ def interleave(
         shuffle(order)
         for name in order:
             started = clock()
-            _run(requests[name])
+            calls[name]()
             found[name].append(clock() - started)
     return {name: Times(tuple(values)) for name, values in found.items()}
 
@@ -95,6 +105,11 @@ def _precisions(model: ov.CompiledModel) -> Iterator[tuple[str, str]]:
         if node.get_input_size() and node.get_output_size():
             read, written = node.input_value(0).get_element_type(), node.get_output_element_type(0)
             yield node.get_friendly_name(), f"{read.get_type_name()}>{written.get_type_name()}"
+
+
+def inference(model: ov.CompiledModel, inputs: np.ndarray) -> Callable[[], None]:
+    """Runs the model on its inputs; it ran before."""
+    return partial(_run, _request(model, inputs))
 
 
 def _request(model: ov.CompiledModel, inputs: np.ndarray) -> ov.InferRequest:

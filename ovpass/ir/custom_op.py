@@ -15,10 +15,7 @@ SHAPE = ("k", "n", "d", "entries", "books")
 
 
 class VectorQuantizedMatMul(ov.Op):  # type: ignore[misc]
-    """activation [..., K], codes u8, codebooks [books, entries, d], scale [N] -> [..., N].
-
-    Codes lie as `ovpass/kernels/packing.py` packs them.
-    """
+    """activation [..., K], weights u8 -> [..., N]. Weights lie as `ovpass/kernels/packing.py` packs them."""
 
     def __init__(self, inputs: Sequence[ov.Output] | None = None, **shape: int) -> None:
         self._shape = {name: shape.get(name, 0) for name in SHAPE}

@@ -27,7 +27,7 @@ class Native:
 
     @contextmanager
     def codebooks(self, shape: KernelShape, values: Array) -> Iterator[ctypes.c_void_p]:
-        """Codebooks f32 [books, entries, d] as the kernels hold them."""
+        """Codebooks f16 [books, entries, d] as the kernels hold them."""
         ready = ctypes.c_void_p(self._library.ovpass_codebooks(_sizes(*astuple(shape)), _pointer(values)))
         try:
             yield ready
@@ -44,7 +44,7 @@ class Native:
         x: Array,
         y: Array,
     ) -> None:
-        """Write to `y` f32 [tokens, n] the product of `x` f32 [tokens, k] and the weights, with `scale` f32 [n]."""
+        """Write to `y` f32 [tokens, n] the product of `x` f32 [tokens, k] and the weights, with `scale` f16 [n]."""
         given = [_pointer(packed), books, _pointer(scale), _pointer(x), _pointer(y)]
         tokens = ctypes.c_size_t(len(x))
         self._library.ovpass_multiply(_sizes(*astuple(choice)), _sizes(*astuple(shape)), *given, tokens)

@@ -13,7 +13,7 @@ CONFIG_FILE = "CONFIG_FILE"
 """The compile property that names the configuration."""
 ENTRY = "vector_matmul"
 _SOURCE = Path(__file__).parent / "gpu" / f"{ENTRY}.cl"
-_INPUTS = 4
+_INPUTS = 2
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ DEFAULT = GpuVariant()
 
 
 def kernel_source() -> str:
-    """The OpenCL C. `INPUT0_TYPE`, `INPUT2_TYPE`, `INPUT3_TYPE` and `OUTPUT0_TYPE` are half or float."""
+    """The OpenCL C. `INPUT0_TYPE` and `OUTPUT0_TYPE` are half or float."""
     return _SOURCE.read_text(encoding="utf-8")
 
 

@@ -1,7 +1,8 @@
-"""The order of codes that the kernels read."""
+"""The order of weights that the kernels read."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,28 @@ import numpy.typing as npt
 from ovpass.kernels.shape import ROWS, TABLES, KernelShape
 
 Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Weights of an op: codes u8 [books, N, K / d], codebooks f16 [books, entries, d], scale f16 [N]."""
+
+    codes: Array
+    codebooks: Array
+    scale: Array
+
+
+def to_bytes(parts: Parts) -> Array:
+    """The weights of an op as one array u8: packed codes, then codebooks and scale."""
+    halves = [np.ascontiguousarray(half, np.float16).reshape(-1) for half in (parts.codebooks, parts.scale)]
+    return np.concatenate([pack(parts.codes), *(half.view(np.uint8) for half in halves)])
+
+
+def from_bytes(weights: Array, shape: KernelShape) -> Parts:
+    """What `to_bytes` was given."""
+    codes, rest = np.split(weights.reshape(-1), [shape.code_bytes])
+    codebooks, scale = np.split(rest.view(np.float16), [shape.books * shape.entries * shape.d])
+    return Parts(unpack(codes, shape), codebooks.reshape(shape.books, shape.entries, shape.d), scale)
 
 
 def pack(codes: Array) -> Array:

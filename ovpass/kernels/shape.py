@@ -38,6 +38,11 @@ class KernelShape:
         """Blocks of 64 rows."""
         return -(-self.n // ROWS)
 
+    @property
+    def code_bytes(self) -> int:
+        """Bytes of packed codes."""
+        return self.tables * self.row_blocks * ROWS
+
 
 def shape_of(node: ov.Node) -> KernelShape:
     """The attributes of an op of ours."""

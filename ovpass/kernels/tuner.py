@@ -82,8 +82,8 @@ class _Runner:
         packed = pack(codes)
         count = min(_MOST_COPIES, max(1, _CACHE_BYTES // packed.size))
         self._copies = [packed.copy() for _ in range(count)]
-        self._books = self._random.standard_normal((shape.books, shape.entries, shape.d)).astype(np.float32)
-        self._scale = np.ones(shape.n, np.float32)
+        self._books = self._random.standard_normal((shape.books, shape.entries, shape.d)).astype(np.float16)
+        self._scale = np.ones(shape.n, np.float16)
 
     def measure(self, choices: Mapping[Any, Choice], tokens: int) -> dict[Any, float]:
         """The least seconds of each choice; all are tried in turns."""

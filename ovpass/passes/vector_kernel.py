@@ -17,15 +17,14 @@ from ovpass.formats.vector_writing import read_vectors, write_vectors
 from ovpass.ir.custom_op import OP_TYPE, VectorQuantizedMatMul
 from ovpass.ir.metadata import ModelMetadata
 from ovpass.ir.note import extend_note
-from ovpass.kernels.packing import Array, pack, unpack
+from ovpass.kernels.packing import Array, Parts, from_bytes, to_bytes
 from ovpass.kernels.shape import KernelShape, shape_of
-from ovpass.passes.editing import mark, marked_name
+from ovpass.passes.editing import mark
 from ovpass.passes.locate import locate
 from ovpass.planning.kernel import fused, fused_shape
 from ovpass.planning.recorded_plan import KERNELS
 from ovpass.sites import CompressedMatMul
 
-_CODES, _CODEBOOKS, _SCALE = 1, 2, 3
 _SCALE_ROLE = "scale"
 
 
@@ -60,12 +59,8 @@ def _replace(group: Sequence[CompressedMatMul]) -> tuple[str, dict[str, Any]]:
     shape = fused_shape(group)
     codes = np.concatenate([each.codes for each in weights], axis=1)
     scale = np.concatenate([each.scale[:, 0] for each in weights if each.scale is not None])
-    inputs = [
-        first.activation,
-        _constant(pack(codes), first, "codes"),
-        _constant(_as_one(weights[0].codebooks, shape), first, "codebooks"),
-        _constant(scale.astype(np.float16), first, _SCALE_ROLE),
-    ]
+    packed = op.constant(to_bytes(Parts(codes.astype(np.uint8), _as_one(weights[0].codebooks, shape), scale)))
+    inputs = [first.activation, mark(packed, first.matmul, "kernel.weights").output(0)]
     node = mark(VectorQuantizedMatMul(inputs, **asdict(shape)), first.matmul, "kernel")
     outputs = _split(node, group)
     for site, output in zip(group, outputs, strict=True):
@@ -100,11 +95,10 @@ def _member(site: CompressedMatMul) -> dict[str, Any]:
 def _restore(node: ov.Node, note: Mapping[str, Any]) -> None:
     shape = shape_of(node)
     encoding = VectorEncoding.of(shape.d, note["entries"])
-    codes = unpack(_values(node, _CODES), shape).astype(np.uint16)
-    scale = _values(node, _SCALE).astype(np.float32)
+    parts = from_bytes(node.input_value(1).get_node().data, shape)
+    codes, scale = parts.codes.astype(np.uint16), parts.scale.astype(np.float32)
     books = tuple(
-        book[None, :count].astype(np.float32)
-        for book, count in zip(_values(node, _CODEBOOKS), note["entries"], strict=True)
+        book[None, :count].astype(np.float32) for book, count in zip(parts.codebooks, note["entries"], strict=True)
     )
     compute = node.get_output_element_type(0).to_string()
     ends = np.cumsum([member["rows"] for member in note["members"]])
@@ -139,22 +133,12 @@ def _hand_over(old: ov.Output, new: ov.Output) -> None:
     new.set_names(names)
 
 
-def _constant(values: Array, site: CompressedMatMul, role: str) -> ov.Output:
-    node = op.constant(np.ascontiguousarray(values))
-    node.set_friendly_name(marked_name(site.matmul, f"kernel.{role}"))
-    return node.output(0)
-
-
 def _as_one(codebooks: Sequence[Array], shape: KernelShape) -> Array:
     """Codebooks [1, entries, d] as one array f16 [books, most entries, d], filled up with zeros."""
     whole = np.zeros((shape.books, shape.entries, shape.d), np.float16)
     for book, given in zip(whole, codebooks, strict=True):
         book[: given.shape[1]] = given[0]
     return whole
-
-
-def _values(node: ov.Node, port: int) -> Array:
-    return np.array(node.input_value(port).get_node().data)
 
 
 def _chain(site: CompressedMatMul) -> VectorChain:

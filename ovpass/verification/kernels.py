@@ -14,7 +14,7 @@ from ovpass.errors import VerifyError
 from ovpass.ir.custom_op import OP_TYPE
 from ovpass.ir.files import IrFile
 from ovpass.kernels.loading import core_for
-from ovpass.kernels.packing import unpack
+from ovpass.kernels.packing import from_bytes
 from ovpass.kernels.shape import shape_of
 from ovpass.support.formatting import last_line
 from ovpass.verification.report import KERNEL
@@ -88,7 +88,6 @@ def _agreement(compiled: ov.CompiledModel, nodes: Sequence[ov.Node]) -> list[boo
 def _decoded(node: ov.Node) -> Array:
     """The weights [N, K] of an op, in f32."""
     shape = shape_of(node)
-    packed, books, scale = (np.array(node.input_value(port).get_node().data) for port in (1, 2, 3))
-    codes = unpack(packed, shape)
-    vectors = sum(book[code] for book, code in zip(books.astype(np.float32), codes, strict=True))
-    return np.asarray(vectors).reshape(shape.n, shape.k) * scale.astype(np.float32)[:, None]
+    parts = from_bytes(node.input_value(1).get_node().data, shape)
+    vectors = sum(book[code] for book, code in zip(parts.codebooks.astype(np.float32), parts.codes, strict=True))
+    return np.asarray(vectors).reshape(shape.n, shape.k) * parts.scale.astype(np.float32)[:, None]

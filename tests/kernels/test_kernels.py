@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ovpass.kernels import KernelShape, library, pack, unpack
+from ovpass.kernels import KernelShape, library, pack
 from ovpass.kernels.native import Native
 from ovpass.kernels.opencl import ENTRY, GpuVariant, kernel_source, shape_defines
+from ovpass.kernels.packing import Parts, from_bytes, to_bytes
 from ovpass.kernels.source import Choice
 from tests.kernels.models import Array
 from tests.missing import lacking
@@ -62,9 +63,8 @@ def computed(case: Case, few_tokens: int, row_blocks: int = 4) -> tuple[Array, A
     """What the C++ computes, and what it should."""
     codes, books, scale, x, expected = case.arrays()
     found = np.full(expected.shape, np.nan, np.float32)
-    choice, wide = Choice(row_blocks, few_tokens), scale.astype(np.float32)
-    with _native().codebooks(case.shape, books.astype(np.float32)) as ready:
-        _native().multiply(choice, case.shape, pack(codes), ready, wide, x, found)
+    with _native().codebooks(case.shape, books) as ready:
+        _native().multiply(Choice(row_blocks, few_tokens), case.shape, pack(codes), ready, scale, x, found)
     return found, expected
 
 
@@ -88,11 +88,13 @@ def test_many_tokens_by_decoded_weights(case: Case) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(cases())
-def test_packed_codes_are_unpacked(case: Case) -> None:
-    codes, *_ = case.arrays()
-    packed = pack(codes)
-    assert packed.size == case.shape.tables * case.shape.row_blocks * 64
-    assert np.array_equal(unpack(packed, case.shape), codes)
+def test_bytes_become_weights_again(case: Case) -> None:
+    codes, books, scale, *_ = case.arrays()
+    packed = to_bytes(Parts(codes, books, scale))
+    assert packed.size == case.shape.code_bytes + 2 * (books.size + scale.size)
+    found = from_bytes(packed, case.shape)
+    for one, given_ in zip((found.codes, found.codebooks, found.scale), (codes, books, scale), strict=True):
+        assert np.array_equal(one, given_)
 
 
 def test_results_do_not_vary() -> None:
@@ -135,11 +137,11 @@ VARIANTS = st.builds(
 def test_the_opencl_kernel(case: Case, variant: GpuVariant) -> None:
     cl, context, queue = _pocl()
     codes, books, scale, x, expected = case.arrays()
-    types = {"INPUT0_TYPE": "float", "INPUT2_TYPE": "half", "INPUT3_TYPE": "half", "OUTPUT0_TYPE": "float"}
+    types = {"INPUT0_TYPE": "float", "OUTPUT0_TYPE": "float"}
     options = {**shape_defines(case.shape), **variant.defines, **types}
     program = cl.Program(context, kernel_source()).build([f"-D{name}={value}" for name, value in options.items()])
     flags = cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR
-    given_ = [cl.Buffer(context, flags, hostbuf=array) for array in (x, pack(codes), books, scale)]
+    given_ = [cl.Buffer(context, flags, hostbuf=array) for array in (x, to_bytes(Parts(codes, books, scale)))]
     found = np.full(expected.shape, np.nan, np.float32)
     output = cl.Buffer(context, cl.mem_flags.READ_WRITE, found.nbytes)
     getattr(program, ENTRY)(queue, (expected.size * variant.slices,), (variant.items,), *given_, output)

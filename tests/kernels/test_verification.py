@@ -11,11 +11,13 @@ import ovpass
 from ovpass.errors import ModelError
 from ovpass.formats.vector_encoding import VectorEncoding
 from ovpass.kernels import GpuVariant, write_gpu_kernels
+from ovpass.targets import TARGETS
 from ovpass.verification import kernels
 from tests.kernels.models import saved, vector_model
 
 pytestmark = pytest.mark.usefixtures("small_models_win")
-DEVICES = ["arc-b580", "meteor-lake"]
+DEVICES = [target.profiles[0].name for target in TARGETS.values() if target.profiles]
+"""One of each generation; `scripts/kernel_devices.py` compiles for the others, too."""
 
 
 def lowered(folder: Path, target: str) -> Path:

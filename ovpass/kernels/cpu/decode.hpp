@@ -111,9 +111,8 @@ inline void write_rows(const Weights& w, const float* sums, size_t row_block, fl
                                 _mm512_shuffle_i32x4(c, d, 0x88), _mm512_shuffle_i32x4(c, d, 0xdd)};
     const size_t first = row_block * kRows, rows = std::min(kRows, w.shape.n - first);
     for (size_t q = 0; q * 16 < rows; q++) {
-        const size_t left = std::min<size_t>(16, rows - q * 16);
-        const __mmask16 mask = __mmask16((1u << left) - 1);
-        const __m512 scale = _mm512_maskz_loadu_ps(mask, w.scale + first + q * 16);
+        const __mmask16 mask = first_of(rows - q * 16);
+        const __m512 scale = _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, w.scale + first + q * 16));
         _mm512_mask_storeu_ps(y + first + q * 16, mask, _mm512_mul_ps(_mm512_castsi512_ps(ordered[q]), scale));
     }
 }
@@ -137,7 +136,7 @@ void decoded_rows(const Weights& w, const Codebooks& books, const uint32_t* x, s
 
 inline void round_to_bf16(const float* from, size_t count, uint32_t* to) {
     for (size_t i = 0; i < count; i += 16) {
-        const __mmask16 mask = __mmask16((1u << std::min<size_t>(16, count - i)) - 1);
+        const __mmask16 mask = first_of(count - i);
         const __m256i rounded = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, from + i));
         _mm256_mask_storeu_epi16(reinterpret_cast<uint16_t*>(to) + i, mask, rounded);
     }

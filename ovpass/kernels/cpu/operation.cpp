@@ -9,27 +9,10 @@
 
 namespace vector_quantized {
 
-// What is made of constants once: the address of the constants tells whether it still holds.
-struct Prepared {
-    const void *codebooks_at, *scale_at;
-    Codebooks codebooks;
-    std::vector<float> scale;
-};
-
-static std::vector<float> floats_of(const ov::Tensor& tensor) {
-    const size_t count = tensor.get_size();
-    std::vector<float> values(count);
-    if (tensor.get_element_type() == ov::element::f16) {
-        const auto* from = tensor.data<ov::float16>();
-        for (size_t i = 0; i < count; i++) values[i] = static_cast<float>(from[i]);
-    } else {
-        const auto* from = tensor.data<float>();
-        std::copy(from, from + count, values.begin());
-    }
-    return values;
-}
-
-// x [..., k], codes u8 (see weights.hpp), codebooks [books, entries, d], scale [n] -> [..., n]
+// x [..., k], weights u8 (see weights.hpp) -> [..., n]
+//
+// The plugin clones the op and its inputs for each inference, to infer shapes: about a microsecond for every input. It
+// also keeps constants of f16 once more in f32. So all weights are one input of bytes.
 class VectorQuantizedMatMul : public ov::op::Op {
   public:
     OPENVINO_OP("VectorQuantizedMatMul", "extension");
@@ -41,13 +24,12 @@ class VectorQuantizedMatMul : public ov::op::Op {
 
     void validate_and_infer_types() override {
         const Shape s = shape();
-        NODE_VALIDATION_CHECK(this, get_input_size() == 4, "four inputs");
-        NODE_VALIDATION_CHECK(this, k_ > 0 && n_ > 0 && books_ > 0 && entries_ > 0 && entries_ <= 256, "attributes");
+        NODE_VALIDATION_CHECK(this, get_input_size() == 2, "two inputs");
+        NODE_VALIDATION_CHECK(this, k_ > 0 && n_ > 0 && books_ > 0, "k, n and books are positive");
+        NODE_VALIDATION_CHECK(this, entries_ > 0 && s.entries <= kMostEntries, "entries are 1 to ", kMostEntries);
         NODE_VALIDATION_CHECK(this, (d_ == 2 || d_ == 4 || d_ == 8) && k_ % d_ == 0, "d is 2, 4 or 8 and divides k");
-        check_size(1, s.tables() * s.row_blocks() * kRows);
-        check_size(2, s.books * s.entries * s.d);
-        check_size(3, s.n);
-        NODE_VALIDATION_CHECK(this, get_input_element_type(1) == ov::element::u8, "codes are u8");
+        check_size(1, s.bytes());
+        NODE_VALIDATION_CHECK(this, get_input_element_type(1) == ov::element::u8, "weights are u8");
         auto x = get_input_partial_shape(0);
         if (x.rank().is_static()) {
             NODE_VALIDATION_CHECK(this, x.size() > 0 && x[x.size() - 1].compatible(k_), "the last axis of x is k");
@@ -77,16 +59,17 @@ class VectorQuantizedMatMul : public ov::op::Op {
         to.back() = size_t(n_);
         outputs[0].set_shape(to);
         if (tokens == 0) return true;
-        const auto ready = prepared(inputs[2], inputs[3]);
-        const Weights weights{shape(), inputs[1].data<uint8_t>(), ready->scale.data()};
-        multiply(choice_for(weights.shape), weights, ready->codebooks, inputs[0].data<float>(),
-                 outputs[0].data<float>(), tokens);
+        const Shape s = shape();
+        const auto* codes = inputs[1].data<uint8_t>();
+        const auto* halves = reinterpret_cast<const uint16_t*>(codes + s.code_bytes());
+        const Weights weights{s, codes, halves + s.values()};
+        multiply(choice_for(s), weights, *codebooks(halves), inputs[0].data<float>(), outputs[0].data<float>(), tokens);
         return true;
     }
 
   private:
     int64_t k_ = 0, n_ = 0, d_ = 0, entries_ = 0, books_ = 0;
-    mutable std::shared_ptr<const Prepared> prepared_;
+    mutable std::shared_ptr<const Codebooks> codebooks_;
 
     Shape shape() const { return {size_t(k_), size_t(n_), size_t(d_), size_t(entries_), size_t(books_)}; }
 
@@ -98,12 +81,11 @@ class VectorQuantizedMatMul : public ov::op::Op {
         NODE_VALIDATION_CHECK(this, size == count, "size of input ", input);
     }
 
-    std::shared_ptr<const Prepared> prepared(const ov::Tensor& codebooks, const ov::Tensor& scale) const {
-        auto ready = std::atomic_load(&prepared_);
-        if (ready && ready->codebooks_at == codebooks.data() && ready->scale_at == scale.data()) return ready;
-        ready = std::make_shared<Prepared>(Prepared{codebooks.data(), scale.data(),
-                                                    Codebooks(shape(), floats_of(codebooks).data()), floats_of(scale)});
-        std::atomic_store(&prepared_, ready);
+    std::shared_ptr<const Codebooks> codebooks(const uint16_t* halves) const {
+        auto ready = std::atomic_load(&codebooks_);
+        if (ready && ready->halves == halves) return ready;
+        ready = std::make_shared<Codebooks>(shape(), halves);
+        std::atomic_store(&codebooks_, ready);
         return ready;
     }
 };
@@ -115,7 +97,7 @@ OPENVINO_CREATE_EXTENSIONS(std::vector<ov::Extension::Ptr>(
 
 extern "C" {
 
-void* ovpass_codebooks(const size_t* shape, const float* values) {
+void* ovpass_codebooks(const size_t* shape, const uint16_t* values) {
     return new vector_quantized::Codebooks({shape[0], shape[1], shape[2], shape[3], shape[4]}, values);
 }
 
@@ -140,7 +122,7 @@ void ovpass_release(void* codebooks) { delete static_cast<vector_quantized::Code
 
 // choice: rows at once, few tokens. shape: k, n, d, entries, books.
 void ovpass_multiply(const size_t* choice, const size_t* shape, const uint8_t* codes, const void* codebooks,
-                     const float* scale, const float* x, float* y, size_t tokens) {
+                     const uint16_t* scale, const float* x, float* y, size_t tokens) {
     using namespace vector_quantized;
     const Weights weights{{shape[0], shape[1], shape[2], shape[3], shape[4]}, codes, scale};
     multiply({0, 0, 0, 0, 0, choice[0], choice[1]}, weights, *static_cast<const Codebooks*>(codebooks), x, y, tokens);

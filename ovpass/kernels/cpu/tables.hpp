@@ -11,8 +11,8 @@
 
 namespace vector_quantized {
 
-// How many bytes of codes ahead are fetched: pages and row blocks change too often for what processors do themselves.
-constexpr size_t kAhead = 64 << 10;
+// How many bytes of codes ahead are fetched. In the order of addresses, not of use: so processors fetch on by themselves.
+constexpr size_t kAhead = 16 << 10;
 
 // The bytes of a table in registers: E entries in E / 64 of them.
 template <int E>
@@ -44,6 +44,8 @@ struct UpperBytes {
     }
 };
 constexpr UpperBytes kUpperBytes;
+
+inline __mmask16 first_of(size_t count) { return __mmask16((1u << std::min<size_t>(16, count)) - 1); }
 
 // A block's tables for one token: [table][low byte, high byte][E].
 template <int E>
@@ -105,8 +107,6 @@ struct Tables {
         return _mm512_sqrt_ps(sum);
     }
 
-    static __mmask16 first_of(size_t count) { return __mmask16((1u << std::min<size_t>(16, count)) - 1); }
-
     // The tables of G groups for one book: entries are loaded once.
     template <int D, int G>
     static void tables(const int16_t* values, const int16_t* pairs, uint8_t* to, size_t apart) {
@@ -160,9 +160,8 @@ void look_up(const Weights& w, const Tables<E>& tables, size_t block, size_t row
     for (size_t t = 0; t < count; t++) {
         const Plane<E> low(tables.bytes + t * 2 * E), high(tables.bytes + t * 2 * E + E);
         for (int r = 0; r < R; r++) {
-            const uint8_t* at = codes + (r * count + t) * kRows;
-            _mm_prefetch(at + kAhead, _MM_HINT_T1);
-            const __m512i code = _mm512_loadu_si512(at);
+            _mm_prefetch(codes + (t * R + r) * kRows + kAhead, _MM_HINT_T1);
+            const __m512i code = _mm512_loadu_si512(codes + (r * count + t) * kRows);
             const __mmask64 upper = E == 256 ? _mm512_movepi8_mask(code) : 0;
             acc[r].add(low.at(code, upper), high.at(code, upper));
         }
@@ -207,7 +206,11 @@ inline void finish_rows(const Weights& w, const float* sums, size_t parts, size_
         for (size_t half = 0; half < 2; half++)
             _mm256_store_ps(ordered + q / 2 * 32 + q % 2 * 8 + half * 16, _mm256_load_ps(total + q * 16 + half * 8));
     const size_t first = row_block * kRows, rows = std::min(kRows, w.shape.n - first);
-    for (size_t i = 0; i < rows; i++) y[first + i] = ordered[i] * w.scale[first + i];
+    for (size_t q = 0; q * 16 < rows; q++) {
+        const __mmask16 mask = first_of(rows - q * 16);
+        const __m512 scale = _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, w.scale + first + q * 16));
+        _mm512_mask_storeu_ps(y + first + q * 16, mask, _mm512_mul_ps(_mm512_load_ps(ordered + q * 16), scale));
+    }
 }
 
 template <int E, int R>

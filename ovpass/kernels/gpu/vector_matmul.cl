@@ -1,4 +1,4 @@
-// y [tokens, n] = x [tokens, k] times the transposed vector-quantized weights; see ovpass/kernels/packing.py for codes.
+// y [tokens, n] = x [tokens, k] times the transposed vector-quantized weights: bytes as in ovpass/kernels/packing.py.
 //
 // A work-group computes VQ_ROW_BLOCKS blocks of 64 rows, one after the other, for one token, or for up to VQ_TOKENS of
 // them where there are many. Its items are 64 rows times VQ_SLICES slices of the columns. The codebooks lie in local
@@ -32,9 +32,9 @@ void OVERLOADED put(__global float* to, size_t i, float value) { to[i] = value; 
 __attribute__((intel_reqd_sub_group_size(VQ_SUB_GROUP)))
 #endif
 __attribute__((reqd_work_group_size(ITEMS, 1, 1)))
-__kernel void vector_matmul(const __global INPUT0_TYPE* x, const __global uchar* codes,
-                            const __global INPUT2_TYPE* codebooks, const __global INPUT3_TYPE* scale,
-                            __global OUTPUT0_TYPE* y) {
+__kernel void vector_matmul(const __global INPUT0_TYPE* x, const __global uchar* codes, __global OUTPUT0_TYPE* y) {
+    const __global half* codebooks = (const __global half*)(codes + (size_t)COUNT * VQ_N);
+    const __global half* scale = codebooks + VALUES;
     __local float sums[ITEMS];
     const uint item = get_local_id(0), row = item % ROWS, slice = item / ROWS;
     const uint group = get_group_id(0), first_row_block = group % ROW_BLOCKS, token = group / ROW_BLOCKS;
