@@ -27,6 +27,7 @@ from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.tuning.activation_statistics import ActivationFacts
 from ovpass.tuning.budget import NOTHING, Budget, Spent, gain, share_of_work, worth
 from ovpass.tuning.deadline import Deadline, TimeIsUp
+from ovpass.tuning.decisions import Decisions
 from ovpass.tuning.executors import Task
 from ovpass.tuning.experiment import Experiment, as_experiment
 from ovpass.tuning.sensitivity import Measure, Sensitivity, sensitivity
@@ -38,8 +39,6 @@ CANDIDATES = (PER_TOKEN, 32, 64, 128, 256)
 """Of those with the same effect the first counts: what zero points cap at 32 is called 32."""
 _GRID = (0.0, 0.05, 0.2, 0.5)
 _STEP = 0.02
-_BESIDE = 3
-"""Looks at a choice beside one that was measured on more text: by then the rest of the interval comes from that one."""
 _SEARCH_SHARE = 0.75
 """Of the time for the search; the rest is for held-out text."""
 
@@ -79,8 +78,6 @@ class _Search:
     exact: bool
     deadline: Deadline
     _best: tuple[int, int] | None = None
-    _longest: dict[str, Sums] = field(default_factory=dict)
-    """Of each text the sums of the choice that was measured on most of it, beside which others need less."""
     _points: dict[tuple[int, int], Point] = field(default_factory=dict)
     """By the group size, and how much less bold than the boldest plan.
 
@@ -157,10 +154,10 @@ class _Search:
         return replace(plan, evidence=evidence)
 
     @cached_property
-    def _looks(self) -> dict[str, list[list[Window]]]:
-        """The windows that each look adds, for the search and for held-out text."""
+    def _decisions(self) -> Decisions:
+        """On the windows that each look adds, for the search and for held-out text."""
         first = self.experiment.windows
-        return looks(first, self.experiment.later(len(first), (2**LOOKS - 1) * len(first)))
+        return Decisions(self.budget, looks(first, self.experiment.later(len(first), (2**LOOKS - 1) * len(first))))
 
     @cached_property
     def _choices(self) -> dict[int, dict[str, int]]:
@@ -309,15 +306,9 @@ class _Search:
         what = (
             f"{text}: group size {size_name(max(size, MIXED))} without {counted(len(self._names(size, count)), 'site')}"
         )
-        sums, longest = Sums(), self._longest.get(text, Sums())
-        for look, windows in enumerate(self._looks[text][:most], start=1):
-            sums += self._sums(choice, windows, f"{what}, after {sum(sums.tokens)} tokens")
-            spent = Spent.of(sums, longest)
-            beside = look >= _BESIDE and len(longest.tokens) > len(sums.tokens)
-            if self.budget.allows(spent) or self.budget.excludes(spent) or beside:
-                break
-        self._longest[text] = max(longest, sums, key=lambda sums: len(sums.tokens))
-        return spent
+        return self._decisions.spent(
+            text, lambda windows, tokens: self._sums(choice, windows, f"{what}, after {tokens} tokens"), most
+        )
 
     def _sums(self, choice: Mapping[str, int], windows: Sequence[Window], step: str) -> Sums:
         key = digest(json.dumps(sorted(choice.items())), windows)
