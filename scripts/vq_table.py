@@ -59,7 +59,9 @@ VARIANTS = {
     "int2 GPTQ": Variant(Recipe("int2_sym", group_size=GROUP, gptq=True, backup_mode="none")),
     "vq2": Variant(Recipe("vq2", backup_mode="none"), preset=True),
     "vq2 bits=2.5": Variant(Recipe("vq2", bits=2.5, backup_mode="none")),
-    "vq2 bits=3.05": Variant(Recipe("vq2", bits=3.05, backup_mode="none")),
+    "vq2 bits=3.04": Variant(Recipe("vq2", bits=3.04, backup_mode="none"), 0.304),
+    "vq2 bits=3.5": Variant(Recipe("vq2", bits=3.5, backup_mode="none")),
+    "vq2 max-kl=0.2": Variant(Recipe("vq2", max_kl=0.2, backup_mode="none")),
     "vq2 d=8 2x256": Variant(Recipe("vq2", vector_length=8, entries=(256, 256), backup_mode="none"), 0.95),
 }
 

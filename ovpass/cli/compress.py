@@ -36,6 +36,7 @@ from ovpass.targets.group_sizes import format_group_size
 if TYPE_CHECKING:
     from ovpass.compression.calibration import Calibration
     from ovpass.compression.compress import Compressed
+    from ovpass.compression.layout import Layout
 
 _PER_CHANNEL = "per-channel"
 _FEW = 2
@@ -81,6 +82,7 @@ def _entries(_: click.Context, __: click.Parameter, value: str | None) -> tuple[
 @click.option("--entries", callback=_entries, metavar="E", help="Entries of each codebook, as 256,16.  [vq modes]")
 @click.option("--codebooks", type=int, metavar="N", help="Residual codebooks.  [vq modes]")
 @click.option("--bits", type=float, metavar="B", help="Average bits a weight: the worst layers get more.  [vq2, vq3]")
+@click.option("--max-kl", type=float, metavar="X", help="As few bits as this KL allows, nats per token.  [vq2, vq3]")
 @click.option("--ignore", multiple=True, metavar="PATTERN", help="Do not compress these layers (repeatable).")
 @click.option("--text", type=PATH, help="Calibration text.  [default: a novel]")
 @click.option("--tokenizer", type=PATH, help="Tokenizer folder.  [default: MODEL's]")
@@ -151,6 +153,7 @@ def _recipe(options: dict[str, Any]) -> Recipe:
         "entries",
         "codebooks",
         "bits",
+        "max_kl",
     )
     chosen = {name: options[name] for name in (*names, *flags)}
     return Recipe(group_size=options["weight_group"], ignore=options["ignore"], **chosen)
@@ -172,6 +175,8 @@ def _print(done: Compressed, seconds: float, *, verbose: bool) -> None:
         _print_names("Ignored", model.ignored, verbose=verbose)
         _print_names("Left in floating point by NNCF", model.left, verbose=verbose)
         before, after = model.bytes_before, model.bytes_after
+        if model.layout is not None:
+            _print_layout(model.layout)
         say(f"Weights: {before / 1e6:.1f} MB before, {after / 1e6:.1f} MB after ({100 * after / before:.0f} %).")
     if done.advice:
         _print_targets(done)
@@ -182,6 +187,14 @@ def _print(done: Compressed, seconds: float, *, verbose: bool) -> None:
         print_transformed(done.applied, seconds)
     else:
         verdict(f"Written to {done.output} in {seconds:.2f} s.", ok=True)
+
+
+def _print_layout(layout: Layout) -> None:
+    counts = ", ".join(f"{mode} {count}" for mode, count in sorted(layout.layers.items()))
+    say(f"Layers in vectors: {counts}; {layout.bits:.2f} bits a weight with codebooks and scales.")
+    if (spent := layout.spent) is not None:
+        low, high = spent.kl_interval or (spent.kl, spent.kl)
+        say(f"KL on held-out text: {spent.kl:.3g} ({low:.3g} to {high:.3g}) nats per token, {spent.tokens} tokens.")
 
 
 def _print_names(what: str, names: Sequence[str], *, verbose: bool) -> None:

@@ -1,8 +1,9 @@
-"""Give more bits to the layers whose outputs suffer most, within bits a weight on average."""
+"""Give more bits to the layers that need them most, a step at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ovpass.compression.modes import VECTOR_STEPS, vector_encoding
@@ -16,53 +17,72 @@ _ERRORS = {"vq2": 1.0, "vq3": 0.34, "vq4": 0.1}
 class Layers:
     """Layers that read one activation, and get one encoding.
 
-    `shapes` are their N and K. `error` is the squared error of their outputs in the mode with the fewest bits, by their
-    outputs' squares; None where nothing tells.
+    `shapes` are their N and K. `harm` is what they alone do to the predictions of the model in the mode with the fewest
+    bits: KL divergence in nats per token. It grows with the squared error of their outputs.
     """
 
     shapes: tuple[tuple[int, int], ...]
-    error: float | None = None
+    harm: float = 0.0
 
     @property
     def weights(self) -> int:
         """How many they have."""
         return sum(n * k for n, k in self.shapes)
 
-    def bits(self, encoding: VectorEncoding) -> float:
+    def bits(self, mode: str) -> float:
         """Of codes, scales, and the codebooks that they share."""
-        own = sum(n * k * (encoding.code_bits + encoding.scale_bits(k)) for n, k in self.shapes)
-        return own + encoding.codebook_bits
+        encoding = vector_encoding(mode)
+        return sum(n * k * _bits_of_row(encoding, k) for n, k in self.shapes) + encoding.codebook_bits
 
 
-def average_bits(layers: Sequence[Layers], mode: str) -> float:
-    """Bits a weight if all of them have one mode."""
-    return sum(each.bits(vector_encoding(mode)) for each in layers) / sum(each.weights for each in layers)
+@dataclass(frozen=True)
+class Step:
+    """The layers of that number get `mode`: it takes `bits` more in all, and saves `harm`."""
+
+    number: int
+    mode: str
+    bits: float
+    harm: float
 
 
-def allocate(layers: Sequence[Layers], mode: str, budget: float) -> list[str]:
-    """A mode for each, with at most `budget` bits a weight in all, or all in `mode`.
+def average_bits(layers: Sequence[Layers], modes: Sequence[str]) -> float:
+    """Bits a weight in these modes."""
+    bits = sum(each.bits(mode) for each, mode in zip(layers, modes, strict=True))
+    return bits / sum(each.weights for each in layers)
 
-    The step that takes most off the sum of errors for its bits comes first, as long as it fits.
+
+def steps(layers: Sequence[Layers], mode: str, budget: float = math.inf) -> Iterator[Step]:
+    """Steps up from `mode` for all, the one first that saves most harm for its bits.
+
+    They are those that fit into `budget` bits a weight, one after the other, until no further step fits.
     """
     ladder = VECTOR_STEPS[VECTOR_STEPS.index(mode) :]
     place = [0] * len(layers)
-    left = budget * sum(each.weights for each in layers) - sum(each.bits(vector_encoding(mode)) for each in layers)
-    while steps := [
-        (gain, number, to, cost)
+    left = (budget - average_bits(layers, [mode] * len(layers))) * sum(each.weights for each in layers)
+    while possible := [
+        step
         for number, own in enumerate(layers)
-        for to in range(place[number] + 1, len(ladder))
-        if (cost := _added(own, ladder[place[number]], ladder[to])) <= left
-        and (gain := _saved(own, ladder[0], ladder[place[number]], ladder[to]) / cost) > 0
+        for higher in ladder[place[number] + 1 :]
+        if (step := _step(number, own, ladder[0], ladder[place[number]], higher)).bits <= left and step.harm > 0
     ]:
-        _, number, to, cost = max(steps, key=lambda step: (step[0], -step[1], -step[2]))
-        place[number] = to
-        left -= cost
-    return [ladder[each] for each in place]
+        best = max(possible, key=lambda step: (step.harm / step.bits, -step.number, -step.bits))
+        place[best.number] = ladder.index(best.mode)
+        left -= best.bits
+        yield best
 
 
-def _added(own: Layers, before: str, after: str) -> float:
-    return own.bits(vector_encoding(after)) - own.bits(vector_encoding(before))
+def modes_after(taken: Iterable[Step], count: int, mode: str) -> list[str]:
+    """The modes of `count` layers after these steps up from `mode`."""
+    modes = [mode] * count
+    for step in taken:
+        modes[step.number] = step.mode
+    return modes
 
 
-def _saved(own: Layers, first: str, before: str, after: str) -> float:
-    return (own.error or 0) * (_ERRORS[before] - _ERRORS[after]) / _ERRORS[first]
+def _step(number: int, own: Layers, first: str, before: str, higher: str) -> Step:
+    saved = own.harm * (_ERRORS[before] - _ERRORS[higher]) / _ERRORS[first]
+    return Step(number, higher, own.bits(higher) - own.bits(before), saved)
+
+
+def _bits_of_row(encoding: VectorEncoding, k: int) -> float:
+    return encoding.code_bits + encoding.scale_bits(k)

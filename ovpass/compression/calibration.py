@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,12 @@ from ovpass.errors import ModelError, SettingsError
 if TYPE_CHECKING:
     import openvino as ov
 
-_IDS, _TYPES = "input_ids", "token_type_ids"
+    from ovpass.evaluation.windows import Window
+
+IDS, _TYPES = "input_ids", "token_type_ids"
 _FEW_IDS = 64
+_HELD_OUT_TOKENS, _FEWEST_HELD_OUT = 2**15, 2
+"""Of the text that calibration does not see: as many tokens as there are, and windows at least."""
 
 Ids = npt.NDArray[np.int64]
 Inputs = Mapping[str, npt.NDArray[Any]]
@@ -51,8 +55,8 @@ class Calibration:
                 "more in total, one for each of the weights that share a scale"
             )
 
-    def read(self, folder: Path) -> list[Ids]:
-        """Return the token ids [tokens] of each sample. `folder` is the model's folder.
+    def read(self, folder: Path, *, held_out: bool = False) -> Text:
+        """Return the samples and, if asked for, what is held out. `folder` is the model's folder.
 
         Raises:
             TextError: if the folder has no tokenizer, or the text is unreadable or too short.
@@ -65,9 +69,22 @@ class Calibration:
         # What models are evaluated on by default is not what they are fitted to.
         evaluated = LANGUAGE_MODEL.count * LANGUAGE_MODEL.tokens
         skip = 0 if self.text else -(-evaluated // self.tokens)
-        tokenizer = load_tokenizer(self.tokenizer or folder)
-        options = WindowOptions(self.samples, self.tokens, skip=skip)
-        return [window.ids for window in make_windows(read_text(self.text), tokenizer, options)]
+        text, tokenizer = read_text(self.text), load_tokenizer(self.tokenizer or folder)
+        samples = make_windows(text, tokenizer, WindowOptions(self.samples, self.tokens, skip=skip))
+        windows = []
+        if held_out:
+            most = max(_FEWEST_HELD_OUT, _HELD_OUT_TOKENS // self.tokens)
+            options = WindowOptions(most, self.tokens, skip=skip + self.samples)
+            windows = make_windows(text, tokenizer, options, least=_FEWEST_HELD_OUT)
+        return Text([window.ids for window in samples], windows)
+
+
+@dataclass(frozen=True)
+class Text:
+    """Token ids [tokens] of calibration samples, and windows of the same text that are held out from calibration."""
+
+    samples: Sequence[Ids] = ()
+    held_out: Sequence[Window] = ()
 
 
 def check_runs(model: ov.Model, xml: Path, sample: Inputs) -> None:
@@ -82,7 +99,7 @@ def check_runs(model: ov.Model, xml: Path, sample: Inputs) -> None:
         ov.Core().compile_model(model, "CPU").create_infer_request().infer(dict(sample))
     except Exception as error:  # OpenVINO has no class of its own for what it cannot run
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        tokens = sample[_IDS].shape[1]
+        tokens = sample[IDS].shape[1]
         raise ModelError(
             f"{xml}: cannot be run on a sample of {tokens} tokens: {lines[-1]}; use a shorter --sequence-length if "
             "the model has fewer positions"
@@ -98,14 +115,14 @@ def model_inputs(model: ov.Model, xml: Path, sample: Ids) -> Inputs:
     from ovpass.verification.inputs import input_specs, make_inputs  # noqa: PLC0415 - brings OpenVINO along
 
     inputs = dict(make_inputs(input_specs(model), len(sample)))
-    if _IDS not in inputs:
+    if IDS not in inputs:
         raise ModelError(
-            f"{xml}: has no input {_IDS}, so it takes no text; compress it without "
+            f"{xml}: has no input {IDS}, so it takes no text; compress it without "
             "calibration (no --text, --smooth, --scale-estimation, --gptq or --lora-correction)"
         )
-    if inputs[_IDS].shape != (1, len(sample)):
-        raise ModelError(f"{xml}: {_IDS} has shape {list(inputs[_IDS].shape)}; set that length with --sequence-length")
-    inputs[_IDS] = sample[np.newaxis].astype(inputs[_IDS].dtype)
+    if inputs[IDS].shape != (1, len(sample)):
+        raise ModelError(f"{xml}: {IDS} has shape {list(inputs[IDS].shape)}; set that length with --sequence-length")
+    inputs[IDS] = sample[np.newaxis].astype(inputs[IDS].dtype)
     if _TYPES in inputs:
         inputs[_TYPES] = np.zeros_like(inputs[_TYPES])
     return inputs
@@ -127,7 +144,7 @@ def random_inputs(model: ov.Model, xml: Path, samples: int = 8, tokens: int = 64
 
 def _vocabulary(model: ov.Model) -> int:
     """How many token ids there are, by the table in which they are looked up; without one a few that any model has."""
-    queue = [port for given in model.inputs if _IDS in given.get_names() for port in given.get_target_inputs()]
+    queue = [port for given in model.inputs if IDS in given.get_names() for port in given.get_target_inputs()]
     for port in queue:
         node = port.get_node()
         if node.get_type_name() == "Convert":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ovpass.compression.advice import TargetAdvice, ask_targets, explain_group, notes_on
-from ovpass.compression.calibration import Calibration, Ids, Inputs, check_runs, model_inputs
+from ovpass.compression.calibration import Calibration, Inputs, Text, check_runs, model_inputs
 from ovpass.compression.group_compatibility import note_on_groups
 from ovpass.compression.jobs import Job, find_jobs
 from ovpass.compression.modes import NNCF
@@ -36,6 +36,8 @@ from ovpass.transformation.transform import transform
 if TYPE_CHECKING:
     import openvino as ov
 
+    from ovpass.compression.layout import Layout
+
 
 @dataclass(frozen=True)
 class Format:
@@ -56,7 +58,8 @@ class Format:
 class CompressedModel:
     """One model of the source. Sizes are those of the .bin in bytes; `formats` counts sites.
 
-    `ignored` are the layers that the recipe left out, `left` those that NNCF did on top of that.
+    `ignored` are the layers that the recipe left out, `left` those that NNCF did on top of that. `layout` is about the
+    layers in vectors, None without any.
     """
 
     key: str
@@ -65,6 +68,7 @@ class CompressedModel:
     ignored: tuple[str, ...]
     left: tuple[str, ...]
     formats: Mapping[Format, int]
+    layout: Layout | None = None
 
 
 @dataclass(frozen=True)
@@ -111,18 +115,19 @@ def compress_source(
     progress("reading")
     jobs = find_jobs(origin, recipe)
     check_in_advance(recipe, calibration, then, jobs)
-    samples = None
+    home = origin.root if origin.is_folder else origin.root.parent
+    text = Text()
     if recipe.needs_text or calibration.text is not None:
         progress("tokenizing the calibration text")
-        samples = calibration.read(origin.root if origin.is_folder else origin.root.parent)
+        text = calibration.read(home, held_out=recipe.max_kl is not None)
     with staging(destination) as staged:
         folder = staged / "output"
         folder.mkdir()
-        notes: list[str] = []
+        written = []
         for job in jobs:
             progress(f"compressing {job.ir.xml.name} to {recipe.mode}")
-            notes += _compress(job, folder, recipe, samples, progress, bars)
-        done = _describe(jobs, folder, destination, recipe, notes, then)
+            written.append(_compress(job, folder, recipe, text, progress, bars))
+        done = _describe(jobs, written, folder, destination, recipe, then)
         if origin.is_folder:
             carry_along(origin, [job.ir for job in jobs], folder, copy_weights=False)
         if then is not None:
@@ -136,14 +141,20 @@ def compress_source(
     return done
 
 
-def _compress(
-    job: Job, folder: Path, recipe: Recipe, samples: Sequence[Ids] | None, progress: Progress, bars: bool
-) -> list[str]:
-    """Write the compressed model to its place below `folder`; returns what there is to note about it."""
+@dataclass(frozen=True)
+class _Written:
+    """What there is to note about a compressed model, and the layout of its layers in vectors."""
+
+    notes: Sequence[str]
+    layout: Layout | None = None
+
+
+def _compress(job: Job, folder: Path, recipe: Recipe, text: Text, progress: Progress, bars: bool) -> _Written:
+    """Write the compressed model to its place below `folder`."""
     from ovpass.ir.writer import write_anew  # noqa: PLC0415 - brings OpenVINO along
 
     model = job.ir.read()
-    inputs = [model_inputs(model, job.ir.xml, sample) for sample in samples or ()]
+    inputs = [model_inputs(model, job.ir.xml, sample) for sample in text.samples]
     notes = _adjusted(job, recipe)
     if inputs:
         check_runs(model, job.ir.xml, inputs[0])
@@ -152,19 +163,21 @@ def _compress(
     # Weights that an embedding shares would be compressed for its sake: they are named, too.
     ignored = [name for layer in job.ignored for name in (layer.name, layer.weights)]
     dataset = inputs if inputs and recipe.can_fit_weights else None
+    layout = None
     try:
         if recipe.format.engine == NNCF:
             compressed, warnings = compress_weights(model, job.ir.xml, recipe, ignored, dataset, bars=bars)
         else:
             from ovpass.compression.own_weights import compress_layers  # noqa: PLC0415 - brings OpenVINO along
 
-            compressed, warnings = compress_layers(model, job, recipe, ignored, dataset, progress)
+            own = compress_layers(model, job, recipe, ignored, dataset, text.held_out, progress)
+            compressed, warnings, layout = own.model, own.warnings, own.layout
     except GroupSizeError as error:
         raise SettingsError(f"{job.ir.xml}: {explain_group(recipe, job.in_mode(recipe))}") from error
     target = folder / Path(job.ir.key).parent
     target.mkdir(parents=True, exist_ok=True)
     write_anew(compressed, job.ir, target)
-    return [*notes, *warnings]
+    return _Written([*notes, *warnings], layout)
 
 
 def _adjusted(job: Job, recipe: Recipe) -> list[str]:
@@ -190,15 +203,15 @@ def _smooth(model: ov.Model, job: Job, strength: float, inputs: Sequence[Inputs]
 
 def _describe(
     jobs: Sequence[Job],
+    written: Sequence[_Written],
     folder: Path,
     destination: Path,
     recipe: Recipe,
-    notes: Sequence[str],
     then: Settings | None,
 ) -> Compressed:
     """Look at what was written as any reader would. Targets are asked where a plugin is to do the quantizing."""
     models, sites = [], []
-    for job in jobs:
+    for job, result in zip(jobs, written, strict=True):
         made = IrFile(folder / Path(job.ir.key).parent / job.ir.xml.name, job.ir.key)
         own = find_sites_in_file(made)
         names = {site.name for site in own}
@@ -211,11 +224,13 @@ def _describe(
                 ignored=tuple(layer.name for layer in job.ignored),
                 left=tuple(layer.name for layer in job.kept if layer.name not in names),
                 formats=Counter(map(_format, own)),
+                layout=result.layout,
             )
         )
     native = then is None or then.lowering == "native"
     advice = ask_targets(sites) if native else ()
     further = notes_on(recipe, sites) if then is None else note_on_groups(sites, then)
+    notes = [note for result in written for note in result.notes]
     return Compressed(destination, recipe, tuple(models), advice, (*notes, *further))
 
 

@@ -1,11 +1,11 @@
-"""Keep encoded weights on disk while a compression runs, so that an interrupted one resumes."""
+"""Keep encoded weights on disk: an interrupted compression resumes, and the next one encodes only what is new."""
 
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,16 @@ import numpy as np
 from ovpass.errors import OutputError
 from ovpass.formats.base import EncodedWeights, Encoding
 from ovpass.support.array_files import read_arrays
-from ovpass.support.cache import cache_folder
+from ovpass.support.cache import cache_folder, drop_oldest
+from ovpass.support.store import Store
 from ovpass.support.structured_text import MalformedError
+
+KEPT_BYTES = 4 * 2**30
+"""Of all models together, once a compression is finished."""
 
 
 class EncodedStore:
-    """The weights of activations by number and encoding, of one compression: `name` tells it from others.
+    """The weights of activations by number and encoding, of one model and text: `name` tells them from others.
 
     Raises, from every method:
         OutputError: if the folder cannot be written.
@@ -39,12 +43,7 @@ class EncodedStore:
         except (MalformedError, LookupError, ValueError, TypeError):
             return None  # it is encoded again
 
-    def lost(self, number: int, encoding: Encoding) -> float | None:
-        """What their outputs lose, as it was put with them."""
-        found = float(read_arrays(self._path(number, encoding))["lost"])
-        return None if np.isnan(found) else found
-
-    def put(self, number: int, encoded: Sequence[EncodedWeights], lost: float | None = None) -> None:
+    def put(self, number: int, encoded: Sequence[EncodedWeights]) -> None:
         """Keep them: they are on disk when this returns. Arrays that are one object stay so."""
         arrays: dict[str, Any] = {}
         places = []
@@ -60,15 +59,19 @@ class EncodedStore:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with scratch.open("wb") as stream:
-                lost_or_nan = np.float64(np.nan if lost is None else lost)
-                np.savez(stream, allow_pickle=False, places=np.array(places), lost=lost_or_nan, **arrays)
+                np.savez(stream, allow_pickle=False, places=np.array(places), **arrays)
             scratch.replace(path)
         except OSError as error:
             raise OutputError(f"{path}: cannot keep encoded weights: {error.strerror or error}") from error
 
-    def clear(self) -> None:
-        """Forget all: the compression is finished."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+    @cached_property
+    def measurements(self) -> Store:
+        """What was measured of models with such weights."""
+        return Store(self._folder / "measurements.jsonl")
+
+    def finish(self) -> None:
+        """Let other compressions of the same model begin where this one ends, as long as the cache has room."""
+        drop_oldest(self._folder.parent, KEPT_BYTES)
 
     def _path(self, number: int, encoding: Encoding) -> Path:
         return self._folder / f"{number}-{hashlib.sha256(repr(encoding).encode()).hexdigest()[:12]}.npz"

@@ -18,6 +18,7 @@ def compressed_to_dict(done: Compressed) -> dict[str, Any]:
         "output": str(done.output),
         "mode": done.recipe.mode,
         "bits": done.recipe.bits,
+        "max_kl": done.recipe.max_kl,
         "models": [
             {
                 "model": model.key,
@@ -25,6 +26,7 @@ def compressed_to_dict(done: Compressed) -> dict[str, Any]:
                 "bytes_after": model.bytes_after,
                 "ignored": list(model.ignored),
                 "left": list(model.left),
+                "layout": None if model.layout is None else model.layout.to_dict(),
                 "formats": [{**asdict(fmt), "sites": count} for fmt, count in model.formats.items()],
             }
             for model in done.models

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,8 @@ class Recipe:
     are patterns of the selection grammar. `codebook` is a .npy with one ascending row. `smooth` (above 0, below 1) is
     the SmoothQuant strength, see ovpass/compression/smoothquant.py. `vector_length`, `entries` and `codebooks` change
     what a vector mode stores; one number of entries is that of every codebook. With `bits`, a budget of bits a weight,
-    a vector mode is the least, and the layers whose outputs suffer most get those with more bits.
+    a vector mode is the least, and the layers that harm predictions most get those with more bits. `max_kl` is a budget
+    of KL divergence in nats per token, which as few bits as possible keep.
 
     Raises:
         SettingsError: for options that do not fit the mode or each other.
@@ -57,6 +59,7 @@ class Recipe:
     entries: tuple[int, ...] = ()
     codebooks: int | None = None
     bits: float | None = None
+    max_kl: float | None = None
     ignore: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -71,7 +74,7 @@ class Recipe:
         self._check_refinements()
         self._check_codebook()
         self._check_vectors()
-        self._check_bits()
+        self._check_budget()
         if self.smooth is not None and not 0 < self.smooth < 1:
             raise SettingsError(f"smooth {self.smooth}: use a strength above 0 and below 1; 0.5 is a good start")
 
@@ -169,16 +172,22 @@ class Recipe:
         except ValueError as error:
             raise SettingsError(f"mode {self.mode}: {error}") from error
 
-    def _check_bits(self) -> None:
-        if self.bits is None:
+    def _check_budget(self) -> None:
+        given = [name for name, budget in (("bits", self.bits), ("max-kl", self.max_kl)) if budget is not None]
+        if not given:
             return
-        if self.mode not in VECTOR_STEPS[:-1]:
-            raise SettingsError(f"bits: is for modes {' and '.join(VECTOR_STEPS[:-1])}, not {self.mode}; leave it out")
+        if len(given) > 1:
+            raise SettingsError("bits and max-kl are both budgets; choose one")
+        name, fewer = given[0], VECTOR_STEPS[:-1]
+        if self.mode not in fewer:
+            raise SettingsError(f"{name}: is for modes {' and '.join(fewer)}, not {self.mode}; leave it out")
         if self.vector_length or self.entries or self.codebooks:
-            raise SettingsError("bits: layers get vq2, vq3 or vq4; leave out vector-length, entries and codebooks")
+            raise SettingsError(f"{name}: layers get vq2, vq3 or vq4; leave out vector-length, entries and codebooks")
         least = vector_encoding(self.mode).code_bits
-        if not self.bits > least:
+        if self.bits is not None and not least < self.bits < math.inf:
             raise SettingsError(f"bits {self.bits:g}: codes of {self.mode} alone have {least:g}; use more")
+        if self.max_kl is not None and not 0 < self.max_kl < math.inf:
+            raise SettingsError(f"max-kl {self.max_kl:g}: a budget is a finite number of nats per token above 0")
 
     def _check_codebook(self) -> None:
         if self.format.needs_codebook and self.codebook is None:

@@ -112,3 +112,21 @@ def _chunks(items: Sequence[Item], parts: int) -> list[list[Item]]:
     """`parts` runs of nearly equal length."""
     ends = [len(items) * number // parts for number in range(parts + 1)]
     return [list(items[start:end]) for start, end in pairwise(ends)]
+
+
+def fewest(count: int, enough: Callable[[int], bool], start: int) -> int | None:
+    """The fewest of 0 to `count` that are enough, if more than enough is enough, too; None if `count` are not.
+
+    The search goes from `start`, where the answer is expected, in steps that double, then by halves.
+    """
+    low, high, step = -1, count + 1, max(1, count // 32)
+    place = start
+    while high - low > 1:
+        if enough(place):
+            high, further = place, place - step
+        else:
+            low, further = place, place + step
+        bracketed = low >= 0 and high <= count
+        place = (low + high) // 2 if bracketed else min(max(further, low + 1), high - 1)
+        step *= 2
+    return high if high <= count else None

@@ -11,8 +11,8 @@ import openvino as ov
 from ovpass.errors import ModelError
 from ovpass.evaluation.comparison import TokenScores, compare_logits
 from ovpass.evaluation.cuts import Cut, UncuttableError, find_cut
+from ovpass.evaluation.exact_logits import ExactLogits
 from ovpass.evaluation.preparation import CLEAN, without_own_quantization
-from ovpass.evaluation.recording import Array
 from ovpass.evaluation.summary import trimmed_mean
 from ovpass.evaluation.windows import Window
 from ovpass.ir.files import IrFile
@@ -25,8 +25,6 @@ from ovpass.tuning.whole_runner import WholeRunner
 
 Choice = Mapping[str, int]
 """Group sizes by name of site; a site that is not named stays exact."""
-_KEPT_BYTES = 2**31
-"""For exact logits. Those of further windows are computed each time."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,6 @@ class SwitchedModel:
         reuse: bool = True,
     ) -> None:
         self._threads = threads
-        self._exact: dict[tuple[bytes, int], Array] = {}
         model = without_own_quantization(ir.read())
         sites = find_compressed_matmuls(model)
         self.sites = [site for site in sites if switchable(site) is None]
@@ -105,13 +102,14 @@ class SwitchedModel:
             if isinstance(cut, str)
             else SegmentRunner(ir, model, cut, sites, switches, budget)
         )
+        self._exact = ExactLogits(lambda window: self._runner.logits(window, {}))
         self._warm_up(max(windows, key=lambda window: len(window.ids)), ir)
 
     def scores(self, choice: Choice, windows: Sequence[Window]) -> list[TokenScores]:
         """Scores of each window with these sites quantized, against none."""
         found = []
         for window in windows:
-            exact = self._reference(window)
+            exact = self._exact(window)
             found.append(compare_logits(exact, self._runner.logits(window, choice), window, self._threads))
         return found
 
@@ -124,15 +122,6 @@ class SwitchedModel:
         if not isinstance(self._runner, SegmentRunner):
             raise ModelError(f"it is not cut at its blocks: {self.whole}")
         return self._runner.local_errors(window, choices)
-
-    def _reference(self, window: Window) -> Array:
-        key = window.ids.tobytes(), window.scored
-        if key in self._exact:
-            return self._exact[key]
-        exact: Array = self._runner.logits(window, {}).copy()
-        if exact.nbytes + sum(kept.nbytes for kept in self._exact.values()) <= _KEPT_BYTES:
-            self._exact[key] = exact
-        return exact
 
     def _warm_up(self, window: Window, ir: IrFile) -> None:
         """Run once in each position of the switches at full length.

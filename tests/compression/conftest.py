@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,14 @@ def float_llama(folder: Path, *, fmt: str = F16, stateful: bool = True) -> Path:
     model = llama_model(1, 64, 4, 2, 128, LlamaConfig().vocab, fmt=fmt, lm_head_fmt=fmt, stateful=stateful)
     ov.save_model(model, folder / "openvino_model.xml", compress_to_fp16=False)
     return folder
+
+
+@pytest.fixture(scope="package", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What earlier runs have encoded is no part of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

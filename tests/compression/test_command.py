@@ -31,6 +31,16 @@ def test_then_apply_adds_the_plan(ovpass: CommandLine, llama: Path, tmp_path: Pa
     assert {entry["group_size"] for entry in found["decisions"] if entry["action"] == "quantize"} == {16}
 
 
+@pytest.mark.slow
+def test_json_of_a_budget_of_kl(ovpass: CommandLine, llama: Path, tmp_path: Path) -> None:
+    options = ("--mode", "vq2", "--max-kl", "5", "--samples", "4", "--sequence-length", "32")
+    found = ovpass.succeed("compress", llama, "-o", tmp_path / "out", *options, "--json").json
+    assert found["max_kl"] == 5
+    layout = found["models"][0]["layout"]
+    assert layout["layers"] == {"vq2": 7}
+    assert layout["held_out"]["kl_interval"][1] < 5
+
+
 def test_tables_fit_the_terminal(ovpass: CommandLine, llama: Path, tmp_path: Path) -> None:
     shown = ovpass.succeed("compress", llama, "-o", tmp_path / "out", "--mode", "nf4", "--group-size", "32").out
     assert all(len(line) <= 80 for line in shown.splitlines() if not line.startswith(("Note", "Written")))

@@ -370,8 +370,11 @@ def test_what_nncf_cannot_do_is_said_in_one_line(llama: Path, tmp_path: Path, mo
     assert not any(tmp_path.iterdir())
 
 
-def test_calibration_is_not_on_the_text_of_evaluations() -> None:
+def test_calibration_is_not_on_the_text_of_evaluations_nor_on_what_is_held_out() -> None:
     evaluated = make_windows(read_text(None), load_tokenizer(LLAMA), WindowOptions(8, 512))
-    seen = np.concatenate([window.ids for window in evaluated]).tobytes()
-    for sample in Calibration(samples=3, tokens=64).read(LLAMA):
+    text = Calibration(samples=3, tokens=64).read(LLAMA, held_out=True)
+    seen = np.concatenate([window.ids for window in (*evaluated, *text.held_out)]).tobytes()
+    assert len(text.samples) == 3
+    assert text.held_out
+    for sample in text.samples:
         assert sample.tobytes() not in seen

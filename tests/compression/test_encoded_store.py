@@ -45,8 +45,6 @@ def test_what_was_put_is_there_with_what_it_has_in_common(store: EncodedStore) -
     assert isinstance(first, VectorWeights)
     assert isinstance(second, VectorWeights)
     assert all(own is other for own, other in zip(first.codebooks, second.codebooks, strict=True))
-    store.clear()
-    assert store.get(3, ENCODING) is None
 
 
 def test_what_is_damaged_is_encoded_again(store: EncodedStore, tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ def test_layers_are_in_vectors_and_the_last_in_8_bits(done: Compressed) -> None:
     assert [site.format for site in sites[BODY:]] == ["integer"]
     [fmt] = [fmt for fmt in done.models[0].formats if fmt.kind == "attn.q"]
     assert fmt.weights.startswith("vector d=2 256+64")
-    assert "bits a weight" in " ".join(done.notes)
+    assert done.models[0].layout is not None
+    assert done.models[0].layout.layers == {"vq4": BODY}
 
 
 def test_the_compressed_model_answers_nearly_as_the_original(llama: Path, done: Compressed) -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from ovpass.evaluation.comparison import TokenScores
 from ovpass.evaluation.windows import Window
 from ovpass.planning.plan import Plan
-from ovpass.tuning.bisection import Remembered, first_breaking, smallest_breaking
+from ovpass.tuning.bisection import Remembered, fewest, first_breaking, smallest_breaking
 from ovpass.tuning.switched_model import Choice, SwitchedModel
 from tests.builders import PLANTED, llama_model, planted_llama, planted_name, save_planted
 from tests.cli.command import ENCODER, CommandLine, pair_folder
@@ -113,6 +113,22 @@ def test_first_is_a_turn_from_good_to_bad_even_where_more_can_mend(answers: list
     items = range(len(lengths) - 1)
     found = first_breaking(items, lambda prefix: lengths[len(prefix)])
     assert (lengths[found], lengths[found + 1]) == (False, True)
+
+
+@given(st.integers(0, 300), st.data())
+@settings(deadline=None)
+def test_the_fewest_are_found_from_anywhere_and_quickly_from_nearby(count: int, data: st.DataObject) -> None:
+    start, least = data.draw(st.integers(0, count)), data.draw(st.integers(0, count + 1))
+    asked: list[int] = []
+
+    def enough(number: int) -> bool:
+        asked.append(number)
+        return number >= least
+
+    assert fewest(count, enough, start) == (least if least <= count else None)
+    assert len(set(asked)) == len(asked)
+    assert set(asked) <= set(range(count + 1))
+    assert len(asked) <= 5 + 2 * math.log2(1 + max(count // 32, abs(least - start)))
 
 
 def test_searches_tell_what_is_left() -> None:
