@@ -74,6 +74,7 @@ class IrFile:
         try:
             return new_core().read_model(xml or self.xml, self.bin)
         except RuntimeError as error:
+            self.document()  # says what is missing, where that is the reason
             raise ModelError(f"{self.xml}: OpenVINO cannot read it: {last_line(error)}") from error
 
 
@@ -111,7 +112,9 @@ def _open(root: Path) -> ModelSource:
         if root.suffix.lower() in _CONVERTIBLE:
             raise ModelError(f"{root}: is no OpenVINO model yet; {_convert_first(root)}")
         if root.suffix != ".xml":
-            raise ModelError(f"{root}: is neither an .xml nor a model folder")
+            beside = root.with_suffix(".xml")
+            hint = f"; name {beside}" if root.suffix == ".bin" and beside.is_file() else ""
+            raise ModelError(f"{root}: is neither an .xml nor a model folder{hint}")
         return ModelSource(root, (IrFile(root),))
     if not root.is_dir():
         raise ModelError(f"{root}: {'is neither a file nor a folder' if root.exists() else 'no such file or folder'}")

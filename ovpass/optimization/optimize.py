@@ -67,7 +67,7 @@ def carry_out(request: Request, *, quiet: bool, report: Callable[[Stage, Any], N
     stages.begin([path for path in (request.source, request.text) if path is not None])
     try:
         with command_line():
-            made = run_pipeline(outline, stages)
+            made = run_pipeline(outline, stages, quiet=quiet)
             write_output(request, made, stages)
     except OvpassError:
         stages.leave()

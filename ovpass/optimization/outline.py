@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ovpass.compression.modes import MODES
 from ovpass.conversion.find_source import FoundSource, find_source, holds_ir
 from ovpass.conversion.gguf import GGUF
+from ovpass.errors import NoDeviceError
 from ovpass.evaluation.feeding import is_language_model
-from ovpass.ir.files import open_source
+from ovpass.ir.files import IrFile, open_source
 from ovpass.optimization.estimates import Estimate, check_memory, count_weights, estimate, mode_within, total
 from ovpass.optimization.request import DEFAULT_WEIGHTS, FOLDER, Request
 from ovpass.optimization.stages import Stage
@@ -19,6 +20,7 @@ from ovpass.sites.files import find_sites_in_file
 from ovpass.support.sizes import parse_size
 from ovpass.targets.names import find_name, get_profile
 from ovpass.verification.device_list import list_devices
+from ovpass.verification.question import CPU, Question
 
 EVALUATED = 8
 """Windows of held-out text."""
@@ -29,12 +31,16 @@ _WITH_MINIMA = ("Q2_K", "Q4_1", "Q4_K", "Q5_1", "Q5_K")
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of an OpenVINO model: None of one that is still to be converted. `weights` is their number."""
+    """What is known of an OpenVINO model: None of one that is still to be converted. `weights` is their number.
+
+    `planned` are the models with MatMuls for a plan; in floating point, all with a MatMul.
+    """
 
     is_folder: bool = True
     compressed: bool | None = None
     predicts_tokens: bool | None = None
     weights: int = 0
+    planned: tuple[IrFile, ...] = ()
 
 
 def _has_minima(found: FoundSource) -> bool:
@@ -51,11 +57,15 @@ def facts_of(model: Path) -> Facts:
         ModelError: if it cannot be read.
     """
     source = open_source(model)
-    sites = [site for ir in source.models for site in find_sites_in_file(ir)]
+    documents = {ir: ir.document() for ir in source.models}
+    found = {ir: find_sites_in_file(ir, document) for ir, document in documents.items()}
+    sites = [site for of_model in found.values() for site in of_model]
+    with_products = (ir for ir, document in documents.items() if "MatMul" in document.graph.types)
     predicts = len(source.models) == 1 and is_language_model(source.models[0].read())
     in_floats = sum(ir.bin.stat().st_size for ir in source.models) // 2
     weights = sum(site.n * site.k for site in sites) if sites else in_floats
-    return Facts(source.is_folder, bool(sites), predicts, weights)
+    planned = tuple(ir for ir, of_model in found.items() if of_model) or tuple(with_products)
+    return Facts(source.is_folder, bool(sites), predicts, weights, planned)
 
 
 @dataclass(frozen=True)
@@ -166,21 +176,34 @@ class Outline:
 
     def verify(self) -> Stage:
         """What the plugin does, on the device or a simulated one."""
-        return replace(self._verify(), attempt=self.attempt)
+        try:
+            asked = self.question()
+        except NoDeviceError as error:
+            return Stage("verify", left_out=str(error), attempt=self.attempt)
+        target = find_name(self.request.target).target
+        off = target.switched_off("f32", False) if asked.device == CPU else None
+        if off is not None:
+            return Stage("verify", left_out=off, attempt=self.attempt)
+        how = ("--simulate", asked.simulate) if asked.simulate else ("--device", asked.target or asked.device)
+        return Stage("verify", (str(self.applied), *how), attempt=self.attempt)
 
-    def _verify(self) -> Stage:
+    def question(self) -> Question:
+        """Which device is asked: that of the target if it is here, else a simulated one.
+
+        Raises:
+            NoDeviceError: if there is neither.
+        """
         named = find_name(self.request.target)
-        if named.target.device == "CPU":
-            off = named.target.switched_off("f32", False)
-            return Stage("verify", left_out=off) if off else Stage("verify", (str(self.applied), "--device", "CPU"))
+        if named.target.device == CPU:
+            return Question(CPU)
         here = list_devices()
         if any(device.partition(".")[0] == named.target.device for device in here.present):
-            return Stage("verify", (str(self.applied), "--device", named.name))
+            return Question(named.name)
         profile = get_profile(named.name)
         missing = next(entry.missing for entry in here.simulated if entry.profile == profile)
         if missing is not None:
-            return Stage("verify", left_out=f"simulating {profile.name} needs {missing}; see 'ovpass devices'")
-        return Stage("verify", (str(self.applied), "--simulate", profile.name))
+            raise NoDeviceError(f"simulating {profile.name} needs {missing}; see 'ovpass devices'")
+        return Question(simulate=profile.name)
 
     def evaluate(self) -> Stage:
         """The cost on text that tune has not seen."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ovpass.errors import CheckFailedError
+from ovpass.cli.output import progress
+from ovpass.errors import CheckFailedError, NoDeviceError
 from ovpass.optimization.outline import Outline, facts_of
 from ovpass.optimization.request import FOLDER
 from ovpass.optimization.stages import Stages
 from ovpass.optimization.tasks import check_generates, stricter
 from ovpass.planning.plan import QUANTIZE
 from ovpass.support.formatting import counted, number
+from ovpass.verification.compilable import check_compilable
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Made:
     served: Path | None = None
 
 
-def run_pipeline(outline: Outline, stages: Stages) -> Made:
+def run_pipeline(outline: Outline, stages: Stages, *, quiet: bool) -> Made:
     """Run all stages of an outline, which is looked at again once the source is converted.
 
     Raises:
@@ -39,6 +42,7 @@ def run_pipeline(outline: Outline, stages: Stages) -> Made:
     found = {"convert": stages(outline.convert())}
     if outline.converted:
         outline = replace(outline, facts=facts_of(outline.original))
+    _check_compilable(outline, quiet=quiet)
     if outline.request.max_task_drop is not None:
         check_generates(outline.original, predicts_tokens=outline.facts.predicts_tokens is not False)
     found["compress"] = stages(outline.compress())
@@ -52,6 +56,12 @@ def run_pipeline(outline: Outline, stages: Stages) -> Made:
         return Made(outline.applied, found)
     found["layout"] = stages(outline.layout())
     return Made(outline.applied, found, outline.served)
+
+
+def _check_compilable(outline: Outline, *, quiet: bool) -> None:
+    """Ask the device before minutes of work, where there is one to ask."""
+    with suppress(NoDeviceError), progress(quiet=quiet) as step:
+        check_compilable(outline.facts.planned, outline.question(), step)
 
 
 def _plan(outline: Outline, stages: Stages) -> dict[str, Any]:

@@ -62,4 +62,4 @@ def stricter(request: Request, found: Mapping[str, Any], attempt: int) -> Reques
             f"activations, more than --max-task-drop {request.max_task_drop:g}; allow more, or keep more bits of the "
             "weights (--weights), whose cost counts too"
         )
-    return replace(request, max_kl=spent / 2)
+    return replace(request, preset=None, max_kl=spent / 2)

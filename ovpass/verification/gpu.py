@@ -23,6 +23,7 @@ from ovpass.verification.kernel_list import quantizing_primitives
 from ovpass.verification.observation import Observation, Order, TokenRun
 from ovpass.verification.opencl import driver_version
 from ovpass.verification.original_names import Readers, originals
+from ovpass.verification.query import require_compilable
 from ovpass.verification.runtime_model import custom_primitives, observed_matmuls, readers_of
 from ovpass.verification.threshold import find_threshold
 from ovpass.verification.tracing import traced_matmuls
@@ -60,7 +61,7 @@ def _config(order: Order, folder: Path) -> dict[str, Any]:
 
 def _queried(core: ov.Core, model: ov.Model, device: str, config: Mapping[str, Any], folder: Path) -> Observation:
     """What the plugin's transformations make of a model: query_model runs the same ones as compile_model."""
-    core.query_model(model, device, config)
+    require_compilable(core, model, device, config)
     return Observation(
         error=None, matmuls=tuple(traced_matmuls(folder, readers_of(model))), **_device_facts(core, device)
     )

@@ -10,7 +10,8 @@ from pathlib import Path
 import openvino as ov
 import pytest
 
-from ovpass.ir.files import open_source
+from ovpass.errors import ModelError
+from ovpass.ir.files import IrFile, open_source
 from ovpass.ir.validation import ELEMENT_TYPES
 from tests.builders import linear_model
 from tests.cli.command import CommandLine
@@ -201,6 +202,19 @@ def test_damaged_files_are_refused(ovpass: CommandLine, tmp_path: Path, name: st
     output = ("-o", tmp_path / "out.xml") if command == "apply" else ()
     assert str(xml) in ovpass.refuse(command, xml, *output)
     assert not (tmp_path / "out.xml").exists()
+
+
+def test_missing_weights_are_told_whoever_reads_first(tmp_path: Path) -> None:
+    """OpenVINO reads the model before its text is looked at, in evaluate for one."""
+    xml = saved(linear_model("w_i8_sym_ch", 64, 16), tmp_path)
+    os.truncate(xml.with_suffix(".bin"), 100)
+    with pytest.raises(ModelError, match="truncated: it needs"):
+        IrFile(xml).read()
+
+
+def test_weights_are_no_model_and_their_model_is_named(ovpass: CommandLine, tmp_path: Path) -> None:
+    xml = saved(linear_model("w_i8_sym_ch", 64, 16), tmp_path)
+    assert f"name {xml}" in ovpass.refuse("inspect", xml.with_suffix(".bin"))
 
 
 def test_element_types_are_those_of_openvino() -> None:

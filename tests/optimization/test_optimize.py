@@ -12,6 +12,7 @@ from pathlib import Path
 import openvino as ov
 import pytest
 import yaml
+from openvino import opset15
 
 from ovpass.cli.main import cli
 from ovpass.conversion.find_source import find_source
@@ -23,7 +24,7 @@ from ovpass.planning.plan import load_plans
 from ovpass.planning.recorded_plan import recorded_plan
 from ovpass.support.cpu_features import has_vnni
 from ovpass.tuning.presets import PRESETS
-from tests.builders import llama_model
+from tests.builders import linear_model, llama_model
 from tests.cli.command import ENCODER, LLAMA, CommandLine, contents
 from tests.conversion.test_convert import hugging_face
 from tests.documents import ROOT
@@ -320,6 +321,50 @@ def test_a_simulated_device_proves_it(ovpass: CommandLine, tmp_path: Path) -> No
     ran = ovpass.succeed("optimize", ENCODER, "-o", tmp_path / "out", "--target", "arc-a770", "--json").json
     assert (ran["verify"]["simulated"], ran["verify"]["ok"]) == ("arc-a770", True)
     assert ran["apply"]["settings"]["target"] == "arc-a770"
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    """A folder of two models, one of which compiles nowhere: its input may have any rank."""
+    folder = tmp_path / "pipeline"
+    shutil.copytree(ENCODER, folder / "text_encoder")
+    model = linear_model("w_f16_plain")
+    model.get_parameters()[0].set_partial_shape(ov.PartialShape.dynamic())
+    model.validate_nodes_and_infer_types()
+    (folder / "unet").mkdir()
+    ov.save_model(model, folder / "unet/openvino_model.xml")
+    return folder
+
+
+def test_models_without_a_plan_need_not_compile(ovpass: CommandLine, pipeline: Path, tmp_path: Path) -> None:
+    ovpass.succeed("optimize", pipeline, "-o", tmp_path / "out", "--target", "cpu", "--quiet")
+
+
+def test_models_that_do_not_compile_are_named_before_any_work(
+    ovpass: CommandLine, pipeline: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(pipeline / "text_encoder")
+    shutil.copytree(pipeline / "unet", pipeline / "vae")
+    before = contents(tmp_path)
+    refused = ovpass.refuse("optimize", pipeline, "-o", tmp_path / "out", "--target", "cpu", "--quiet")
+    assert str(pipeline / "unet/openvino_model.xml") in refused
+    assert str(pipeline / "vae/openvino_model.xml") in refused
+    assert "rank" in refused
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.usefixtures("simulated_gpu")
+def test_an_op_that_a_device_lacks_is_named_before_any_work(ovpass: CommandLine, tmp_path: Path) -> None:
+    model = linear_model()
+    end = model.get_results()[0].input(0)
+    end.replace_source_output(opset15.inverse(end.get_source_output()).output(0))
+    ov.save_model(model, tmp_path / "model.xml")
+    before = contents(tmp_path)
+    refused = ovpass.refuse(
+        "optimize", tmp_path / "model.xml", "-o", tmp_path / "out", "--target", "arc-a770", "--quiet"
+    )
+    assert "type Inverse" in refused
+    assert contents(tmp_path) == before
 
 
 def test_what_is_left_shrinks_from_stage_to_stage() -> None:

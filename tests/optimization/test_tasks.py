@@ -28,14 +28,16 @@ class Pipeline:
 
     def __init__(self, place: Path, loss: float, allowed: float) -> None:
         self.loss, self.spent = loss, 0.0
-        request = Request(LLAMA, place / "out", target="cpu", max_kl=0.02, max_task_drop=allowed, work=place / "work")
+        request = Request(
+            LLAMA, place / "out", target="cpu", preset="balanced", max_task_drop=allowed, work=place / "work"
+        )
         self.outline = outline_of(request)
         self.ran: list[Stage] = []
         self.stages = Stages(place / "work", self.run, lambda stage, _: self.ran.append(stage))
 
     def made(self) -> Made:
         self.stages.begin([LLAMA])
-        return run_pipeline(self.outline, self.stages)
+        return run_pipeline(self.outline, self.stages, quiet=True)
 
     def run(self, name: str, arguments: Sequence[str]) -> Any:
         found: dict[str, Any] = {"run": {"arguments": list(arguments)}}
