@@ -257,6 +257,7 @@ def test_a_group_size_that_weights_cap_is_called_what_it_is(tmp_path: Path) -> N
     found = tune(
         Experiment(llama_in("w_u4_asym_g32", tmp_path / "llama"), evaluation=WINDOWS, state=tmp_path / "state"),
         Budget(max_kl=1e3),
+        frontier=True,
     )
     assert {point.group_size for point in found.points} == {PER_TOKEN, 32}
 
