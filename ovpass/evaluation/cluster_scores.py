@@ -50,7 +50,8 @@ class ClusterScores:
             yield number, next(self._found)
 
     def close(self) -> None:
-        """Nothing: the cluster is left when it is no longer used."""
+        """Leave the cluster."""
+        self._cluster.close()
 
     def _futures(self) -> Iterator[Any]:
         """The scores of all missing windows."""

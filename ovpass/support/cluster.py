@@ -41,6 +41,7 @@ class DaskCluster:
     def __init__(self, address: str, processes: int, threads: int) -> None:
         self._address, self._processes, self._threads = address, processes, threads
         self._name = f"cluster {address}"
+        self._leave: Callable[[], Any] = lambda: None
 
     @property
     def width(self) -> int:
@@ -77,6 +78,10 @@ class DaskCluster:
             OvpassError: the first one that the function raises.
         """
         return self._ask(self._client, function, *arguments)
+
+    def close(self) -> None:
+        """Leave the cluster, where what was handed out ends; end it where it is LOCAL."""
+        self._leave()
 
     def _result(self, future: Any) -> Any:
         distributed = _distributed()
@@ -121,7 +126,7 @@ class DaskCluster:
                 "start it with 'dask scheduler', or use --cluster local"
             ) from error
         # Dask's own way to close what was left open comes too late at the end of Python, and waits for nothing.
-        atexit.register(weakref.finalize(self, _close, client, place))
+        self._leave = atexit.register(weakref.finalize(self, _close, client, place))
         try:
             client.wait_for_workers(1, timeout=_CONNECT_SECONDS)
         except (OutOfTime, OSError) as error:
