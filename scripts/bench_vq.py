@@ -29,13 +29,11 @@ import numpy as np
 import openvino as ov
 from int8_timing import Times, in_turns, inference
 from openvino import opset13 as op
+from vq_chains import activation, chain, half, int4, int8, new_core, saved, vector_chain
 
-from ovpass.formats.base import ChainForm
-from ovpass.formats.vector_encoding import VectorEncoding, VectorWeights
-from ovpass.formats.vector_writing import write_vectors
+from ovpass.formats.vector_encoding import VectorEncoding
 from ovpass.kernels import library, load_pipeline
 from ovpass.kernels.native import Native
-from ovpass.passes.vector_kernel import VectorKernel
 from ovpass.support.cpu_features import cpu_name
 
 PROMPT, GENERATED = "The capital of France is", 32
@@ -70,19 +68,19 @@ def main() -> None:
 
 def _chains(k: int, layers: int, arguments: argparse.Namespace, folder: Path) -> None:
     makers: dict[str, Callable[[int], ov.Output]] = {
-        BF16: lambda layer: _half(k, layer),
-        "int8": lambda layer: _int8(k, layer),
-        INT4: lambda layer: _int4(k, layer),
+        BF16: lambda layer: half(k, layer),
+        "int8": lambda layer: int8(k, layer),
+        INT4: lambda layer: int4(k, layer),
     }
     print(f"\n{layers} MatMuls of {k} x {k}, us each, best and median of the rounds")
-    paths = {name: _saved(_chain(k, layers, make), folder / f"{name}.xml") for name, make in makers.items()}
-    paths[VQ] = _saved(_vector_chain(k, layers), folder / f"{VQ}.xml")
+    paths = {name: saved(chain(k, layers, make), folder / f"{name}.xml") for name, make in makers.items()}
+    paths[VQ] = saved(vector_chain(k, layers, TWO_BITS), folder / f"{VQ}.xml")
     properties = _properties(arguments.busy)
-    compiled = {name: _core().compile_model(path, "CPU", properties) for name, path in paths.items()}
+    compiled = {name: new_core().compile_model(path, "CPU", properties) for name, path in paths.items()}
     codes = np.memmap(paths[VQ].with_suffix(".bin"), np.uint8, "r")[: k * k * layers // TWO_BITS.vector_length]
     native = Native(library())
     for count in arguments.tokens:
-        calls = {name: inference(model, _tokens(count, k)) for name, model in compiled.items()}
+        calls = {name: inference(model, activation(count, k)) for name, model in compiled.items()}
         if count == 1 and not arguments.busy:
             calls[READING] = partial(native.read, codes)
         rounds, clock = 400 if count < 64 else 15, time.process_time if arguments.busy else time.perf_counter
@@ -92,16 +90,6 @@ def _chains(k: int, layers: int, arguments: argparse.Namespace, folder: Path) ->
         if reading is not None:
             _print_streaming(codes.size, times[VQ], reading)
     _print_private(k, codes.size, max(arguments.tokens), {name: paths[name] for name in (VQ, INT4)}, properties)
-
-
-def _core() -> ov.Core:
-    core = ov.Core()
-    core.add_extension(str(library()))
-    return core
-
-
-def _tokens(count: int, k: int) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal((1, count, k)).astype(np.float32)
 
 
 def _row(times: dict[str, Times], layers: int) -> str:
@@ -142,55 +130,6 @@ def _print_private(k: int, codes: int, most: int, paths: Mapping[str, Path], pro
         print(f"      more after {most} tokens, for activations: {more}")
 
 
-def _chain(k: int, layers: int, weights: Callable[[int], ov.Output]) -> ov.Model:
-    data = op.parameter([-1, -1, k], np.float32, name="x")
-    last = data.output(0)
-    for layer in range(layers):
-        last = op.matmul(last, weights(layer), transpose_a=False, transpose_b=True).output(0)
-    return ov.Model([op.result(last)], [data], "chain")
-
-
-def _vector_chain(k: int, layers: int) -> ov.Model:
-    model = _chain(k, layers, lambda layer: _vectors(k, layer))
-    names = tuple(node.get_friendly_name() for node in model.get_ordered_ops() if node.get_type_name() == "MatMul")
-    VectorKernel(names).run(model)
-    return model
-
-
-def _vectors(k: int, layer: int) -> ov.Output:
-    random = np.random.default_rng(layer)
-    d, [entries] = TWO_BITS.vector_length, TWO_BITS.entries
-    codes = random.integers(0, entries, (1, k, k // d)).astype(np.uint16)
-    book = random.standard_normal((1, entries, d)).astype(np.float16).astype(np.float32)
-    weights = VectorWeights(TWO_BITS, codes, np.full((k, 1), k**-0.5, np.float32), codebooks=(book,))
-    return write_vectors([weights], [ChainForm(f"w{layer}", f"w{layer}/")])[0]
-
-
-def _half(k: int, layer: int) -> ov.Output:
-    values = np.random.default_rng(layer).standard_normal((k, k)) * k**-0.5
-    return op.convert(op.constant(values.astype(np.float16)), "f32").output(0)
-
-
-def _int8(k: int, layer: int) -> ov.Output:
-    codes = np.random.default_rng(layer).integers(-127, 128, (k, k)).astype(np.int8)
-    return op.multiply(op.convert(op.constant(codes), "f32"), op.constant(np.full((k, 1), 1e-4, np.float32))).output(0)
-
-
-def _int4(k: int, layer: int) -> ov.Output:
-    tensor = ov.Tensor(ov.Type.u4, ov.Shape([k, k // 128, 128]))
-    np.asarray(tensor.data).reshape(-1).view(np.uint8)[:] = np.random.default_rng(layer).integers(0, 256, k * k // 2)
-    shifted = op.subtract(
-        op.convert(op.constant(tensor), "f32"), op.convert(op.constant(np.array([[[8]]], np.uint8)), "f32")
-    )
-    scaled = op.multiply(shifted, op.constant(np.full((k, k // 128, 1), 2e-3, np.float32)))
-    return op.reshape(scaled, op.constant(np.array([k, k], np.int64)), False).output(0)
-
-
-def _saved(model: ov.Model, path: Path) -> Path:
-    ov.save_model(model, path, compress_to_fp16=False)
-    return path
-
-
 def _properties(busy: bool) -> dict[str, int]:
     return {"INFERENCE_NUM_THREADS": 1} if busy else {}
 
@@ -202,14 +141,14 @@ def _in_own_process(work: Callable[..., Any], *given: Any) -> Any:
 
 def _private_by_tokens(path: Path, k: int, counts: Sequence[int], properties: Mapping[str, int]) -> list[int]:
     """By how many bytes private memory is larger after these numbers of tokens, one after the other."""
-    core = _core()
-    core.compile_model(_chain(1, 1, lambda _: op.constant(np.ones((1, 1), np.float32)).output(0)), "CPU", properties)
+    core = new_core()
+    core.compile_model(chain(1, 1, lambda _: op.constant(np.ones((1, 1), np.float32)).output(0)), "CPU", properties)
     before = _private()
     compiled = core.compile_model(path, "CPU", properties)
     request = compiled.create_infer_request()
     held = []
     for count in counts:
-        request.set_input_tensor(ov.Tensor(_tokens(count, k)))
+        request.set_input_tensor(ov.Tensor(activation(count, k)))
         request.infer()
         held.append(_private() - before)
     return held
