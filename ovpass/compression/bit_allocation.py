@@ -30,14 +30,14 @@ class Layers:
         return sum(n * k for n, k in self.shapes)
 
     def bits(self, mode: str) -> float:
-        """Of codes, scales, and the codebooks that they share."""
+        """Bits of all codes and scales, and of the codebooks that they share."""
         encoding = vector_encoding(mode)
         return sum(n * k * _bits_of_row(encoding, k) for n, k in self.shapes) + encoding.codebook_bits
 
 
 @dataclass(frozen=True)
 class Step:
-    """The layers of that number get `mode`: it takes `bits` more in all, and saves `harm`."""
+    """The layers of that number get `mode`: it takes `bits` more in all, and saves `harm` in nats per token."""
 
     number: int
     mode: str

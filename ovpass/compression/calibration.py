@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ovpass.errors import ModelError, SettingsError
+from ovpass.support.formatting import last_line
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -98,11 +99,10 @@ def check_runs(model: ov.Model, xml: Path, sample: Inputs) -> None:
     try:
         ov.Core().compile_model(model, "CPU").create_infer_request().infer(dict(sample))
     except Exception as error:  # OpenVINO has no class of its own for what it cannot run
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         tokens = sample[IDS].shape[1]
         raise ModelError(
-            f"{xml}: cannot be run on a sample of {tokens} tokens: {lines[-1]}; use a shorter --sequence-length if "
-            "the model has fewer positions"
+            f"{xml}: cannot be run on a sample of {tokens} tokens: {last_line(error)}; use a shorter --sequence-length "
+            "if the model has fewer positions"
         ) from error
 
 

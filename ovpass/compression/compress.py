@@ -115,11 +115,7 @@ def compress_source(
     progress("reading")
     jobs = find_jobs(origin, recipe)
     check_in_advance(recipe, calibration, then, jobs)
-    home = origin.root if origin.is_folder else origin.root.parent
-    text = Text()
-    if recipe.needs_text or calibration.text is not None:
-        progress("tokenizing the calibration text")
-        text = calibration.read(home, held_out=recipe.max_kl is not None)
+    text = _text(recipe, calibration, origin, progress)
     with staging(destination) as staged:
         folder = staged / "output"
         folder.mkdir()
@@ -139,6 +135,15 @@ def compress_source(
         else:
             publish_single(jobs[0].ir, folder, destination)
     return done
+
+
+def _text(recipe: Recipe, calibration: Calibration, origin: ModelSource, progress: Progress) -> Text:
+    """The calibration text, empty where nothing looks at one."""
+    if not recipe.needs_text and calibration.text is None:
+        return Text()
+    progress("tokenizing the calibration text")
+    folder = origin.root if origin.is_folder else origin.root.parent
+    return calibration.read(folder, held_out=recipe.max_kl is not None)
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,10 @@ class EncodingRun:
         if not self.inputs:
             yield from (None for _ in activations)
             return
-        count = lambda done, total: self.progress(f"calibrating: sample {done} of {total}")  # noqa: E731
+
+        def count(done: int, total: int) -> None:
+            self.progress(f"calibrating: sample {done} of {total}")
+
         for activation, moments in second_moments(self.model, activations, self.inputs, progress=count):
             outputs = (self.weights[name].output for name in activation.matmuls)
             matrices = all(output.get_partial_shape().rank.get_length() == 2 for output in outputs)

@@ -16,6 +16,7 @@ from ovpass.compression.calibration import Inputs
 from ovpass.compression.recipe import Recipe
 from ovpass.errors import ModelError, SettingsError
 from ovpass.support.extras import extra_module
+from ovpass.support.formatting import last_line
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -68,10 +69,9 @@ def compress_weights(
 
 
 def _reason(error: Exception, recipe: Recipe) -> str:
-    """What the last line says; those before it are places in OpenVINO's sources."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    methods = " and ".join(recipe.refinements)
-    return f" with {methods}: {lines[-1]}; try it without {methods}" if methods else f": {lines[-1]}"
+    """Why it failed, and with which methods."""
+    why, methods = last_line(error), " and ".join(recipe.refinements)
+    return f" with {methods}: {why}; try it without {methods}" if methods else f": {why}"
 
 
 def _options(nncf: Any, recipe: Recipe) -> dict[str, Any]:

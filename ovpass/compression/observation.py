@@ -10,11 +10,9 @@ import openvino as ov
 from openvino import opset13 as op
 
 from ovpass.compression.calibration import Inputs
+from ovpass.evaluation.preparation import CLEAN
 
 Array = npt.NDArray[Any]
-
-EXACT = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0", "KV_CACHE_PRECISION": "f32"}
-"""Properties of the CPU plugin under which a model computes what it says."""
 
 
 def observe(model: ov.Model, outputs: Sequence[ov.Output], samples: Sequence[Inputs]) -> Iterator[list[Array]]:
@@ -23,7 +21,7 @@ def observe(model: ov.Model, outputs: Sequence[ov.Output], samples: Sequence[Inp
     results = [op.result(output) for output in outputs]
     model.add_results(results)
     try:
-        request = ov.Core().compile_model(model, "CPU", EXACT).create_infer_request()
+        request = ov.Core().compile_model(model, "CPU", dict(CLEAN)).create_infer_request()
     finally:
         for result in results:
             model.remove_result(result)

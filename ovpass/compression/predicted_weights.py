@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ovpass.compression.probe_layer import specimen
+from ovpass.compression.probe_layer import probe_site
 from ovpass.compression.recipe import Recipe
 from ovpass.conversion.linear_layers import LinearLayer
 from ovpass.sites import CompressedMatMul
@@ -43,7 +43,7 @@ def expected_sites(
     recipe: Recipe, layers: Sequence[LinearLayer], kept: Sequence[LinearLayer]
 ) -> list[CompressedMatMul]:
     """Sites as the kept layers will be. Those that a ratio may leave to the backup mode are there in both forms."""
-    own, chosen = specimen(recipe), in_mode(recipe, layers, kept)
+    own, chosen = probe_site(recipe), in_mode(recipe, layers, kept)
     found, rest = [], [layer for layer in kept if layer not in chosen]
     for layer in chosen:
         group = adjusted_group(recipe, layer.k)
@@ -54,7 +54,7 @@ def expected_sites(
     if recipe.ratio is not None and recipe.ratio < 1:
         rest += chosen
     if rest and (other := backup_recipe(recipe)):
-        backup = specimen(other)
+        backup = probe_site(other)
         found += [_site(backup, layer, backup.weight_group_size) for layer in rest]
     return found
 

@@ -39,16 +39,16 @@ def refuse_useless(recipe: Recipe, settings: Settings) -> None:
 def _obstacle(recipe: Recipe, settings: Settings) -> str | None:
     """Why no layer in this mode would be quantized, whatever its size, or None."""
     if settings.lowering == "native":
-        site, target = specimen(recipe), get_target(settings.target)
+        site, target = probe_site(recipe), get_target(settings.target)
         verdicts = [target.verdict(site, group_size) for group_size in GROUPS]
         return None if any(verdict.eligible for verdict in verdicts) else verdicts[0].reason
     # Rules can leave such layers out and take the others; how, is seen when all of them are planned.
     if settings.lowering == "int8" and not settings.requantize and not settings.rules:
-        return weights_obstacle(specimen(recipe), get_target(settings.target))
+        return weights_obstacle(probe_site(recipe), get_target(settings.target))
     return None
 
 
-def specimen(recipe: Recipe) -> CompressedMatMul:
+def probe_site(recipe: Recipe) -> CompressedMatMul:
     """A layer of the recipe's mode and group size, the refinements left out: they change values, not the form."""
     import openvino as ov  # noqa: PLC0415
     from openvino import opset13 as op  # noqa: PLC0415

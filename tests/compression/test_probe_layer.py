@@ -12,7 +12,7 @@ from openvino import opset13 as op
 
 from ovpass.compression.modes import MODES, NNCF
 from ovpass.compression.nncf_weights import compress_weights
-from ovpass.compression.probe_layer import refuse_useless, specimen
+from ovpass.compression.probe_layer import probe_site, refuse_useless
 from ovpass.compression.recipe import Recipe
 from ovpass.errors import SettingsError
 from ovpass.settings.settings import Rule, Settings
@@ -44,11 +44,11 @@ def form(site: CompressedMatMul) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("mode", "entries"), [*((mode, 16) for mode in OF_NNCF), ("codebook", 100)])
-def test_a_specimen_has_the_form_that_nncf_makes(mode: str, entries: int, tmp_path: Path) -> None:
+def test_the_probe_has_the_form_that_nncf_makes(mode: str, entries: int, tmp_path: Path) -> None:
     table = tmp_path / "table.npy"
     np.save(table, np.linspace(-1, 1, entries, dtype=np.float32))
     recipe = Recipe(mode, codebook=table if MODES[mode].needs_codebook else None)
-    made = specimen(recipe)
+    made = probe_site(recipe)
     assert form(made) == form(compressed_by_nncf(recipe, made.n, made.k))
 
 
@@ -60,8 +60,8 @@ def test_a_specimen_has_the_form_that_nncf_makes(mode: str, entries: int, tmp_pa
         (Recipe("mxfp4"), "f4e2m1", 32),
     ],
 )
-def test_a_specimen_has_the_form_of_the_layers_to_come(recipe: Recipe, stored: str, group: int | None) -> None:
-    site = specimen(recipe)
+def test_the_probe_has_the_form_of_the_layers_to_come(recipe: Recipe, stored: str, group: int | None) -> None:
+    site = probe_site(recipe)
     assert (site.weight_type, site.weight_group_size) == (stored, group)
 
 
