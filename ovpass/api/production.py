@@ -76,7 +76,7 @@ def optimize(source: Source, output: Path | str, *, quiet: bool = False, **optio
     """Convert, compress, tune, apply, verify and evaluate a source, and write a model that is ready to run.
 
     The keywords are the options of `ovpass optimize`: target, max_kl (nats per token), max_ppl_increase (percent),
-    preset, max_task_drop, weights, memory, text, windows, window_tokens, work, layout and overwrite.
+    preset, kv, max_task_drop, weights, memory, text, windows, window_tokens, work, layout and overwrite.
 
     Raises:
         OvpassError: a subclass, for an invalid source, setting or path. Then `output` is not written.

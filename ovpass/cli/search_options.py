@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ovpass.tuning.experiment import Experiment
 
 by_option = click.option("--by", default="site", help=f"Unit to switch: {', '.join(BY)}.  [default: site]")
+kv_option = click.option(
+    "--kv", metavar="TYPES", help="Also choose the KV cache: types by comma, or auto for all of the target."
+)
 _search = options_of("Search")
 _OPTIONS = (
     _search("--state", type=PATH, help="Folder for measurements; a run resumes from it."),

@@ -20,7 +20,7 @@ from ovpass.cli.options import (
     settings_options,
 )
 from ovpass.cli.output import note, print_json, print_table, progress, say, verdict
-from ovpass.cli.search_options import experiment_from, search_options
+from ovpass.cli.search_options import experiment_from, kv_option, search_options
 from ovpass.errors import SettingsError
 from ovpass.planning.plan import save_plans
 from ovpass.support.formatting import counted, number
@@ -44,7 +44,7 @@ _SHOWN_LAYERS = 4
 @click.option("--max-kl", type=float, help="Largest mean KL divergence, in nats per token.")
 @click.option("--max-ppl-increase", type=float, help="Largest increase of perplexity, in percent.")
 @click.option("--preset", help=PRESET_HELP)
-@click.option("--kv", metavar="TYPES", help="Also choose the KV cache: types by comma, or auto for all of the target.")
+@kv_option
 @settings_options
 @search_options
 @click.option("--exact", is_flag=True, help="Rank sites on all windows instead of a short one.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,10 +21,13 @@ def ask(module: str, arguments: Sequence[str], answer: Path, failure: str) -> Ou
 
     Raises:
         OvpassError: the one that the module raised.
+        OSError: likewise; whoever stages the output says which one it is.
         ModelError: `failure` and the last that it printed, where its process does not end well.
     """
     run_python(python_module(module, *arguments, str(answer)), failure)
     found = parse_json(read_text(answer))
+    if "os_error" in found:
+        raise OSError(*found["os_error"])
     if "error" in found:
         raise getattr(errors, found["error"])(found["message"])
     requantized = found.pop("requantized")
@@ -31,9 +35,12 @@ def ask(module: str, arguments: Sequence[str], answer: Path, failure: str) -> Ou
 
 
 def reply(answer: Path, work: Callable[[], Outcome]) -> None:
-    """Do the work, and write the outcome that it returns, or the OvpassError that it raises."""
+    """Do the work, and write the outcome that it returns, or the OvpassError or OSError that it raises."""
     try:
         found = asdict(work())
     except errors.OvpassError as error:
         found = {"error": type(error).__name__, "message": str(error)}
+    except OSError as error:
+        name = None if error.filename is None else os.fsdecode(error.filename)
+        found = {"os_error": [error.errno, error.strerror or str(error), name]}
     answer.write_text(json.dumps(found), encoding="utf-8")

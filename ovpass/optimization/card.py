@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ovpass.optimization.generate_script import FILE_NAME as SCRIPT
+from ovpass.optimization.kv_cache import describe_chosen
 from ovpass.optimization.request import Request
 from ovpass.optimization.stages import Stage
 from ovpass.optimization.tasks import scores_of
@@ -59,6 +60,8 @@ def _results(found: Mapping[str, Any], size: int) -> Iterator[str]:
     yield f"| size of the weights | {size / 1e6:.1f} MB |"
     counts = found["apply"]["counts"]
     yield f"| activations quantized | {counts['quantize']} of {counted(sum(counts.values()), 'MatMul')} |"
+    if (cache := describe_chosen(found.get("tune") or {})) is not None:
+        yield f"| KV cache | {cache} |"
     if evaluated := found.get("evaluate"):
         yield from _accuracy(evaluated)
     if verified := found.get("verify"):

@@ -12,7 +12,9 @@ import click
 from ovpass.cli.interruption import resumable
 from ovpass.cli.options import PATH, TARGET_HELP, json_option, output_option, overwrite_option, quiet_option
 from ovpass.cli.output import note, print_json, say, verdict
+from ovpass.cli.search_options import kv_option
 from ovpass.optimization.generate_script import FILE_NAME as SCRIPT
+from ovpass.optimization.kv_cache import describe_chosen
 from ovpass.optimization.request import DEFAULT_WEIGHTS, FOLDER, LAYOUTS, Request
 from ovpass.optimization.stages import Stage
 from ovpass.optimization.tasks import scores_of
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--max-kl", type=float, help="Largest mean KL divergence, in nats per token.")
 @click.option("--max-ppl-increase", type=float, help="Largest increase of perplexity, in percent.")
 @click.option("--preset", help=f"{PRESET_HELP}  [default: {DEFAULT_PRESET}]")
+@kv_option
 @click.option(
     "--max-task-drop",
     type=float,
@@ -92,7 +95,9 @@ def _converted(found: Any) -> str:
 def _tuned(found: Any) -> str:
     chosen, held_out = found["chosen"], found["held_out"]
     left_out = f"{counted(chosen['left_out'], 'site')} left out, {100 * chosen['share']:.1f} % of the work quantized"
-    return f"group size {chosen['group_size']}, {left_out}; KL {number(held_out['kl'], 2)} on held-out text"
+    cache = describe_chosen(found)
+    kept = "" if cache is None else f"; KV cache: {cache}"
+    return f"group size {chosen['group_size']}, {left_out}; KL {number(held_out['kl'], 2)} on held-out text{kept}"
 
 
 def _verified(found: Any) -> str:

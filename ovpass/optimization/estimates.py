@@ -24,6 +24,8 @@ _ROOM = 1.25
 """Memory that a model takes when it runs, by that of its weights: KV cache and activations come on top."""
 _SECONDS = {"convert": 6e-8, "compress": 5e-8, "tune": 3.4e-10, "verify": 1e-7, "evaluate": 1e-10}
 """A weight; of commands that run text, a weight and token."""
+WITH_CACHE = 4.2
+"""Of the time of tune, with the search for a KV cache among all that a CPU stores; GPUs have fewer."""
 _MEMORY = {"convert": 5.4, "compress": 4.4, "tune": 22.0, "verify": 4.4, "evaluate": 11.0}
 """Bytes a weight."""
 _WEIGHT_FILES = (".safetensors", ".bin", ".onnx", ".onnx_data", ".data")
@@ -38,7 +40,7 @@ class Estimate:
     memory: float = 0.0
 
 
-def estimate(command: str, weights: int, tokens: int = 1, mode: str | None = None) -> Estimate:
+def estimate(command: str, weights: int, tokens: float = 1, mode: str | None = None) -> Estimate:
     """What a command takes for a model of so many weights; `tokens` are those that it runs.
 
     `mode` is how it compresses what it writes, None for floating point.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ovpass.ir.runtime_options import GROUP_SIZE
+from ovpass.targets.runtime_options import CACHE_OPTIONS, KV_CACHE
 
 FILE_NAME = "generate.py"
 _TOKENIZER = "openvino_tokenizer.xml"
@@ -31,15 +32,19 @@ def can_generate(folder: Path) -> bool:
     return (folder / "openvino_model.xml").is_file() and (folder / _TOKENIZER).is_file()
 
 
-def script(environment: Mapping[str, str], properties: Mapping[str, str], planned: str) -> str:
+def script(
+    environment: Mapping[str, str], properties: Mapping[str, str], planned: str, options: Mapping[str, str]
+) -> str:
     """The script, with what the plan asks to be set. On devices other than `planned`, CPU or GPU, nothing is quantized.
 
-    Their plugins would take the plan's group size in their own way.
+    Their plugins would take the plan's group size in their own way, and may refuse the KV cache of its `options` in the
+    IR.
     """
+    no_cache = {KV_CACHE: "f16"} if any(name in options for name in CACHE_OPTIONS) else {}
     return _SCRIPT.format(
         name=FILE_NAME,
         environment=dict(environment),
         properties=dict(properties),
         planned=planned,
-        elsewhere={GROUP_SIZE: "0"},
+        elsewhere={GROUP_SIZE: "0", **no_cache},
     )

@@ -39,8 +39,8 @@ class Optimized:
 def optimize(source: Path | str, output: Path | str, *, quiet: bool = False, **options: Any) -> Optimized:
     """Convert, compress, tune, apply, verify and evaluate a source, and write a model that is ready to run.
 
-    `options` are the other fields of `Request`: target, max_kl, max_ppl_increase, preset, max_task_drop, weights,
-    memory, text, windows, window_tokens, work, layout and overwrite.
+    `options` are the other fields of `Request`: target, max_kl, max_ppl_increase, preset, kv, max_task_drop,
+    weights, memory, text, windows, window_tokens, work, layout and overwrite.
 
     Raises:
         OvpassError: a subclass, for an invalid source, setting or path. Then `output` is not written.

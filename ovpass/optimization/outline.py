@@ -12,7 +12,15 @@ from ovpass.conversion.gguf import GGUF
 from ovpass.errors import NoDeviceError
 from ovpass.evaluation.feeding import is_language_model
 from ovpass.ir.files import IrFile, open_source
-from ovpass.optimization.estimates import Estimate, check_memory, count_weights, estimate, mode_within, total
+from ovpass.optimization.estimates import (
+    WITH_CACHE,
+    Estimate,
+    check_memory,
+    count_weights,
+    estimate,
+    mode_within,
+    total,
+)
 from ovpass.optimization.request import DEFAULT_WEIGHTS, FOLDER, Request
 from ovpass.optimization.stages import Stage
 from ovpass.optimization.tasks import TASKS
@@ -134,7 +142,8 @@ class Outline:
         return total(self.estimates())
 
     def _estimate(self, command: str) -> Estimate:
-        windows = {"tune": 2 * self.request.windows, "evaluate": EVALUATED}.get(command)
+        searched = 2 * self.request.windows * (1 if self.request.kv is None else WITH_CACHE)
+        windows = {"tune": searched, "evaluate": EVALUATED}.get(command)
         tokens = 1 if windows is None else windows * self.request.window_tokens
         return estimate(command, self.facts.weights, tokens, self.mode if command == "compress" else None)
 
@@ -160,8 +169,9 @@ class Outline:
         """The plan within the budget."""
         if self.facts.predicts_tokens is False:
             return Stage("tune", left_out="it needs a single language model; the target's default is applied")
+        kv = () if self.request.kv is None else ("--kv", self.request.kv)
         words = (
-            *(str(self.compressed), "--target", self.request.target, *self.request.budget),
+            *(str(self.compressed), "--target", self.request.target, *self.request.budget, *kv),
             *("--windows", str(self.request.windows), "--window-tokens", str(self.request.window_tokens), *self._text),
             *("--state", str(self._work / "measurements"), "-o", str(self._plan), "--overwrite"),
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 from ovpass.cli.output import progress
 from ovpass.errors import CheckFailedError, NoDeviceError
+from ovpass.optimization.kv_cache import check_has_cache, is_smaller
 from ovpass.optimization.outline import Outline, facts_of
 from ovpass.optimization.request import FOLDER
 from ovpass.optimization.stages import Stages
@@ -45,6 +46,8 @@ def run_pipeline(outline: Outline, stages: Stages, *, quiet: bool) -> Made:
     _check_compilable(outline, quiet=quiet)
     if outline.request.max_task_drop is not None:
         check_generates(outline.original, predicts_tokens=outline.facts.predicts_tokens is not False)
+    if outline.request.kv is not None:
+        check_has_cache(outline.original, predicts_tokens=outline.facts.predicts_tokens is not False)
     found["compress"] = stages(outline.compress())
     while True:
         found.update(_plan(outline, stages))
@@ -79,7 +82,7 @@ def _plan(outline: Outline, stages: Stages) -> dict[str, Any]:
 
 
 def _require_quantized(tuned: Mapping[str, Any], budget: str) -> None:
-    if any(decision["action"] == QUANTIZE for decision in tuned["plan"]["decisions"]):
+    if is_smaller(tuned) or any(decision["action"] == QUANTIZE for decision in tuned["plan"]["decisions"]):
         return
     costs = [point for point in tuned["measured"] if point["share"] > 0]
     if not costs:

@@ -70,7 +70,8 @@ def _write_extras(request: Request, made: Made, stages: Stages, out: Path) -> No
     applied: Mapping[str, Any] = made.found["apply"]
     if can_generate(out) and made.found.get("tune"):
         device = find_name(request.target).target.device
-        text = script(applied["run_environment"], applied["run_properties"], device)
+        options = applied["settings"].get("runtime_options", {})
+        text = script(applied["run_environment"], applied["run_properties"], device, options)
         (out / SCRIPT).write_text(text, encoding="utf-8")
     if not (out / CARD).exists():
         size = sum(ir.bin.stat().st_size for ir in open_source(made.model).models)

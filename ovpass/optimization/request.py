@@ -25,7 +25,8 @@ class Request:
 
     `target` is a target or a device. `max_kl` (nats per token) and `max_ppl_increase` (percent), or one of `PRESETS`,
     bound the cost of quantizing activations; `max_task_drop` is what the score on ovpass's tasks may lose, in points of
-    100, to all that is done. `weights` is the compression mode for floating-point weights; `memory` chooses it instead,
+    100, to all that is done. `kv` are the types of KV caches to choose from, as for tune, or "auto"; None keeps the
+    target's own. `weights` is the compression mode for floating-point weights; `memory` chooses it instead,
     by what the model may take when it runs, such as "8GB". `text`, `windows` and `window_tokens` are those of tune,
     None for its defaults. `work` is the folder of the stages. `layout` is one of `LAYOUTS`.
 
@@ -40,6 +41,7 @@ class Request:
     max_kl: float | None = None
     max_ppl_increase: float | None = None
     preset: str | None = None
+    kv: str | None = None
     max_task_drop: float | None = None
     weights: str | None = None
     memory: str | None = None
@@ -71,8 +73,18 @@ class Request:
             raise SettingsError(
                 f"--window-tokens {self.window_tokens}: {self.target} quantizes above {threshold} tokens"
             )
+        if self.kv is not None:
+            self._check_kv(self.kv)
         if self.output.suffix in (".xml", ".bin"):
             raise OutputError(f"{self.output}: the output is a folder; leave {self.output.suffix} out")
+
+    def _check_kv(self, kv: str) -> None:
+        from ovpass.tuning.kv_candidates import check_kinds  # noqa: PLC0415 - not needed to print help
+        from ovpass.tuning.kv_runner import check_chunk, chunk_above  # noqa: PLC0415
+
+        target = find_name(self.target).target
+        check_kinds(target, kv)
+        check_chunk(self.window_tokens, chunk_above(target.default_threshold))
 
     @property
     def budget(self) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ovpass.reporting.accuracy_matching import matched
+from ovpass.reporting.accuracy_matching import is_tuned, matched
 from ovpass.reporting.measurements import Candidate, EvaluateRun, Score
 from ovpass.reporting.models import candidate_of
 from ovpass.reporting.side import Side
@@ -20,6 +20,16 @@ def answers_told(side: Side) -> list[str]:
     candidate = found.candidate
     run = next(run for run in side.evaluations if any(each is candidate for each in run.candidates))
     return [*_cache(candidate), *_scores(run, candidate), *_answers(candidate)]
+
+
+def chosen_cache(side: Side) -> Iterator[str]:
+    """The KV cache that tune chose with the plan that is shown."""
+    tuned = side.tuned
+    if tuned is None or tuned.kv_cache is None or not is_tuned(side):
+        return
+    kind, in_f16 = tuned.kv_cache.chosen, tuned.kv_cache.bytes_in_f16
+    kept = f"keys {kind.keys}, values {kind.values}: {kind.bytes_per_token:.0f} bytes a token, in f16 {in_f16:.0f}"
+    yield f"KV cache: {kept}."
 
 
 def kv_cache(candidate: Candidate) -> str:

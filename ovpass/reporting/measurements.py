@@ -168,6 +168,23 @@ class TunedPlan(PlanRun):
 
 
 @dataclass(frozen=True)
+class CacheKind:
+    """How keys and values are stored."""
+
+    keys: str
+    values: str
+    bytes_per_token: float
+
+
+@dataclass(frozen=True)
+class ChosenCache:
+    """The KV cache that tune chose, and what a token takes in f16."""
+
+    chosen: CacheKind
+    bytes_in_f16: float
+
+
+@dataclass(frozen=True)
 class TuneRun:
     """What tune prints; `leaving` has by group size the sites in the order in which they are left out."""
 
@@ -178,6 +195,7 @@ class TuneRun:
     frontier: tuple[Point, ...]
     measured: tuple[Point, ...]
     leaving: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    kv_cache: ChosenCache | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ovpass.planning.plan import EXEMPT
 from ovpass.reporting.accuracy import Accuracy, Figure, accuracy
-from ovpass.reporting.answering import answers_told
+from ovpass.reporting.answering import answers_told, chosen_cache
 from ovpass.reporting.conditions import environment_of, pairs
 from ovpass.reporting.formatting import change, group_words, interval, listed, model_name, percent, ratio
 from ovpass.reporting.measurements import BenchRun, Series
@@ -116,7 +116,7 @@ def _limits(side: Side) -> list[str]:
 def _costs(side: Side) -> Line:
     cost, gain = accuracy(side), _time(side)
     answer = cost.sentence if cost else "Accuracy: not measured; run evaluate."
-    details = [*answers_told(side), *(gain or ["Time: not measured; run bench."])]
+    details = [*chosen_cache(side), *answers_told(side), *(gain or ["Time: not measured; run bench."])]
     return Line(
         "What does it cost and gain?", _cost_state(side, cost), answer, (*([cost.whose] if cost else []), *details)
     )

@@ -12,18 +12,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ovpass.errors import PassError, SettingsError
+from ovpass.errors import SettingsError
 from ovpass.evaluation.summary import Interval
-from ovpass.passes.kv_caches import KvCache, find_kv_caches
 from ovpass.planning.cache_options import asked_cache
 from ovpass.planning.plan import QUANTIZE, Plan
 from ovpass.targets.names import get_target
 from ovpass.tuning.budget import NOTHING, Budget, Spent
 from ovpass.tuning.deadline import Deadline, TimeIsUp
 from ovpass.tuning.experiment import Experiment, as_experiment
-from ovpass.tuning.kv_candidates import CacheKind, cache_kinds
+from ovpass.tuning.kv_candidates import CacheKind, cache_kinds, caches_of
 from ovpass.tuning.kv_layers import losses_by_layer
-from ovpass.tuning.kv_runner import DEVICE, CacheRunner, cache_candidate, check_chunk, chunk_for, plan_candidate
+from ovpass.tuning.kv_runner import (
+    DEVICE,
+    CacheRunner,
+    cache_candidate,
+    check_chunk,
+    chunk_for,
+    longest_window,
+    plan_candidate,
+)
 from ovpass.tuning.kv_tuned import CachePoint, TunedCache
 from ovpass.tuning.tune import check_minutes, tune
 from ovpass.tuning.tuned import Tuned
@@ -52,7 +59,7 @@ def tune_with_cache(
     given = as_experiment(experiment)
     if asked := asked_cache(given.settings):
         raise SettingsError(f"--kv chooses {', '.join(asked)}; leave the runtime option out, or --kv")
-    check_chunk(given, chunk_for(given.plan))
+    check_chunk(longest_window(given), chunk_for(given.plan))
     started = time.monotonic()
     cache = _cache(replace(given, progress=Deadline(given.progress, minutes)), budget, kv, minutes)
     settings = replace(
@@ -84,7 +91,7 @@ class _Search:
 
     def run(self) -> TunedCache:
         """Measure from the smallest on until one is within the budget; those that are only emulated, all."""
-        kinds = cache_kinds(get_target(self.experiment.settings.target), self._caches(), self.kv)
+        kinds = cache_kinds(get_target(self.experiment.settings.target), caches_of(self.experiment.ir), self.kv)
         chunk = chunk_for()
         runner = CacheRunner(self.experiment, chunk)
         points: list[CachePoint] = []
@@ -99,12 +106,6 @@ class _Search:
         beyond = next((point.kind for point in points if not self._holds(point) and not point.kind.exact), None)
         losses = () if beyond is None else tuple(losses_by_layer(self.experiment, beyond, chunk))
         return TunedCache(chosen, tuple(points), chunk, _in_f16(kinds), beyond, losses)
-
-    def _caches(self) -> list[KvCache]:
-        try:
-            return find_kv_caches(self.experiment.ir.read())
-        except PassError as error:
-            raise SettingsError(f"{self.experiment.ir.xml}: --kv: {error}; leave --kv out") from error
 
     def _holds(self, point: CachePoint) -> bool:
         return self.budget.allows(point.spent)

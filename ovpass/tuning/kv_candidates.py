@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
-from ovpass.errors import SettingsError
-from ovpass.passes.kv_caches import KEY, KvCache
+from ovpass.errors import PassError, SettingsError
+from ovpass.ir.files import IrFile
+from ovpass.passes.kv_caches import KEY, KvCache, find_kv_caches
 from ovpass.planning.cache_options import cache_options, check_stored, storage_of, stored_by
 from ovpass.settings.kv_cache import FLOATS, TYPES, CacheFormat, parse_cache_format
 from ovpass.targets import Target
@@ -55,8 +56,9 @@ def cache_kinds(target: Target, caches: Sequence[KvCache], asked: str) -> list[C
     """
     storage = storage_of(target)
     heads = {cache.head_size for cache in caches}
-    named = [text.strip() for text in asked.split(",")]
-    formats = [each for text in named for each in (_all(target, heads) if text == AUTO else [_parsed(target, text)])]
+    formats = [
+        each for text in _named(asked) for each in (_all(target, heads) if text == AUTO else [_parsed(target, text)])
+    ]
     floats = [CacheFormat(kind) for kind in storage.floats]
     pairs = [*product(formats, formats), *((each, each) for each in floats)]
     found = {}
@@ -68,6 +70,34 @@ def cache_kinds(target: Target, caches: Sequence[KvCache], asked: str) -> list[C
             size = sum(_bytes(cache, key if cache.what == KEY else value, side_bits) for cache in caches)
             found[key, value] = CacheKind(key, value, size, options)
     return sorted(found.values(), key=lambda kind: kind.bytes_per_token)
+
+
+def check_kinds(target: Target, asked: str) -> None:
+    """Make sure that `cache_kinds` takes what is asked for, without a model.
+
+    Raises:
+        SettingsError: as `cache_kinds`.
+    """
+    storage_of(target)
+    for text in _named(asked):
+        if text != AUTO:
+            _parsed(target, text)
+
+
+def caches_of(ir: IrFile) -> list[KvCache]:
+    """The KV caches of a model.
+
+    Raises:
+        SettingsError: if it has none that are known.
+    """
+    try:
+        return find_kv_caches(ir.read())
+    except PassError as error:
+        raise SettingsError(f"{ir.xml}: --kv: {error}; leave --kv out") from error
+
+
+def _named(asked: str) -> list[str]:
+    return [text.strip() for text in asked.split(",")]
 
 
 def _all(target: Target, heads: set[int]) -> list[CacheFormat]:

@@ -40,7 +40,7 @@ class CacheRunner:
     _decisions: Decisions = field(init=False)
 
     def __post_init__(self) -> None:
-        check_chunk(self.experiment, self.chunk)
+        check_chunk(longest_window(self.experiment), self.chunk)
         self._decisions = Decisions(self.experiment.looks)
 
     def decided(self, candidate: Candidate, budget: Budget, text: str) -> Spent:
@@ -88,13 +88,17 @@ class CacheRunner:
         return self.experiment.store("kv cache", {})
 
 
-def check_chunk(experiment: Experiment, chunk: int) -> None:
-    """Make sure that windows are longer than a chunk.
+def longest_window(experiment: Experiment) -> int:
+    """Tokens of the longest window."""
+    return max(len(window.ids) for window in experiment.windows)
+
+
+def check_chunk(longest: int, chunk: int) -> None:
+    """Make sure that the longest window, in tokens, is longer than a chunk.
 
     Raises:
-        SettingsError: if they are not, with the length to use.
+        SettingsError: if it is not, with the length to use.
     """
-    longest = max(len(window.ids) for window in experiment.windows)
     if chunk >= longest:
         raise SettingsError(
             f"--kv: windows of {longest} tokens fit in one chunk of {chunk}, so that no KV cache is read; "
@@ -120,5 +124,9 @@ def plan_candidate(experiment: Experiment, settings: Settings) -> Candidate:
 def chunk_for(plan: Plan | None = None) -> int:
     """Tokens of a chunk: more than those up to which a plan's activations are not quantized."""
     decisions = () if plan is None else plan.chosen(QUANTIZE)
-    threshold = max((decision.threshold or 0 for decision in decisions), default=0)
+    return chunk_above(max((decision.threshold or 0 for decision in decisions), default=0))
+
+
+def chunk_above(threshold: int) -> int:
+    """Tokens of a chunk where up to `threshold` tokens are not quantized."""
     return chunk_tokens(None, {"": ""}, threshold) or 0

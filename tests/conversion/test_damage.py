@@ -19,6 +19,7 @@ from tests.conversion.telemetry import consents
 from tests.conversion.test_convert import hugging_face
 
 ONNX = MODELS / "onnx/matmulnbits_u4_level4.onnx"
+GGUF = Path(__file__).with_name("tiny-q4_1.gguf")
 
 
 @pytest.mark.parametrize(
@@ -125,10 +126,11 @@ def test_onnx_names_that_are_no_text(tmp_path: Path) -> None:
         convert_source(tmp_path / "in.onnx", tmp_path / "out")
 
 
-def test_a_full_disk(tmp_path: Path) -> None:
-    ran = limited(20_000, "convert", ONNX, "-o", tmp_path / "out")
+@pytest.mark.parametrize("source", [ONNX, GGUF], ids=["onnx", "gguf"])
+def test_a_full_disk(tmp_path: Path, source: Path) -> None:
+    ran = limited(20_000, "convert", source, "-o", tmp_path / "out")
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert "cannot be written" in ran.stderr
+    assert f"{tmp_path / 'out'}: cannot be written" in ran.stderr
     assert ran.stderr.count("\n") == 1
     assert not any(tmp_path.iterdir())
 

@@ -55,7 +55,7 @@ def test_what_this_cpu_cannot_show_is_left_out(
 @pytest.mark.slow
 def test_an_ir_becomes_a_model_that_is_ready_to_run(ovpass: CommandLine, llama: Path, tmp_path: Path) -> None:
     before, out = contents(llama), tmp_path / "out"
-    ran = ovpass.succeed("optimize", llama, "-o", out, *ON_CPU, "--json")
+    ran = ovpass.succeed("optimize", llama, "-o", out, *ON_CPU, "--kv", "u8", "--json")
     assert contents(llama) == before
     assert {path.name for path in tmp_path.iterdir()} == {"llama", "out"}  # the stages are gone
     assert set(contents(out)) >= {"plan.yaml", "report.html", "README.md", "generate.py", "openvino_tokenizer.xml"}
@@ -70,6 +70,7 @@ def test_an_ir_becomes_a_model_that_is_ready_to_run(ovpass: CommandLine, llama: 
     assert plan == recorded_plan(ir.document().metadata)
     assert plan.counts()["quantize"] == 15
     assert NOT_VERIFIED or ran.json["verify"]["ok"]
+    assert ran.json["tune"]["kv_cache"]["chosen"]["options"].items() <= plan.settings.runtime_options.items()
     said = subprocess.run([sys.executable, out / "generate.py", "Hello"], capture_output=True, text=True, check=True)
     assert said.stdout.strip()
     # The card has a header and the numbers, and names nothing of this machine.
@@ -77,6 +78,7 @@ def test_an_ir_becomes_a_model_that_is_ready_to_run(ovpass: CommandLine, llama: 
     assert yaml.safe_load(header)["base_model"] == "llama"
     assert f"with OpenVINO {ran.json['apply']['run']['openvino']}" in text
     assert f"{ran.json['evaluate']['candidates'][0]['top1_agreement']:.1f} %" in text
+    assert "| KV cache | keys u8, values u8: " in text
     assert str(tmp_path) not in text
     commands = [shlex.split(line)[1:] for line in text.splitlines() if line.startswith("ovpass ")]
     assert [name for name, *_ in commands if name not in NOT_VERIFIED] == [

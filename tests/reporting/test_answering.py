@@ -7,7 +7,7 @@ from typing import Any
 from ovpass.reporting.answering import answers_told, compares_caches
 from ovpass.reporting.page import render
 from ovpass.reporting.verdict import verdict
-from tests.reporting.made import evaluate, names, plan, side
+from tests.reporting.made import evaluate, names, plan, side, tune
 
 PLAN = {**plan(names(15)), "settings": {"group_size": 64}}
 
@@ -43,6 +43,12 @@ def test_a_kv_cache_has_a_column() -> None:
     assert '<td role="cell" data-label="KV cache">kv_key=u8, kv_value=u4</td>' in render(shown)
     assert not any(compares_caches(run) for run in side([PLAN, measured("models/made@64")]).evaluations)
     assert "KV_CACHE_PRECISION=u8" in render(side([PLAN, measured("models/made@KV_CACHE_PRECISION=u8")]))
+
+
+def test_a_kv_cache_that_tune_chose_is_in_the_verdict() -> None:
+    cache = {"chosen": {"keys": "u8", "values": "u4", "bytes_per_token": 10080}, "bytes_in_f16": 23040}
+    told = {detail for line in verdict(side([{**tune(PLAN), "kv_cache": cache}])) for detail in line.details}
+    assert "KV cache: keys u8, values u4: 10080 bytes a token, in f16 23040." in told
 
 
 def test_nothing_is_told_of_another_plan() -> None:

@@ -14,7 +14,6 @@ from ovpass.conversion.gguf_frontend.graph import Built, build_model
 from ovpass.conversion.gguf_frontend.weights import Placed, Wanted, place_weights
 from ovpass.conversion.requantization import Requantizer, integer_encoding
 from ovpass.conversion.source import Options, Outcome
-from ovpass.errors import OutputError
 from ovpass.ir.files import IrFile
 from ovpass.ir.writer import write_anew
 from ovpass.support.formatting import counted, number
@@ -29,13 +28,10 @@ def main() -> None:
 
 def _convert(source: Path, folder: Path, options: Options) -> Outcome:
     file = open_gguf(source)
-    try:
-        built = build_model(file, folder.parent)
-        requantizer = Requantizer(integer_encoding(options.requantize)) if options.requantize else None
-        placed = place_weights(built.model, file, Wanted(options.exact, options.integer_zero_points, requantizer))
-        write_anew(built.model, IrFile(folder / "openvino_model.xml"), folder)
-    except OSError as error:
-        raise OutputError(str(error)) from error
+    built = build_model(file, folder.parent)
+    requantizer = Requantizer(integer_encoding(options.requantize)) if options.requantize else None
+    placed = place_weights(built.model, file, Wanted(options.exact, options.integer_zero_points, requantizer))
+    write_anew(built.model, IrFile(folder / "openvino_model.xml"), folder)
     notes = [*_notes_on_weights(placed), *_notes_on_graph(built)]
     return Outcome(notes=notes, requantized=requantizer.result if requantizer else None)
 
