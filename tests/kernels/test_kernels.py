@@ -86,6 +86,19 @@ def test_many_tokens_by_decoded_weights(case: Case) -> None:
     assert error(*computed(case, MANY), case) < DECODED
 
 
+@pytest.mark.parametrize("few_tokens", [FEW, MANY])
+def test_subnormal_halves_are_read(few_tokens: int) -> None:
+    case = Case(KernelShape(64, 64, 4, 16, 1), 2, 0)
+    codes, books, scale, x, _ = case.arrays()
+    books, scale = (books * np.float16(1e-5)).astype(np.float16), np.full_like(scale, 1e-6)
+    found = np.full((case.tokens, case.shape.n), np.nan, np.float32)
+    with _native().codebooks(case.shape, books) as ready:
+        _native().multiply(Choice(few_tokens=few_tokens), case.shape, pack(codes), ready, scale, x, found)
+    weights = books.astype(np.float64)[0][codes[0]].reshape(case.shape.n, case.shape.k) * scale.astype(np.float64)[0]
+    expected = x @ weights.T
+    assert np.linalg.norm(found - expected) < TABLES * np.linalg.norm(expected)
+
+
 @settings(max_examples=20, deadline=None)
 @given(cases())
 def test_bytes_become_weights_again(case: Case) -> None:
