@@ -303,6 +303,17 @@ def test_what_fails_at_once_leaves_nothing(ovpass: CommandLine, tmp_path: Path) 
     assert set(contents(tmp_path)) == {"short.txt"}
 
 
+def test_interrupted_at_once_it_leaves_nothing(
+    ovpass: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ovpass.optimization.optimize.run_pipeline", interrupted)
+    assert ovpass("optimize", LLAMA, "-o", tmp_path / "out", *ON_CPU).code == 130
+    assert not contents(tmp_path)
+
+
 def test_a_name_on_a_hub_is_told_to_be_one(ovpass: CommandLine, tmp_path: Path) -> None:
     assert "download it first" in ovpass.refuse("optimize", "some-owner/some-model", "-o", tmp_path / "out")
 
