@@ -12,7 +12,6 @@ from typing import Any
 
 from ovpass.cli.nested import command_line, run_command
 from ovpass.cli.output import headed
-from ovpass.errors import OvpassError
 from ovpass.evaluation.corpus import read_text
 from ovpass.optimization.estimates import Estimate, check_disk
 from ovpass.optimization.outline import outline_of
@@ -69,7 +68,7 @@ def carry_out(request: Request, *, quiet: bool, report: Callable[[Stage, Any], N
         with command_line():
             made = run_pipeline(outline, stages, quiet=quiet)
             write_output(request, made, stages)
-    except OvpassError:
+    except BaseException:  # an interruption, too
         stages.leave()
         raise
     if request.work is None:

@@ -43,11 +43,11 @@ def run_pipeline(outline: Outline, stages: Stages, *, quiet: bool) -> Made:
     found = {"convert": stages(outline.convert())}
     if outline.converted:
         outline = replace(outline, facts=facts_of(outline.original))
-    _check_compilable(outline, quiet=quiet)
     if outline.request.max_task_drop is not None:
         check_generates(outline.original, predicts_tokens=outline.facts.predicts_tokens is not False)
     if outline.request.kv is not None:
         check_has_cache(outline.original, predicts_tokens=outline.facts.predicts_tokens is not False)
+    _check_compilable(outline, quiet=quiet)
     found["compress"] = stages(outline.compress())
     while True:
         found.update(_plan(outline, stages))

@@ -298,9 +298,20 @@ def test_a_text_that_is_none_is_told_before_the_source_is_converted(ovpass: Comm
 
 def test_what_fails_at_once_leaves_nothing(ovpass: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "short.txt").write_text("A few words.")
-    ran = ovpass("optimize", LLAMA, "-o", tmp_path / "out", "--text", tmp_path / "short.txt")
+    ran = ovpass("optimize", LLAMA, "-o", tmp_path / "out", "--target", "cpu", "--text", tmp_path / "short.txt")
     assert (ran.code, "longer text" in ran.err) == (2, True)
     assert set(contents(tmp_path)) == {"short.txt"}
+
+
+def test_interrupted_at_once_it_leaves_nothing(
+    ovpass: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ovpass.optimization.optimize.run_pipeline", interrupted)
+    assert ovpass("optimize", LLAMA, "-o", tmp_path / "out", *ON_CPU).code == 130
+    assert not contents(tmp_path)
 
 
 def test_a_name_on_a_hub_is_told_to_be_one(ovpass: CommandLine, tmp_path: Path) -> None:
