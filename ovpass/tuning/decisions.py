@@ -12,8 +12,8 @@ from ovpass.tuning.sequential import LOOKS, Sums
 HOPE = 2
 """Looks at a choice before it is given up because more text would hardly bring it within the budget."""
 PATIENCE = 3
-"""Looks at a choice before it is given up because there is another one. A choice beside one that was measured on more
-text needs no more, too: by then the rest of the interval comes from that one."""
+"""Looks at a choice before it is given up because there is another one. Beside one that was measured on more text, more
+looks change little: by then the rest of the interval comes from that one."""
 
 Measured = Callable[[Sequence[Window], int], Sums]
 """The sums of a choice over windows; it is told how many tokens were scored before."""
@@ -40,7 +40,8 @@ class Decisions:
         """What a choice costs on a text, in at most so many looks.
 
         It is given up after `patience` looks if it would not be within the budget even if all further text cost the
-        same, and after PATIENCE looks if `stop` says so of what it costs until then.
+        same. After as many, and PATIENCE at least, it is given up if `stop` says so of what it costs until then, or if
+        another choice was measured on more text.
         """
         sums, longest, spent = Sums(), self._longest.get(text, Sums()), NOTHING
         looks = self.looks[text][:most]
@@ -49,8 +50,9 @@ class Decisions:
             spent = Spent.of(sums, longest)
             decided = budget.allows(spent) or budget.excludes(spent)
             beside = len(longest.tokens) > len(sums.tokens)
-            hopeless = look >= patience and not budget.allows(spent.with_text(2 ** (len(looks) - look)))
-            if decided or hopeless or (look >= PATIENCE and (beside or stop(spent))):
+            hopeless = not budget.allows(spent.with_text(2 ** (len(looks) - look)))
+            enough = look >= max(patience, PATIENCE) and (beside or stop(spent))
+            if decided or enough or (look >= patience and hopeless):
                 break
         self._longest[text] = max(longest, sums, key=lambda sums: len(sums.tokens))
         return spent

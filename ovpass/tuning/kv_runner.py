@@ -25,7 +25,7 @@ from ovpass.tuning.budget import Budget, Spent
 from ovpass.tuning.decisions import Decisions
 from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.kv_candidates import CacheKind
-from ovpass.tuning.sequential import Sums, digest
+from ovpass.tuning.sequential import LOOKS, Sums, digest
 
 DEVICE = "CPU"
 
@@ -53,7 +53,8 @@ class CacheRunner:
         def measured(windows: Sequence[Window], before: int) -> Sums:
             return self.sums(candidate, windows, f"{text}: {candidate.label}, after {before} tokens")
 
-        return self._decisions.spent(text, budget, measured)
+        # There are few candidates, and they differ by far: none is given up before all text has been read.
+        return self._decisions.spent(text, budget, measured, patience=LOOKS)
 
     def sums(self, candidate: Candidate, windows: Sequence[Window], step: str) -> Sums:
         """The sums over these windows; what was measured before is read."""
