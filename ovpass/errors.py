@@ -61,7 +61,7 @@ class LogError(OvpassError):
 
 
 class ExecutorError(OvpassError):
-    """Workers of a search are missing, lost, or not like each other. Measurements are kept."""
+    """Workers are missing, lost, or not like each other. Measurements are kept."""
 
 
 class CheckFailedError(OvpassError):

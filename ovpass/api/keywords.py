@@ -74,6 +74,8 @@ class EvaluationKeywords(WindowKeywords, total=False):
     chunk_tokens: int | None
     blockwise: bool
     workers: int | None
+    cluster: str | None
+    mixed_hosts: bool
     state: Path | str | None
 
 

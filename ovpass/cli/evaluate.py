@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ovpass.cli.grouped_help import GroupedCommand
-from ovpass.cli.options import MODEL_TEXT, PATH, evaluation_from, evaluation_options, json_option, quiet_option
+from ovpass.cli.options import (
+    MODEL_TEXT,
+    PATH,
+    cluster_options,
+    evaluation_from,
+    evaluation_options,
+    json_option,
+    quiet_option,
+)
 from ovpass.cli.output import note, print_json, print_table, progress, say, verdict
 from ovpass.errors import SettingsError
 from ovpass.evaluation.options import HarnessOptions, PromptOptions
@@ -34,6 +42,7 @@ _WORST = ("", "Similarity", "Prompt", "Reference", "Candidate")
 _BEFORE, _SHOWN = 30, 120
 """Characters of an answer before it parts from the other, and in all."""
 _INTERVALS = ("", "PPL %", "KL", "median", "Top-1")
+_cluster, _mixed_hosts = cluster_options(click.option)
 
 
 @click.command("evaluate", cls=GroupedCommand)
@@ -47,6 +56,8 @@ _INTERVALS = ("", "PPL %", "KL", "median", "Top-1")
 )
 @click.option("--blockwise", is_flag=True, help="Load one block at a time: for models larger than memory.")
 @click.option("--workers", type=int, help="Predict in this many processes, which share the processors.")
+@_cluster
+@_mixed_hosts
 @click.option("--state", type=PATH, help="Folder for measurements; an interrupted run resumes from it.")
 @click.option("--inputs", multiple=True, type=PATH, help="Model inputs (.npz; repeatable).")
 @click.option("--device", default="CPU", help="Device: CPU, GPU, or GPU.1 for one of several.  [default: CPU]")
@@ -77,6 +88,8 @@ def command(reference: str, candidates: tuple[str, ...], as_json: bool, quiet: b
         chunk_tokens=options["chunk_tokens"],
         blockwise=options["blockwise"],
         workers=options["workers"],
+        cluster=options["cluster"],
+        mixed_hosts=options["mixed_hosts"],
         state=options["state"],
     )
     with progress(quiet=quiet) as step:

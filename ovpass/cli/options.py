@@ -18,6 +18,7 @@ from ovpass.targets.group_sizes import parse_group_size, parse_model_group_size
 from ovpass.targets.names import known_names
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+_Decorator = Callable[[Any], Any]
 
 
 class _Named(click.Path):
@@ -85,6 +86,14 @@ _EVALUATION = (
         "--profile", help="Device to emulate: a name as for --target, or none.  [default: --target's, or gpu-xmx]"
     ),
 )
+
+
+def cluster_options(option: Callable[..., _Decorator]) -> tuple[_Decorator, ...]:
+    """--cluster and --mixed-hosts, made by `option`: click's own, or that of a section of the help."""
+    return (
+        option("--cluster", metavar="ADDRESS", help="Measure on a cluster of Dask: tcp://HOST:PORT, or local."),
+        option("--mixed-hosts", is_flag=True, help="Allow workers with other CPUs or versions of OpenVINO."),
+    )
 
 
 def evaluation_options(command: _Command) -> _Command:

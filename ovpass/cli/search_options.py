@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ovpass.cli.grouped_help import options_of
-from ovpass.cli.options import PATH, evaluation_from, evaluation_options, settings_from
+from ovpass.cli.options import PATH, cluster_options, evaluation_from, evaluation_options, settings_from
 from ovpass.support.progress import Progress
 from ovpass.tuning.units import BY
 
@@ -22,8 +22,7 @@ _OPTIONS = (
     _search("--state", type=PATH, help="Folder for measurements; a run resumes from it."),
     _search("--workers", type=int, help="Measure in this many processes, which share the processors."),
     _search("--blockwise", is_flag=True, help="Load one block at a time: for models larger than memory."),
-    _search("--cluster", metavar="ADDRESS", help="Measure on a cluster of Dask: tcp://HOST:PORT, or local."),
-    _search("--mixed-hosts", is_flag=True, help="Allow workers with other CPUs or versions of OpenVINO."),
+    *cluster_options(_search),
 )
 
 

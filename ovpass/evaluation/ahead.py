@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +11,9 @@ from pathlib import Path
 from ovpass.evaluation.preparation import Prepared
 from ovpass.evaluation.recording import Array, Recording
 from ovpass.evaluation.runner import Runner
+from ovpass.evaluation.scoring import on_threads
 from ovpass.evaluation.windows import Window
+from ovpass.evaluation.workers import Workers
 from ovpass.support.process_pool import ProcessPool
 
 _ADVICE = "use fewer workers"
@@ -26,6 +27,12 @@ class Job:
     name: str
     windows: Mapping[int, Window]
 
+    def prepared(self) -> Prepared:
+        """The model, of which it is known that it can be had."""
+        prepared = self.make()
+        assert prepared is not None
+        return prepared
+
     def divided(self, workers: int) -> list[Job]:
         """The same as jobs on some of the windows each, one for each worker or window."""
         numbered = list(self.windows.items())
@@ -34,19 +41,16 @@ class Job:
 
 
 class Ahead:
-    """Runs jobs in `workers` processes, which share the processors, and hands out their predictions in order.
+    """Runs jobs in the processes of `workers`, which share the processors, and hands out their predictions in order.
 
     Each job is divided into windows. Predictions lie in `folder` until they are handed out.
-
-    Raises:
-        SettingsError: for fewer workers than one.
     """
 
-    def __init__(self, jobs: Sequence[Job], folder: Path, device: str, workers: int) -> None:
-        divided = [(folder / f"ahead-{number}", job.divided(workers)) for number, job in enumerate(jobs)]
+    def __init__(self, jobs: Sequence[Job], folder: Path, device: str, workers: Workers) -> None:
+        self.width, threads = workers.processes, workers.threads_here
+        divided = [(folder / f"ahead-{number}", job.divided(self.width)) for number, job in enumerate(jobs)]
         self._waiting = zip(jobs, divided, strict=True)
-        self._pool: ProcessPool[None] = ProcessPool(workers, _ADVICE)
-        threads = max(1, (os.cpu_count() or 1) // workers)
+        self._pool: ProcessPool[None] = ProcessPool(self.width, _ADVICE)
         self._done = self._pool.run(
             partial(_predict, part, place, device, threads) for place, parts in divided for part in parts
         )
@@ -71,12 +75,10 @@ class Ahead:
 
 
 def _predict(job: Job, folder: Path, device: str, threads: int) -> None:
-    prepared = job.make()
-    assert prepared is not None  # such a job is not handed out
-    folder.mkdir(exist_ok=True)
-    recording, properties = Recording(folder), {**prepared.properties}
+    prepared = job.prepared()
     if device == "CPU":
-        properties["INFERENCE_NUM_THREADS"] = str(threads)
-    runner = Runner(replace(prepared, properties=properties), job.name, device)
+        prepared = on_threads(prepared, threads)
+    folder.mkdir(exist_ok=True)
+    recording, runner = Recording(folder), Runner(prepared, job.name, device)
     for number, window in job.windows.items():
         recording.save(number, runner.logits(window))

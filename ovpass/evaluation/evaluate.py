@@ -23,6 +23,7 @@ from ovpass.evaluation.preparation import check_candidate, sole_model
 from ovpass.evaluation.recording import recordings
 from ovpass.evaluation.tokenizer import load_tokenizer
 from ovpass.evaluation.windows import Window, make_windows
+from ovpass.evaluation.workers import Workers, choose_workers
 from ovpass.support.cache import cache_folder
 from ovpass.verification.devices import require_device
 from ovpass.verification.simulated_gpu import is_simulated
@@ -55,10 +56,11 @@ def evaluate(
         raise SettingsError(f"{first.label}: chunk-tokens needs a language model with a KV cache state")
     if how.blockwise:
         _check_blockwise(first, others, how, model)
-    if how.workers is not None and (how.blockwise or how.device != "CPU" or not is_language_model(model)):
+    workers = choose_workers(how.workers, how.cluster, mixed_hosts=how.mixed_hosts, blockwise=how.blockwise)
+    if workers != Workers() and (how.inputs or how.device != "CPU" or not is_language_model(model)):
         raise SettingsError(
-            f"{first.label}: --workers runs language models on windows of text, on CPU; leave it out for --blockwise, "
-            "other devices and other models"
+            f"{first.label}: --workers and --cluster run language models on windows of text, on CPU; leave them out "
+            "for other devices and other models"
         )
     if how.inputs:
         _check(first, others, how, None)
@@ -71,7 +73,7 @@ def evaluate(
         _check(first, others, how, tokens)
         cases = [feed(window.ids) for window in windows]
         return evaluate_arrays(first, others, cases, tokens=tokens, device=how.device, progress=progress)
-    return _evaluate_texts(first, others, how, progress)
+    return _evaluate_texts(first, others, how, workers, progress)
 
 
 def _as_candidate(given: str | Path | Candidate, profile: str) -> Candidate:
@@ -79,7 +81,11 @@ def _as_candidate(given: str | Path | Candidate, profile: str) -> Candidate:
 
 
 def _evaluate_texts(
-    first: Candidate, others: Sequence[Candidate], how: Evaluation, progress: Callable[[str], None]
+    first: Candidate,
+    others: Sequence[Candidate],
+    how: Evaluation,
+    workers: Workers,
+    progress: Callable[[str], None],
 ) -> TextReport:
     """Predictions first, then tasks and answers; whatever can be refused is, before anything runs."""
     windows = windows_for(first, how, LANGUAGE_MODEL)
@@ -96,7 +102,7 @@ def _evaluate_texts(
             chunk=how.chunk_tokens,
             progress=progress,
             blockwise=how.blockwise,
-            workers=how.workers,
+            workers=workers,
         )
         report = evaluation.run(first, others)
     if harness is not None:

@@ -93,8 +93,9 @@ class Evaluation:
     no token ids. `profile` is the device to emulate for candidates that name none. `harness` adds tasks, `prompts` adds
     answers. `chunk_tokens` feeds windows in chunks; None uses chunks of 32 for candidates with a compressed KV cache.
     `blockwise` has one block of a model in memory at a time. `workers` processes make predictions on text, None: this
-    one does. `state` is the folder that keeps what an interrupted evaluation of text has compared, None for the default
-    folder; searches have one of their own.
+    one does. The workers of a `cluster` do, the address of a scheduler of Dask or "local"; `mixed_hosts` allows those
+    with other CPUs or versions of OpenVINO. `state` is the folder that keeps what an interrupted evaluation of text has
+    compared, None for the default folder; searches have one of their own.
     """
 
     windows: int | None = None
@@ -111,6 +112,8 @@ class Evaluation:
     chunk_tokens: int | None = None
     blockwise: bool = False
     workers: int | None = None
+    cluster: str | None = None
+    mixed_hosts: bool = False
     state: Path | None = None
 
     def __post_init__(self) -> None:

@@ -82,16 +82,20 @@ def without_own_quantization(model: ov.Model) -> ov.Model:
     return PassManager([Canonicalize(noncanonical)]).run(model, in_place=True).model if noncanonical else model
 
 
+def has_clean(candidate: Candidate) -> bool:
+    """Whether the candidate's weights can be had without any quantization of activations."""
+    plan = recorded_plan(sole_model(candidate).document().metadata)
+    return plan is None or _can_be_stripped(plan)
+
+
 def prepare_clean(candidate: Candidate, chunk: int | None = None) -> Prepared | None:
     """The candidate's weights without any quantization of activations; None where they cannot be had back."""
     from ovpass.transformation.in_memory import strip  # noqa: PLC0415
 
     ir = sole_model(candidate)
-    metadata = ir.document().metadata
-    plan = recorded_plan(metadata)
-    if plan is not None and not _can_be_stripped(plan):
+    if not has_clean(candidate):
         return None
-    model = ir.read() if read_note(metadata) is None else strip(ir.read())
+    model = ir.read() if read_note(ir.document().metadata) is None else strip(ir.read())
     return Prepared(
         without_own_quantization(model),
         CLEAN,

@@ -1,15 +1,15 @@
-"""Executors: the numbers of one process to the last bit, and nothing is lost with a worker, a scheduler or a client."""
+"""Executors, and `evaluate` on a cluster: the numbers of one process to the last bit, whatever is lost on the way."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,20 +17,19 @@ from typing import Any
 import pytest
 
 from ovpass.errors import ExecutorError, SettingsError
+from ovpass.evaluation.evaluate import evaluate
+from ovpass.evaluation.hosts import Host, Likeness, describe
 from ovpass.evaluation.options import Evaluation
+from ovpass.evaluation.report import report_to_dict
+from ovpass.support import cluster
 from ovpass.tuning.bisect import Question, find_breaking
-from ovpass.tuning.executors import Workers, cluster
-from ovpass.tuning.executors.copies import Host, check_host
+from ovpass.tuning.executors import Workers
 from ovpass.tuning.experiment import Experiment
 from ovpass.tuning.sensitivity import Measure, SensitivityReport, sensitivity
-from tests.builders import planted_name, save_planted
-from tests.cli.command import LLAMA, CommandLine
-from tests.missing import lacking
-
-try:
-    import distributed
-except ImportError:
-    distributed = None  # type: ignore[assignment]
+from tests.builders import llama_model, planted_name, save_planted
+from tests.cli.command import ENCODER, LLAMA, CommandLine
+from tests.dask_cluster import Dask, require_dask
+from tests.evaluation.models import folder_of
 
 pytestmark = pytest.mark.slow
 SMALL = Evaluation(windows=1, window_tokens=48)
@@ -103,63 +102,9 @@ def test_workers_that_are_none(count: int, threads: int | None) -> None:
 # A cluster ------------------------------------------------------------------------------------------------------------
 
 
-class Dask:
-    """A scheduler and two workers of one thread, each a process that can be killed."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.address = ""
-        self.options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(folder))
-
-    def start(self) -> None:
-        ready = self.folder / "scheduler.json"
-        ready.unlink(missing_ok=True)
-        self._run("scheduler", "scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(ready))
-        self.workers(ready)
-
-    def workers(self, ready: Path) -> None:
-        for name in ("first", "second"):
-            if name not in self.processes or self.processes[name].poll() is not None:
-                self._run(name, "worker", "--scheduler-file", str(ready), *self.options)
-        connect: Any = distributed.Client
-        with connect(scheduler_file=str(ready), timeout=20, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=20)
-            self.address = client.scheduler.address
-
-    @contextmanager
-    def another(self, code: Path) -> Iterator[None]:
-        """A third worker for a while, which finds the modules in the folder `code` first."""
-        connect: Any = distributed.Client
-        with connect(self.address, timeout=20, set_as_default=False) as client:
-            self._run("another", "worker", self.address, *self.options, PYTHONPATH=str(code))
-            try:
-                client.wait_for_workers(3, timeout=20)
-                yield
-            finally:
-                self.processes["another"].kill()
-                self.processes.pop("another").wait()
-
-    def _run(self, name: str, *arguments: str, **variables: str) -> None:
-        with (self.folder / f"{name}.log").open("wb") as log:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]],
-                cwd=self.folder,
-                env={**os.environ, **variables},
-                stdout=log,
-                stderr=log,
-            )
-
-    def stop(self) -> None:
-        for process in self.processes.values():
-            process.kill()
-            process.wait()
-
-
 @pytest.fixture(scope="module")
 def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dask]:
-    if distributed is None:
-        lacking("Dask distributed")
+    require_dask()
     found = Dask(tmp_path_factory.mktemp("dask"))
     try:
         found.start()
@@ -206,8 +151,7 @@ def test_workers_that_cannot_read_the_model_are_refused(dask: Dask, tmp_path: Pa
 
 @pytest.mark.parametrize(("workers", "left"), [({}, False), ({"one": 1}, True)])
 def test_results_are_waited_for_as_long_as_there_are_workers(workers: dict[str, int], left: bool) -> None:
-    if distributed is None:
-        lacking("Dask distributed")
+    require_dask()
     answers = iter([asyncio.TimeoutError, None])
 
     class Late:
@@ -216,13 +160,13 @@ def test_results_are_waited_for_as_long_as_there_are_workers(workers: dict[str, 
                 raise error
             return ["scores"]
 
-    subject = cluster.Cluster(Experiment(LLAMA))
+    subject = cluster.DaskCluster("tcp://127.0.0.1:1", 1, 1)
     vars(subject)["_client"] = type("Client", (), {"nthreads": lambda _: workers})()
     if left:
-        assert subject._result(Late()) == ["scores"]  # type: ignore[comparison-overlap]
+        assert next(subject.results([Late()])) == ["scores"]
     else:
         with pytest.raises(ExecutorError, match="no workers left"):
-            subject._result(Late())
+            next(subject.results([Late()]))
 
 
 @pytest.mark.parametrize("part", ["model", "ovpass", "openvino", "cpu"])
@@ -230,17 +174,16 @@ def test_hosts_that_differ(part: str) -> None:
     host = Host("model", "ovpass", "openvino", "cpu")
     other = replace(host, **{part: "other"})
     with pytest.raises(ExecutorError, match="other"):
-        check_host(other, host, "worker", mixed=False)
+        Likeness("model.xml", host).check(other, "worker")
     if part in ("openvino", "cpu"):
-        check_host(other, host, "worker", mixed=True)
+        Likeness("model.xml", host, mixed=True).check(other, "worker")
     else:
         with pytest.raises(ExecutorError, match="other"):
-            check_host(other, host, "worker", mixed=True)
+            Likeness("model.xml", host, mixed=True).check(other, "worker")
 
 
 def test_a_cluster_of_our_own_ranks_as_one_process_to_the_last_bit(alone: SensitivityReport, tmp_path: Path) -> None:
-    if distributed is None:
-        lacking("Dask distributed")
+    require_dask()
     subject = experiment("cluster", tmp_path, replace(ONE_THREAD, cluster="local"))
     assert sensitivity(subject, BY_KIND) == alone
     assert subject.width == 2
@@ -271,6 +214,72 @@ def test_a_killed_client_resumes(alone: SensitivityReport, dask: Dask, tmp_path:
     assert len(before) > 2
     assert sensitivity(experiment("cluster", tmp_path, on(dask)), BY_KIND) == alone
     assert kept.read_text().splitlines()[: len(before)] == before
+
+
+# evaluate on that cluster ---------------------------------------------------------------------------------------------
+
+ON_ONE_PROCESSOR = """
+import os, sys
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+sys.argv[0] = "ovpass"
+from ovpass.cli.main import main
+main()
+"""
+
+
+def scores(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Without times, also those in notes."""
+    return [{**judged, "seconds": 0, "notes": []} for judged in report["candidates"]]
+
+
+def test_an_evaluation_is_that_of_one_process_whatever_is_lost(dask: Dask, tmp_path: Path) -> None:
+    """A worker is lost, and the client, which goes on. The second candidate has other weights, and a KV cache."""
+    other = folder_of(llama_model(), tmp_path / "other")
+    candidates = [f"{LLAMA}@32,threshold=0", f"{other}@kv_key=u8"]
+    words = ["evaluate", LLAMA, *candidates, "--windows", 2, "--window-tokens", 48, "--json"]
+    code = [sys.executable, "-c", ON_ONE_PROCESSOR, *map(str, words), "--state", str(tmp_path / "alone")]
+    alone = subprocess.Popen(code, stdout=subprocess.PIPE)
+    how = Evaluation(windows=2, window_tokens=48, cluster=dask.address, state=tmp_path / "state")
+
+    def lose(step: str) -> None:
+        if "candidate 1" in step and "window 2" in step:
+            dask.processes["first"].kill()
+        if "candidate 2" in step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(LLAMA, candidates, how, lose)
+    seen: list[str] = []
+    report = evaluate(LLAMA, candidates, how, seen.append)
+    assert scores(report_to_dict(report)) == scores(json.loads(alone.communicate()[0]))
+    assert not [step for step in seen if "candidate 1" in step]
+    assert list((tmp_path / "state").iterdir()) == []
+    dask.restore()
+
+
+def test_evaluations_that_a_cluster_cannot_make(
+    tmp_path: Path, ovpass: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_dask()
+    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 1)
+    nowhere = ("--cluster", "tcp://127.0.0.1:1")
+    run = ("evaluate", LLAMA, f"{LLAMA}@32,threshold=0", *OPTIONS, "--state", tmp_path)
+    assert "answer" in ovpass.refuse(*run, *nowhere)
+    assert "tcp://" in ovpass.refuse(*run, "--cluster", "somewhere")
+    assert "--cluster" in ovpass.refuse(*run, "--mixed-hosts")
+    assert "--workers" in ovpass.refuse(*run, *nowhere, "--workers", 2)
+    assert "--blockwise" in ovpass.refuse(*run, *nowhere, "--blockwise")
+    assert "--cluster" in ovpass.refuse("evaluate", ENCODER, f"{ENCODER}@per-token", *OPTIONS, *nowhere)
+
+
+def test_hosts_with_another_plan(tmp_path: Path) -> None:
+    xml, plan = LLAMA / "openvino_model.xml", tmp_path / "plan.yaml"
+    plan.write_text("one")
+    alike = Likeness(str(xml), describe(str(xml), str(plan)), str(plan))
+    alike.require_here()
+    plan.write_text("another")
+    with pytest.raises(ExecutorError, match="plan"):
+        alike.require_here()
 
 
 def test_a_cluster_loses_nothing_with_a_worker_or_the_scheduler(

@@ -1,6 +1,7 @@
 """Executors: where the measurements of a search run."""
 
-from ovpass.tuning.executors.base import Executor, Make, Subject, Task, Workers
+from ovpass.evaluation.workers import Workers
+from ovpass.tuning.executors.base import Executor, Make, Subject, Task
 from ovpass.tuning.executors.block_by_block import BlockByBlock
 from ovpass.tuning.executors.cluster import Cluster
 from ovpass.tuning.executors.in_process import InProcess

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ovpass.errors import SettingsError
 from ovpass.evaluation.comparison import TokenScores
 from ovpass.evaluation.windows import Window
+from ovpass.evaluation.workers import Workers
 from ovpass.ir.files import IrFile
 from ovpass.support.progress import Progress
 from ovpass.tuning.switched_model import Choice, SwitchedModel
@@ -22,39 +21,6 @@ class Task:
 
     choice: Choice
     windows: Sequence[Window]
-
-
-@dataclass(frozen=True)
-class Workers:
-    """Where measurements run, if not in this process.
-
-    `count` is the number of processes, None: 2, or those that the cluster has. Each computes on `threads` threads,
-    None: its share of the processors. `cluster` is the address of a scheduler of Dask, or "local" for a cluster that
-    lives as long as the search. `mixed` allows workers that differ in CPU or OpenVINO version.
-
-    Raises:
-        SettingsError: for numbers below 1.
-    """
-
-    count: int | None = None
-    threads: int | None = None
-    cluster: str | None = None
-    mixed: bool = False
-
-    def __post_init__(self) -> None:
-        for name, number in (("workers", self.count), ("threads", self.threads)):
-            if number is not None and number < 1:
-                raise SettingsError(f"{name} {number}: use 1 or more")
-
-    @property
-    def processes(self) -> int:
-        """How many processes to start on this machine."""
-        return self.count or 2
-
-    @property
-    def threads_here(self) -> int:
-        """How many threads each of these processes has."""
-        return self.threads or max(1, (os.cpu_count() or 1) // self.processes)
 
 
 class Subject(Protocol):
