@@ -3,6 +3,7 @@
 python scripts/bench_int8.py                      # two 2048 x 2048 layers: default, dq, int8 and the limit
 python scripts/bench_int8.py --forms              # all forms of the subgraph that were tried
 python scripts/bench_int8.py --models             # decoders and Q, K, V
+python scripts/bench_int8.py --merged --copies 5  # decoders with Q, K and V as one MatMul, and all nodes counted
 python scripts/bench_int8.py --grid --json        # one layer in a model, over K, N and tokens: for a cost model
 python scripts/bench_int8.py --int4               # 4-bit weights against the same re-quantized to 8 bits
 python scripts/bench_int8.py --profile            # node by node
@@ -30,7 +31,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 import int8_models as models  # noqa: E402
 from int8_timing import Times, interleave, profile  # noqa: E402
-from int8_variants import DQ, FORMS, MAIN, Variant, plain  # noqa: E402
+from int8_variants import DQ, FORMS, MAIN, Variant, ovpass_int8, plain  # noqa: E402
 
 from ovpass.passes.editing import is_inserted  # noqa: E402
 from ovpass.sites.inserted_ops import MARK  # noqa: E402
@@ -39,10 +40,13 @@ SIZES = (576, 1024, 2048, 4096, 8192)
 GRID_TOKENS = (1, 16, 64, 256, 512, 1024, 2048)
 CELL_SECONDS = 3.0
 INT4_SHAPES = ((2048, 2048), (4096, 4096))
-MODELS: dict[str, Callable[[], ov.Model]] = {
+DECODERS = {
     "decoder 576/1536": partial(models.decoder, 576, 1536, 9),
     "decoder 1024/2816": partial(models.decoder, 1024, 2816, 16),
     "decoder 2048/5632": partial(models.decoder, 2048, 5632, 16),
+}
+MODELS: dict[str, Callable[[], ov.Model]] = {
+    **DECODERS,
     "Q, K, V of 2048": partial(models.trio, 2048),
     "the same, merged": partial(models.merged_trio, 2048),
 }
@@ -51,14 +55,16 @@ MODELS: dict[str, Callable[[], ov.Model]] = {
 @click.command(help=__doc__.splitlines()[0])
 @click.option("--forms", "what", flag_value="forms", help="All forms of the subgraph.")
 @click.option("--models", "what", flag_value="models", help="Decoders, and Q, K, V as one MatMul and as three.")
+@click.option("--merged", "what", flag_value="merged", help="Decoders with Q, K and V as one MatMul.")
 @click.option("--grid", "what", flag_value="grid", help="One layer over K, N and tokens.")
 @click.option("--int4", "what", flag_value="int4", help="4-bit weights, re-quantized or not.")
 @click.option("--profile", "what", flag_value="profile", help="Where the time goes, node by node.")
 @click.option("--variant", "chosen", multiple=True, help="Only these variants.  [--profile, --forms]")
 @click.option("--tokens", default="1,64,512", show_default=True, help="Numbers of tokens, by comma.")
 @click.option("--rounds", default=31, show_default=True, help="Rounds, each of which runs every variant once.")
+@click.option("--copies", default=1, show_default=True, help="Times to compile each model anew.  [--merged]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(what: str | None, chosen: Sequence[str], tokens: str, rounds: int, as_json: bool) -> None:
+def main(what: str | None, chosen: Sequence[str], tokens: str, rounds: int, copies: int, as_json: bool) -> None:
     counts = [int(count) for count in tokens.split(",")]
     if what == "profile":
         found = list(_profiles(chosen or ("default", "int8", "static"), counts, rounds))
@@ -68,6 +74,8 @@ def main(what: str | None, chosen: Sequence[str], tokens: str, rounds: int, as_j
         found = list(_int4(counts, rounds))
     elif what == "models":
         found = list(_models(counts, rounds))
+    elif what == "merged":
+        found = list(_merged(counts, rounds, copies))
     else:
         variants = {**MAIN, **(FORMS if what == "forms" else {})}
         picked = {name: variants[name] for name in dict.fromkeys(["default", *(chosen or variants)])}
@@ -109,6 +117,34 @@ def _models(counts: Sequence[int], rounds: int) -> Iterator[dict[str, Any]]:
     variants = {**MAIN, "scale-first": FORMS["scale-first"], "unit": FORMS["unit"]}
     for title, build in MODELS.items():
         yield from _compared(title, build(), variants, counts, rounds)
+
+
+def _merged(counts: Sequence[int], rounds: int, copies: int) -> Iterator[dict[str, Any]]:
+    """Where the weights of a compiled model lie changes its time by some percent, so that each is compiled anew."""
+    for title, build in DECODERS.items():
+        separate, merged = build(), build(merged=True)
+        forms = {"default": separate, "int8": ovpass_int8(separate), "static": MAIN["static"].rewrite(separate)}
+        forms |= {"merged": merged, "merged int8": ovpass_int8(merged)}
+        _say(
+            f"\n{title}, nodes: " + ", ".join(f"{name} {_executed(_compile(form, {}))}" for name, form in forms.items())
+        )
+        k = separate.input("x").partial_shape[-1].get_length()
+        for tokens in counts:
+            found: dict[str, list[Times]] = {name: [] for name in forms}
+            for _ in range(copies):
+                compiled = {name: _compile(form, {}) for name, form in forms.items()}
+                times = interleave(compiled, _inputs(tokens, k), rounds * (3 if tokens < 128 else 1))
+                for name, each in times.items():
+                    found[name].append(each)
+            pooled = {name: Times(sum((each.seconds for each in copied), ())) for name, copied in found.items()}
+            _print_table(f"{title}, {tokens} tokens", pooled)
+            yield {"model": title, "tokens": tokens, "microseconds": _microseconds(pooled)}
+
+
+def _executed(compiled: ov.CompiledModel) -> int:
+    """How many nodes of the execution graph are no constants."""
+    kinds = [node.get_rt_info()["layerType"].astype(str) for node in compiled.get_runtime_model().get_ops()]
+    return sum(kind != "Const" for kind in kinds)
 
 
 def _int4(counts: Sequence[int], rounds: int) -> Iterator[dict[str, Any]]:

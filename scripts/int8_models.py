@@ -34,11 +34,19 @@ def frame(k: int, n: int) -> ov.Model:
     return ov.Model([op.result(_plain(_plain(narrow, THIN, n), n, THIN))], [x], "frame")
 
 
-def decoder(hidden: int, ffn: int, heads: int, blocks: int = 2, vocabulary: int = 8192) -> ov.Model:
-    """Pre-norm blocks of causal attention and a SwiGLU MLP, a norm and an lm_head; no positions, no cache."""
+def decoder(
+    hidden: int, ffn: int, heads: int, blocks: int = 2, vocabulary: int = 8192, *, merged: bool = False
+) -> ov.Model:
+    """Pre-norm blocks of causal attention and a SwiGLU MLP, a norm and an lm_head; no positions, no cache.
+
+    With `merged` Q, K and V are one MatMul.
+    """
     x = value = _input(hidden)
+    project = _merged_projections if merged else _projections
     for block in range(blocks):
-        value = op.add(value, _attention(_norm(value), hidden, heads, f"layers.{block}."))
+        prefix = f"layers.{block}."
+        projected = project(_norm(value), hidden, prefix)
+        value = op.add(value, _attention(projected, hidden, heads, prefix))
         value = op.add(value, _mlp(_norm(value), hidden, ffn, f"layers.{block}."))
     logits = linear(_norm(value), hidden, vocabulary, "lm_head")
     return ov.Model([op.result(logits)], [x], "decoder")
@@ -55,8 +63,7 @@ def trio(k: int) -> ov.Model:
 def merged_trio(k: int) -> ov.Model:
     """The same as one MatMul and a Split."""
     x = _input(THIN)
-    whole = linear(op.tanh(_plain(x, THIN, k)), k, 3 * k, "linear_0")
-    outputs = op.split(whole, op.constant(np.int64(-1)), 3).outputs()
+    outputs = _thirds(linear(op.tanh(_plain(x, THIN, k)), k, 3 * k, "linear_0"))
     return ov.Model([op.result(_plain(output, k, THIN)) for output in outputs], [x], "merged_trio")
 
 
@@ -94,13 +101,22 @@ def _norm(x: ov.Node) -> ov.Node:
     return op.divide(x, op.sqrt(op.add(squares, op.constant(np.float32(1e-5)))))
 
 
-def _attention(x: ov.Node, hidden: int, heads: int, prefix: str) -> ov.Node:
+def _projections(x: ov.Node, hidden: int, prefix: str) -> list[ov.Output]:
+    return [linear(x, hidden, hidden, f"{prefix}{name}_proj").output(0) for name in "qkv"]
+
+
+def _merged_projections(x: ov.Node, hidden: int, prefix: str) -> list[ov.Output]:
+    return _thirds(linear(x, hidden, 3 * hidden, f"{prefix}qkv_proj"))
+
+
+def _thirds(whole: ov.Node) -> list[ov.Output]:
+    return list(op.split(whole, op.constant(np.int64(-1)), 3).outputs())
+
+
+def _attention(projected: Sequence[ov.Output], hidden: int, heads: int, prefix: str) -> ov.Node:
     swap = np.array([0, 2, 1, 3])
     split = np.array([0, 0, heads, hidden // heads])
-    query, key, value = (
-        op.transpose(op.reshape(linear(x, hidden, hidden, f"{prefix}{name}_proj"), split, special_zero=True), swap)
-        for name in "qkv"
-    )
+    query, key, value = (op.transpose(op.reshape(each, split, special_zero=True), swap) for each in projected)
     mixed = op.transpose(op.scaled_dot_product_attention(query, key, value, causal=True), swap)
     merged = op.reshape(mixed, np.array([0, 0, hidden]), special_zero=True)
     return linear(merged, hidden, hidden, f"{prefix}o_proj")
