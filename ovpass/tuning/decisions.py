@@ -25,14 +25,17 @@ class Decisions:
     _longest: dict[str, Sums] = field(default_factory=dict)
     """Of each text the sums of the choice that was measured on most of it, beside which others need less."""
 
-    def spent(self, text: str, measure: Measure, most: int = LOOKS) -> Spent:
-        """What a choice costs, on more text until it is within the budget or beyond it, or there is no more."""
+    def spent(self, text: str, measure: Measure, most: int = LOOKS, *, whole: bool = False) -> Spent:
+        """What a choice costs, on more text until it is within the budget or beyond it, or there is no more.
+
+        With `whole` it has to stay within the budget on all of the text.
+        """
         sums, longest = Sums(), self._longest.get(text, Sums())
         for look, windows in enumerate(self.looks[text][:most], start=1):
             sums += measure(windows, sum(sums.tokens))
             spent = Spent.of(sums, longest)
             beside = look >= _BESIDE and len(longest.tokens) > len(sums.tokens)
-            if self.budget.allows(spent) or self.budget.excludes(spent) or beside:
+            if self.budget.excludes(spent) or (not whole and (self.budget.allows(spent) or beside)):
                 break
         self._longest[text] = max(longest, sums, key=lambda sums: len(sums.tokens))
         return spent
