@@ -34,6 +34,8 @@ from ovpass.tuning.sequential import LOOKS, Sums, digest, looks
 
 Array = npt.NDArray[Any]
 
+SEARCH, HELD_OUT = "search", "held out"
+"""The parts of the text, as `looks` calls them."""
 _STEP = 0.02
 """Of all steps: how many more are taken until the budget holds on held-out text."""
 
@@ -59,10 +61,10 @@ class KlBudget:
             SettingsError: if the most bits are too few.
         """
         most = len(self._steps)
-        count = fewest(most, lambda taken: self._budget.allows(self._spent(taken, "search")), self._expected)
+        count = fewest(most, lambda taken: self._budget.allows(self._spent(taken, SEARCH)), self._expected)
         if count is None:
-            raise self._too_few(self._spent(most, "search"))
-        while not self._budget.allows(spent := self._spent(count, "held out")):
+            raise self._too_few(self._spent(most, SEARCH))
+        while not self._budget.allows(spent := self._spent(count, HELD_OUT)):
             if count == most:
                 raise self._too_few(spent)
             count = min(most, count + max(1, round(_STEP * most)))
@@ -79,7 +81,7 @@ class KlBudget:
     @cached_property
     def _expected(self) -> int:
         """How many steps the budget should take if the KL is in proportion to the harm of all layers added up."""
-        start = self._spent(0, "search").kl
+        start = self._spent(0, SEARCH).kl
         whole = sum(each.harm for each in self.mixed.layers)
         left = accumulate((step.harm for step in self._steps), lambda rest, saved: rest - saved, initial=whole)
         enough = (taken for taken, harm in enumerate(left) if start * harm / (whole or 1.0) <= self.max_kl)
@@ -103,10 +105,12 @@ class KlBudget:
         return modes_after(self._steps[:count], len(self.mixed.layers), self.mixed.mode)
 
     def _spent(self, count: int, text: str) -> Spent:
-        """What the model costs after so many steps."""
-        return self._decisions.spent(
-            text, self._budget, lambda windows, tokens: self._sums(count, text, windows, tokens)
-        )
+        """What the model costs after so many steps; held-out text is measured whole."""
+
+        def measured(windows: Sequence[Window], tokens: int) -> Sums:
+            return self._sums(count, text, windows, tokens)
+
+        return self._decisions.spent(text, self._budget, measured, whole=text == HELD_OUT)
 
     def _sums(self, count: int, text: str, windows: Sequence[Window], tokens: int) -> Sums:
         """Over these windows; what was measured before is read."""

@@ -36,20 +36,21 @@ class Decisions:
         most: int = LOOKS,
         patience: int = HOPE,
         stop: Callable[[Spent], bool] = lambda _: False,
+        whole: bool = False,
     ) -> Spent:
         """What a choice costs on a text, in at most so many looks.
 
         It is given up after `patience` looks if it would not be within the budget even if all further text cost the
         same. After as many, and PATIENCE at least, it is given up if `stop` says so of what it costs until then, or if
-        another choice was measured on more text.
+        another choice was measured on more text. With `whole` it has to stay within the budget on all of the text.
         """
         sums, longest, spent = Sums(), self._longest.get(text, Sums()), NOTHING
         looks = self.looks[text][:most]
         for look, windows in enumerate(looks, start=1):
             sums += measured(windows, sum(sums.tokens))
             spent = Spent.of(sums, longest)
-            decided = budget.allows(spent) or budget.excludes(spent)
-            beside = len(longest.tokens) > len(sums.tokens)
+            decided = budget.excludes(spent) or (budget.allows(spent) and not whole)
+            beside = len(longest.tokens) > len(sums.tokens) and not whole
             hopeless = not budget.allows(spent.with_text(2 ** (len(looks) - look)))
             enough = look >= max(patience, PATIENCE) and (beside or stop(spent))
             if decided or enough or (look >= patience and hopeless):
