@@ -93,3 +93,8 @@ def test_severity_is_that_of_the_limit_that_is_nearest() -> None:
     assert both.severity(Spent(1.0, 0.0, (0.5, 1.5), (-1.0, 1.25))) == 1.25
     assert both.severity(Spent(1.0, 0.0, (0.5, 1.5), None)) == np.inf
     assert 0 < both.severity(Spent(0.0, -3.0, (0.0, 0.0), (-4.0, -2.0))) < 0.01
+
+
+def test_what_has_to_hold_on_all_text_is_measured_on_all() -> None:
+    assert looks_at(decisions().spent("held out", BUDGET, of_mean(0.5), whole=True)) == LOOKS
+    assert looks_at(decisions().spent("held out", BUDGET, of_mean(2.0), whole=True)) == 1
