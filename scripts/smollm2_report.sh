@@ -20,7 +20,7 @@ quantized=DYNAMIC_QUANTIZATION_GROUP_SIZE=32,INFERENCE_PRECISION_HINT=f32
 
 ovpass inspect smollm2-135m --json > inspect.json
 ovpass sensitivity smollm2-135m --fast --json > sensitivity.json
-ovpass tune smollm2-135m --max-kl 0.02 -o plan.yaml --json > tune.json
+ovpass tune smollm2-135m --max-kl 0.02 -o plan.yaml --frontier --json > tune.json
 ovpass apply smollm2-135m -o smollm2-tuned --plan plan.yaml --overwrite --json > apply.json
 ovpass verify smollm2-tuned --simulate arc-a770 --find-threshold --json > verify.json
 ovpass evaluate smollm2-135m smollm2-135m@plan=plan.yaml smollm2-135m@per-token --json > evaluate.json

@@ -50,7 +50,8 @@ _SHOWN_LAYERS = 4
 @click.option("--exact", is_flag=True, help="Rank sites on all windows instead of a short one.")
 @click.option("--minutes", type=float, help="Time for the search; it ends with the best plan so far.")
 @click.option("-o", "--output", type=PATH, help="Write the plan to this YAML file.")
-@click.option("--plot", type=PATH, help="Plot the frontier of accuracy against work; measures more plans.")
+@click.option("--plot", type=PATH, help="Plot the frontier of accuracy against work; implies --frontier.")
+@click.option("--frontier", is_flag=True, help="Measure plans far from the budget, too, for reports to choose from.")
 @overwrite_option
 @json_option
 @quiet_option
@@ -82,7 +83,7 @@ def command(
         raise SettingsError("--group-size: tune chooses it; 'ovpass sensitivity' takes one")
     with resumable(), progress(quiet=quiet) as step:
         experiment = experiment_from(model, options, step)
-        how = {"exact": exact, "minutes": options["minutes"], "frontier": plot is not None}
+        how = {"exact": exact, "minutes": options["minutes"], "frontier": options["frontier"] or plot is not None}
         kv = options["kv"]
         tuned = tune(experiment, budget, **how) if kv is None else tune_with_cache(experiment, budget, kv, **how)
     if output is not None:

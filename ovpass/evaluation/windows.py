@@ -24,6 +24,11 @@ class Window:
         """The tokens to predict: [scored]."""
         return self.ids[len(self.ids) - self.scored :]
 
+    def start(self, tokens: int) -> Window:
+        """Its first tokens; the first one of all is scored by none."""
+        ids = self.ids[:tokens]
+        return Window(ids, min(self.scored, len(ids) - 1))
+
     @property
     def identity(self) -> bytes:
         """What tells windows apart."""

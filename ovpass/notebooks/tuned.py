@@ -6,10 +6,9 @@ from ovpass.notebooks import plan
 from ovpass.notebooks.panel import Cell, Panel, Table, bounded, render
 from ovpass.reporting.formatting import percent, signed_percent
 from ovpass.support.formatting import counted, number
-from ovpass.targets.group_sizes import format_group_size
 from ovpass.tuning.budget import Spent
 from ovpass.tuning.kv_tuned import TunedCache
-from ovpass.tuning.tuned import Point, Tuned
+from ovpass.tuning.tuned import Point, Tuned, size_name
 
 
 def html(tuned: Tuned) -> str:
@@ -57,7 +56,7 @@ def _frontier(tuned: Tuned) -> Panel:
 def _row(name: str, point: Point, spent: Spent) -> tuple[object, ...]:
     return (
         Cell(name, "quantize" if name else ""),
-        format_group_size(point.group_size),
+        size_name(point.group_size),
         point.left_out,
         percent(point.share),
         bounded(number(spent.kl, 2), spent.kl_interval),

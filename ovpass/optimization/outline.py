@@ -174,6 +174,7 @@ class Outline:
             *(str(self.compressed), "--target", self.request.target, *self.request.budget, *kv),
             *("--windows", str(self.request.windows), "--window-tokens", str(self.request.window_tokens), *self._text),
             *("--state", str(self._work / "measurements"), "-o", str(self._plan), "--overwrite"),
+            "--frontier",
         )
         return Stage("tune", words, (self._plan,), attempt=self.attempt)
 

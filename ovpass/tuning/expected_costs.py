@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +12,8 @@ from ovpass.sites import CompressedMatMul
 from ovpass.tuning.activation_statistics import ActivationFacts
 from ovpass.tuning.budget import gain
 from ovpass.tuning.experiment import Experiment
-from ovpass.tuning.sensitivity import Measure, Sensitivity, sensitivity
+from ovpass.tuning.sensitivity import LOCAL_TOKENS, Measure, Sensitivity, sensitivity
+from ovpass.tuning.sequential import digest
 from ovpass.tuning.site_sizes import Option
 
 
@@ -64,7 +66,26 @@ class ExpectedCosts:
     def _cost(self, name: str, group: int) -> float:
         entry = self._ranking.get(name)
         measured = self.choices[self._widest].get(name, group)
-        return 0.0 if entry is None else entry.costs.trimmed * _ratio(entry.facts, group, measured)
+        if entry is None or group == measured:
+            return 0.0 if entry is None else entry.costs.trimmed
+        local = [self._local_errors.get(_asked(name, size)) for size in (group, measured)]
+        ratio = local[0] / local[1] if local[0] is not None and local[1] else _ratio(entry.facts, group, measured)
+        return ratio * entry.costs.trimmed
+
+    @cached_property
+    def _local_errors(self) -> dict[str, float]:
+        """What each group size does to the block of a site: only outliers that weights see count there."""
+        if self.experiment.whole is not None:
+            return {}
+        store, window = self.experiment.store("group sizes", {}), self.experiment.windows[0].start(LOCAL_TOKENS)
+        sizes = {pair for choice in self.choices.values() for pair in choice.items()}
+        key = digest(json.dumps(sorted(sizes)), [window])
+        known = store.get(key, dict[str, float])
+        if known is None:
+            self.experiment.progress("comparing group sizes by what blocks hand on")
+            known = self.experiment.local_errors({_asked(*pair): dict([pair]) for pair in sorted(sizes)}, window)
+            store.put(key, known)
+        return known
 
     @cached_property
     def _widest(self) -> int:
@@ -79,8 +100,12 @@ class ExpectedCosts:
         return {entry.unit.name: entry for entry in report.ranking}
 
 
+def _asked(name: str, group: int) -> str:
+    return f"{name} in groups of {group}"
+
+
 def _ratio(facts: ActivationFacts | None, group: int, measured: int) -> float:
-    """How much smaller the rounding error is in groups of another size; the cost follows its energy."""
+    """How much smaller the energy of the rounding error is in groups of another size, where no block tells more."""
     errors: Mapping[int, float] = {} if facts is None else facts.errors
     if not errors.get(measured) or group not in errors:
         return 1.0

@@ -22,7 +22,8 @@ _EVALUATIONS = 6
 _ENOUGH_TOKENS = 64
 """Costs on fewer tokens rank worse than local errors do."""
 _FEWEST_TOKENS = 16
-_LOCAL_TOKENS = 128
+LOCAL_TOKENS = 128
+"""Of the window on which blocks are compared."""
 _LEAST = 1e-30
 
 
@@ -111,11 +112,6 @@ class _Screen:
     windows: Sequence[Window]
 
 
-def _start_of(window: Window, tokens: int) -> Window:
-    ids = window.ids[:tokens]
-    return Window(ids, min(window.scored, len(ids) - 1))
-
-
 class _Sweep:
     def __init__(self, experiment: Experiment, measure: Measure) -> None:
         self._experiment, self._measure = experiment, measure
@@ -161,7 +157,7 @@ class _Sweep:
         budget = _EVALUATIONS * sum(len(window.ids) for window in windows) // len(self._units)
         few = budget >= min(_ENOUGH_TOKENS, len(windows[0].ids))
         if few or self._experiment.whole is not None:
-            short = [_start_of(windows[0], max(budget, _FEWEST_TOKENS))]
+            short = [windows[0].start(max(budget, _FEWEST_TOKENS))]
             return _Screen(dict(enumerate(self._alone(range(len(self._units)), short))), short)
         return self._estimated(together, windows)
 
@@ -170,7 +166,7 @@ class _Sweep:
 
         The units that have none are those of the head. They take only the head to measure, and are left out.
         """
-        window = _start_of(windows[0], _LOCAL_TOKENS)
+        window = windows[0].start(LOCAL_TOKENS)
         errors = self._local_errors(window)
         numbers = [number for number, unit in enumerate(self._units) if unit.name in errors]
         head = [number for number in range(len(self._units)) if number not in numbers]

@@ -219,7 +219,7 @@ class _Search:
         while safe - bold > 1:
             tried = self._steps_within(series, self._target(series)) if expected else (bold + safe) // 2
             tried, width = min(max(tried, bold + 1), safe - 1), safe - bold
-            if self._worth(series, tried) - self._worth(series, safe) <= _CLOSE:
+            if self._worth(series, tried) <= self._least(series):
                 return
             if self._allowed(series, tried):
                 safe = tried
@@ -228,12 +228,16 @@ class _Search:
             expected = 2 * (safe - bold) <= width + 1
 
     def _gaining(self, series: PlanSeries) -> int:
-        """The steps to the first plan that gains nothing on the best one. One size need not gain much on several."""
-        least = 0.0
-        if self._best is not None:
-            simpler = self._best[0].group_size == MIXED != series.group_size
-            least = self._points[self._best].worth + (0.0 if simpler else _CLOSE)
+        """The steps to the first plan that gains nothing on the best one."""
+        least = self._least(series)
         return bisect_left(range(series.length), -least, key=lambda steps: -self._worth(series, steps))
+
+    def _least(self, series: PlanSeries) -> float:
+        """What a plan has to be worth more than. One size need not gain much on several."""
+        if self._best is None:
+            return 0.0
+        simpler = self._best[0].group_size == MIXED != series.group_size
+        return self._points[self._best].worth + (0.0 if simpler else _CLOSE)
 
     def _target(self, series: PlanSeries) -> float:
         """The cost to expect of a plan that meets the budget: measured nearest to it, in this series if in any."""

@@ -18,7 +18,7 @@ from ovpass.evaluation.evaluate import evaluate
 from ovpass.evaluation.language_model import TextReport
 from ovpass.evaluation.options import Evaluation
 from ovpass.planning.plan import EXEMPT, QUANTIZE, Plan
-from ovpass.settings.settings import Settings
+from ovpass.settings.settings import Rule, Settings
 from ovpass.sites import CompressedMatMul, find_compressed_matmuls
 from ovpass.targets.group_sizes import PER_TOKEN
 from ovpass.tuning import deadline
@@ -36,6 +36,7 @@ Simulated = Callable[[str], Callable[[Sequence[Job]], list[Observation]]]
 WINDOWS = Evaluation(windows=2, window_tokens=96)
 CULPRIT = planted_name(1)
 BUDGET = Budget(max_kl=1e-3)
+PINNED = Settings(rules=(Rule(match=CULPRIT, group_size=PER_TOKEN),))
 SHORT_WORDS = 105
 """About 480 tokens: 5 windows."""
 SMALL = ("--windows", 2, "--window-tokens", 96)
@@ -63,8 +64,8 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tuned(planted: Path, state: Path) -> Tuned:
-    """Tuned to a budget that the culprit alone exceeds."""
-    return tune(Experiment(planted, evaluation=WINDOWS, state=state), BUDGET)
+    """Tuned to a budget that the culprit alone exceeds, and a rule of the user keeps it from small groups."""
+    return tune(Experiment(planted, PINNED, WINDOWS, state), BUDGET)
 
 
 @pytest.mark.slow
@@ -76,6 +77,16 @@ def test_leaves_out_the_culprit_and_keeps_to_the_budget(tuned: Tuned) -> None:
     assert BUDGET.allows(tuned.point.spent)
     assert BUDGET.allows(tuned.held_out)
     assert [d.name for d in tuned.plan.chosen(EXEMPT)] == [CULPRIT]
+
+
+@pytest.mark.slow
+def test_the_culprit_gets_small_groups_where_the_target_can(planted: Path, state: Path) -> None:
+    found = tune(Experiment(planted, evaluation=WINDOWS, state=state), BUDGET)
+    sizes = {decision.name: decision.group_size or 0 for decision in found.plan.chosen(QUANTIZE)}
+    assert found.left_out == ()
+    assert sizes[CULPRIT] == 32 == min(sizes.values())
+    assert PER_TOKEN in sizes.values()
+    assert BUDGET.allows(found.held_out)
 
 
 @pytest.mark.slow
@@ -134,12 +145,13 @@ def test_evidence_is_in_the_plan(tuned: Tuned) -> None:
 
 
 @pytest.mark.slow
-def test_the_frontier_buys_more_for_more(tuned: Tuned) -> None:
-    costs = [point.spent.kl for point in tuned.frontier]
+def test_the_frontier_buys_more_for_more(planted: Path, state: Path) -> None:
+    found = tune(Experiment(planted, PINNED, WINDOWS, state), BUDGET, frontier=True)
+    costs = [point.spent.kl for point in found.frontier]
     assert len(costs) > 2
     assert costs == sorted(costs)
-    assert [p.worth for p in tuned.frontier] == sorted(p.worth for p in tuned.frontier)
-    assert {p.group_size for p in tuned.points} >= {PER_TOKEN, 64, 32}
+    assert [p.worth for p in found.frontier] == sorted(p.worth for p in found.frontier)
+    assert {p.group_size for p in found.points} >= {PER_TOKEN, 64, 32}
 
 
 @pytest.mark.slow
@@ -210,14 +222,14 @@ def test_an_interrupted_search_goes_on_to_the_same_plan(planted: Path, tuned: Tu
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tune(Experiment(planted, evaluation=WINDOWS, state=tmp_path, progress=interrupting), BUDGET)
+        tune(Experiment(planted, PINNED, WINDOWS, tmp_path, progress=interrupting), BUDGET)
     again: list[str] = []
-    found = tune(Experiment(planted, evaluation=WINDOWS, state=tmp_path, progress=again.append), BUDGET)
+    found = tune(Experiment(planted, PINNED, WINDOWS, tmp_path, progress=again.append), BUDGET)
     assert found == tuned
     assert not set(asked[1:-1]) & {step for step in again if ":" in step or "only" in step}
-    finished = Experiment(planted, evaluation=WINDOWS, state=tmp_path)
+    finished = Experiment(planted, PINNED, WINDOWS, tmp_path)
     assert tune(finished, BUDGET) == tuned
-    assert "switched" not in vars(finished)  # it had nothing to measure, so nothing to compile
+    assert "_switched" not in vars(finished)  # it had nothing to measure, so nothing to compile
 
 
 @pytest.mark.slow
@@ -280,7 +292,7 @@ def test_the_command_writes_a_plan_that_apply_takes(
     assert plot.read_bytes().startswith(b"\x89PNG")
     ovpass.succeed("apply", planted, "-o", tmp_path / "out", "--plan", plan, "--quiet")
     shown = ovpass.succeed("explain", tmp_path / "out", "--device", "gpu-xmx").out
-    assert "rank 4" in shown
+    assert "zero points per 32 weights cap the group" in shown
 
 
 @pytest.mark.parametrize(
