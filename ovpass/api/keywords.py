@@ -129,6 +129,7 @@ class RecipeKeywords(TypedDict, total=False):
     entries: tuple[int, ...]
     codebooks: int | None
     bits: float | None
+    max_kl: float | None
     ignore: tuple[str, ...]
     text: Path | str | None
     tokenizer: Path | str | None
