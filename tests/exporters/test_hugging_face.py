@@ -229,7 +229,8 @@ def test_a_configuration_of_packed_weights_over_plain_ones(
     ovpass: CommandLine, llama_folder: Path, tmp_path: Path
 ) -> None:
     source = edited(llama_folder, tmp_path / "in", quantization_config={"quant_method": "gptq", "bits": 4})
-    assert "packed by gptq, and none is" in ovpass.refuse("convert", source, "-o", tmp_path / "out")
+    refused = ovpass.refuse("convert", source, "-o", tmp_path / "out")
+    assert all(word in refused for word in ("config.json", "gptq", "quantization_config"))
 
 
 def test_scales_that_are_no_numbers(ovpass: CommandLine, llama_folder: Path, tmp_path: Path) -> None:
