@@ -116,8 +116,8 @@ def _record(model: ov.Model, source: Path) -> list[str]:
 def _check_readable(written: IrFile, source: Path) -> None:
     """The frontend makes operations of some nodes that OpenVINO runs and writes, but does not read again."""
     try:
-        written.read()
-    except ModelError as error:
+        ov.Core().read_model(written.xml, written.bin)
+    except RuntimeError as error:
         unknown = _UNWRITABLE.search(str(error))
         why = f"its operation {unknown[1]}" if unknown else "one of its operations"
         raise ModelError(
