@@ -115,6 +115,8 @@ def _record(model: ov.Model, source: Path) -> list[str]:
 
 def _check_readable(written: IrFile, source: Path) -> None:
     """The frontend makes operations of some nodes that OpenVINO runs and writes, but does not read again."""
+    import openvino as ov  # noqa: PLC0415 - slow, and not needed to look at a source
+
     try:
         ov.Core().read_model(written.xml, written.bin)
     except RuntimeError as error:
