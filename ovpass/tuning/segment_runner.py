@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -74,7 +76,8 @@ class SegmentRunner:
         self._name = str(ir.xml)
         self._feed = TokenFeed(model, self._name, ir.xml.parent)
         segments = cut_model(model, cut, sites)
-        self._chain = [SwitchedSegment(segment, self._name, switches) for segment in segments]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            self._chain = list(pool.map(lambda segment: SwitchedSegment(segment, self._name, switches), segments))
         self._prefixes = Prefixes(budget)
 
     def logits(self, window: Window, choice: Mapping[str, int], *, reuse: bool = True) -> Array:
