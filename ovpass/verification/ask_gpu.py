@@ -44,6 +44,7 @@ def ask_gpu(loaded: Loaded, plan: Plan | None, question: Question) -> Report:
         bisect=question.find_threshold,
         traced=traced,
         queried=queried,
+        complete=True,
         device=question.device,
     )
     environment = {**(plan.run_environment if plan else {}), **(TRACING if traced else {})}

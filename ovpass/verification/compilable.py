@@ -53,7 +53,7 @@ def _gpu_says(ir: IrFile, question: Question) -> str | None:
     """Each model in a process of its own: if one crashes the plugin, its name is known."""
     from ovpass.verification.ask_gpu import look  # noqa: PLC0415
 
-    order = Order(str(ir.xml.resolve()), queried=True, device=question.device)
+    order = Order(str(ir.xml.resolve()), queried=True, complete=True, device=question.device)
     try:
         seen = look(order, {}, question)
     except NoDeviceError:

@@ -37,7 +37,7 @@ def look(order: Order, core: ov.Core | None = None) -> Observation:
         try:
             model = core.read_model(order.model)
             if order.queried:
-                return _queried(core, model, order.device, config, folder)
+                return _queried(core, model, order, config, folder)
             compiled = core.compile_model(model, order.device, config)
         except RuntimeError as error:
             return Observation(error=str(error), compiled=False)
@@ -59,11 +59,14 @@ def _config(order: Order, folder: Path) -> dict[str, Any]:
     return config
 
 
-def _queried(core: ov.Core, model: ov.Model, device: str, config: Mapping[str, Any], folder: Path) -> Observation:
+def _queried(core: ov.Core, model: ov.Model, order: Order, config: Mapping[str, Any], folder: Path) -> Observation:
     """What the plugin's transformations make of a model: query_model runs the same ones as compile_model."""
-    require_compilable(core, model, device, config)
+    if order.complete:
+        require_compilable(core, model, order.device, config)
+    else:
+        core.query_model(model, order.device, config)
     return Observation(
-        error=None, matmuls=tuple(traced_matmuls(folder, readers_of(model))), **_device_facts(core, device)
+        error=None, matmuls=tuple(traced_matmuls(folder, readers_of(model))), **_device_facts(core, order.device)
     )
 
 

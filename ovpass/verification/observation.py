@@ -23,6 +23,7 @@ class Order:
     with `shapes`, once with inputs of these shapes. `bisect` looks for the number up to which quantization is
     skipped. `traced` reads the graph as it is right after the quantization pass, bodies of If and Loop included.
     `queried` does the same without compiling any kernel: that takes a tenth of the time, and shows no kernels.
+    With `complete` it is an error there if the plugin lacks an op; else what it has is looked at.
     """
 
     model: str
@@ -32,6 +33,7 @@ class Order:
     bisect: bool = False
     traced: bool = False
     queried: bool = False
+    complete: bool = False
     device: str = "GPU"
 
 
