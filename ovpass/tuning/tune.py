@@ -130,7 +130,8 @@ class _Search:
         """Step back until the plan holds on windows that it was not chosen by."""
         steps = best
         try:
-            while not self.budget.allows(spent := self._decided(series, steps, "held out")):
+            # All text is read before a plan is given up: this is what the result promises.
+            while not self.budget.allows(spent := self._decided(series, steps, "held out", patience=LOOKS)):
                 steps = self._less_bold(series, steps, self.budget.severity(spent))
             self.deadline.share = math.inf
         except TimeIsUp:
