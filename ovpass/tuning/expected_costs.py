@@ -65,12 +65,15 @@ class ExpectedCosts:
 
     def _cost(self, name: str, group: int) -> float:
         entry = self._ranking.get(name)
+        if entry is None:
+            return 0.0
         measured = self.choices[self._widest].get(name, group)
-        if entry is None or group == measured:
-            return 0.0 if entry is None else entry.costs.trimmed
-        local = [self._local_errors.get(_asked(name, size)) for size in (group, measured)]
-        ratio = local[0] / local[1] if local[0] is not None and local[1] else _ratio(entry.facts, group, measured)
-        return ratio * entry.costs.trimmed
+        return entry.costs.trimmed * (1.0 if group == measured else self._ratio(name, entry.facts, group, measured))
+
+    def _ratio(self, name: str, facts: ActivationFacts | None, group: int, measured: int) -> float:
+        """How much smaller the error is in groups of another size; by its energy where no block tells more."""
+        own, other = (self._local_errors.get(_asked(name, size)) for size in (group, measured))
+        return own / other if own is not None and other else _energy_ratio(facts, group, measured)
 
     @cached_property
     def _local_errors(self) -> dict[str, float]:
@@ -104,8 +107,8 @@ def _asked(name: str, group: int) -> str:
     return f"{name} in groups of {group}"
 
 
-def _ratio(facts: ActivationFacts | None, group: int, measured: int) -> float:
-    """How much smaller the energy of the rounding error is in groups of another size, where no block tells more."""
+def _energy_ratio(facts: ActivationFacts | None, group: int, measured: int) -> float:
+    """How much smaller the energy of the rounding error is; the cost is taken as equal where that is not known."""
     errors: Mapping[int, float] = {} if facts is None else facts.errors
     if not errors.get(measured) or group not in errors:
         return 1.0

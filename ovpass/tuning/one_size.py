@@ -49,7 +49,7 @@ class OneSize:
         return True
 
     def settings(self, steps: int) -> Settings:
-        """The same as settings."""
+        """The settings that plan this."""
         return exempting(replace(self.experiment.settings, group_size=self.group_size), self.left_out(steps))
 
     @property

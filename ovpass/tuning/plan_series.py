@@ -31,7 +31,7 @@ class PlanSeries(Protocol):
         """Whether the target does that."""
 
     def settings(self, steps: int) -> Settings:
-        """The same as settings."""
+        """The settings that plan this."""
 
 
 def without(sites: Sequence[CompressedMatMul], names: Mapping[str, object], left: Mapping[str, int]) -> tuple[str, ...]:

@@ -87,7 +87,7 @@ class SiteSizes:
         return self._planned(self.settings(steps)) == self.left(steps)
 
     def settings(self, steps: int) -> Settings:
-        """The same as settings."""
+        """The settings that plan this."""
         return exempting(self._asking(self._taken(steps)), self.left_out(steps))
 
     def _taken(self, steps: int) -> dict[str, int]:
